@@ -1,0 +1,91 @@
+"""The shape of the house, read from the import statements."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RANKS = {"dsl": 0, "proxy_tasks": 1, "search": 2, "simplify": 3, "selection": 3, "runs": 4}
+FILES = sorted(path for package in RANKS for path in (ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Every imported module's full name, wherever in the file the statement stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute here"
+            assert node.module is not None
+            yield node.module, node.lineno
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_follow_the_ranks(path: Path) -> None:
+    mine = package_of(path)
+    for name, line in imports(path):
+        other = name.split(".")[0]
+        if other in RANKS and other != mine:
+            assert RANKS[other] < RANKS[mine], f"{path}:{line}: {mine} must not import {other}"
+
+
+def test_no_cycles_between_files() -> None:
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
+    graph = {name: {used for used, _ in imports(path) if used in modules} for name, path in modules.items()}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, f"import cycle: {' -> '.join((*above, name))}"
+        if name not in done:
+            for used in sorted(graph[name]):
+                visit(used, (*above, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize(
+    ("library", "allowed"),
+    [
+        ("ray", {"search/workers.py"}),
+        ("torch", set()),
+        ("scipy", {"selection/statistics.py"}),
+        ("sklearn", {"proxy_tasks/data/build.py"}),
+    ],
+)
+def test_heavy_libraries_have_one_door(library: str, allowed: set[str]) -> None:
+    users = {
+        str(path.relative_to(ROOT)) for path in FILES for name, _ in imports(path) if name.split(".")[0] == library
+    }
+    assert users <= allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_program_text_is_never_run(path: Path) -> None:
+    forbidden = {"eval", "exec", "compile", "__import__"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in forbidden, f"{path}:{node.lineno}: {node.func.id}"
+    assert not {name for name, _ in imports(path)} & {"pickle", "marshal", "shelve", "dill", "cloudpickle"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_why_it_exists(path: Path) -> None:
+    if path.parent.name not in ("programs", "data", "campaigns"):
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} has no docstring"
+
+
+def test_packages_list_their_modules() -> None:
+    for package in RANKS:
+        table = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))) or ""
+        for path in (ROOT / package).glob("*.py"):
+            if path.stem != "__init__":
+                assert path.stem in table, f"{package}/__init__.py does not mention {path.stem}"
