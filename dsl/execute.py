@@ -1,0 +1,124 @@
+"""Running one step of a program on a parameter tree: the definition of what programs mean.
+
+``step`` is JAX in the parameters' precision, but at least float32 (0.999 is 1 in bfloat16); ``reference_step`` is
+float64 NumPy through the table's other column, an independent oracle. Faster forms (the trainer's interpreter,
+exported files) are tested against these.
+
+Values are held as the kinds say: a scalar as one array, everything else as a list with one array for each leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsl.functions import Function, Scope
+from dsl.program import OUTPUT, Program
+from dsl.walk import Domain, walk
+
+if TYPE_CHECKING:
+    from jax.typing import ArrayLike
+
+Tree = Any
+"""A pytree of arrays: the parameters of a model, or anything of the same structure."""
+
+
+def apply_on_tree(meaning: Callable[..., Any], scope: Scope, operands: Sequence[Any]) -> Any:
+    """Applies a function's meaning to scalars and lists of leaves, as its scope says."""
+    if scope is Scope.TREE:
+        return meaning(*operands)
+    count = next((len(operand) for operand in operands if isinstance(operand, list)), None)
+    if count is None:
+        return meaning(*operands)
+    columns = [operand if isinstance(operand, list) else [operand] * count for operand in operands]
+    return [meaning(*column) for column in zip(*columns, strict=True)]
+
+
+class _JaxDomain:
+    """Values are JAX arrays of one floating-point type."""
+
+    def __init__(self, dtype: Any):
+        import jax.numpy as jnp
+
+        self._jnp, self._dtype = jnp, dtype
+
+    def constant(self, value: float) -> Any:
+        return self._jnp.asarray(value, self._dtype)
+
+    def apply(self, function: Function, operands: list[Any]) -> Any:
+        def meaning(*args: Any) -> Any:
+            return function.jax(self._jnp, *args)
+
+        result = apply_on_tree(meaning, function.scope, operands)
+        return result if operands else self.constant(result)
+
+
+class _ReferenceDomain:
+    """Values are float64 NumPy arrays."""
+
+    def constant(self, value: float) -> Any:
+        return np.float64(value)
+
+    def apply(self, function: Function, operands: list[Any]) -> Any:
+        return apply_on_tree(function.reference, function.scope, operands)
+
+
+def step(program: Program, w: Tree, g: Tree, state: Sequence[Tree], lr: ArrayLike) -> tuple[Tree, tuple[Tree, ...]]:
+    """One optimizer step in JAX; the caller then does ``w = w - update``.
+
+    Args:
+        program: a verified program.
+        w: the parameters, a pytree of floating-point arrays.
+        g: their gradient, same structure and shapes.
+        state: one tree for each of ``program.state``, with the structure and shapes of ``w``; zeros at the first step.
+        lr: value of the learning-rate schedule at this step, a scalar.
+
+    Returns:
+        The update with the structure, shapes and dtypes of ``w``, and the new state with those of ``state``.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    leaves, structure = jax.tree.flatten(w)
+    dtype = jnp.promote_types(jnp.result_type(*leaves), jnp.float32) if leaves else jnp.float32
+    like = [leaves, *(jax.tree.leaves(tree) for tree in state)]
+    trees = [[jnp.asarray(x, dtype) for x in tree] for tree in (leaves, jax.tree.leaves(g), *like[1:])]
+    outputs = _outputs(program, trees, jnp.asarray(lr, dtype), _JaxDomain(dtype))
+    update, *new_state = (
+        jax.tree.unflatten(structure, [x.astype(old.dtype) for x, old in zip(output, tree, strict=True)])
+        for output, tree in zip(outputs, like, strict=True)
+    )
+    return update, tuple(new_state)
+
+
+def reference_step(
+    program: Program,
+    w: Sequence[np.ndarray],
+    g: Sequence[np.ndarray],
+    state: Sequence[Sequence[np.ndarray]],
+    lr: float,
+) -> tuple[list[np.ndarray], tuple[list[np.ndarray], ...]]:
+    """The same step in float64 NumPy, on lists of leaves.
+
+    Args:
+        program: a verified program.
+        w: the parameters, one array for each leaf.
+        g: their gradient, same shapes.
+        state: one list like ``w`` for each of ``program.state``.
+        lr: value of the learning-rate schedule at this step.
+
+    Returns:
+        The update and the new state, lists of float64 arrays with the shapes of ``w``.
+    """
+    trees = [[np.asarray(leaf, np.float64) for leaf in tree] for tree in (w, g, *state)]
+    with np.errstate(all="ignore"):
+        update, *new_state = _outputs(program, trees, np.float64(lr), _ReferenceDomain())
+    return update, tuple(new_state)
+
+
+def _outputs(program: Program, trees: list[list[Any]], lr: Any, domain: Domain[Any]) -> list[list[Any]]:
+    inputs: dict[str, Any] = dict(zip(("w", "g", *program.state), trees, strict=True))
+    values = walk(program, {**inputs, "lr": lr}, domain)
+    return [values[name] for name in (OUTPUT, *program.state)]

@@ -1,0 +1,203 @@
+"""Programs as source files for other projects.
+
+An exported file is what a person would write: it needs nothing of this project, holds the program's text in its
+docstring, and defines ``optimizer(lr)``. Every name in it comes from the language's own grammar and every number is
+printed by ``repr``, so that exporting somebody else's program cannot inject code.
+"""
+
+from __future__ import annotations
+
+from dsl.dataflow import prune
+from dsl.functions import FUNCTIONS, Scope
+from dsl.program import Program, Statement
+from dsl.types import Kind
+from dsl.verify import input_kinds, verify
+
+_TREE_FUNCTIONS = {
+    "dot": '''def dot(x, y):
+    """Inner product over all arrays of two trees."""
+    pairs = zip(jax.tree.leaves(x), jax.tree.leaves(y))
+    return sum((jnp.sum(a * b) for a, b in pairs), start=jnp.zeros(()))
+''',
+    "global_norm": '''def global_norm(x):
+    """Euclidean norm over all arrays of a tree."""
+    return jnp.sqrt(dot(x, x))
+''',
+    "cosine_sim": '''def cosine_sim(x, y):
+    """Cosine of the angle between two trees."""
+    return dot(x, y) / (global_norm(x) * global_norm(y) + 1e-8)
+''',
+    "clip_by_global_norm": '''def clip_by_global_norm(x, limit):
+    """Scales a tree down to at most the given norm."""
+    factor = jnp.minimum(1.0, jnp.abs(limit) / (global_norm(x) + 1e-8))
+    return jax.tree.map(lambda a: a * factor, x)
+''',
+}
+_NEEDS = {"dot": ("dot",), "global_norm": ("dot", "global_norm")}
+
+_FILE = '''"""{title}
+
+{program}
+
+Weights change by -update. Needs jax and optax; made by optsearch.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def single(x):
+    """The array in single precision or better: in bfloat16 itself, 0.999 is 1."""
+    return jnp.asarray(x, jnp.promote_types(jnp.result_type(x), jnp.float32))
+
+{helpers}
+class State(NamedTuple):
+    """Steps taken{state_words}."""
+
+    count: jax.Array{state_fields}
+
+
+def step({parameters}):
+    """{step_words}"""
+{body}
+    return {returns}
+
+
+def optimizer(lr) -> optax.GradientTransformation:
+    """The optimizer for a learning rate `lr`: a number, or a schedule from step to number."""
+
+    def init(params):
+        return State({initial})
+
+    def update(grads, state, params=None):
+        if params is None:
+            raise ValueError("this optimizer reads the weights: call update(grads, state, params)")
+        rate = single(lr(state.count) if callable(lr) else lr)
+{call}
+        updates = jax.tree.map(lambda u, w: (-u).astype(w.dtype), change, params)
+        return updates, State({final})
+
+    return optax.GradientTransformation(init, update)
+'''
+
+
+def to_optax_source(program: Program, title: str = "An optimizer") -> str:
+    """The text of a Python module that needs only jax and optax and defines ``optimizer(lr)``.
+
+    Args:
+        program: a verified program; its dead statements are left out.
+        title: first line of the file; anything but letters, digits, spaces and ``.,:;()+-_=/`` is dropped.
+
+    Returns:
+        Source text. ``optimizer(lr)`` gives an optax ``GradientTransformation``; ``lr`` is the program's ``lr``.
+    """
+    program = _without_clashes(prune(program))
+    whole_tree = any(FUNCTIONS[statement.function].scope is not Scope.ELEMENT for statement in program.body)
+    state = program.state
+    body = _tree_lines(program) if whole_tree else [f"{s.target} = {_expression(s)}" for s in program.body]
+    changed = [f"{name}={name}" for name in state]
+    cast = "jax.tree.map(lambda new, old: new.astype(old.dtype), {0}, state.{0})"
+    trees = ["params", "grads", *(f"state.{name}" for name in state)]
+    results = ", ".join(["change", *state]) if state else "change"
+    if whole_tree:
+        arguments = ", ".join(f"jax.tree.map(single, {tree})" for tree in trees[:2])
+        call = [f"{results} = step({', '.join([arguments, *trees[2:], 'rate'])})"]
+        words = "One step on whole trees: the update, to be subtracted"
+    else:
+        call = [f"mapped = jax.tree.map(lambda *leaves: step(*map(single, leaves), rate), {', '.join(trees)})"]
+        if state:
+            call.append("outer = jax.tree.structure(params)")
+            call.append(f"inner = jax.tree.structure(({', '.join('0' * (len(state) + 1))}))")
+            call.append(f"{results} = jax.tree.transpose(outer, inner, mapped)")
+        else:
+            call = [call[0].replace("mapped =", "change =")]
+        words = "One step on one array: the update, to be subtracted"
+    call += [f"{name} = {cast.format(name)}" for name in state]
+    return _FILE.format(
+        title=_plain(title),
+        program="\n".join(f"    {line}" for line in str(program).splitlines()),
+        helpers=_helpers(program),
+        state_words=f", and the state ({', '.join(state)}), each like the parameters" if state else "",
+        state_fields="".join(f"\n    {name}: optax.Params" for name in state),
+        parameters=", ".join(program.parameters),
+        step_words=f"{words}{', and the new state' if state else ''}.",
+        body="\n".join(f"    {line}" for line in body),
+        returns=", ".join(program.outputs),
+        initial=", ".join(
+            [
+                "count=jnp.zeros((), jnp.int32)",
+                *(f"{n}=jax.tree.map(lambda p: jnp.zeros_like(single(p)), params)" for n in state),
+            ]
+        ),
+        call="\n".join(f"        {line}" for line in call),
+        final=", ".join(["count=optax.safe_increment(state.count)", *changed]),
+    )
+
+
+def _expression(statement: Statement) -> str:
+    """The right-hand side; a call on constants alone is made an array operation, which never raises."""
+    constant = not any(isinstance(arg, str) for arg in statement.args)
+    args = [arg if isinstance(arg, str) else _number(arg, array=constant) for arg in statement.args]
+    return FUNCTIONS[statement.function].jax_code.format(*args)
+
+
+def _number(value: float, *, array: bool) -> str:
+    if array:
+        return f"jnp.asarray({value!r})"
+    return f"({value!r})" if value < 0 else repr(value)
+
+
+def _tree_lines(program: Program) -> list[str]:
+    """Statements on whole trees: what is not a scalar is mapped over the arrays."""
+    kinds = input_kinds(program)
+    lines: list[str] = []
+    for statement, kind in zip(program.body, verify(program), strict=True):
+        code, function = _expression(statement), FUNCTIONS[statement.function]
+        wide = list(dict.fromkeys(a for a in statement.args if isinstance(a, str) and kinds[a] is not Kind.SCALAR))
+        if wide and function.scope is not Scope.TREE:
+            code = f"jax.tree.map(lambda {', '.join(wide)}: {code}, {', '.join(wide)})"
+        lines.append(f"{statement.target} = {code}")
+        kinds[statement.target] = kind
+    return lines
+
+
+def _helpers(program: Program) -> str:
+    used = {statement.function for statement in program.body} & set(_TREE_FUNCTIONS)
+    needed = {need for name in used for need in (*_NEEDS.get(name, ("dot", "global_norm")), name)}
+    return "".join(f"\n{text}\n" for name, text in _TREE_FUNCTIONS.items() if name in needed)
+
+
+_TAKEN = frozenset(
+    {"NamedTuple", "State", "ValueError", "callable", "change", "count", "grads", "index", "inner", "jax", "jnp", "map"}
+    | {"mapped", "optax", "optimizer", "outer", "params", "rate", "single", "state", "step", "sum", "zip"}
+)
+"""Names that the file uses itself, and methods of tuples."""
+
+
+def _without_clashes(program: Program) -> Program:
+    """Renames variables that would shadow a name of the file or that a NamedTuple refuses."""
+    names = {*program.state, *(statement.target for statement in program.body)}
+    renamed = {name: f"{name.strip('_')}_variable" for name in names if name in _TAKEN or name[0] == "_"}
+    while len({*renamed.values()} | (names - set(renamed))) < len(names):
+        renamed = {name: f"{new}_{number}" for number, (name, new) in enumerate(renamed.items())}
+    if not renamed:
+        return program
+    return Program(
+        tuple(renamed.get(name, name) for name in program.state),
+        tuple(
+            Statement(
+                renamed.get(target, target),
+                function,
+                tuple(renamed.get(arg, arg) if isinstance(arg, str) else arg for arg in args),
+            )
+            for target, function, args in program.body
+        ),
+    )
+
+
+def _plain(title: str) -> str:
+    kept = "".join(c for c in title if c.isascii() and (c.isalnum() or c in " .,:;()+-_=/"))
+    return kept.strip().rstrip(".") + "."

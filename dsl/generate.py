@@ -1,0 +1,125 @@
+"""Random well-typed pieces of programs: arguments, statements, whole programs.
+
+Every draw is uniform over what the rules allow, listed first, so that nothing is drawn and rejected. Randomness comes
+from a NumPy generator that the caller passes.
+
+Source: constants are drawn from N(0, 1), arguments from the variables in scope (Chen et al. 2023, 2.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from dsl.functions import FUNCTIONS, LEAVES, Function
+from dsl.program import OUTPUT, Argument, Program, Statement
+from dsl.types import Kind
+from dsl.verify import input_kinds, result_kind
+
+CONSTANT_SHARE = 0.25
+"""Probability that an argument is a new constant, where a constant is allowed."""
+
+NEW_VARIABLE_SHARE = 0.5
+"""Probability that a statement assigns a new variable rather than one in scope."""
+
+ALL_FUNCTIONS = tuple(FUNCTIONS.values())
+
+
+def random_argument(rng: np.random.Generator, accepted: Collection[Kind], scope: Mapping[str, Kind]) -> Argument | None:
+    """A variable of an accepted kind or a new constant; None when neither exists."""
+    variables = [name for name, kind in scope.items() if kind in accepted]
+    constant_allowed = Kind.SCALAR in accepted
+    if constant_allowed and (not variables or rng.random() < CONSTANT_SHARE):
+        return float(np.float32(rng.standard_normal()))
+    return variables[int(rng.random() * len(variables))] if variables else None
+
+
+def callable_functions(functions: Sequence[Function], scope: Mapping[str, Kind]) -> list[Function]:
+    """The functions that have at least one possible argument for each operand; constants are always at hand."""
+    if Kind.LEAF in scope.values():
+        return list(functions)
+    return [function for function in functions if LEAVES not in function.operands]
+
+
+def new_variable(taken: Collection[str]) -> str:
+    """The first of ``v1, v2, ...`` that is not taken."""
+    number = 1
+    while f"v{number}" in taken:
+        number += 1
+    return f"v{number}"
+
+
+def random_statement(
+    rng: np.random.Generator,
+    scope: Mapping[str, Kind],
+    *,
+    functions: Sequence[Function] = ALL_FUNCTIONS,
+    taken: Collection[str] = (),
+    leaves: Collection[str] = (),
+) -> Statement:
+    """A statement that is well-typed where it stands.
+
+    Args:
+        rng: source of randomness.
+        scope: kind of every variable that is assigned before the statement.
+        functions: what may be called; holds at least one function that takes any kind.
+        taken: names beside those in scope that a new variable must not have.
+        leaves: variables in scope that must keep one number for each parameter, such as the state.
+
+    Returns:
+        A statement whose function is uniform over the callable ones, and whose target is a new variable
+        (probability ``NEW_VARIABLE_SHARE``) or uniform over the variables that may be assigned.
+    """
+    choices = callable_functions(functions, scope)
+    function = choices[int(rng.random() * len(choices))]
+    args: list[Argument] = []
+    for accepted in function.operands:
+        arg = random_argument(rng, accepted, scope)
+        if arg is None:  # callable_functions has excluded it
+            raise ValueError(f"no argument for {function.name} in scope")
+        args.append(arg)
+    kind = result_kind(function, [scope[arg] if isinstance(arg, str) else Kind.SCALAR for arg in args])
+    targets = [name for name in scope if kind is Kind.LEAF or name not in leaves]
+    if not targets or rng.random() < NEW_VARIABLE_SHARE:
+        target = new_variable({*scope, *taken})
+    else:
+        target = targets[int(rng.random() * len(targets))]
+    return Statement(target, function.name, tuple(args))
+
+
+def random_program(
+    rng: np.random.Generator,
+    *,
+    state: Sequence[str] = ("m", "v"),
+    statements: int = 10,
+    functions: Sequence[Function] = ALL_FUNCTIONS,
+) -> Program:
+    """A verified program of random statements.
+
+    Args:
+        rng: source of randomness.
+        state: names of the state variables.
+        statements: number of statements, at least 1. The last assigns ``update``.
+        functions: what may be called; holds at least one function of two operands that takes any kind.
+
+    Raises:
+        ValueError: ``statements`` is below 1.
+    """
+    if statements < 1:
+        raise ValueError(f"a program has at least 1 statement, got {statements}")
+    scope = input_kinds(Program(tuple(state), ()))
+    leaves = {*state, OUTPUT, "g"}
+    body: list[Statement] = []
+    for _ in range(statements - 1):
+        statement = random_statement(rng, scope, functions=functions, leaves=leaves, taken=(OUTPUT,))
+        args = [scope[arg] if isinstance(arg, str) else Kind.SCALAR for arg in statement.args]
+        scope[statement.target] = result_kind(FUNCTIONS[statement.function], args)
+        body.append(statement)
+    binary = [f for f in functions if f.arity == 2 and f.result is None]
+    function = binary[int(rng.random() * len(binary))]
+    wide = [name for name, kind in scope.items() if kind is Kind.LEAF]
+    other = random_argument(rng, frozenset(Kind), scope)
+    args = [wide[int(rng.random() * len(wide))], *([] if other is None else [other])]
+    body.append(Statement(OUTPUT, function.name, tuple(args)))
+    return Program(tuple(state), tuple(body))

@@ -1,0 +1,55 @@
+"""Known optimizers as programs, shipped as text files in ``dsl/programs/``.
+
+None of them corrects the bias of its averages, as in Chen et al. 2023; ``adagrad`` starts its sum at zero. Otherwise
+each equals its optax namesake (tested).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+
+from dsl.program import Program, ProgramError
+from dsl.syntax import parse
+from dsl.verify import nearest
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "sgd": "stochastic gradient descent",
+    "momentum": "heavy-ball momentum, decay 0.9 (Polyak 1964)",
+    "nesterov": "Nesterov momentum, decay 0.9 (Sutskever et al. 2013)",
+    "rmsprop": "gradient over the root of its mean square (Tieleman and Hinton 2012)",
+    "adagrad": "gradient over the root of its summed squares (Duchi et al. 2011)",
+    "adam": "momentum over the root of the mean square (Kingma and Ba 2015)",
+    "adamw": "Adam with decoupled weight decay (Loshchilov and Hutter 2019): the search's warm start",
+    "signum": "sign of the momentum (Bernstein et al. 2018)",
+    "lion": "sign of interpolated momentum, decoupled weight decay (Chen et al. 2023)",
+    "lion-raw": "the program found by the published search, before simplification by hand (Chen et al. 2023)",
+}
+
+
+class _Library(Mapping[str, Program]):
+    """The library by name; files are read when asked for."""
+
+    def __getitem__(self, name: str) -> Program:
+        if name not in DESCRIPTIONS:
+            raise ProgramError(f"unknown library program '{name}'{nearest(name, DESCRIPTIONS)}")
+        return _read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(DESCRIPTIONS)
+
+    def __len__(self) -> int:
+        return len(DESCRIPTIONS)
+
+    def __contains__(self, name: object) -> bool:
+        return name in DESCRIPTIONS
+
+
+@cache
+def _read(name: str) -> Program:
+    return parse((files("dsl") / "programs" / f"{name}.txt").read_text(encoding="utf-8"))
+
+
+LIBRARY: Mapping[str, Program] = _Library()
+"""Every shipped program by name. An unknown name raises ``ProgramError`` with the nearest one."""

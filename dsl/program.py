@@ -1,0 +1,110 @@
+"""Programs as frozen values: a list of assignment statements and the names of the state.
+
+A program stands for one function that maps weights, gradient, state and learning rate to an update and new state:
+
+    def train(w, g, m, lr):
+      update = interp(g, m, 0.9)
+      ...
+      return update, m
+
+Only what can differ between programs is stored: the state's names (``m``) and the body. Equality is structural;
+``fingerprint`` compares meaning.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dsl.functions import FUNCTIONS
+
+Argument = str | float
+"""A variable's name, or a constant."""
+
+INPUTS = ("w", "g", "lr")
+"""Weights, their gradient, and the value of the learning-rate schedule; state variables stand before ``lr``."""
+
+OUTPUT = "update"
+"""The variable whose value is subtracted from the weights."""
+
+MAX_STATEMENTS = 200
+MAX_STATE = 8
+MAX_NAME_LENGTH = 32
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_RESERVED = frozenset(keyword.kwlist) | {"train"}
+
+
+class ProgramError(ValueError):
+    """A text or program breaks a rule of the language.
+
+    Attributes:
+        line: the line as the user counts it, from 1; None where no line is meant.
+        reason: the rule and the value that breaks it.
+    """
+
+    def __init__(self, reason: str, line: int | None = None, source: str | None = None, column: int | None = None):
+        self.reason, self.line, self.source, self.column = reason, line, source, column
+        where = "" if line is None else f"line {line}: "
+        quoted = "" if not source or column is not None else f"`{source.strip()}`: "
+        caret = "" if not source or column is None else f"\n  {source}\n  {' ' * column}^"
+        super().__init__(f"{where}{quoted}{reason}{caret}")
+
+
+class Statement(NamedTuple):
+    """``target = function(*args)``."""
+
+    target: str
+    function: str
+    args: tuple[Argument, ...]
+
+    def __str__(self) -> str:
+        args = [arg if isinstance(arg, str) else repr(arg) for arg in self.args]
+        infix = FUNCTIONS[self.function].infix if self.function in FUNCTIONS else None
+        if infix is not None and len(args) == 2:
+            return f"{self.target} = {args[0]} {infix} {args[1]}"
+        return f"{self.target} = {self.function}({', '.join(args)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An optimizer.
+
+    Attributes:
+        state: names of the state variables, all zero before the first step; each has the parameters' shapes.
+        body: the statements, in order.
+    """
+
+    state: tuple[str, ...]
+    body: tuple[Statement, ...]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the function's parameters: ``w, g``, the state, ``lr``."""
+        return ("w", "g", *self.state, "lr")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the returned variables: ``update``, then the state."""
+        return (OUTPUT, *self.state)
+
+    def __str__(self) -> str:
+        lines = [f"def train({', '.join(self.parameters)}):"]
+        lines += [f"  {statement}" for statement in self.body]
+        lines += [f"  return {', '.join(self.outputs)}"]
+        return "\n".join(lines) + "\n"
+
+
+def name_fault(name: str) -> str | None:
+    """Why ``name`` cannot name a variable, or None when it can."""
+    if not _NAME.match(name):
+        return f"'{name}' is not a name: use letters, digits and underscores, not starting with a digit"
+    if len(name) > MAX_NAME_LENGTH:
+        return f"'{name[:MAX_NAME_LENGTH]}...' is too long: a name has at most {MAX_NAME_LENGTH} characters"
+    if name in _RESERVED:
+        return f"'{name}' is reserved: choose another name"
+    if name in FUNCTIONS:
+        return f"'{name}' is a function: choose another name for the variable"
+    return None

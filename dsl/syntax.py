@@ -1,0 +1,238 @@
+"""The text of programs: our own parser, one statement a line, and its inverse.
+
+    def train(w, g, m, lr):          # parameters: w, g, the state, lr
+      update = interp(g, m, 0.9)     # name = function(arguments)
+      update = update * lr           # or name = a op b, with + - * /
+      return update, m               # update, then the state
+
+The text is the interface: it goes into stores, golden files and bug reports, and ``parse(format(p)) == p``. Nothing
+here evaluates anything; a program is data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple, NoReturn
+
+from dsl.functions import FUNCTIONS
+from dsl.program import MAX_STATEMENTS, OUTPUT, Argument, Program, ProgramError, Statement
+from dsl.verify import TARGET, Fault, check, nearest
+
+MAX_CHARACTERS = 100_000
+MAX_LINE_CHARACTERS = 500
+
+OPERATORS = {function.infix: name for name, function in FUNCTIONS.items() if function.infix}
+
+_TOKEN = re.compile(
+    r"[ \t]*(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+    r"|(?P<symbol>[=(),:+\-*/])"
+    r"|(?P<end>\Z)|(?P<bad>.))",
+    re.DOTALL,
+)
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    column: int
+
+
+class _Line:
+    """One source line as tokens, read from left to right."""
+
+    def __init__(self, number: int, source: str):
+        self.number, self.source = number, source.expandtabs(4)
+        if len(source) > MAX_LINE_CHARACTERS:
+            raise ProgramError(f"a line has at most {MAX_LINE_CHARACTERS} characters, got {len(source)}", number)
+        self.tokens: list[_Token] = []
+        code, position = self.source.partition("#")[0].rstrip(), 0
+        while True:
+            match = _TOKEN.match(code, position)
+            kind = match.lastgroup if match else None
+            if match is None or kind is None:  # _TOKEN matches at every position; this keeps the types honest
+                self.fail("cannot be read", position)
+            token = _Token(kind, match.group(kind), match.start(kind))
+            if kind == "bad":
+                self.fail(f"unexpected character {token.text!r}", token.column)
+            self.tokens.append(token)
+            if kind == "end":
+                break
+            position = match.end()
+        self.index = 0
+
+    @property
+    def empty(self) -> bool:
+        return self.tokens[0].kind == "end"
+
+    @property
+    def next(self) -> _Token:
+        return self.tokens[self.index]
+
+    def fail(self, reason: str, column: int | None = None) -> NoReturn:
+        column = self.next.column if column is None else column
+        printable = "".join(c if c.isprintable() else "?" for c in self.source)
+        raise ProgramError(reason, self.number, printable, column)
+
+    def column_of(self, operand: int | None) -> int:
+        """Column of the operand with this index, of the target (-1), or of what stands after ``=``, ``return``, ``(``."""
+        if operand == TARGET:
+            return self.tokens[0].column
+        start = next(index for index, token in enumerate(self.tokens) if token.text in ("=", "return", "(")) + 1
+        if operand is None:
+            return self.tokens[start].column
+        is_call = self.tokens[start + 1].text == "("
+        words = [token for token in self.tokens[start + is_call :] if token.kind in ("name", "number")]
+        return words[operand].column
+
+    def take(self, kind: str, wanted: str, text: str | None = None) -> str:
+        token = self.next
+        if token.kind != kind or (text is not None and token.text != text):
+            self.fail(f"expected {wanted}, got {f'{token.text!r}' if token.text else 'the end of the line'}")
+        self.index += 1
+        return token.text
+
+    def accept(self, text: str) -> bool:
+        if self.next.text != text or not text:
+            return False
+        self.index += 1
+        return True
+
+    def finish(self) -> None:
+        if self.next.kind != "end":
+            self.fail(f"unexpected {self.next.text!r}: a line holds one statement")
+
+
+def parse(text: str) -> Program:
+    """Reads and verifies a program.
+
+    Args:
+        text: one ``def train`` with its statements; any indentation, blank lines and ``#`` comments.
+
+    Returns:
+        The verified program.
+
+    Raises:
+        ProgramError: the text breaks a rule of the grammar or of ``verify``; the message names the line and the rule.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ProgramError(f"a program has at most {MAX_CHARACTERS} characters, got {len(text)}")
+    lines = _lines(text)
+    head = next(lines, None)
+    if head is None:
+        raise ProgramError("the text holds no program: it starts with `def train(w, g, ..., lr):`")
+    state = _signature(head)
+    read = [head]
+    body: list[Statement] = []
+    for line in lines:
+        read.append(line)
+        if line.next.text == "return":
+            _returns(line, state)
+            break
+        if len(body) == MAX_STATEMENTS:
+            line.fail(f"a program has at most {MAX_STATEMENTS} statements")
+        body.append(_statement(line))
+    else:
+        raise ProgramError(f"the program ends without `return {', '.join((OUTPUT, *state))}`", read[-1].number)
+    after = next(lines, None)
+    if after is not None:
+        after.fail("nothing may follow `return`")
+    program = Program(state, tuple(body))
+    try:
+        check(program)
+    except Fault as fault:
+        line = read[fault.statement + 1]
+        line.fail(fault.reason, line.column_of(fault.operand))
+    return program
+
+
+def _lines(text: str) -> Iterator[_Line]:
+    """The lines that hold more than blanks and a comment, each read when it is asked for."""
+    for number, source in enumerate(text.split("\n"), start=1):
+        if source.strip() and not source.startswith("#"):
+            line = _Line(number, source.rstrip("\r"))
+            if not line.empty:
+                yield line
+
+
+def format(program: Program) -> str:
+    """The program's text; ``parse(format(program)) == program`` for every verified program."""
+    return str(program)
+
+
+def _signature(line: _Line) -> tuple[str, ...]:
+    line.take("name", "`def train(w, g, ..., lr):`", "def")
+    line.take("name", "`train`", "train")
+    line.take("symbol", "'('", "(")
+    names = _names(line)
+    line.take("symbol", "')'", ")")
+    line.take("symbol", "':'", ":")
+    line.finish()
+    if names[:2] != ["w", "g"] or len(names) < 3 or names[-1] != "lr":
+        line.fail(f"parameters are `w, g`, then the state, then `lr`; got `{', '.join(names)}`", 0)
+    return tuple(names[2:-1])
+
+
+def _returns(line: _Line, state: tuple[str, ...]) -> None:
+    line.take("name", "`return`", "return")
+    column = line.next.column
+    names = _names(line)
+    line.finish()
+    if names != [OUTPUT, *state]:
+        line.fail(
+            f"return `{', '.join((OUTPUT, *state))}` (update, then every state variable in the signature's order); "
+            f"got `{', '.join(names)}`",
+            column,
+        )
+
+
+def _names(line: _Line) -> list[str]:
+    names = [line.take("name", "a name")]
+    while line.accept(","):
+        names.append(line.take("name", "a name"))
+    return names
+
+
+def _statement(line: _Line) -> Statement:
+    target = line.take("name", "a statement `name = function(arguments)` or `name = a + b`")
+    line.take("symbol", "'='", "=")
+    start = line.next
+    if start.kind == "name" and line.tokens[line.index + 1].text == "(":
+        line.index += 2
+        if start.text not in FUNCTIONS:
+            line.fail(f"unknown function '{start.text}'{nearest(start.text, FUNCTIONS)}", start.column)
+        args: list[Argument] = []
+        if not line.accept(")"):
+            args.append(_argument(line))
+            while line.accept(","):
+                args.append(_argument(line))
+            line.take("symbol", "',' or ')'", ")")
+        line.finish()
+        return Statement(target, start.text, tuple(args))
+    left = _argument(line)
+    operator = line.next
+    if operator.text not in OPERATORS:
+        line.fail(
+            "expected one of + - * / and a second operand: a statement has exactly one function or operator "
+            "(a copy is `x * 1.0`)"
+        )
+    line.index += 1
+    right = _argument(line)
+    line.finish()
+    return Statement(target, OPERATORS[operator.text], (left, right))
+
+
+def _argument(line: _Line) -> Argument:
+    token = line.next
+    if token.kind == "name":
+        line.index += 1
+        if line.next.text == "(":
+            line.fail("calls cannot be nested: give the inner call a line and a name of its own", token.column)
+        return token.text
+    sign = -1.0 if line.accept("-") else 1.0
+    if sign > 0:
+        line.accept("+")
+    if line.next.kind == "name":
+        line.fail("only a constant may have a sign: use `negative(x)` or `0.0 - x`", token.column)
+    return sign * float(line.take("number", "a variable or a constant"))

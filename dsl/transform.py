@@ -1,0 +1,59 @@
+"""Programs as optax gradient transformations, for any JAX training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dsl.execute import Tree, step
+from dsl.program import Program
+
+if TYPE_CHECKING:
+    from jax.typing import ArrayLike
+
+
+class ProgramState(NamedTuple):
+    """Attributes:
+    count: steps taken, int32 scalar.
+    state: for each state variable of the program a tree like the parameters.
+    """
+
+    count: jax.Array
+    state: tuple[Tree, ...]
+
+
+def _zeros(leaf: jax.Array) -> jax.Array:
+    return jnp.zeros_like(leaf, dtype=jnp.promote_types(leaf.dtype, jnp.float32))
+
+
+def to_optax(
+    program: Program, learning_rate: float | Callable[[ArrayLike], ArrayLike] = 1.0
+) -> optax.GradientTransformation:
+    """A program as a ``GradientTransformation``.
+
+    Args:
+        program: a verified program.
+        learning_rate: the program's ``lr``: a number, or a schedule from step (from 0) to number. Constants in the
+            program, such as AdamW's ``lr * 0.001``, scale it.
+
+    Returns:
+        A transformation whose updates are ``-update``, so that ``optax.apply_updates`` adds them; ``update`` needs
+        ``params``. The state has the parameters' precision, but at least float32.
+    """
+
+    def init(params: Tree) -> ProgramState:
+        state = tuple(jax.tree.map(_zeros, params) for _ in program.state)
+        return ProgramState(jnp.zeros((), jnp.int32), state)
+
+    def update(grads: Tree, state: ProgramState, params: Tree | None = None) -> tuple[Tree, ProgramState]:
+        if params is None:
+            raise ValueError("a program reads the weights: call update(grads, state, params)")
+        lr = learning_rate(state.count) if callable(learning_rate) else learning_rate
+        change, new_state = step(program, params, grads, state.state, lr)
+        return jax.tree.map(jnp.negative, change), ProgramState(optax.safe_increment(state.count), new_state)
+
+    return optax.GradientTransformation(init, update)

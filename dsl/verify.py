@@ -1,0 +1,159 @@
+"""Verification: what may run, and what kind every value has.
+
+A program that passes never raises when executed, on any parameter tree: every variable is assigned before it is read,
+every call has the operands that its function's row asks for, and ``update`` and the state hold one number for each
+parameter. Kinds do not depend on the tree, so that one verification serves every model; ``Kind.shapes`` turns them
+into shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+from dsl.functions import ANY, FUNCTIONS, Function
+from dsl.program import INPUTS, MAX_STATE, MAX_STATEMENTS, OUTPUT, Program, ProgramError, name_fault
+from dsl.types import Kind
+
+MAX_CONSTANT = 3.4028234663852886e38
+"""Largest float32: programs run in float32."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the known name closest to ``name``, or an empty string."""
+    match = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def input_kinds(program: Program) -> dict[str, Kind]:
+    """Kind of each parameter of the program: ``lr`` is a scalar, all others hold one number for each parameter."""
+    return {name: Kind.SCALAR if name == "lr" else Kind.LEAF for name in program.parameters}
+
+
+def result_kind(function: Function, operands: Sequence[Kind]) -> Kind:
+    """Kind that ``function`` gives for accepted operand kinds."""
+    if function.result is not None:
+        return function.result
+    return max(operands, default=Kind.SCALAR)
+
+
+TARGET = -1
+
+
+class Fault(Exception):
+    """A broken rule, before it is known on which line of which text.
+
+    Attributes:
+        reason: the rule and the value that breaks it.
+        statement: index of the statement; -1 for the signature, the number of statements for ``return``.
+        operand: index of the operand, ``TARGET`` for the variable that is assigned; None for the whole statement.
+    """
+
+    def __init__(self, reason: str, statement: int, operand: int | None = None):
+        super().__init__(reason)
+        self.reason, self.statement, self.operand = reason, statement, operand
+
+
+def verify(program: Program) -> tuple[Kind, ...]:
+    """Checks every rule of the language and gives each statement's kind.
+
+    Args:
+        program: any program, well-formed or not.
+
+    Returns:
+        Kind of each statement's result, in order.
+
+    Raises:
+        ProgramError: a name is not allowed; a function is unknown or has the wrong number or kinds of operands; a
+            variable is read before it is assigned; a constant is not a finite float32; ``update`` is missing;
+            ``update`` or a state variable does not have the parameters' shape; a limit on size is passed. The line is
+            that of ``str(program)``.
+    """
+    try:
+        return check(program)
+    except Fault as fault:
+        inside = 0 <= fault.statement < len(program.body)
+        source = str(program.body[fault.statement]) if inside else None
+        raise ProgramError(fault.reason, fault.statement + 2, source) from None
+
+
+def check(program: Program) -> tuple[Kind, ...]:
+    """The same as ``verify`` for those who know the lines themselves.
+
+    Raises:
+        Fault: a rule is broken.
+    """
+    _check_state(program.state)
+    body = program.body
+    if len(body) > MAX_STATEMENTS:
+        raise Fault(f"a program has at most {MAX_STATEMENTS} statements, got {len(body)}", -1)
+    scope: dict[str, Kind] = input_kinds(program)
+    kinds: list[Kind] = []
+    for index, (target, name, args) in enumerate(body):
+        row = _ROWS.get(name)
+        if row is None:
+            raise Fault(f"unknown function '{name}'{nearest(name, FUNCTIONS)}", index)
+        accepted, result, anything = row
+        if len(args) != len(accepted):
+            plural = "" if len(accepted) == 1 else "s"
+            raise Fault(f"{name} takes {len(accepted)} operand{plural}, got {len(args)}", index)
+        kind = _SCALAR
+        for position, arg in enumerate(args):
+            found = scope.get(arg) if arg.__class__ is str else _SCALAR
+            if found is None:
+                raise Fault(f"'{arg}' is read before it is assigned{nearest(str(arg), scope)}", index, position)
+            if arg.__class__ is not str and not -MAX_CONSTANT <= float(arg) <= MAX_CONSTANT:
+                raise Fault(f"constant {arg!r} is not a finite float32 number", index, position)
+            if not anything and found not in accepted[position]:
+                wanted = " or ".join(str(k) for k in sorted(accepted[position]))
+                reason = f"operand {position + 1} of {name} must be a {wanted}, '{arg}' is a {found}"
+                raise Fault(reason, index, position)
+            if found > kind:
+                kind = found
+        if result is not None:
+            kind = result
+        if target not in scope:
+            fault = name_fault(target)
+            if fault:
+                raise Fault(fault, index, TARGET)
+        scope[target] = kind
+        kinds.append(kind)
+    _check_outputs(program, scope)
+    return tuple(kinds)
+
+
+_SCALAR = Kind.SCALAR
+_ROWS = {
+    name: (function.operands, function.result, all(accepted == ANY for accepted in function.operands))
+    for name, function in FUNCTIONS.items()
+}
+"""What verification reads of each function: accepted kinds, kind of the result, whether operands may be anything."""
+
+
+def _check_state(state: tuple[str, ...]) -> None:
+    if len(state) > MAX_STATE:
+        raise Fault(f"a program has at most {MAX_STATE} state variables, got {len(state)}", -1)
+    for index, name in enumerate(state):
+        fault = name_fault(name)
+        if name in INPUTS:
+            fault = f"'{name}' is an input and cannot be state"
+        elif name == OUTPUT:
+            fault = f"'{OUTPUT}' is the output and cannot be state"
+        elif name in state[:index]:
+            fault = f"parameter '{name}' appears twice"
+        if fault:
+            raise Fault(fault, -1)
+
+
+def _check_outputs(program: Program, scope: Mapping[str, Kind]) -> None:
+    for position, name in enumerate(program.outputs):
+        kind = scope.get(name)
+        if kind is None:
+            raise Fault(f"'{name}' is returned but never assigned", len(program.body), position)
+        if kind is not Kind.LEAF:
+            raise Fault(
+                f"'{name}' is returned as a {kind}: update and state must have the shape of the parameters "
+                "(combine it with w, g or a state variable)",
+                len(program.body),
+                position,
+            )

@@ -1,0 +1,150 @@
+"""A step of a program: JAX against float64 NumPy, on trees of every shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dsl.execute import reference_step, step
+from dsl.functions import FUNCTIONS
+from dsl.library import LIBRARY
+from dsl.program import Program
+from dsl.syntax import parse
+from dsl.types import Kind
+
+TREES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "scalar": ((),),
+    "one leaf": ((3,),),
+    "many leaves": ((2, 3), (), (3,), (1, 2, 1)),
+    "empty leaf": ((0,), (2,)),
+    "only empty leaves": ((0, 3), (0,)),
+    "no leaves": (),
+}
+
+
+def zeros(program: Program, leaves: list[np.ndarray]) -> list[list[np.ndarray]]:
+    return [[np.zeros_like(leaf) for leaf in leaves] for _ in program.state]
+
+
+def flat(trees: object) -> np.ndarray:
+    leaves = [np.ravel(np.asarray(leaf, np.float64)) for leaf in jax.tree.leaves(trees)]
+    return np.concatenate(leaves) if leaves else np.zeros(0)
+
+
+def test_jax_and_reference_agree_on_generated_programs(
+    programs: Callable[..., list[Program]],
+    random_leaves: Callable[..., list[np.ndarray]],
+    trajectories: Callable[..., np.ndarray],
+    beyond_rounding: Callable[..., tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """To what rounding explains: to a multiple of what float32's rounding does to the float64 result."""
+    leaves, gradients = random_leaves(1), np.random.default_rng(99)
+    g = [np.float32(gradients.standard_normal(leaf.shape)) for leaf in leaves]
+    compared = total = 0
+    for program in [*LIBRARY.values(), *programs(200, seed=1)]:
+        update, _ = step(program, leaves, g, zeros(program, leaves), 0.1)
+        runs = trajectories(program, leaves, steps=1, runs=10, size=1.5e-7, single=True)
+        differs, comparable = beyond_rounding(flat(update), runs)
+        assert not differs.any(), f"{program}\n{flat(update)}\n{runs[0]}"
+        compared += comparable.sum()
+        total += comparable.size
+    assert compared > 0.6 * total
+
+
+def test_the_reference_is_the_exact_meaning_of_the_library(random_leaves: Callable[..., list[np.ndarray]]) -> None:
+    w, g, lr = random_leaves(1), random_leaves(2), 0.5
+    update, (m,) = reference_step(LIBRARY["lion"], w, g, [[np.full(leaf.shape, 0.3) for leaf in w]], lr)
+    for index, leaf in enumerate(w):
+        gradient = g[index].astype(np.float64)
+        np.testing.assert_allclose(m[index], 0.01 * gradient + 0.99 * 0.3, rtol=1e-12)
+        expected = (np.sign(0.1 * gradient + 0.9 * 0.3) + 0.1 * leaf.astype(np.float64)) * (lr * 1e-4)
+        np.testing.assert_allclose(update[index], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shapes", TREES.values(), ids=TREES)
+def test_results_have_the_shapes_and_types_of_the_parameters(
+    shapes: tuple[tuple[int, ...], ...],
+    programs: Callable[..., list[Program]],
+    random_leaves: Callable[..., list[np.ndarray]],
+) -> None:
+    w, g = random_leaves(1, shapes), random_leaves(2, shapes)
+    for program in [*LIBRARY.values(), *programs(20, seed=6)]:
+        update, state = step(program, w, g, zeros(program, w), 0.1)
+        assert len(state) == len(program.state)
+        for tree in (update, *state):
+            assert [(x.shape, x.dtype) for x in tree] == [(x.shape, np.float32) for x in w]
+
+
+def run_on_every_tree(count: int, seed: int, programs: Callable[..., list[Program]]) -> None:
+    """Generated programs through the reference, which raises where shapes do not fit."""
+    rng = np.random.default_rng(seed)
+    trees = list(TREES.values())
+    for index, program in enumerate(programs(count, seed=seed)):
+        w = [np.asarray(rng.standard_normal(shape)) for shape in trees[index % len(trees)]]
+        update, state = reference_step(program, w, w, zeros(program, w), 0.1)
+        for tree in (update, *state):
+            assert [x.shape for x in tree] == [x.shape for x in w], str(program)
+
+
+def test_what_verification_accepts_executes(programs: Callable[..., list[Program]]) -> None:
+    run_on_every_tree(3_000, 7, programs)
+
+
+@pytest.mark.slow
+def test_what_verification_accepts_executes_100_000(programs: Callable[..., list[Program]]) -> None:
+    run_on_every_tree(100_000, 8, programs)
+
+
+def trace_on_every_tree(count: int, seed: int, programs: Callable[..., list[Program]]) -> None:
+    """Generated programs through JAX's abstract evaluation, on a tree of every shape."""
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for tree in TREES.values() for shape in tree]
+    for program in programs(count, seed=seed):
+        state = tuple(list(shapes) for _ in program.state)
+        update, new_state = jax.eval_shape(lambda *args, p=program: step(p, *args), shapes, shapes, state, 0.1)
+        for tree in (update, *new_state):
+            assert [x.shape for x in tree] == [x.shape for x in shapes]
+
+
+def test_what_verification_accepts_compiles(programs: Callable[..., list[Program]]) -> None:
+    trace_on_every_tree(20, 9, programs)
+
+
+@pytest.mark.slow
+def test_what_verification_accepts_compiles_1_000(programs: Callable[..., list[Program]]) -> None:
+    trace_on_every_tree(1_000, 10, programs)
+
+
+def test_a_function_of_every_kind_of_operand_executes(random_leaves: Callable[..., list[np.ndarray]]) -> None:
+    """Every row with every mixture of kinds that it accepts."""
+    names = {Kind.SCALAR: "lr", Kind.PER_LEAF: "p", Kind.LEAF: "g"}
+    w = random_leaves(1)
+    for function in FUNCTIONS.values():
+        for kind in Kind:
+            args = [names[kind] if kind in accepted else names[max(accepted)] for accepted in function.operands]
+            call = f"{function.name}({', '.join(args)})"
+            program = parse(f"def train(w, g, lr):\n p = norm(g)\n x = {call}\n update = w + x\n return update\n")
+            update, _ = step(program, w, w, (), 0.25)
+            exact, _ = reference_step(program, w, w, (), 0.25)
+            np.testing.assert_allclose(flat(update), flat(exact), rtol=1e-5, atol=1e-6, err_msg=call)
+
+
+def test_leaves_of_several_types_keep_them() -> None:
+    w = {"a": jnp.ones(2, jnp.bfloat16), "b": jnp.ones(3, jnp.float32)}
+    state = ({"a": jnp.zeros(2, jnp.float32), "b": jnp.zeros(3, jnp.float32)},)
+    update, (m,) = step(LIBRARY["lion"], w, w, state, 1.0)
+    assert jax.tree.map(lambda x: x.dtype.name, update) == {"a": "bfloat16", "b": "float32"}
+    assert jax.tree.map(lambda x: x.dtype.name, m) == {"a": "float32", "b": "float32"}
+
+
+def test_half_precision_parameters_are_updated_in_single_precision() -> None:
+    """In bfloat16 itself 0.999 would be 1, and Adam's second moment would never move."""
+    state = tuple([jnp.zeros(2, jnp.float32)] for _ in range(2))
+    half = [jnp.full(2, 0.5, jnp.bfloat16)]
+    update, (_, v) = step(LIBRARY["adam"], half, half, state, 1.0)
+    np.testing.assert_allclose(v[0], 0.001 * 0.25, rtol=1e-4)
+    assert update[0].dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(update[0], np.float32), 0.001 * 0.05 / np.sqrt(0.001 * 0.25), rtol=1e-2)

@@ -1,0 +1,95 @@
+"""The library's optimizers are what their names say: each trains as its optax namesake does."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dsl.library import DESCRIPTIONS, LIBRARY
+from dsl.program import ProgramError
+from dsl.syntax import format, parse
+from dsl.transform import to_optax
+
+STEPS = 20
+RATE = 0.1
+
+
+def uncorrected(step: jax.Array) -> jax.Array:
+    """What takes Adam's bias correction out again: the library's programs do not correct."""
+    t = step + 1.0
+    return (1.0 - 0.9**t) / jnp.sqrt(1.0 - 0.999**t)
+
+
+def ema() -> optax.GradientTransformation:
+    return optax.ema(0.9, debias=False)
+
+
+COUNTERPARTS: dict[str, optax.GradientTransformation] = {
+    "sgd": optax.sgd(RATE),
+    "momentum": optax.sgd(RATE, momentum=0.9),
+    "nesterov": optax.sgd(RATE, momentum=0.9, nesterov=True),
+    "rmsprop": optax.rmsprop(RATE, decay=0.9, eps=1e-8, eps_in_sqrt=False),
+    "adagrad": optax.adagrad(RATE, initial_accumulator_value=0.0, eps=1e-12),
+    "adam": optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(uncorrected), optax.scale(-0.001 * RATE)),
+    "adamw": optax.chain(
+        optax.scale_by_adam(),
+        optax.scale_by_schedule(uncorrected),
+        optax.add_decayed_weights(0.01),
+        optax.scale(-0.001 * RATE),
+    ),
+    "signum": optax.chain(ema(), optax.scale_by_sign(), optax.scale(-0.0001 * RATE)),
+    "lion": optax.lion(0.0001 * RATE, b1=0.9, b2=0.99, weight_decay=0.1),
+}
+
+
+def random_tree(rng: np.random.Generator) -> dict[str, object]:
+    def leaf(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+    return {"dense": {"kernel": leaf(4, 3), "bias": leaf(3)}, "scales": [leaf(), leaf(2, 1, 2)]}
+
+
+def trained(optimizer: optax.GradientTransformation, steps: int = STEPS) -> list[jax.Array]:
+    """Leaves of a random tree after training on random gradients."""
+    rng = np.random.default_rng(0)
+    params = random_tree(rng)
+    update = jax.jit(optimizer.update)
+    state = optimizer.init(params)
+    for _ in range(steps):
+        updates, state = update(random_tree(rng), state, params)
+        params = optax.apply_updates(params, updates)
+    return jax.tree.leaves(params)
+
+
+def difference(one: list[jax.Array], other: list[jax.Array]) -> float:
+    return max(float(jnp.max(jnp.abs(a - b))) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("name", [name for name in LIBRARY if name != "lion-raw"])
+def test_matches_its_optax_namesake(name: str) -> None:
+    assert difference(trained(to_optax(LIBRARY[name], RATE)), trained(COUNTERPARTS[name])) <= 1e-6
+
+
+def test_the_raw_program_takes_steps_like_a_sign_method() -> None:
+    """Of the paper's raw program we know what it simplifies to: sign of a twice interpolated gradient, and decay."""
+    one = trained(to_optax(LIBRARY["lion-raw"]), steps=1)
+    start = jax.tree.leaves(random_tree(np.random.default_rng(0)))
+    factor = 0.0002171761734643951
+    for before, after in zip(start, one, strict=True):
+        moved = (before - after) - 0.4601978361606598 * factor * before
+        assert jnp.allclose(jnp.abs(moved), factor, rtol=1e-2)
+
+
+def test_every_description_has_a_program_and_every_program_is_printed_as_shipped() -> None:
+    assert list(LIBRARY) == list(DESCRIPTIONS)
+    for name, program in LIBRARY.items():
+        assert DESCRIPTIONS[name]
+        assert parse(format(program)) == program
+
+
+def test_an_unknown_name_gives_the_nearest() -> None:
+    with pytest.raises(ProgramError, match="unknown library program 'adamm'; did you mean 'adam"):
+        LIBRARY["adamm"]

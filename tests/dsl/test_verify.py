@@ -1,0 +1,117 @@
+"""Verification: what it accepts, and the kind and shape that it gives to every value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dsl.execute import apply_on_tree
+from dsl.functions import FUNCTIONS, Function
+from dsl.library import LIBRARY
+from dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
+from dsl.syntax import parse
+from dsl.types import Kind
+from dsl.verify import input_kinds, verify
+from dsl.walk import walk
+
+SHAPES = ((2, 3), (), (0,), (5,))
+
+
+def test_kinds_of_a_program_with_every_kind() -> None:
+    program = parse(
+        "def train(w, g, m, lr):\n n = norm(g)\n s = global_norm(w)\n a = n * s\n b = s * lr\n c = a * b\n m = g * c\n"
+        " x = pi()\n x = clip_by_global_norm(m, x)\n update = x / n\n return update, m\n"
+    )
+    kinds = [str(kind) for kind in verify(program)]
+    assert kinds == ["per_leaf", "scalar", "per_leaf", "scalar", "per_leaf", "leaf", "scalar", "leaf", "leaf"]
+
+
+class _Shapes:
+    """The reference meaning, which notes the shapes of every result."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[tuple[int, ...], ...]] = []
+
+    def constant(self, value: float) -> object:
+        return np.float64(value)
+
+    def apply(self, function: Function, operands: list[object]) -> object:
+        with np.errstate(all="ignore"):
+            result = apply_on_tree(function.reference, function.scope, operands)
+        self.seen.append(tuple(np.shape(leaf) for leaf in (result if isinstance(result, list) else [result])))
+        return result
+
+
+def test_kinds_give_the_shape_of_every_value_on_a_tree(programs: Callable[..., list[Program]]) -> None:
+    leaves = [np.ones(shape) for shape in SHAPES]
+    for program in [*LIBRARY.values(), *programs(300, seed=1)]:
+        kinds, domain = verify(program), _Shapes()
+        inputs = {name: np.float64(0.1) if name == "lr" else leaves for name in program.parameters}
+        walk(program, inputs, domain)
+        assert domain.seen == [kind.shapes(SHAPES) for kind in kinds], str(program)
+
+
+def test_kinds_are_ordered_by_what_they_hold() -> None:
+    assert Kind.SCALAR < Kind.PER_LEAF < Kind.LEAF
+    assert Kind.SCALAR.shapes(SHAPES) == ((),)
+    assert Kind.PER_LEAF.shapes(SHAPES) == ((), (), (), ())
+    assert Kind.LEAF.shapes(SHAPES) == SHAPES
+    assert input_kinds(LIBRARY["lion"]) == {"w": Kind.LEAF, "g": Kind.LEAF, "m": Kind.LEAF, "lr": Kind.SCALAR}
+
+
+GOOD = Statement("update", "multiply", ("g", "lr"))
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "rule"),
+    [
+        (Program((), ()), 2, "'update' is returned but never assigned"),
+        (Program((), (GOOD, Statement("update", "norm", ("g",)))), 4, "'update' is returned as a per_leaf"),
+        (Program(("m",), (GOOD, Statement("m", "pi", ()))), 4, "'m' is returned as a scalar"),
+        (Program((), (Statement("x", "add", ("update", 1.0)), GOOD)), 2, "'update' is read before it is assigned"),
+        (Program((), (Statement("x", "ad", ("g", 1.0)), GOOD)), 2, "unknown function 'ad'; did you mean 'add'"),
+        (Program((), (Statement("x", "add", ("g",)), GOOD)), 2, "add takes 2 operands, got 1"),
+        (Program((), (Statement("x", "add", ("g", float("nan"))), GOOD)), 2, "constant nan is not a finite float32"),
+        (Program((), (Statement("x", "add", ("g", float("inf"))), GOOD)), 2, "constant inf is not a finite float32"),
+        (Program((), (Statement("x y", "add", ("g", 1.0)), GOOD)), 2, "'x y' is not a name"),
+        (Program((), (Statement("", "add", ("g", 1.0)), GOOD)), 2, "'' is not a name"),
+        (
+            Program((), (Statement("x", "dot", ("g", "lr")), GOOD)),
+            2,
+            "operand 2 of dot must be a leaf, 'lr' is a scalar",
+        ),
+        (Program(("lr",), (GOOD,)), 1, "'lr' is an input and cannot be state"),
+        (Program(("a b",), (GOOD,)), 1, "'a b' is not a name"),
+        (Program((), (GOOD,) * (MAX_STATEMENTS + 1)), 1, "at most 200 statements, got 201"),
+        (Program(tuple(f"m{i}" for i in range(9)), (GOOD,)), 1, "at most 8 state variables, got 9"),
+    ],
+)
+def test_what_breaks_a_rule_is_refused(program: Program, line: int, rule: str) -> None:
+    with pytest.raises(ProgramError, match=rule) as caught:
+        verify(program)
+    assert caught.value.line == line
+
+
+def test_an_input_may_be_assigned() -> None:
+    """As the published programs do: ``lr = lr * 0.001``, ``g = clip(g, lr)``."""
+    assert [str(kind) for kind in verify(LIBRARY["lion-raw"])][:2] == ["leaf", "leaf"]
+    program = parse("def train(w, g, lr):\n w = norm(g)\n update = g / w\n return update\n")
+    assert verify(program) == (Kind.PER_LEAF, Kind.LEAF)
+
+
+def test_every_function_is_accepted_with_every_kind_it_declares() -> None:
+    names = {Kind.SCALAR: "lr", Kind.PER_LEAF: "p", Kind.LEAF: "g"}
+    norm = Statement("p", "norm", ("g",))
+    for function in FUNCTIONS.values():
+        for position, accepted in enumerate(function.operands):
+            for kind in Kind:
+                args = [names[max(kinds)] for kinds in function.operands]
+                args[position] = names[kind]
+                program = Program((), (norm, Statement("x", function.name, tuple(args)), GOOD))
+                if kind in accepted:
+                    verify(program)
+                else:
+                    with pytest.raises(ProgramError, match=f"operand {position + 1} of {function.name} must be"):
+                        verify(program)
