@@ -1,0 +1,131 @@
+"""What a task is: a model, data, a loss, a batch size and a number of steps.
+
+Fitness is a pure function of (program, task version, seed); the version hashes everything here that can change it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from proxy_tasks.datasets import Dataset
+from proxy_tasks.models import MLP, Params
+from proxy_tasks.objectives import Batch, Objective
+
+if TYPE_CHECKING:
+    import jax
+
+TRAINING_VERSION = 1
+"""Raised whenever the trainer, the models or the losses change what a run gives."""
+
+WARM_UP = 0.05
+"""Share of the steps in which the learning rate rises to its peak of 1."""
+
+CHECKPOINTS = 10
+"""Number of checkpoints of a run, evenly spaced; the last is the last step."""
+
+
+class TaskError(LookupError):
+    """There is no task of that name, or it cannot be used as asked."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training problem for optimizers.
+
+    Attributes:
+        name: as users write it.
+        description: one sentence.
+        dataset: gives the data; called when they are first needed.
+        model: the network.
+        objective: the loss.
+        batch_size: examples a step.
+        steps: optimizer steps of a run.
+        searchable: whether a search may use it; the others are held out for evaluation.
+    """
+
+    name: str
+    description: str
+    dataset: Callable[[], Dataset]
+    model: MLP
+    objective: Objective
+    batch_size: int
+    steps: int
+    searchable: bool
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the model."""
+        return self.model.parameters
+
+    @property
+    def compute(self) -> int:
+        """Multiply-adds of a run: forward and backward passes (three times the forward pass) over all batches."""
+        return 3 * self.model.multiply_adds * self.batch_size * self.steps
+
+    @property
+    def checkpoints(self) -> tuple[int, ...]:
+        """Steps after which the running training loss is noted and hurdles are checked."""
+        return tuple(round(self.steps * part / CHECKPOINTS) for part in range(1, CHECKPOINTS + 1))
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The data, loaded on first use."""
+        return self.dataset()
+
+    @cached_property
+    def version(self) -> str:
+        """16 hex digits that change whenever data, settings or the meaning of a run change."""
+        settings = {
+            "data": self.data.digest,
+            "model": [type(self.model).__name__, asdict(self.model)],
+            "objective": self.objective.name,
+            "batch_size": self.batch_size,
+            "steps": self.steps,
+            "warm_up": WARM_UP,
+            "training": TRAINING_VERSION,
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def schedule(self) -> np.ndarray:
+        """Learning rate of each step, float32 [steps]: linear warm-up to 1, then half a cosine down towards 0.
+
+        The first step already moves and so does the last: values lie in (0, 1].
+        """
+        warm = max(1, round(self.steps * WARM_UP))
+        step = np.arange(self.steps)
+        cosine = 0.5 * (1.0 + np.cos(np.pi * (step - warm + 1) / (self.steps - warm + 1)))
+        return np.where(step < warm, (step + 1) / warm, cosine).astype(np.float32)
+
+    def init(self, key: jax.Array) -> Params:
+        """Initial parameters, a pytree of float32 arrays."""
+        return self.model.init(key)
+
+    def loss(self, params: Params, batch: Batch) -> jax.Array:
+        """Mean loss over a batch, a scalar."""
+        return self.objective.loss(self.model, params, batch)
+
+    def accuracy(self, params: Params, batch: Batch) -> jax.Array:
+        """Share of right answers in a batch, a scalar; not a number when the task has none."""
+        return self.objective.accuracy(self.model, params, batch)
+
+    def order(self, key: jax.Array) -> jax.Array:
+        """Examples of each batch: int32 [steps, batch_size], epoch after epoch, each in a new random order.
+
+        The rest of an epoch that fills no batch is left out.
+        """
+        import jax
+        import jax.numpy as jnp
+
+        examples = len(self.data.train[0])
+        batches = examples // self.batch_size
+        epochs = -(-self.steps // batches)
+        orders = jax.vmap(lambda k: jax.random.permutation(k, examples))(jax.random.split(key, epochs))
+        full = orders[:, : batches * self.batch_size].reshape(epochs * batches, self.batch_size)
+        return full[: self.steps].astype(jnp.int32)

@@ -1,0 +1,121 @@
+"""The interpreter means what the table says: against the definition in JAX and the float64 reference."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dsl import execute
+from dsl.dataflow import prune
+from dsl.generate import random_program
+from dsl.library import LIBRARY
+from dsl.program import Program
+from proxy_tasks import engine
+from proxy_tasks.encoding import FIRST_STATE, GRADIENT, ROWS, WEIGHTS, Code, encode
+from proxy_tasks.engine import Layout
+
+SHAPES = ((3, 4), (4,), (), (4, 2))
+STEPS, PROGRAMS = 3, 200
+TOLERANCE = 1e-3
+
+
+def tree(rng: np.random.Generator) -> list[np.ndarray]:
+    return [rng.standard_normal(shape).astype(np.float32) for shape in SHAPES]
+
+
+@cache
+def interpreter() -> Any:
+    layout = Layout.of([np.zeros(shape) for shape in SHAPES])
+
+    @jax.jit
+    def run(code: dict[str, Any], w: list[jax.Array], gradients: list[list[jax.Array]], rates: jax.Array) -> jax.Array:
+        coded = Code(**code)
+        table = engine.schedule_table(coded, rates)
+        grads = jnp.stack([layout.row(gradient) for gradient in gradients])
+        file = jnp.zeros((ROWS, layout.size), jnp.float32).at[WEIGHTS].set(layout.row(w))
+
+        def step(file: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
+            file = engine.interpret(coded, layout, file.at[GRADIENT].set(grads[index]), table[index])
+            return file, jnp.stack([file[coded.update], *file[FIRST_STATE : FIRST_STATE + 2]])
+
+        return jax.lax.scan(step, file, jnp.arange(STEPS))[1]
+
+    return run
+
+
+def interpreted(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list[np.ndarray]:
+    """For each step the update and the state, as rows."""
+    code = encode(program)
+    assert code is not None
+    steps = np.asarray(interpreter()(asdict(code), w, gradients, rates))
+    return [step[: 1 + len(program.state)] for step in steps]
+
+
+def flat(leaves: Any) -> np.ndarray:
+    return np.concatenate([np.ravel(leaf) for leaf in leaves])
+
+
+def defined(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list[np.ndarray]:
+    state: Any = tuple([jnp.zeros(shape) for shape in SHAPES] for _ in program.state)
+    steps = []
+    for gradient, rate in zip(gradients, rates, strict=True):
+        update, state = execute.step(program, [jnp.asarray(x) for x in w], gradient, state, rate)
+        steps.append(np.stack([flat(update), *map(flat, state)]))
+    return steps
+
+
+def referenced(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list[np.ndarray]:
+    state: Any = tuple([np.zeros(shape) for shape in SHAPES] for _ in program.state)
+    steps = []
+    for gradient, rate in zip(gradients, rates, strict=True):
+        update, state = execute.reference_step(program, w, gradient, state, float(rate))
+        steps.append(np.stack([flat(update), *map(flat, state)]))
+    return steps
+
+
+def inputs(rng: np.random.Generator) -> tuple[Any, Any, np.ndarray]:
+    return tree(rng), [tree(rng) for _ in range(STEPS)], np.array([0.5, 1.0, 0.75], np.float32)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_library_programs_agree_with_the_float64_reference(name: str) -> None:
+    w, gradients, rates = inputs(np.random.default_rng(1))
+    program = prune(LIBRARY[name])
+    expected = referenced(program, w, gradients, rates)
+    for got, want in zip(interpreted(program, w, gradients, rates), expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
+
+
+def stable(reference: np.ndarray, moved: np.ndarray) -> bool:
+    """Whether a relative change of the inputs by 1e-6 moves the result by less than 1e-4."""
+    with np.errstate(all="ignore"):
+        size = 1.0 + np.abs(reference)
+        return bool(np.all(np.abs(moved - reference) < 1e-4 * size) and size.max() < 1e6)
+
+
+def test_generated_programs_agree_with_the_definition_and_with_the_reference() -> None:
+    """Compared while the float64 result is stable; where it is not, rounding alone explains any difference."""
+    rng = np.random.default_rng(2)
+    compared = 0
+    for _ in range(PROGRAMS):
+        program = prune(random_program(rng, statements=int(rng.integers(1, 12))))
+        w, gradients, rates = inputs(rng)
+        nudged = [[leaf * (1 + 1e-6) for leaf in gradient] for gradient in gradients]
+        got = interpreted(program, w, gradients, rates)
+        meant = defined(program, w, gradients, rates)
+        reference = referenced(program, w, gradients, rates)
+        moved = referenced(program, [leaf * (1 + 1e-6) for leaf in w], nudged, rates)
+        for step in range(STEPS):
+            if not stable(reference[step], moved[step]):
+                break
+            compared += 1
+            size = 1.0 + np.abs(reference[step])
+            np.testing.assert_allclose(got[step] / size, meant[step] / size, atol=TOLERANCE, err_msg=str(program))
+            np.testing.assert_allclose(got[step] / size, reference[step] / size, atol=TOLERANCE, err_msg=str(program))
+    assert compared > PROGRAMS
