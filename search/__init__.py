@@ -1,0 +1,13 @@
+"""The search: evolution of programs, and their evaluation here and on Ray.
+
+config         a campaign's settings; strict, all faults at once
+yaml_text      YAML as plain data with the line of every value
+mutate         one small change of a program; the list of mutations and their weights
+population     the ageing population, its tournaments and its digest
+fitness_cache  programs that mean the same are evaluated once
+evolution      draws tickets, takes in results, in ticket order; knows no workers, disk or clock
+events         what happens in a search, as frozen records
+evaluate       from a program to its fitness; the protocol of evaluators, and the one in this process
+workers        evaluation on Ray
+session        one sitting: evolution meets evaluator, results are recorded before they count
+"""

@@ -1,0 +1,283 @@
+"""Mutation: one small change of a program.
+
+A statement is inserted, deleted, or has one argument changed; or a constant moves. Which of these is drawn follows the
+weights among those that apply to the parent (nothing can be deleted from an empty body, a program without constants has
+none to move). The change itself is uniform over the valid ones: an invalid child is thrown away and the same change is
+drawn again.
+
+Constants move by a factor, and those near 1 also by the same factor on their distance from 1: a decay of 0.999 is far
+from 0.99 in its meaning, and no factor close to 1 leads from one to the other.
+
+Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dsl.functions import FUNCTIONS, Function
+from dsl.generate import random_argument, random_statement
+from dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
+from dsl.types import Kind
+from dsl.verify import input_kinds, result_kind, verify
+
+ATTEMPTS = 100
+"""Draws of one change before another change is drawn."""
+
+NEAR_ONE = 0.5
+"""Constants closer to 1 than this, and not 1, may move by their distance from 1."""
+
+LARGEST = 1e30
+"""Constants larger than this are not drawn: their square overflows in float32."""
+
+
+class MutationWeights(BaseModel):
+    """The list of mutations: each field is one, its value how often it is drawn, relative to the others.
+
+    Attributes:
+        insert: insert a random statement at a random place.
+        delete: delete a random statement.
+        modify: replace one argument of a random statement by a variable in scope or a new constant from N(0, 1).
+        scale: multiply a constant by 2^a, a from N(0, 1).
+        complement: the same for its distance from 1: c becomes 1 - (1 - c) * 2^a, for a constant near 1.
+        redraw: replace a constant by a draw from N(0, 1).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    insert: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    delete: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    modify: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    scale: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+    complement: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+    redraw: float = Field(default=0.1, ge=0.0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _some_mutation(self) -> MutationWeights:
+        if sum(self.as_dict().values()) <= 0.0:
+            raise ValueError("at least one weight must be above 0")
+        return self
+
+    def as_dict(self) -> dict[str, float]:
+        """Weight of each mutation by name."""
+        return {name: float(getattr(self, name)) for name in type(self).model_fields}
+
+    def constants_only(self) -> MutationWeights:
+        """The weights of the hyper-parameter control: the mutations of constants alone, in the same proportions.
+
+        Their defaults stand in where all three are 0.
+        """
+        scale, complement, redraw = self.scale, self.complement, self.redraw
+        if scale + complement + redraw <= 0.0:
+            default = MutationWeights()
+            scale, complement, redraw = default.scale, default.complement, default.redraw
+        return MutationWeights(insert=0.0, delete=0.0, modify=0.0, scale=scale, complement=complement, redraw=redraw)
+
+
+class LimitsConfig(BaseModel):
+    """Bounds on what mutation may make.
+
+    Attributes:
+        statements: largest number of statements in a program.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    statements: int = Field(default=60, ge=1, le=MAX_STATEMENTS)
+
+
+class MutationError(RuntimeError):
+    """No mutation with a weight above 0 has any valid result for this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """What was done to the parent.
+
+    Attributes:
+        name: the mutation, a field of ``MutationWeights``.
+        line: line of the statement in the text of the child; for a deletion, of the parent.
+        before: the statement in the parent; empty for an insertion.
+        after: the statement in the child; empty for a deletion.
+    """
+
+    name: str
+    line: int
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        change = f"`{self.before}` -> `{self.after}`" if self.before and self.after else f"`{self.before}{self.after}`"
+        return f"{self.name} line {self.line}: {change}"
+
+
+_Change = tuple[tuple[Statement, ...], Mutation]
+
+
+class Mutator:
+    """Makes children.
+
+    Args:
+        weights: how often each mutation is drawn.
+        functions: names of the functions that new statements may call; None for all.
+        limits: bounds on the children.
+
+    Raises:
+        ValueError: a function is unknown, or none takes operands of any kind.
+    """
+
+    def __init__(
+        self,
+        weights: MutationWeights,
+        functions: Sequence[str] | None = None,
+        limits: LimitsConfig | None = None,
+    ):
+        self._limits = limits or LimitsConfig()
+        names = tuple(FUNCTIONS) if functions is None else tuple(functions)
+        unknown = [name for name in names if name not in FUNCTIONS]
+        if unknown:
+            raise ValueError(f"unknown function '{unknown[0]}'")
+        self._functions: tuple[Function, ...] = tuple(FUNCTIONS[name] for name in names)
+        self._draws: dict[str, Callable[[np.random.Generator, Program], _Change | None]] = {
+            "insert": self._insert,
+            "delete": self._delete,
+            "modify": self._modify,
+            "scale": self._scale,
+            "complement": self._complement,
+            "redraw": self._redraw,
+        }
+        self._weights = {name: weight for name, weight in weights.as_dict().items() if weight > 0.0}
+
+    def mutate(self, rng: np.random.Generator, program: Program) -> tuple[Program, Mutation]:
+        """A valid child that differs from its parent by one mutation.
+
+        Args:
+            rng: source of randomness.
+            program: a verified program.
+
+        Returns:
+            The child, verified, and what was done.
+
+        Raises:
+            MutationError: no mutation that may be drawn gives a valid child, such as a change of constants in a
+                program that has none.
+        """
+        weights = dict(self._weights)
+        while weights:
+            name = _choose(rng, weights)
+            draw = self._draws[name]
+            for _ in range(ATTEMPTS):
+                change = draw(rng, program)
+                if change is None:  # does not apply to this parent
+                    break
+                body, mutation = change
+                if body == program.body:
+                    continue
+                child = Program(program.state, body)
+                try:
+                    verify(child)
+                except ProgramError:
+                    continue
+                return child, mutation
+            del weights[name]
+        raise MutationError(f"no mutation among {', '.join(self._weights)} applies to\n{program}")
+
+    def _insert(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        body = program.body
+        if len(body) >= self._limits.statements:
+            return None
+        place = int(rng.random() * (len(body) + 1))
+        taken = [statement.target for statement in body]
+        statement = random_statement(rng, _scope(program, place), functions=self._functions, taken=taken)
+        return (*body[:place], statement, *body[place:]), Mutation("insert", place + 2, "", str(statement))
+
+    def _delete(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        body = program.body
+        if len(body) < 2:
+            return None
+        place = int(rng.random() * len(body))
+        return (*body[:place], *body[place + 1 :]), Mutation("delete", place + 2, str(body[place]), "")
+
+    def _modify(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        places = [index for index, statement in enumerate(program.body) if statement.args]
+        if not places:
+            return None
+        place = places[int(rng.random() * len(places))]
+        statement = program.body[place]
+        position = int(rng.random() * len(statement.args))
+        accepted = FUNCTIONS[statement.function].operands[position]
+        arg = random_argument(rng, accepted, _scope(program, place))
+        return None if arg is None else _replace(program, "modify", place, position, arg)
+
+    def _scale(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        return _move(rng, program, "scale", lambda c: c != 0.0, lambda c: c * 2.0 ** rng.standard_normal())
+
+    def _complement(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        return _move(
+            rng,
+            program,
+            "complement",
+            lambda c: 0.0 < abs(1.0 - c) < NEAR_ONE,
+            lambda c: 1.0 - (1.0 - c) * 2.0 ** rng.standard_normal(),
+        )
+
+    def _redraw(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        return _move(rng, program, "redraw", lambda c: True, lambda c: rng.standard_normal())
+
+
+def _choose(rng: np.random.Generator, weights: dict[str, float]) -> str:
+    point = rng.random() * sum(weights.values())
+    *others, last = weights
+    for name in others:
+        point -= weights[name]
+        if point < 0.0:
+            return name
+    return last
+
+
+def _scope(program: Program, place: int) -> dict[str, Kind]:
+    """Kind of every variable that is assigned before the statement at ``place``."""
+    scope = input_kinds(program)
+    for target, name, args in program.body[:place]:
+        function = FUNCTIONS[name]
+        kind = function.result
+        if kind is None:
+            kind = result_kind(function, [scope[arg] if isinstance(arg, str) else Kind.SCALAR for arg in args])
+        scope[target] = kind
+    return scope
+
+
+def _replace(program: Program, name: str, place: int, position: int, arg: str | float) -> _Change:
+    old = program.body[place]
+    args = (*old.args[:position], arg, *old.args[position + 1 :])
+    new = Statement(old.target, old.function, args)
+    body = (*program.body[:place], new, *program.body[place + 1 :])
+    return body, Mutation(name, place + 2, str(old), str(new))
+
+
+def _move(
+    rng: np.random.Generator,
+    program: Program,
+    name: str,
+    applies: Callable[[float], bool],
+    move: Callable[[float], float],
+) -> _Change | None:
+    """Moves one constant, uniform over those to which the mutation applies."""
+    places = [
+        (index, position, arg)
+        for index, statement in enumerate(program.body)
+        for position, arg in enumerate(statement.args)
+        if not isinstance(arg, str) and applies(arg)
+    ]
+    if not places:
+        return None
+    index, position, constant = places[int(rng.random() * len(places))]
+    moved = float(str(np.float32(move(constant))))  # the fewest digits that name this float32
+    if not math.isfinite(moved) or abs(moved) > LARGEST:
+        moved = constant  # leaves the child equal to the parent: drawn again
+    return _replace(program, name, index, position, moved)

@@ -1,0 +1,214 @@
+"""Evaluation on Ray: the only engine for more than one process, on this machine or on a cluster.
+
+Each worker is an actor with one core and a trainer of its own. Jobs travel in batches as program text. A worker that
+is killed is replaced and its batches are handed out again; an evaluation is a pure function, so nobody can tell
+afterwards. An exception in an evaluation is a bug of ours and ends the search with the program's text.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dsl.syntax import parse
+from search.evaluate import EvaluationError, Fitness, Job, Limits, Naming, Setting, evaluate, make_trainer
+
+ATTEMPTS = 10
+"""Times that a batch is handed out before its workers' deaths are put down to the batch."""
+
+SILENCE_S = 10.0
+"""Time without a result after which Ray itself is looked at: when it dies, it says nothing."""
+
+OBJECT_STORE_BYTES = 100_000_000
+"""Shared memory of a local Ray; results are a few hundred bytes each."""
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+
+Parcel = tuple[int, str, tuple[Limits, ...] | None, bool]
+"""A job on its way: ticket, program text, limits, whether to keep the curves."""
+
+
+class WorkerError(RuntimeError):
+    """Workers cannot be started, or die again and again."""
+
+
+class _Worker:
+    """What runs in a worker's process.
+
+    Args:
+        setting: what fitness means.
+    """
+
+    def __init__(self, setting: Setting):
+        self._setting, self._trainer = setting, make_trainer(setting)
+
+    def evaluate(self, parcels: Sequence[Parcel]) -> list[tuple[int, Fitness]]:
+        """Evaluates a batch."""
+        results: list[tuple[int, Fitness]] = []
+        for ticket, text, limits, keep_curves in parcels:
+            job = Job(ticket, parse(text), limits, keep_curves)
+            with Naming(job):
+                results.append((ticket, evaluate(self._trainer, self._setting, job)))
+        return results
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A batch in flight: what it holds, which worker has it, how often it was handed out."""
+
+    parcels: list[Parcel]
+    place: int
+    attempts: int
+
+
+class RayEvaluator:
+    """Evaluates on Ray actors.
+
+    Args:
+        setting: what fitness means.
+        workers: number of actors; None for one on each core of the cluster.
+        address: a Ray cluster to join, such as ``auto`` or ``ray://host:10001``; None to start Ray here.
+
+    Raises:
+        WorkerError: Ray cannot be started or joined.
+    """
+
+    def __init__(self, setting: Setting, workers: int | None, *, address: str | None = None):
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        import ray
+
+        self._ray, self._setting = ray, setting
+        self._started_ray = not ray.is_initialized()
+        if self._started_ray:
+            start_ray(workers, address)
+        count = workers if workers is not None else int(ray.cluster_resources().get("CPU", 1))
+        if count < 1:
+            raise WorkerError(f"at least 1 worker is needed, got {count}")
+        self._actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Worker)
+        self._workers: list[Any] = [self._actor.remote(setting) for _ in range(count)]
+        self._flying: dict[Any, _Batch] = {}
+        self._node = ray.get_runtime_context().get_node_id()
+        self._heard = time.monotonic()
+        self.replaced = 0
+        """Workers that died and were replaced."""
+
+    @property
+    def workers(self) -> int:
+        """Jobs that can run at the same time."""
+        return len(self._workers)
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Hand one batch to the worker that has the fewest."""
+        if not self._flying:
+            self._heard = time.monotonic()
+        parcels = [(job.ticket, str(job.program), job.limits, job.keep_curves) for job in jobs]
+        self._hand_out(parcels, 1)
+
+    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
+        """Results of the batches that are ready; waits at most ``timeout_s`` for the first.
+
+        Raises:
+            EvaluationError: an evaluation raised.
+            WorkerError: Ray has died, workers cannot be made, or they die again and again with the same batch.
+        """
+        if not self._flying:
+            return []
+        self._ray.wait(list(self._flying), num_returns=1, timeout=timeout_s)
+        ready, _ = self._ray.wait(list(self._flying), num_returns=len(self._flying), timeout=0)
+        if ready:
+            self._heard = time.monotonic()
+        elif time.monotonic() - self._heard > SILENCE_S:
+            self._look_at_ray()
+        results: list[tuple[int, Fitness]] = []
+        for reference in ready:
+            if reference in self._flying:  # not handed out again by the death of its worker a moment ago
+                results += self._result(reference)
+        return results
+
+    def close(self) -> None:
+        """End the workers, and Ray if it was started here."""
+        self._flying.clear()
+        if self._started_ray:
+            self._ray.shutdown()
+            return
+        for worker in self._workers:
+            self._ray.kill(worker)
+
+    def _look_at_ray(self) -> None:
+        self._heard = time.monotonic()
+        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+        if self._node not in alive:
+            raise WorkerError("Ray on this machine has died; what was recorded is safe: start the same command again")
+
+    def _hand_out(self, parcels: list[Parcel], attempts: int) -> None:
+        load = [0] * len(self._workers)
+        for batch in self._flying.values():
+            load[batch.place] += len(batch.parcels)
+        place = load.index(min(load))
+        reference = self._workers[place].evaluate.remote(parcels)
+        self._flying[reference] = _Batch(parcels, place, attempts)
+
+    def _result(self, reference: Any) -> list[tuple[int, Fitness]]:
+        exceptions = self._ray.exceptions
+        batch = self._flying.pop(reference)
+        try:
+            return self._ray.get(reference)
+        except exceptions.RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, EvaluationError):
+                raise cause from None
+            raise
+        except (exceptions.RayActorError, exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:
+            self._replace(batch, error)
+            return []
+
+    def _replace(self, batch: _Batch, error: Exception) -> None:
+        """Puts a new worker in the place of a dead one and hands out all that it had again."""
+        if "creation task" in str(error):
+            raise WorkerError(f"a worker cannot start: {error}") from error
+        lost = [batch]
+        for reference, other in list(self._flying.items()):
+            if other.place == batch.place:
+                lost.append(self._flying.pop(reference))
+        self._ray.kill(self._workers[batch.place])
+        self._workers[batch.place] = self._actor.remote(self._setting)
+        self.replaced += 1
+        for item in lost:
+            if item.attempts >= ATTEMPTS:
+                programs = "\n".join(text for _, text, _, _ in item.parcels)
+                raise WorkerError(
+                    f"{ATTEMPTS} workers died while these programs were evaluated:\n{programs}"
+                ) from error
+            self._hand_out(item.parcels, item.attempts + 1)
+
+
+def start_ray(workers: int | None, address: str | None) -> None:
+    """Starts Ray here, or joins a cluster."""
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    try:
+        if address is not None:
+            ray.init(address=address, **quiet)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                num_gpus=0,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                **quiet,
+            )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = "Ray cannot be started here" if address is None else f"the Ray cluster at {address} cannot be joined"
+        raise WorkerError(f"{where}: {error}: --workers 0 evaluates without Ray") from error

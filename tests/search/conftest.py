@@ -1,0 +1,30 @@
+"""The shared trainer and the shared Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from search.evaluate import Setting, make_trainer, use_one_cpu_thread
+
+use_one_cpu_thread()  # before anything computes
+
+
+@pytest.fixture(scope="session")
+def ae_trainer() -> Any:
+    """The trainer of the search proxy, compiled once."""
+    return make_trainer(Setting("ae", (0,)))
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[Any]:
+    """One local Ray for all tests."""
+    import ray
+
+    from search.workers import start_ray
+
+    start_ray(2, None)
+    yield ray
+    ray.shutdown()

@@ -1,0 +1,79 @@
+"""Searches without training: fitness follows from the meaning, results come in random order."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsl.fingerprint import fingerprint
+from dsl.library import LIBRARY
+from dsl.program import Program
+from search.evaluate import Fitness, Job
+from search.events import Evaluated, Settled
+from search.evolution import Budget, Evolution, History
+from search.mutate import MutationWeights, Mutator
+from search.population import PopulationConfig
+
+
+def made_up_fitness(program: Program) -> Fitness:
+    """A fitness that follows from the meaning alone; three programs of ten do not train."""
+    number = int(hashlib.sha256(fingerprint(program).encode()).hexdigest()[:8], 16)
+    if number % 10 < 3:
+        return Fitness(None, "non_finite", 7, 0.25)
+    return Fitness((number % 997) / 997, "ok", 300, 0.5)
+
+
+class MadeUpEvaluator:
+    """Gives made-up results in random order, a few at a time."""
+
+    def __init__(self, workers: int = 1, order: int = 0):
+        self.workers = workers
+        self.evaluated: list[int] = []
+        self._random = random.Random(order)  # noqa: S311
+        self._jobs: list[Job] = []
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        self._jobs.extend(jobs)
+
+    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
+        self._random.shuffle(self._jobs)
+        count = self._random.randint(0, min(len(self._jobs), 3))
+        done, self._jobs = self._jobs[:count], self._jobs[count:]
+        self.evaluated += [job.ticket for job in done]
+        return [(job.ticket, made_up_fitness(job.program)) for job in done]
+
+    def close(self) -> None:
+        self._jobs.clear()
+
+
+@dataclass
+class Ledger:
+    """What a store keeps, in memory."""
+
+    evaluated: list[Evaluated] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+
+    def record(self, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
+        self.evaluated += evaluated
+        self.settled += settled
+
+    def history(self, tail: int) -> History:
+        return History(len(self.settled) - 1, tuple(self.settled[-tail:]), list(self.evaluated))
+
+
+def make_evolution(history: History | None = None, **changes: Any) -> Evolution:
+    """A small search; keyword arguments replace its settings."""
+    settings: dict[str, Any] = {
+        "name": "search",
+        "seed": 3,
+        "population": PopulationConfig(size=20, tournament=3),
+        "look_ahead": 16,
+        "mutator": Mutator(MutationWeights()),
+        "budget": Budget(programs=200),
+        "history": history,
+        "warm_start": LIBRARY["adamw"],
+    }
+    return Evolution(**(settings | changes))

@@ -1,0 +1,259 @@
+"""One seed, one result: whatever the order of results, the number of workers, and however often it is interrupted."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from made_up import Ledger, MadeUpEvaluator, made_up_fitness, make_evolution
+
+from dsl.fingerprint import fingerprint
+from dsl.library import LIBRARY
+from dsl.syntax import parse
+from search.evolution import Budget, ReplayError
+from search.fitness_cache import FitnessCache
+from search.mutate import MutationWeights, Mutator
+from search.population import PopulationConfig, population_digest
+from search.session import run_session
+
+
+def weights(name: str) -> MutationWeights:
+    return MutationWeights(**{field: float(field == name) for field in MutationWeights.model_fields})
+
+
+def run(ledger: Ledger | None = None, *, workers: int = 1, order: int = 0, batch_size: int = 2, **changes):
+    evolution = make_evolution(**changes)
+    run_session(
+        evolution,
+        MadeUpEvaluator(workers, order),
+        record=(ledger or Ledger()).record,
+        batch_size=batch_size,
+    )
+    return evolution
+
+
+def oracle_digest(programs: int, size: int, tournament: int, look_ahead: int, seed: int) -> str:
+    """The definition, without cache, windows or rings: ticket k sees tickets 0 .. k - look_ahead."""
+    key = np.frombuffer(hashlib.sha256(f"search:{seed}".encode()).digest()[:16], dtype=np.uint64)
+    mutator = Mutator(MutationWeights())
+    history = [LIBRARY["adamw"]]
+
+    def alive(last: int):
+        return ([history[0]] * size + history[1 : max(last, 0) + 1])[-size:]
+
+    def value(program):
+        return made_up_fitness(program).value
+
+    for ticket in range(1, programs + 1):
+        members = alive(ticket - look_ahead)
+        rng = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, ticket]))
+        ages = [int(x * size) for x in rng.random(tournament)]
+        fitness = {age: value(members[age]) for age in ages}
+        winner = min(ages, key=lambda age: (fitness[age] is None, fitness[age] or 0.0, -age))
+        history.append(mutator.mutate(rng, members[winner])[0])
+    return population_digest((str(p), value(p)) for p in alive(programs))
+
+
+@pytest.mark.parametrize(("size", "tournament", "look_ahead"), [(20, 3, 16), (5, 2, 1), (8, 8, 30), (1, 1, 3)])
+def test_search_equals_its_definition(size: int, tournament: int, look_ahead: int) -> None:
+    ours = run(
+        population=PopulationConfig(size=size, tournament=tournament),
+        look_ahead=look_ahead,
+        budget=Budget(programs=120),
+    )
+    assert ours.population_digest() == oracle_digest(120, size, tournament, look_ahead, 3)
+
+
+def test_order_workers_and_batches_do_not_matter() -> None:
+    digests = {
+        run(workers=workers, order=order, batch_size=batch).population_digest()
+        for workers, order, batch in [(1, 0, 1), (1, 1, 4), (2, 2, 2), (4, 3, 1), (7, 4, 8)]
+    }
+    assert len(digests) == 1
+
+
+def test_seed_name_and_look_ahead_matter() -> None:
+    digests = {run(**change).population_digest() for change in ({}, {"seed": 4}, {"name": "other"}, {"look_ahead": 17})}
+    assert len(digests) == 4
+
+
+def test_each_meaning_is_evaluated_once_and_by_its_first_ticket() -> None:
+    ledger = Ledger()
+    evolution = run(ledger)
+    assert [s.candidate.ticket for s in ledger.settled] == list(range(201))
+    first: dict[str, int] = {}
+    for settled in ledger.settled:
+        candidate = settled.candidate
+        assert candidate.fingerprint == fingerprint(candidate.program)
+        assert candidate.owner == first.setdefault(candidate.fingerprint, candidate.ticket)
+        assert settled.fitness == made_up_fitness(candidate.program)
+    assert sorted(first.values()) == sorted(e.ticket for e in ledger.evaluated)
+    progress = evolution.progress
+    assert progress.generated == 200 == progress.evaluated + progress.cache_hits
+    assert progress.evaluated == sum(progress.outcomes.values()) == len(first) - 1
+    best = min((s.fitness.value, s.candidate.ticket) for s in ledger.settled if s.fitness.value is not None)
+    assert progress.best is not None
+    assert (progress.best.fitness, progress.best.ticket) == best
+
+
+def test_nothing_counts_before_it_is_recorded() -> None:
+    evolution, seen = make_evolution(), set()
+
+    def record(evaluated, settled):
+        for item in settled:
+            assert item.candidate.owner in seen
+        seen.update(e.ticket for e in evaluated)
+
+    run_session(evolution, MadeUpEvaluator(2, 1), record=record)
+    assert evolution.finished
+
+
+def test_budget_of_evaluations_is_exact() -> None:
+    for workers in (1, 3):
+        progress = run(workers=workers, budget=Budget(evaluations=37)).progress
+        assert progress.evaluated == 37
+        assert progress.finished
+
+
+def test_a_search_that_finds_nothing_new_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.evolution.PATIENCE", 150)
+    program = parse("def train(w, g, lr):\n  update = g * lr\n  return update\n")
+    for mutator in (Mutator(MutationWeights().constants_only()), Mutator(weights("delete"))):
+        ledger = Ledger()
+        evolution = make_evolution(warm_start=program, mutator=mutator, budget=Budget(evaluations=5))
+        run_session(evolution, MadeUpEvaluator(), record=ledger.record)
+        assert evolution.progress.evaluated == 0
+        assert evolution.progress.generated == 150
+        assert {s.candidate.mutation for s in ledger.settled} == {"warm start", "none"}
+        assert make_evolution(ledger.history(36), warm_start=program, budget=Budget(evaluations=5)).finished
+
+
+def test_budget_needs_a_limit() -> None:
+    with pytest.raises(ValueError, match="give programs, evaluations, or both"):
+        Budget()
+
+
+class KilledError(RuntimeError):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_resume_after_a_kill_at_every_record(moment: str) -> None:
+    whole, budget, count = Ledger(), Budget(programs=90), 0
+    expected = run(whole, budget=budget).population_digest()
+    for stop in range(1000):
+        ledger, calls, evaluator = Ledger(), 0, MadeUpEvaluator(2, stop)
+
+        def record(evaluated, settled, stop=stop, ledger=ledger):
+            nonlocal calls
+            calls += 1
+            if calls > stop and moment == "before":
+                raise KilledError
+            ledger.record(evaluated, settled)
+            if calls > stop:
+                raise KilledError
+
+        try:
+            run_session(make_evolution(budget=budget), evaluator, record=record)
+        except KilledError:
+            pass
+        else:
+            break
+        durable = {e.ticket for e in ledger.evaluated}
+        again = MadeUpEvaluator(3, stop + 1)
+        evolution = make_evolution(ledger.history(20 + 16), budget=budget)
+        run_session(evolution, again, record=ledger.record)
+        assert evolution.population_digest() == expected
+        assert not durable & set(again.evaluated)  # nothing durable is repeated
+        key = lambda e: e.ticket  # noqa: E731
+        assert sorted(ledger.evaluated, key=key) == sorted(whole.evaluated, key=key)  # and nothing is lost
+        assert [(s.candidate.ticket, s.candidate.mutation) for s in ledger.settled] == [
+            (s.candidate.ticket, s.candidate.mutation) for s in whole.settled
+        ]
+        count += 1
+    assert count > 30
+
+
+def test_stopping_at_every_turn_and_going_on_gives_the_same() -> None:
+    expected = run(look_ahead=5).population_digest()
+    ledger, sessions = Ledger(), 0
+    while True:
+        evolution = make_evolution(ledger.history(25) if ledger.settled else None, look_ahead=5)
+        turns = iter([False, False, True])
+        evaluator = MadeUpEvaluator(2, sessions)
+        run_session(evolution, evaluator, record=ledger.record, should_stop=lambda turns=turns: next(turns))
+        sessions += 1
+        if evolution.finished:
+            break
+    assert sessions > 20
+    assert evolution.population_digest() == expected
+
+
+def test_a_finished_search_can_be_extended() -> None:
+    ledger = Ledger()
+    run(ledger, budget=Budget(programs=90))
+    longer = make_evolution(ledger.history(36))
+    assert not longer.finished
+    run_session(longer, MadeUpEvaluator(), record=ledger.record)
+    assert longer.population_digest() == run().population_digest()
+
+
+def test_resume_needs_only_the_tail() -> None:
+    ledger = Ledger()
+    done = run(ledger)
+    restored = make_evolution(ledger.history(36))
+    assert restored.finished
+    assert restored.population_digest() == done.population_digest()
+    assert restored.progress == done.progress
+    with pytest.raises(ReplayError, match="are not all there"):
+        make_evolution(ledger.history(30))
+
+
+def test_records_of_another_search_are_refused() -> None:
+    ledger, evaluator = Ledger(), MadeUpEvaluator(2, 1)
+    stop = iter([False] * 12 + [True])
+    run_session(make_evolution(), evaluator, record=ledger.record, should_stop=lambda: next(stop))
+    ledger.settled = ledger.settled[:-8]
+    with pytest.raises(ReplayError, match="another version"):
+        run_session(make_evolution(ledger.history(36), seed=99), MadeUpEvaluator(), record=ledger.record)
+
+
+def test_unasked_results_are_refused() -> None:
+    evolution = make_evolution()
+    fitness = made_up_fitness(LIBRARY["adamw"])
+    with pytest.raises(ValueError, match="ticket 0 does not wait"):
+        evolution.tell(0, fitness)
+    evolution.ask()
+    evolution.tell(0, fitness)
+    with pytest.raises(ValueError, match="ticket 0 does not wait"):
+        evolution.tell(0, fitness)
+
+
+def test_ask_waits_for_the_window() -> None:
+    evolution = make_evolution(look_ahead=4)
+    assert evolution.ask() is not None
+    assert evolution.ask() is None  # the warm start first
+    evolution.tell(0, made_up_fitness(LIBRARY["adamw"]))
+    waiting = []
+    while (candidate := evolution.ask()) is not None:
+        waiting += [candidate.ticket] if candidate.evaluate else []
+    assert waiting
+    assert candidate is None
+    assert evolution.progress.generated == waiting[0] - 1
+
+
+def test_constants_control_finds_only_constants() -> None:
+    ledger = Ledger()
+    run(ledger, mutator=Mutator(MutationWeights().constants_only()), budget=Budget(evaluations=60, programs=5000))
+    shapes = {tuple((s.target, s.function) for s in item.candidate.program.body) for item in ledger.settled}
+    assert len(shapes) == 1
+
+
+def test_cache_gives_the_first_owner() -> None:
+    cache = FitnessCache()
+    assert [cache.owner("a", 3), cache.owner("b", 4), cache.owner("a", 5)] == [3, 4, 3]
+    assert cache.get(3) is None
+    cache.put(3, made_up_fitness(LIBRARY["sgd"]))
+    assert cache.get(cache.owner("a", 9)) == made_up_fitness(LIBRARY["sgd"])
+    assert len(cache) == 2

@@ -1,0 +1,155 @@
+"""Children are valid, differ by one mutation, and mutations follow their weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from dsl.generate import random_program
+from dsl.library import LIBRARY
+from dsl.program import Program, Statement
+from dsl.syntax import parse
+from dsl.verify import verify
+from search.mutate import LimitsConfig, MutationError, MutationWeights, Mutator
+
+NAMES = tuple(MutationWeights.model_fields)
+
+
+def only(name: str) -> MutationWeights:
+    return MutationWeights(**{field: float(field == name) for field in NAMES})
+
+
+def constants(program: Program) -> list[float]:
+    return [arg for statement in program.body for arg in statement.args if not isinstance(arg, str)]
+
+
+def skeleton(program: Program) -> list[tuple[str, str, tuple[object, ...]]]:
+    return [(s.target, s.function, tuple(a if isinstance(a, str) else 0 for a in s.args)) for s in program.body]
+
+
+def test_long_lines_of_descent_stay_valid() -> None:
+    mutator = Mutator(MutationWeights(), limits=LimitsConfig(statements=30))
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        program = LIBRARY["adamw"]
+        for _ in range(300):
+            child, mutation = mutator.mutate(rng, program)
+            verify(child)
+            assert parse(str(child)) == child
+            assert child != program
+            assert child.state == program.state
+            assert len(child.body) <= 30
+            assert mutation.name in NAMES
+            program = child
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mutation_changes_what_it_says(name: str) -> None:
+    mutator = Mutator(only(name))
+    rng = np.random.default_rng(0)
+    for seed in range(40):
+        parent = random_program(np.random.default_rng(seed), statements=12)
+        movable = [c for c in constants(parent) if name != "complement" or 0 < abs(1 - c) < 0.5]
+        if name in ("scale", "complement", "redraw") and not movable:
+            continue
+        child, mutation = mutator.mutate(rng, parent)
+        assert mutation.name == name
+        before, after = str(parent).splitlines(), str(child).splitlines()
+        place = mutation.line - 1
+        if name == "insert":
+            assert after[place].strip() == mutation.after
+            assert after[:place] + after[place + 1 :] == before
+        elif name == "delete":
+            assert before[place].strip() == mutation.before
+            assert before[:place] + before[place + 1 :] == after
+        else:
+            assert before[place].strip() == mutation.before
+            assert after[place].strip() == mutation.after
+            assert before[:place] + before[place + 1 :] == after[:place] + after[place + 1 :]
+            old, new = parent.body[place - 1], child.body[place - 1]
+            assert (old.target, old.function) == (new.target, new.function)
+            assert sum(a != b for a, b in zip(old.args, new.args, strict=True)) == 1
+
+
+def test_constants_only_keeps_the_structure() -> None:
+    mutator = Mutator(MutationWeights().constants_only())
+    rng = np.random.default_rng(1)
+    program = parent = LIBRARY["adamw"]
+    for _ in range(300):
+        program, _ = mutator.mutate(rng, program)
+        assert skeleton(program) == skeleton(parent)
+    assert constants(program) != constants(parent)
+
+
+def test_weights_are_respected() -> None:
+    weights = MutationWeights(insert=4.0, delete=2.0, modify=3.0, scale=1.0, complement=0.0, redraw=0.5)
+    mutator, rng = Mutator(weights), np.random.default_rng(2)
+    draws = 6000
+    counts = Counter(mutator.mutate(rng, LIBRARY["lion-raw"])[1].name for _ in range(draws))
+    expected = {name: draws * weight / 10.5 for name, weight in weights.as_dict().items() if weight}
+    assert set(counts) == set(expected)
+    chi_square = sum((counts[name] - number) ** 2 / number for name, number in expected.items())
+    assert chi_square < 18.5  # 99.9 % of chi-square with 4 degrees of freedom
+
+
+def test_inserted_and_deleted_places_are_uniform() -> None:
+    rng = np.random.default_rng(3)
+    program = parse("def train(w, g, lr):\n" + "  update = g * lr\n" * 9 + "  return update\n")
+    draws = 5000
+    for name, places in (("insert", 10), ("delete", 9)):
+        # A scalar `update` at the end is invalid and drawn again; only `negative` of a new variable always fits.
+        mutator = Mutator(only(name), functions=("dot", "negative"))
+        counts = Counter(mutator.mutate(rng, program)[1].line for _ in range(draws))
+        assert len(counts) == places
+        if name == "delete":
+            chi_square = sum((counts[line] - draws / places) ** 2 / (draws / places) for line in counts)
+            assert chi_square < 26.1  # 99.9 % of chi-square with 8 degrees of freedom
+
+
+def test_scale_is_log_normal_and_complement_moves_the_distance_from_one() -> None:
+    parent = parse("def train(w, g, m, lr):\n  m = interp(g, m, 0.99)\n  update = m * lr\n  return update, m\n")
+    rng = np.random.default_rng(4)
+    for name, exponent in (
+        ("scale", lambda c: np.log2(c / 0.99)),
+        ("complement", lambda c: np.log2((1 - c) / (1 - 0.99))),
+    ):
+        mutator = Mutator(only(name))
+        draws = np.array([exponent(constants(mutator.mutate(rng, parent)[0])[0]) for _ in range(4000)])
+        assert abs(draws.mean()) < 0.06
+        assert draws.std() == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_draw_depends_on_the_generator_alone() -> None:
+    mutator = Mutator(MutationWeights())
+    make = lambda: np.random.Generator(np.random.Philox(key=7, counter=[0, 0, 0, 5]))  # noqa: E731
+    assert mutator.mutate(make(), LIBRARY["adamw"]) == mutator.mutate(make(), LIBRARY["adamw"])
+
+
+def test_only_listed_functions_are_inserted() -> None:
+    mutator, rng = Mutator(only("insert"), functions=("sign", "add")), np.random.default_rng(5)
+    assert {mutator.mutate(rng, LIBRARY["adamw"])[1].after.count("sign(") for _ in range(50)} == {0, 1}
+    with pytest.raises(ValueError, match="unknown function 'sgin'"):
+        Mutator(MutationWeights(), functions=("sgin",))
+
+
+def test_a_full_program_is_not_extended() -> None:
+    mutator = Mutator(MutationWeights(), limits=LimitsConfig(statements=9))
+    rng = np.random.default_rng(6)
+    assert "insert" not in {mutator.mutate(rng, LIBRARY["adamw"])[1].name for _ in range(200)}
+
+
+def test_nothing_to_mutate_is_said() -> None:
+    program = Program((), (Statement("update", "multiply", ("g", "lr")),))
+    with pytest.raises(MutationError, match="applies to"):
+        Mutator(MutationWeights().constants_only()).mutate(np.random.default_rng(0), program)
+    with pytest.raises(MutationError):
+        Mutator(only("delete")).mutate(np.random.default_rng(0), program)
+
+
+@pytest.mark.parametrize("bad", [{"insert": -1.0}, {"insert": float("inf")}, {"insrt": 1.0}, dict.fromkeys(NAMES, 0.0)])
+def test_weights_are_checked(bad: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        MutationWeights(**bad)

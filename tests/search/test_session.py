@@ -1,0 +1,94 @@
+"""A session decides when things happen, never what is found; it ends when asked and never waits for nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from made_up import Ledger, MadeUpEvaluator, make_evolution
+
+from search.evaluate import Fitness, HurdleConfig, Job
+from search.events import Progress
+from search.evolution import Budget
+from search.session import run_session
+
+
+class WatchedEvaluator(MadeUpEvaluator):
+    """Keeps the batches that it was given."""
+
+    def __init__(self, workers: int):
+        super().__init__(workers)
+        self.batches: list[list[Job]] = []
+        self.most = 0
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        self.batches.append(list(jobs))
+        super().submit(jobs)
+        self.most = max(self.most, len(self._jobs))
+
+
+def test_batches_are_shared_and_bounded() -> None:
+    evaluator = WatchedEvaluator(workers=3)
+    run_session(make_evolution(look_ahead=64), evaluator, record=Ledger().record, batch_size=4)
+    assert max(map(len, evaluator.batches)) == 4
+    assert evaluator.most <= 2 * 3 * 4 + 4
+    tickets = [job.ticket for batch in evaluator.batches for job in batch]
+    assert len(set(tickets)) == len(tickets)
+
+
+def test_warm_start_goes_first_and_sets_the_hurdles() -> None:
+    class CurvesEvaluator(WatchedEvaluator):
+        def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
+            curves = ((4.0, 2.0),)
+            return [
+                (ticket, Fitness(0.5, "ok", 300, 0.1, curves) if ticket == 0 else fitness)
+                for ticket, fitness in super().collect(timeout_s)
+            ]
+
+    evaluator = CurvesEvaluator(workers=2)
+    hurdle = HurdleConfig(factor=2.0, at=[0.5])
+    run_session(make_evolution(), evaluator, record=Ledger().record, hurdle=hurdle, checkpoints=(5, 10))
+    first, *others = [job for batch in evaluator.batches for job in batch]
+    assert (first.ticket, first.limits, first.keep_curves) == (0, None, True)
+    assert others
+    assert {(job.limits, job.keep_curves) for job in others} == {((((5, 8.0),),), False)}
+
+
+def test_progress_never_goes_back_and_adds_up() -> None:
+    seen: list[Progress] = []
+    done = run_session(make_evolution(), MadeUpEvaluator(2, 3), record=Ledger().record, progress=seen.append)
+    for before, after in zip(seen, [*seen[1:], done], strict=True):
+        assert before.generated <= after.generated
+        assert before.evaluated <= after.evaluated
+        assert before.cache_hits <= after.cache_hits <= after.generated
+        assert sum(after.outcomes.values()) == after.evaluated
+        assert before.best is None or (after.best is not None and after.best.fitness <= before.best.fitness)
+    assert done.finished
+    assert done.generated == done.evaluated + done.cache_hits
+
+
+def test_stopping_records_what_is_settled() -> None:
+    ledger, turns = Ledger(), iter([False] * 25 + [True])
+    evolution = make_evolution()
+    done = run_session(evolution, MadeUpEvaluator(2, 1), record=ledger.record, should_stop=lambda: next(turns))
+    assert not done.finished
+    assert len(ledger.settled) == done.generated + 1 > 1
+
+
+def test_nothing_is_done_when_asked_to_stop_at_once() -> None:
+    ledger, evaluator = Ledger(), WatchedEvaluator(1)
+    run_session(make_evolution(), evaluator, record=ledger.record, should_stop=lambda: True)
+    assert not ledger.settled
+    assert not evaluator.batches
+
+
+def test_an_error_in_recording_ends_the_session_before_anything_counts() -> None:
+    evolution = make_evolution(budget=Budget(programs=10))
+
+    def record(*_: object) -> None:
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        run_session(evolution, MadeUpEvaluator(), record=record)
+    assert evolution.progress.generated == 0
+    assert evolution.warm_start_fitness is None
