@@ -1,0 +1,14 @@
+"""Campaigns on disk and in the terminal.
+
+cli          the command `optsearch`
+campaign     one campaign from its settings to its verdict
+store        a run on disk; with schema (tables and checksums), lock (one writer) and errors
+finalists    which program of a search is its best
+inspect      what a run holds, as plain values
+programs     programs as users name them
+catalog      what there is: tasks, functions, library, campaigns
+progress     the live view of a search
+terminal     what the commands print
+machine      where and with what a run is made
+campaigns/   shipped campaigns
+"""

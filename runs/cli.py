@@ -1,0 +1,268 @@
+"""The command line: arguments in, one call of another module, words or JSON out.
+
+Modules that take long to import (jax, ray) are imported by the commands that need them, so that help is instant.
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 130 interrupted with the state saved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from runs.errors import DamagedRunError, RunError
+
+app = typer.Typer(
+    help="Discovers optimizers: evolves small programs, scores each by training tiny models, and hands the best back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name in optsearch-runs/.")]
+ProgramArgument = Annotated[
+    str, typer.Argument(metavar="PROGRAM", help="A file, a library name such as lion, RUN:ID or RUN:best.")
+]
+
+
+@app.command()
+def search(
+    campaign: Annotated[str, typer.Argument(help="A shipped campaign's name, or a YAML file.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder [default: optsearch-runs/NAME-seedS].")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes; 0 evaluates in this one [default: one for each core].", min=0)
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the search, instead of the campaign's.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run that is in the folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a campaign; the same command again resumes it.
+
+    The search and its control (the same evolution with only constants mutable and as many evaluations) run one after
+    the other; then the best programs are trained on seeds that neither has used.
+    """
+    from runs.campaign import Campaign, load_named
+
+    overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
+    config, text = load_named(campaign, overrides)
+    finished = Campaign(config, text, out).run(workers=workers, address=address, force=force, quiet=as_json)
+    from runs.inspect import summary
+    from runs.store import RunStore
+    from runs.terminal import errors, run_summary, say
+
+    with RunStore.read(finished.folder) as store:
+        view = summary(store)
+    if as_json:
+        _print_json(view)
+    if finished.interrupted:
+        errors.print(f"Interrupted; everything is saved in {finished.folder}. The same command resumes.", markup=False)
+        raise typer.Exit(130)
+    if not as_json:
+        say()
+        run_summary(view)
+        say()
+        say(f"Look closer:  optsearch show {finished.folder}")
+        say(f"Take it home: optsearch export {finished.folder}:best --to optax")
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN[:ID]", help="A run, or one program of it; ID may be best.")],
+    top: Annotated[int, typer.Option(help="Number of programs on the leaderboard.", min=1)] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run's leaderboard and controls, or one program: text, pruned text, lineage, evaluations."""
+    from runs import inspect, terminal
+    from runs.programs import run_folder
+    from runs.store import RunStore
+
+    path, colon, program_id = (run, "", "") if RunStore.exists(Path(run)) else run.rpartition(":")
+    with RunStore.read(run_folder(path if colon else run)) as store:
+        if colon:
+            view = inspect.program_view(store, program_id)
+            _print_json(view) if as_json else terminal.program_view(view)
+        else:
+            view = inspect.summary(store)
+            rows = inspect.leaderboard(store, top) if view["generated"] or view["best"] else []
+            _print_json(view | {"leaderboard": rows}) if as_json else terminal.run_summary(view, rows)
+
+
+@app.command()
+def simplify(program: ProgramArgument, as_json: AsJson = False) -> None:
+    """Remove what cannot influence the update; exact."""
+    from runs import terminal
+    from runs.programs import load_program
+    from simplify.prune import prune
+
+    named = load_program(program)
+    pruned = prune(named.program)
+    if as_json:
+        _print_json(
+            {
+                "name": named.name,
+                "text": str(pruned.program),
+                "statements": len(pruned.program.body),
+                "state": list(pruned.program.state),
+                "removed": [{"statement": number, "text": text} for number, text in pruned.removed],
+                "removed_state": list(pruned.removed_state),
+            }
+        )
+        return
+    terminal.say(str(pruned.program).rstrip("\n"))
+    terminal.errors.print(
+        f"{named.name}: pruned {len(pruned.removed)} of {len(named.program.body)} statements"
+        + (f" and state {', '.join(pruned.removed_state)}" if pruned.removed_state else "")
+        + "; it computes the same updates bit for bit.",
+        markup=False,
+    )
+    for number, text in pruned.removed:
+        terminal.errors.print(f"  statement {number}: {text}", markup=False)
+
+
+@app.command()
+def evaluate(
+    programs: Annotated[
+        list[str], typer.Argument(metavar="PROGRAM...", help="Files, library names such as lion, RUN:ID or RUN:best.")
+    ],
+    task: Annotated[str, typer.Option("--task", help="Task to train on; `optsearch tasks` lists them.")] = "X_ae",
+    seeds: Annotated[int, typer.Option("--seeds", help="Number of fresh seeds.", min=2, max=1000)] = 8,
+    baselines: Annotated[
+        list[str] | None, typer.Option("--baseline", help="An optax optimizer; may be repeated [default: adamw, lion].")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare programs with optax baselines on a larger task.
+
+    Every contender's learning rate is tuned on the same grid by validation loss; then all run on the same fresh seeds
+    and are compared by test loss.
+    """
+    from runs import terminal
+    from runs.evaluation import as_values, run_evaluation
+
+    result = run_evaluation(programs, task, seeds, baselines or ["adamw", "lion"], quiet=as_json)
+    _print_json(as_values(result)) if as_json else terminal.evaluation(result)
+
+
+@app.command()
+def export(
+    program: ProgramArgument,
+    to: Annotated[str, typer.Option("--to", help="Form of the file: optax.")] = "optax",
+    out: Annotated[Path | None, typer.Option(help="File to write [default: print it].")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write a program as a file that needs nothing of this project."""
+    from dsl.export import to_optax_source
+    from runs.programs import load_program
+
+    if to != "optax":
+        raise typer.BadParameter(f"'{to}' is not a form that programs are exported to: use optax", param_hint="--to")
+    named = load_program(program)
+    source = to_optax_source(named.program, title=named.name)
+    if out is None:
+        sys.stdout.write(source)
+        return
+    try:
+        with out.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(source)
+    except FileExistsError:
+        raise RunError(f"{out}: the file is there already: choose another name, or --force to replace it") from None
+    except OSError as error:
+        raise RunError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+@app.command()
+def tasks(as_json: AsJson = False) -> None:
+    """List the tasks that programs are trained on."""
+    from runs import catalog
+
+    _print_rows(catalog.tasks(), as_json, right=["parameters", "steps", "batch"])
+
+
+@app.command()
+def functions(as_json: AsJson = False) -> None:
+    """List the functions that programs can call."""
+    from runs import catalog
+
+    _print_rows(catalog.functions(), as_json)
+
+
+@app.command()
+def library(as_json: AsJson = False) -> None:
+    """List the optimizers that ship as programs."""
+    from runs import catalog
+
+    _print_rows(catalog.library(), as_json, hidden=["text"], right=["statements"])
+
+
+@app.command()
+def campaigns(as_json: AsJson = False) -> None:
+    """List the campaigns that ship with optsearch."""
+    from runs import catalog
+
+    _print_rows(catalog.campaigns(), as_json, right=["programs", "population"])
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _print_rows(
+    rows: Sequence[dict[str, Any]], as_json: bool, *, hidden: Sequence[str] = (), right: Sequence[str] = ()
+) -> None:
+    if as_json:
+        _print_json(rows)
+        return
+    from runs.terminal import table
+
+    columns = [name for name in rows[0] if name not in hidden]
+    cells = [[", ".join(v) or "none" if isinstance(v := row[name], list) else v for name in columns] for row in rows]
+    table(columns, cells, right=right)
+
+
+def main() -> None:
+    """Entry point: runs a command and turns what users can do something about into one clear message."""
+    try:
+        app()
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except (DamagedRunError, OSError) as error:
+        _fail(error, 1)
+    except (LookupError, ValueError, RuntimeError) as error:
+        if not _is_users(error):
+            raise
+        _fail(error, 2)
+
+
+_USER_ERRORS = (
+    ("search.config", "ConfigError"),
+    ("proxy_tasks.task", "TaskError"),
+    ("selection.baselines", "BaselineError"),
+    ("search.workers", "WorkerError"),
+)
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether the message is meant for the user: unknown names, bad programs, configurations and folders."""
+    from dsl.program import ProgramError
+
+    kinds: list[type[Exception]] = [ProgramError, RunError]
+    for module, name in _USER_ERRORS:
+        if module in sys.modules:  # else it cannot have been raised
+            kinds.append(getattr(sys.modules[module], name))
+    return isinstance(error, tuple(kinds))
+
+
+def _fail(error: Exception, code: int) -> None:
+    sys.stderr.write(f"error: {error}\n")
+    raise SystemExit(code)

@@ -1,0 +1,228 @@
+"""What a run holds, as plain values: the one source of what ``show`` prints, in words and as JSON.
+
+Everything is read from the run file, so that a running, finished or crashed run can be inspected alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from dsl.dataflow import prune
+from dsl.library import LIBRARY
+from runs.finalists import best, finalist_seeds
+from runs.lock import is_locked
+from runs.reader import Arm, Final, RunReader
+from search.config import FRESH_SEED
+from search.events import Evaluated, Progress, Settled
+from selection.statistics import mean_interval, paired_difference
+
+SEARCH, CONTROL = "search", "control"
+"""Names of a run's arms: the search, and the same evolution with only constants mutable."""
+
+
+def best_ticket(store: RunReader) -> tuple[Arm, int]:
+    """The search's best program, as ``finalists.best`` chooses it.
+
+    Raises:
+        RunError: nothing has trained yet.
+    """
+    arm = store.arm(SEARCH)
+    return arm, best(store, arm, store.finals()).ticket
+
+
+def status(store: RunReader) -> str:
+    """``running``, ``finished``, ``interrupted`` (by Ctrl-C), ``failed``, or ``crashed`` (it died without a word)."""
+    recorded = str(store.meta("status"))
+    return "crashed" if recorded == "running" and not is_locked(store.folder) else recorded
+
+
+def summary(store: RunReader) -> dict[str, Any]:
+    """A run in one object, as ``show RUN --json`` prints it."""
+    settings = store.meta("settings")
+    about: dict[str, Any] = {
+        "name": settings["name"],
+        "run": str(store.folder),
+        "status": status(store),
+        "task": settings["task"],
+        "seed": settings["seed"],
+        "seconds": round(store.seconds(), 2),
+    }
+    names = [arm.name for arm in store.arms()]
+    if SEARCH not in names:
+        return about | _counts(Progress(0, 0, 0)) | {"best": None, "warm_start": None, "controls": []}
+    arm, finals = store.arm(SEARCH), store.finals()
+    about |= _counts(store.progress(arm))
+    about["best"] = _best_entry(store, arm, finals)
+    about["warm_start"] = None
+    if store.settled(arm):
+        name = settings["warm_start"] if settings["warm_start"] in LIBRARY else "the warm start"
+        about["warm_start"] = {"name": name, **_entry(store, arm, store.evaluation(arm, 0), finals)}
+    controls: list[dict[str, Any]] = []
+    if CONTROL in names:
+        controls.append(_control(store, store.arm(CONTROL), finals))
+    about["controls"] = controls
+    about["comparison"] = _comparison(about)
+    about["population_digest"] = store.population_digest(arm, int(settings["population"]["size"]))
+    return about
+
+
+def leaderboard(store: RunReader, count: int) -> list[dict[str, Any]]:
+    """The best distinct programs of the search, with their size and how often they were found again."""
+    arm = store.arm(SEARCH)
+    rows: list[dict[str, Any]] = []
+    for entry in store.leaderboard(arm, count):
+        program = store.ticket(arm, entry.ticket).candidate.program
+        pruned = prune(program)
+        rows.append(
+            {
+                "id": arm.program_id(entry.ticket),
+                "fitness": entry.fitness.value,
+                "statements": len(program.body),
+                "live_statements": len(pruned.body),
+                "state": list(pruned.state),
+            }
+        )
+    return rows
+
+
+def program_view(store: RunReader, program_id: str) -> dict[str, Any]:
+    """One program of a run: text, pruned text, lineage to the warm start, and every evaluation."""
+    arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
+    line = store.lineage(arm, ticket)
+    settled = line[0]
+    owner = settled.candidate.owner
+    return {
+        "id": arm.program_id(ticket),
+        "arm": arm.name,
+        "text": str(settled.candidate.program),
+        "pruned": str(prune(settled.candidate.program)),
+        "fitness": settled.fitness.value,
+        "outcome": settled.fitness.outcome,
+        "fingerprint": settled.candidate.fingerprint,
+        "evaluated_as": arm.program_id(owner),
+        "evaluations": _evaluations(store, arm, settled),
+        "lineage": [
+            {
+                "id": arm.program_id(item.candidate.ticket),
+                "mutation": item.candidate.mutation,
+                "fitness": item.fitness.value,
+                "outcome": item.fitness.outcome,
+            }
+            for item in line
+        ],
+    }
+
+
+def _counts(progress: Progress) -> dict[str, Any]:
+    return {
+        "generated": progress.generated,
+        "evaluated": progress.evaluated,
+        "cache_hits": progress.cache_hits,
+        "outcomes": dict(sorted(progress.outcomes.items())),
+    }
+
+
+def _entry(
+    store: RunReader, arm: Arm, evaluated: Evaluated, finals: Sequence[Final], *, text: bool = False
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": arm.program_id(evaluated.ticket), "fitness": evaluated.fitness.value}
+    if text:
+        program = store.ticket(arm, evaluated.ticket).candidate.program
+        entry |= {"text": str(program), "pruned": str(prune(program))}
+    chosen_on, compared_on = finalist_seeds(store), _fresh_seeds(store)
+    entry["finalist"] = _runs([final for final in finals if final.contender == entry["id"] and final.seed in chosen_on])
+    entry["fresh"] = _runs([final for final in finals if final.contender == entry["id"] and final.seed in compared_on])
+    return entry
+
+
+def _best_entry(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str, Any] | None:
+    if not store.leaderboard(arm, 1):
+        return None
+    return _entry(store, arm, best(store, arm, finals), finals, text=True)
+
+
+def _fresh_seeds(store: RunReader) -> range:
+    return range(FRESH_SEED, FRESH_SEED + int(store.meta("settings")["fresh_seeds"]))
+
+
+def _control(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str, Any]:
+    counts = _counts(store.progress(arm))
+    return {"name": arm.settings["algorithm"], **counts, "best": _best_entry(store, arm, finals)}
+
+
+def _runs(mine: Sequence[Final]) -> dict[str, Any] | None:
+    """Losses on further seeds with their mean and its interval; None when there are no runs."""
+    if not mine:
+        return None
+    losses = [final.loss for final in mine]
+    result: dict[str, Any] = {
+        "seeds": [final.seed for final in mine],
+        "losses": losses,
+        "outcomes": dict(Counter(final.outcome for final in mine)),
+        "mean": None,
+        "interval": None,
+    }
+    trained = [loss for loss in losses if loss is not None]
+    if len(trained) == len(losses):
+        estimate = mean_interval(trained)
+        result |= {"mean": estimate.mean, "interval": [estimate.low, estimate.high]}
+    return result
+
+
+def _comparison(about: dict[str, Any]) -> list[dict[str, Any]]:
+    """The best program against each control on the same fresh seeds: control minus best, positive when best wins."""
+    best = about["best"] and about["best"]["fresh"]
+    rows: list[dict[str, Any]] = []
+    contenders = [("warm start", about["warm_start"])]
+    contenders += [(control["name"], control["best"]) for control in about["controls"]]
+    for name, entry in contenders:
+        other = entry and entry["fresh"]
+        if not best or not other:
+            continue
+        row: dict[str, Any] = {"control": name, "difference": None, "interval": None, "winner": None}
+        if best["mean"] is not None and other["mean"] is not None:
+            difference = paired_difference(_by_seed(other), _by_seed(best))
+            if difference is not None and difference.low is not None and difference.high is not None:
+                row |= {"difference": difference.mean, "interval": [difference.low, difference.high]}
+                row["winner"] = "best" if difference.low > 0 else name if difference.high < 0 else "undecided"
+        elif best["mean"] is not None or other["mean"] is not None:
+            row["winner"] = "best" if best["mean"] is not None else name
+        rows.append(row)
+    return rows
+
+
+def _by_seed(fresh: dict[str, Any]) -> dict[int, float]:
+    return dict(zip(fresh["seeds"], fresh["losses"], strict=True))
+
+
+def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str, Any]]:
+    """Search evaluation and runs on fresh seeds of the program's meaning."""
+    settings = store.meta("settings")
+    owner = arm.program_id(settled.candidate.owner)
+    rows: list[dict[str, Any]] = [
+        {
+            "of": owner,
+            "purpose": "search",
+            "task": settings["task"],
+            "seeds": settings["training_seeds"],
+            "outcome": settled.fitness.outcome,
+            "loss": settled.fitness.value,
+            "steps": settled.fitness.steps,
+        }
+    ]
+    rows += [
+        {
+            "of": owner,
+            "purpose": "finalist" if final.seed in finalist_seeds(store) else "fresh seed",
+            "task": final.task,
+            "seeds": [final.seed],
+            "outcome": final.outcome,
+            "loss": final.loss,
+            "steps": final.steps,
+        }
+        for final in store.finals()
+        if final.contender == owner
+    ]
+    return rows

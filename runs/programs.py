@@ -1,0 +1,87 @@
+"""Programs as users name them: a file, a library name, or a program of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsl.library import LIBRARY
+from dsl.program import Program, ProgramError
+from dsl.syntax import MAX_CHARACTERS, parse
+from dsl.verify import nearest
+from runs.errors import RunError
+from runs.inspect import best_ticket
+from runs.store import RunStore
+
+RUNS_FOLDER = Path("optsearch-runs")
+"""Where runs are kept unless --out names another folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedProgram:
+    """Attributes:
+    name: short name for tables and titles.
+    program: the program.
+    """
+
+    name: str
+    program: Program
+
+
+def run_folder(reference: str) -> Path:
+    """The folder of a run, given as a path or as a name in ``optsearch-runs/``.
+
+    Raises:
+        RunError: there is no run.
+    """
+    for folder in (Path(reference), RUNS_FOLDER / reference):
+        if RunStore.exists(folder):
+            return folder
+    known = [entry.name for entry in sorted(RUNS_FOLDER.glob("*")) if RunStore.exists(entry)]
+    reason = "it is a folder without a run file" if Path(reference).is_dir() else "there is no such folder"
+    raise RunError(f"'{reference}' is not a run: {reason}{nearest(reference, known)}")
+
+
+def load_program(reference: str) -> NamedProgram:
+    """The program that a user means.
+
+    Args:
+        reference: a library name; a file; ``RUN:ID``, where RUN is as in ``run_folder`` and ID is ``best`` or an id
+            that ``optsearch show RUN`` lists; or a run alone, which means its best program.
+
+    Raises:
+        ProgramError: no such program, or its text breaks a rule; the message names the file.
+        RunError: the run cannot be read, or has no such program.
+    """
+    if reference in LIBRARY:
+        return NamedProgram(reference, LIBRARY[reference])
+    path = Path(reference)
+    if path.is_file():
+        return NamedProgram(path.stem, _read(path))
+    run, colon, program_id = reference.rpartition(":")
+    if colon or path.is_dir() or (RUNS_FOLDER / reference).is_dir():
+        return _from_run(run if colon else reference, program_id if colon else "best")
+    raise ProgramError(
+        f"no program '{reference}': it is no file, no library program{nearest(reference, LIBRARY) or ','} and no RUN:ID"
+    )
+
+
+def _from_run(run: str, program_id: str) -> NamedProgram:
+    folder = run_folder(run)
+    with RunStore.read(folder) as store:
+        arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
+        program = store.ticket(arm, ticket).candidate.program
+        return NamedProgram(f"{folder.name}:{arm.program_id(ticket)}", program)
+
+
+def _read(path: Path) -> Program:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CHARACTERS + 1)
+        return parse(data.decode("utf-8"))
+    except OSError as error:
+        raise ProgramError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ProgramError(f"{path}: not a text file: byte {error.start} is not UTF-8") from error
+    except ProgramError as error:
+        raise ProgramError(f"{path}: {error}") from error

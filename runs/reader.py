@@ -1,0 +1,330 @@
+"""Reading a run: what a search needs to go on, and what people ask about it.
+
+Every record is verified when it is read; nothing here writes. A reader sees the run as it was when it was opened.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from dsl.program import ProgramError
+from dsl.syntax import parse
+from runs.errors import DamagedRunError, RunError
+from runs.schema import COLUMNS, Cell, unpack_program, verified
+from search.evaluate import OK, Fitness
+from search.events import Best, Candidate, Evaluated, Progress, Settled
+from search.evolution import WARM_START, History
+from search.population import population_digest
+
+RUN_FILE = "run.sqlite"
+
+REQUIRED = ("campaign", "settings", "about", "status", "created", "fingerprint_version")
+"""What the table ``meta`` holds from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One search of a run.
+
+    Attributes:
+        number: its key in the file.
+        name: such as ``search`` or ``control``.
+        prefix: what its programs' ids start with; empty for the search itself.
+        settings: what distinguishes it, as JSON values.
+    """
+
+    number: int
+    name: str
+    prefix: str
+    settings: Mapping[str, Any]
+
+    def program_id(self, ticket: int) -> str:
+        """Id of a ticket's program within the run: ``8123``, ``c8123``; ``0`` for the warm start."""
+        return "0" if ticket == 0 else f"{self.prefix}{ticket}"
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """One training run with a seed that the search never used.
+
+    Attributes:
+        contender: a program id or a control's name.
+        task: where it was trained.
+        seed: the seed.
+        outcome: the outcome's name.
+        loss: validation loss; None unless the outcome is ``ok``.
+        test_loss: test loss; None unless the outcome is ``ok``.
+        accuracy: test accuracy; None where there is none.
+        steps: optimizer steps that were run.
+    """
+
+    contender: str
+    task: str
+    seed: int
+    outcome: str
+    loss: float | None
+    test_loss: float | None
+    accuracy: float | None
+    steps: int
+
+
+@contextmanager
+def plain_errors(path: Path) -> Generator[None]:
+    """Says in a sentence what SQLite found."""
+    try:
+        yield
+    except DamagedRunError as error:
+        raise error if str(error).startswith(str(path)) else DamagedRunError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DamagedRunError(f"{path}: the file is damaged: a text is not UTF-8: restore it from a copy") from error
+    except sqlite3.Error as error:
+        text = str(error)
+        if "full" in text:
+            raise RunError(f"{path}: the disk is full: make space and start the same command again") from error
+        if "locked" in text or "readonly" in text:
+            raise RunError(f"{path}: the file cannot be used now: {text}") from error
+        if "unable to open" in text or "disk I/O" in text:
+            raise RunError(f"{path}: the file cannot be read or written: {text}") from error
+        raise DamagedRunError(f"{path}: the file is damaged: {text}: restore it from a copy") from error
+
+
+class RunReader:
+    """What can be read from an open run.
+
+    Args:
+        folder: the run folder.
+        connection: its open file.
+    """
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection):
+        self.folder, self.path, self._connection = folder, folder / RUN_FILE, connection
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def meta(self, key: str, default: Any = None) -> Any:
+        """One named JSON value: ``campaign``, ``settings``, ``about``, ``status``, ``created`` and what was set."""
+        with plain_errors(self.path):
+            rows = self._rows("meta", "+key = ?", (key,))  # the plus sign: by reading all, not by the index
+            value = next((json.loads(str(row[1])) for row in rows), default)
+            if value is None and key in REQUIRED:
+                raise DamagedRunError(f"table meta: record ({key}) is missing")
+            return value
+
+    def arms(self) -> tuple[Arm, ...]:
+        """The searches of the run, in the order in which they were added."""
+        with plain_errors(self.path):
+            arms = [
+                Arm(int(row[0]), row[1], row[2], json.loads(row[3])) for row in self._rows("arms", "1 ORDER BY +arm")
+            ]
+            if [arm.number for arm in arms] != list(range(self.meta("arms", 0))):
+                raise DamagedRunError("table arms: a record is missing")
+            return tuple(arms)
+
+    def arm(self, name: str) -> Arm:
+        """The arm of a name.
+
+        Raises:
+            RunError: there is none.
+        """
+        for arm in self.arms():
+            if arm.name == name:
+                return arm
+        raise RunError(f"{self.folder}: the run has no search named '{name}'")
+
+    def find(self, program_id: str) -> tuple[Arm, int]:
+        """Arm and ticket of a program id such as ``8123``, ``c8123`` or ``0``.
+
+        Raises:
+            RunError: the run has no such program.
+        """
+        for arm in self.arms():
+            digits = program_id.removeprefix(arm.prefix)
+            number = program_id.startswith(arm.prefix) and digits.isascii() and digits.isdigit() and len(digits) < 16
+            if number and int(digits) < self.settled(arm):
+                return arm, int(digits)
+        raise RunError(
+            f"{self.folder}: the run has no program '{program_id}': `optsearch show {self.folder}` lists them"
+        )
+
+    def settled(self, arm: Arm) -> int:
+        """Number of tickets recorded, the warm start included."""
+        with plain_errors(self.path):
+            return self._totals(arm)[1]
+
+    def history(self, arm: Arm, tail: int) -> History:
+        """What ``Evolution`` needs to go on: all results, and the last ``tail`` tickets with their programs.
+
+        Raises:
+            DamagedRunError: a record is damaged or missing.
+        """
+        results = list(self.evaluations(arm))
+        settled = self.settled(arm)
+        with plain_errors(self.path):
+            ticket_sum = self._totals(arm)[2]
+            where, key = "FROM tickets WHERE arm = ?", (arm.number,)
+            found = self._connection.execute(f"SELECT count(*), total(checksum) {where}", key).fetchone()
+            if found[0] != settled or int(found[1]) != ticket_sum:
+                raise DamagedRunError(f"table tickets: {settled} records were written and {found[0]} others are there")
+        by_ticket = {result.ticket: result for result in results}
+        recent = self.tickets(arm, max(settled - tail, 0), by_ticket)
+        return History(settled - 1, tuple(recent), results)
+
+    def evaluations(self, arm: Arm) -> Iterator[Evaluated]:
+        """Every result, in ticket order, the warm start's first; each record is verified, and that none is missing."""
+        with plain_errors(self.path):
+            _, _, _, count, total, *_ = self._totals(arm)
+            for row in self._rows("evaluations", "arm = ? ORDER BY ticket", (arm.number,)):
+                _, ticket, fingerprint, outcome, value, steps, seconds, curves, crc = row
+                count, total = count - 1, total - crc
+                kept = tuple(map(tuple, json.loads(curves))) if curves else ()
+                yield Evaluated(ticket, fingerprint, Fitness(value, outcome, steps, seconds, kept))
+            if count or total:
+                raise DamagedRunError("table evaluations: records are missing or were replaced")
+
+    def tickets(
+        self, arm: Arm, first: int, evaluated: Mapping[int, Evaluated], last: int | None = None
+    ) -> Iterator[Settled]:
+        """Tickets from ``first`` to ``last`` (None: the end), in order, with their programs and fitness.
+
+        Args:
+            arm: where.
+            first: lowest ticket.
+            evaluated: results by ticket, of the owners at least.
+            last: highest ticket.
+
+        Raises:
+            DamagedRunError: a record is damaged, or one of them is missing.
+        """
+        with plain_errors(self.path):
+            end = self._totals(arm)[1] - 1
+            upper = end if last is None else min(last, end)
+            where = "arm = ? AND ticket BETWEEN ? AND ? ORDER BY ticket"
+            for row in self._rows("tickets", where, (arm.number, first, upper)):
+                _, ticket, parent, mutation, owner, packed, _ = row
+                if ticket != first:
+                    break
+                first += 1
+                if owner not in evaluated:
+                    raise DamagedRunError(f"table evaluations: record ({arm.number}, {owner}) is missing")
+                result = evaluated[owner]
+                try:
+                    program = parse(unpack_program(packed))
+                except ProgramError as error:
+                    raise RunError(f"program {arm.program_id(ticket)} is not valid in this version: {error}") from error
+                candidate = Candidate(ticket, parent, mutation, program, result.fingerprint, owner, evaluate=False)
+                yield Settled(candidate, result.fitness)
+            if first <= upper:
+                raise DamagedRunError(f"table tickets: record ({arm.number}, {first}) is missing")
+
+    def ticket(self, arm: Arm, ticket: int) -> Settled:
+        """One ticket with its program and fitness.
+
+        Raises:
+            RunError: it is not recorded.
+        """
+        with plain_errors(self.path):
+            if not 0 <= ticket < self._totals(arm)[1]:
+                raise RunError(f"{self.folder}: the run has no program '{arm.program_id(ticket)}'")
+            row = self._row("tickets", "arm = ? AND ticket = ?", (arm.number, ticket))
+            result = self.evaluation(arm, int(row[4]))
+        return next(self.tickets(arm, ticket, {result.ticket: result}, ticket))
+
+    def evaluation(self, arm: Arm, owner: int) -> Evaluated:
+        """The result of one owner."""
+        with plain_errors(self.path):
+            row = self._row("evaluations", "arm = ? AND ticket = ?", (arm.number, owner))
+            kept = tuple(map(tuple, json.loads(row[7]))) if row[7] else ()
+            return Evaluated(row[1], row[2], Fitness(row[4], row[3], row[5], row[6], kept))
+
+    def lineage(self, arm: Arm, ticket: int) -> tuple[Settled, ...]:
+        """A ticket and its ancestors up to the warm start, the warm start last."""
+        line = [self.ticket(arm, ticket)]
+        while line[-1].candidate.parent is not None:
+            line.append(self.ticket(arm, line[-1].candidate.parent))
+        return tuple(line)
+
+    def progress(self, arm: Arm) -> Progress:
+        """Counts, outcomes and the best program of a search, over all recorded tickets."""
+        settled = self.settled(arm)
+        outcomes: Counter[str] = Counter()
+        best: Best | None = None
+        warm_start = None
+        for result in self.evaluations(arm):
+            fitness = result.fitness
+            if result.ticket >= settled:
+                break
+            if result.ticket == WARM_START:
+                warm_start = fitness.value
+            else:
+                outcomes[fitness.outcome] += 1
+            if fitness.outcome == OK and fitness.value is not None and (best is None or fitness.value < best.fitness):
+                best = Best(result.ticket, fitness.value)
+        generated, evaluated = max(settled - 1, 0), outcomes.total()
+        return Progress(generated, evaluated, generated - evaluated, dict(outcomes), best, warm_start)
+
+    def leaderboard(self, arm: Arm, count: int) -> list[Evaluated]:
+        """The best programs with different meanings, lowest fitness first, earlier tickets first among equals."""
+        settled = self.settled(arm)
+        trained = (r for r in self.evaluations(arm) if r.ticket < settled and r.fitness.outcome == OK)
+        return heapq.nsmallest(count, trained, key=lambda r: (r.fitness.value or 0.0, r.ticket))
+
+    def population_digest(self, arm: Arm, size: int) -> str:
+        """The digest of the population that the recorded tickets make; equals ``Evolution.population_digest()``."""
+        settled = self.settled(arm)
+        if settled == 0:
+            return population_digest(())
+        evaluated = {result.ticket: result for result in self.evaluations(arm)}
+        tail = list(self.tickets(arm, max(settled - size, 0), evaluated))
+        founders = [self.ticket(arm, WARM_START)] * (size - len(tail))
+        return population_digest(
+            (str(item.candidate.program), item.fitness.value if item.fitness.outcome == OK else None)
+            for item in (*founders, *tail)
+        )
+
+    def finals(self) -> tuple[Final, ...]:
+        """Runs on fresh seeds, by contender, task and seed."""
+        with plain_errors(self.path):
+            rows = list(self._rows("finals", "1 ORDER BY +contender, +task, +seed"))
+            if [len(rows), sum(row[-1] for row in rows)] != self.meta("finals", [0, 0]):
+                raise DamagedRunError("table finals: records are missing or were replaced")
+            return tuple(Final(*row[:-1]) for row in rows)
+
+    def sessions(self) -> tuple[Mapping[str, Any], ...]:
+        """Each session in order: ``started``, ``seconds``, and what ``about`` said of its machine and packages."""
+        with plain_errors(self.path):
+            rows = list(self._rows("sessions", "1 ORDER BY session"))
+            return tuple({"started": row[1], "seconds": row[2], "about": json.loads(row[3])} for row in rows)
+
+    def seconds(self) -> float:
+        """Time spent on the run in all sessions together, as far as it was recorded."""
+        with plain_errors(self.path):
+            return sum(row[2] for row in self._rows("sessions", "1"))
+
+    def _totals(self, arm: Arm) -> Sequence[Any]:
+        return self._row("totals", "arm = ?", (arm.number,))
+
+    def _row(self, table: str, where: str, key: Sequence[Cell]) -> Sequence[Any]:
+        for row in self._rows(table, where, key):
+            return row
+        raise DamagedRunError(f"table {table}: record ({', '.join(map(str, key))}) is missing")
+
+    def _rows(self, table: str, where: str, key: Sequence[Cell] = ()) -> Iterator[Sequence[Any]]:
+        query = f"SELECT {COLUMNS[table]} FROM {table} WHERE {where}"  # noqa: S608 - all parts are our own
+        for row in self._connection.execute(query, tuple(key)):
+            yield verified(table, row)

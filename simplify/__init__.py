@@ -1,0 +1,4 @@
+"""From a raw program to a readable one.
+
+prune        removes what cannot influence the update; exact
+"""

@@ -1,0 +1,41 @@
+"""Exact pruning: removes statements and state that cannot influence the update, and says which.
+
+The result computes the same updates bit for bit, so it needs no training to be checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dsl.dataflow import liveness
+from dsl.dataflow import prune as pruned_program
+from dsl.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What pruning found.
+
+    Attributes:
+        program: the program that is left.
+        removed: the removed statements as text, each with its number in the body, counted from 1.
+        removed_state: names of the removed state variables.
+    """
+
+    program: Program
+    removed: tuple[tuple[int, str], ...]
+    removed_state: tuple[str, ...]
+
+
+def prune(program: Program) -> Pruned:
+    """Removes dead statements and dead state of a verified program."""
+    live = liveness(program)
+    return Pruned(
+        program=pruned_program(program),
+        removed=tuple(
+            (number, str(statement))
+            for number, (statement, alive) in enumerate(zip(program.body, live.statements, strict=True), start=1)
+            if not alive
+        ),
+        removed_state=tuple(name for name, alive in zip(program.state, live.state, strict=True) if not alive),
+    )

@@ -1,0 +1,86 @@
+"""Small searches with made-up fitness that are recorded in a run file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dsl.fingerprint import fingerprint
+from dsl.library import LIBRARY
+from runs.reader import Arm
+from runs.store import RunStore
+from search.evaluate import Fitness, Job
+from search.evolution import Budget, Evolution, History
+from search.mutate import MutationWeights, Mutator
+from search.population import PopulationConfig
+from search.session import run_session
+
+SETTINGS = {"population": {"size": 10, "tournament": 3}, "budget": {"programs": 100}, "seed": 1}
+ABOUT = {"python": "3.11"}
+TAIL = 10 + 8
+
+
+class QuickEvaluator:
+    """Fitness from the fingerprint."""
+
+    workers = 1
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        self.jobs += jobs
+
+    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
+        job = self.jobs.pop(0)
+        number = int(fingerprint(job.program)[:6], 16)
+        curves = ((1.5, 0.1),) if job.keep_curves else ()
+        value = (number % 997) / 997
+        return [
+            (job.ticket, Fitness(None, "hurdle", 3, 0.1) if number % 5 == 0 else Fitness(value, "ok", 9, 0.2, curves))
+        ]
+
+    def close(self) -> None:
+        self.jobs.clear()
+
+
+def make_evolution(history: History | None = None, programs: int = 100) -> Evolution:
+    return Evolution(
+        LIBRARY["adamw"],
+        name="search",
+        seed=1,
+        population=PopulationConfig(size=10, tournament=3),
+        look_ahead=8,
+        mutator=Mutator(MutationWeights()),
+        budget=Budget(programs=programs),
+        history=history,
+    )
+
+
+def create(folder: Path, **changes: Any) -> RunStore:
+    return RunStore.create(folder, **({"campaign": "name: x\n", "settings": SETTINGS, "about": ABOUT} | changes))
+
+
+def resume(folder: Path, **changes: Any) -> RunStore:
+    return RunStore.resume(folder, **({"settings": SETTINGS, "about": ABOUT} | changes))
+
+
+def search(store: RunStore, programs: int = 100, stop_after: int = 10**9) -> tuple[Arm, Evolution]:
+    arm = store.add_arm("search", "", {"budget": programs})
+    history = store.history(arm, TAIL) if store.settled(arm) else None
+    evolution = make_evolution(history, programs)
+    turns = iter(range(stop_after))
+    run_session(
+        evolution,
+        QuickEvaluator(),
+        record=lambda evaluated, settled: store.append(arm, evaluated, settled),
+        should_stop=lambda: next(turns, None) is None,
+    )
+    return arm, evolution
+
+
+def undisturbed(folder: Path, programs: int) -> str:
+    """Digest of the search that nothing interrupts."""
+    with create(folder) as store:
+        return search(store, programs)[1].population_digest()
