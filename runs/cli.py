@@ -26,6 +26,9 @@ app = typer.Typer(
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name in optsearch-runs/.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Worker processes; 0 trains in this one [default: one for each core].", min=0)
+]
 ProgramArgument = Annotated[
     str, typer.Argument(metavar="PROGRAM", help="A file, a library name such as lion, RUN:ID or RUN:best.")
 ]
@@ -35,9 +38,7 @@ ProgramArgument = Annotated[
 def search(
     campaign: Annotated[str, typer.Argument(help="A shipped campaign's name, or a YAML file.")],
     out: Annotated[Path | None, typer.Option(help="Run folder [default: optsearch-runs/NAME-seedS].")] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Worker processes; 0 evaluates in this one [default: one for each core].", min=0)
-    ] = None,
+    workers: Workers = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the search, instead of the campaign's.")] = None,
     settings: Annotated[
@@ -139,6 +140,7 @@ def evaluate(
     baselines: Annotated[
         list[str] | None, typer.Option("--baseline", help="An optax optimizer; may be repeated [default: adamw, lion].")
     ] = None,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare programs with optax baselines on a larger task.
@@ -149,7 +151,7 @@ def evaluate(
     from runs import terminal
     from runs.evaluation import as_values, run_evaluation
 
-    result = run_evaluation(programs, task, seeds, baselines or ["adamw", "lion"], quiet=as_json)
+    result = run_evaluation(programs, task, seeds, baselines or ["adamw", "lion"], workers=workers, quiet=as_json)
     _print_json(as_values(result)) if as_json else terminal.evaluation(result)
 
 
@@ -239,28 +241,29 @@ def main() -> None:
     except (DamagedRunError, OSError) as error:
         _fail(error, 1)
     except (LookupError, ValueError, RuntimeError) as error:
-        if not _is_users(error):
+        code = _exit_code(error)
+        if code is None:
             raise
-        _fail(error, 2)
+        _fail(error, code)
 
 
-_USER_ERRORS = (
-    ("search.config", "ConfigError"),
-    ("proxy_tasks.task", "TaskError"),
-    ("selection.baselines", "BaselineError"),
-    ("search.workers", "WorkerError"),
+_EXIT_CODES = (
+    ("dsl.program", "ProgramError", 2),
+    ("proxy_tasks.task", "TaskError", 2),
+    ("search.config", "ConfigError", 2),
+    ("selection.baselines", "BaselineError", 2),
+    ("runs.errors", "RunError", 2),
+    ("search.workers", "WorkerError", 1),
 )
+"""Errors whose message is for the user: unknown names, bad programs and folders, and Ray that fails."""
 
 
-def _is_users(error: Exception) -> bool:
-    """Whether the message is meant for the user: unknown names, bad programs, configurations and folders."""
-    from dsl.program import ProgramError
-
-    kinds: list[type[Exception]] = [ProgramError, RunError]
-    for module, name in _USER_ERRORS:
-        if module in sys.modules:  # else it cannot have been raised
-            kinds.append(getattr(sys.modules[module], name))
-    return isinstance(error, tuple(kinds))
+def _exit_code(error: Exception) -> int | None:
+    """Exit code for an error that is the user's to mend; None for a bug of ours, which keeps its traceback."""
+    for module, name, code in _EXIT_CODES:
+        if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
+            return code
+    return None
 
 
 def _fail(error: Exception, code: int) -> None:

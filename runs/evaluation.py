@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from proxy_tasks.registry import get_task
+from runs.machine import available_cores
 from runs.programs import load_program
 from runs.terminal import errors
 from selection.contender import Contender, baseline
-from selection.evaluation import Evaluation, evaluate
+from selection.evaluation import Evaluation, Map, evaluate
 from selection.evaluation import Progress as Ended
 from selection.tuning import fresh_seeds
 
 
 def run_evaluation(
-    programs: Sequence[str], task: str, seeds: int, baselines: Sequence[str], *, quiet: bool = False
+    programs: Sequence[str],
+    task: str,
+    seeds: int,
+    baselines: Sequence[str],
+    *,
+    workers: int | None = None,
+    quiet: bool = False,
 ) -> Evaluation:
     """Tunes programs and baselines alike and runs all of them on the same fresh seeds.
 
@@ -26,6 +35,7 @@ def run_evaluation(
         task: name of the task.
         seeds: number of fresh seeds.
         baselines: names of baselines.
+        workers: training runs at a time, on local Ray; 0 for one at a time in this process, None for one for each core.
         quiet: whether to show no progress.
 
     Raises:
@@ -36,8 +46,31 @@ def run_evaluation(
         name = f"{named.name} (program)" if named.name in baselines else named.name
         contenders.append(Contender(name, named.program))
     contenders += [baseline(name) for name in dict.fromkeys(baselines)]
+    task = get_task(task).name
+    with _pool(available_cores() if workers is None else workers) as run, _view(quiet) as progress:
+        return evaluate(contenders, task, fresh_seeds(seeds), run=run, progress=progress)
+
+
+@contextmanager
+def _pool(workers: int) -> Generator[Map]:
+    if workers == 0:
+        yield map
+        return
+    from search.workers import RayMap
+
+    pool = RayMap(workers)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@contextmanager
+def _view(quiet: bool) -> Generator[Callable[[Ended], None] | None]:
+    """A progress bar in a terminal, a line now and then elsewhere."""
     if quiet:
-        return evaluate(contenders, task, fresh_seeds(seeds))
+        yield None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, disable=not errors.is_terminal) as view:
         bar = view.add_task("starting")
@@ -48,7 +81,7 @@ def run_evaluation(
             if not errors.is_terminal and (ended.done % 25 == 0 or ended.done == ended.total):
                 errors.print(f"{ended.done} of {ended.total} training runs done", markup=False)
 
-        return evaluate(contenders, task, fresh_seeds(seeds), progress=show)
+        yield show
 
 
 def as_values(evaluation: Evaluation) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from dsl.syntax import parse
 from search.evaluate import EvaluationError, Fitness, Job, Limits, Naming, Setting, evaluate, make_trainer
@@ -31,6 +31,9 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
 }
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Parcel = tuple[int, str, tuple[Limits, ...] | None, bool]
 """A job on its way: ticket, program text, limits, whether to keep the curves."""
@@ -82,14 +85,10 @@ class RayEvaluator:
     """
 
     def __init__(self, setting: Setting, workers: int | None, *, address: str | None = None):
-        for name, value in _QUIET.items():
-            os.environ.setdefault(name, value)
+        self._started_ray = start_ray(workers, address)
         import ray
 
         self._ray, self._setting = ray, setting
-        self._started_ray = not ray.is_initialized()
-        if self._started_ray:
-            start_ray(workers, address)
         count = workers if workers is not None else int(ray.cluster_resources().get("CPU", 1))
         if count < 1:
             raise WorkerError(f"at least 1 worker is needed, got {count}")
@@ -191,10 +190,62 @@ class RayEvaluator:
             self._hand_out(item.parcels, item.attempts + 1)
 
 
-def start_ray(workers: int | None, address: str | None) -> None:
-    """Starts Ray here, or joins a cluster."""
+class RayMap:
+    """The builtin `map` on Ray, for functions and values that can be sent to another process.
+
+    Args:
+        workers: calls that run at the same time; None for one on each core of the cluster.
+        address: a Ray cluster to join; None to start Ray here.
+
+    Raises:
+        WorkerError: Ray cannot be started or joined.
+    """
+
+    def __init__(self, workers: int | None, *, address: str | None = None):
+        self._started_ray = start_ray(workers, address)
+
+    def __call__(self, run: Callable[[T], R], jobs: Iterable[T], /) -> Iterator[R]:
+        """Results in the order of the jobs; a call whose process dies is tried again.
+
+        Raises:
+            WorkerError: a process died again and again.
+        """
+        import ray
+        from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
+
+        remote: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(run)
+        references = [remote.remote(job) for job in jobs]
+        for reference in references:
+            try:
+                yield ray.get(reference)
+            except RayTaskError as error:
+                raise error.cause from None
+            except (WorkerCrashedError, OutOfMemoryError) as error:
+                raise WorkerError(f"a worker died {ATTEMPTS} times: {error}") from error
+
+    def close(self) -> None:
+        """End Ray if it was started here."""
+        if self._started_ray:
+            import ray
+
+            ray.shutdown()
+
+
+def start_ray(workers: int | None, address: str | None) -> bool:
+    """Starts Ray here, or joins a cluster; does nothing in a process that has done so.
+
+    Returns:
+        Whether the caller has to end it.
+
+    Raises:
+        WorkerError: Ray cannot be started or joined.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     import ray
 
+    if ray.is_initialized():
+        return False
     logging.getLogger("ray").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     try:
@@ -212,3 +263,4 @@ def start_ray(workers: int | None, address: str | None) -> None:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = "Ray cannot be started here" if address is None else f"the Ray cluster at {address} cannot be joined"
         raise WorkerError(f"{where}: {error}: --workers 0 evaluates without Ray") from error
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from search.evaluate import (
 from search.evolution import Budget, Evolution
 from search.population import PopulationConfig
 from search.session import run_session
-from search.workers import RayEvaluator
+from search.workers import RayEvaluator, RayMap
 
 SETTING = Setting("ae", (0,))
 CHECKPOINTS = tuple(range(30, 301, 30))
@@ -162,3 +163,9 @@ def test_hurdles_follow_from_the_warm_start() -> None:
     assert hurdle_limits(config, (10, 20, 30), warm) == (((10, 6.0), (30, -0.5)), ((10, 7.5), (30, -1.0)))
     assert hurdle_limits(None, (10, 20, 30), warm) is None
     assert hurdle_limits(config, (10, 20, 30), Fitness(None, "non_finite", 5, 0.1)) is None
+
+
+def test_map_gives_results_in_order(local_ray: Any) -> None:
+    assert list(RayMap(2)(math.sqrt, [4.0, 9.0, 16.0])) == [2.0, 3.0, 4.0]
+    with pytest.raises(ValueError, match="math domain error"):
+        list(RayMap(2)(math.sqrt, [-1.0]))
