@@ -194,8 +194,11 @@ def evaluation(result: Evaluation) -> None:
         rows.append([*row, summary.failed])
     table(columns, rows, right=["learning rate", "test loss", "accuracy", "failed"])
     say()
+    baselines = {summary.contender for summary in result.summaries if summary.baseline}
     for comparison_ in result.comparisons:
         difference = comparison_.difference
+        if comparison_.contender in baselines:
+            continue
         if difference is None:
             say(f"{comparison_.contender} and {comparison_.baseline} have no seed on which both trained.")
             continue
