@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,11 +165,7 @@ def test_hurdles_follow_from_the_warm_start() -> None:
     assert hurdle_limits(config, (10, 20, 30), Fitness(None, "non_finite", 5, 0.1)) is None
 
 
-def root(x: float) -> float:
-    return math.sqrt(x)
-
-
 def test_map_gives_results_in_order(local_ray: Any) -> None:
-    assert list(RayMap(2)(root, [4.0, 9.0, 16.0])) == [2.0, 3.0, 4.0]
-    with pytest.raises(ValueError, match="math domain error"):
-        list(RayMap(2)(root, [-1.0]))
+    assert list(RayMap(2)(statistics.fmean, [[1.0, 3.0], [4.0], [9.0, 0.0]])) == [2.0, 4.0, 4.5]
+    with pytest.raises(statistics.StatisticsError):
+        list(RayMap(2)(statistics.fmean, [[]]))
