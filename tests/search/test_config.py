@@ -58,7 +58,7 @@ def test_defaults_fill_what_is_not_given() -> None:
         ("mutation: {insert: '1'}", r"mutation\.insert: must be a number, got '1'"),
         ("functions: [sqr]", r"c\.yaml:5: functions: unknown function 'sqr'; did you mean 'sqrt'\?"),
         ("functions: [dot]", r"at least one function that takes operands of any kind"),
-        ("controls: [constant]", r"controls\.0: must be 'constants', got 'constant'"),
+        ("controls: [constant]", r"controls\.0: must be 'constants' or 'random', got 'constant'"),
         ("hurdle: {factor: 0.5}", r"c\.yaml:5: hurdle\.factor: must be at least 1\.0, got 0\.5"),
         ("hurdle: {at: [2]}", r"hurdle\.at\.0: must be at most 1\.0, got 2"),
         ("limits: {statements: 3}", r"the warm start has 9 statements, but limits\.statements is 3"),
