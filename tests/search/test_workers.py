@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from search.evaluate import (
 from search.evolution import Budget, Evolution
 from search.population import PopulationConfig
 from search.session import run_session
-from search.workers import RayEvaluator, RayMap
+from search.workers import RayEvaluator
 
 SETTING = Setting("ae", (0,))
 CHECKPOINTS = tuple(range(30, 301, 30))
@@ -163,9 +162,3 @@ def test_hurdles_follow_from_the_warm_start() -> None:
     assert hurdle_limits(config, (10, 20, 30), warm) == (((10, 6.0), (30, -0.5)), ((10, 7.5), (30, -1.0)))
     assert hurdle_limits(None, (10, 20, 30), warm) is None
     assert hurdle_limits(config, (10, 20, 30), Fitness(None, "non_finite", 5, 0.1)) is None
-
-
-def test_map_gives_results_in_order(local_ray: Any) -> None:
-    assert list(RayMap(2)(statistics.fmean, [[1.0, 3.0], [4.0], [9.0, 0.0]])) == [2.0, 4.0, 4.5]
-    with pytest.raises(statistics.StatisticsError):
-        list(RayMap(2)(statistics.fmean, [[]]))
