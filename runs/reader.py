@@ -191,6 +191,11 @@ class RunReader:
         recent = self.tickets(arm, max(settled - tail, 0), by_ticket)
         return History(settled - 1, tuple(recent), results)
 
+    def count_evaluations(self, arm: Arm) -> int:
+        """Number of results recorded, the warm start's included."""
+        with plain_errors(self.path):
+            return int(self._totals(arm)[3])
+
     def evaluations(self, arm: Arm) -> Iterator[Evaluated]:
         """Every result, in ticket order, the warm start's first; each record is verified, and that none is missing."""
         with plain_errors(self.path):
