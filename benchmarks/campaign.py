@@ -160,7 +160,9 @@ def main() -> None:
             result["programs_per_second_by_workers"] = {str(workers): rates[workers] for workers in sorted(rates)}
             result["speed_2_over_1"] = round(rates[2] / rates[1], 3)
             result["speed_1_over_0"] = round(rates[1] / rates[0], 3)
-            print(f"2 workers are {result['speed_2_over_1']} times as fast as 1, 1 is {result['speed_1_over_0']} of none")
+            print(
+                f"2 workers are {result['speed_2_over_1']} times as fast as 1, 1 is {result['speed_1_over_0']} of none"
+            )
     print(json.dumps(result))
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dsl.program import Program
 from runs.reader import Arm, RunReader
 from runs.store import RunStore
-from search.config import Algorithm, CampaignConfig
+from search.config import CampaignConfig
 from search.events import Evaluated
-from search.evolution import WARM_START, Budget
+from search.evolution import WARM_START, Budget, Evolution, History
 
 SEARCH, CONTROL, RANDOM = "search", "control", "random"
 """Names of a run's arms: the search, the same with only constants mutable, random search; see ``FIRST_STAGE``."""
@@ -31,15 +30,11 @@ class PlannedArm:
 
     Attributes:
         arm: its place in the run file.
-        algorithm: what it is.
         budget: when it ends.
-        start: the program that fills its population at first.
     """
 
     arm: Arm
-    algorithm: Algorithm
     budget: Budget
-    start: Program
 
 
 def planned_arms(store: RunStore, config: CampaignConfig) -> Iterator[PlannedArm]:
@@ -49,23 +44,47 @@ def planned_arms(store: RunStore, config: CampaignConfig) -> Iterator[PlannedArm
         store: the run; gets the arms.
         config: the campaign.
     """
-    warm_start = config.warm_start_program
     settings: dict[str, str] = {"algorithm": config.algorithm}
-    start = warm_start
     if config.first_stage is not None:
         for number in range(1, config.first_stage.searches + 1):
             arm = store.add_arm(FIRST_STAGE.format(number), f"f{number}-", {**settings, "stage": "first"})
-            yield PlannedArm(arm, config.algorithm, config.first_stage.budget, warm_start)
+            yield PlannedArm(arm, config.first_stage.budget)
         found = best_of_first_stage(store)
         if found is not None:
             settings["start"] = found[0].program_id(found[1].ticket)
-            start = store.ticket(found[0], found[1].ticket).candidate.program
-    yield PlannedArm(store.add_arm(SEARCH, "", settings), config.algorithm, config.budget, start)
+    yield PlannedArm(store.add_arm(SEARCH, "", settings), config.budget)
     for algorithm in config.controls:
         evaluations = sum(evaluations_of(store, arm) for arm in searches(store))
         name, prefix = _CONTROLS[algorithm]
         arm = store.add_arm(name, prefix, {"algorithm": algorithm})
-        yield PlannedArm(arm, algorithm, Budget(evaluations=max(evaluations, 1)), warm_start)
+        yield PlannedArm(arm, Budget(evaluations=max(evaluations, 1)))
+
+
+def make_evolution(
+    store: RunReader, config: CampaignConfig, arm: Arm, budget: Budget, history: History | None = None
+) -> Evolution:
+    """The evolution of a search of a run.
+
+    Args:
+        store: the run.
+        config: its campaign.
+        arm: the search.
+        budget: when it ends.
+        history: where to go on; None to begin.
+    """
+    start = config.warm_start_program
+    if arm.settings.get("start", "0") != "0":
+        start = store.ticket(*store.find(str(arm.settings["start"]))).candidate.program
+    return Evolution(
+        start,
+        name=arm.name,
+        seed=config.seed,
+        population=config.population,
+        look_ahead=config.look_ahead,
+        variation=config.variation(arm.settings["algorithm"]),
+        budget=budget,
+        history=history,
+    )
 
 
 def best_of_first_stage(store: RunReader) -> tuple[Arm, Evaluated] | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsl.dataflow import prune
 from dsl.verify import nearest
-from runs.arms import SEARCH, PlannedArm, contenders, controls, evaluations_of, planned_arms
+from runs.arms import SEARCH, PlannedArm, contenders, controls, evaluations_of, make_evolution, planned_arms
 from runs.errors import RunError
 from runs.finalists import best, finalist_seeds, finalists
 from runs.ledger import ArmLedger
@@ -31,7 +31,7 @@ from runs.terminal import errors
 from search.config import CampaignConfig, ConfigError, load_campaign, load_campaign_file
 from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, Reference, make_reference, make_trainer
 from search.events import Timing
-from search.evolution import WARM_START, Evolution
+from search.evolution import WARM_START
 from search.meta_validation import MetaValidation
 from search.session import run_session
 
@@ -195,16 +195,7 @@ class Campaign:
         config, arm, budget = self.config, planned.arm, planned.budget
         tail = config.population.size + config.look_ahead
         history = store.history(arm, tail) if store.settled(arm) or any(store.evaluations(arm)) else None
-        evolution = Evolution(
-            planned.start,
-            name=arm.name,
-            seed=config.seed,
-            population=config.population,
-            look_ahead=config.look_ahead,
-            variation=config.variation(planned.algorithm),
-            budget=budget,
-            history=history,
-        )
+        evolution = make_evolution(store, config, arm, budget, history)
         counted = ("programs", budget.programs) if budget.programs else ("evaluations", budget.evaluations or 1)
         validation = self._meta_validation(store, arm)
         try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dsl.dataflow import prune
 from dsl.library import LIBRARY
-from runs.arms import SEARCH, controls, first_stage
+from runs.arms import SEARCH, controls, evaluations_of, first_stage, searches
 from runs.finalists import best, finalist_seeds
 from runs.lock import is_locked
 from runs.reader import Arm, Final, RunReader
@@ -35,6 +35,36 @@ def status(store: RunReader) -> str:
     """``running``, ``finished``, ``interrupted`` (by Ctrl-C), ``failed``, or ``crashed`` (it died without a word)."""
     recorded = str(store.meta("status"))
     return "crashed" if recorded == "running" and not is_locked(store.folder) else recorded
+
+
+def current_arm(store: RunReader) -> Arm | None:
+    """The search that is going on, or that was the last; None before there is one."""
+    return next(reversed(store.arms()), None)
+
+
+def search_evaluations(store: RunReader) -> int:
+    """Evaluations of all searches that are no controls, which is what each control gets."""
+    return sum(evaluations_of(store, arm) for arm in searches(store))
+
+
+def snapshot(store: RunReader) -> dict[str, Any]:
+    """Where a run stands, in a line of JSON."""
+    arm, settings = current_arm(store), store.meta("settings")
+    seen: dict[str, Any] = {"name": settings["name"], "status": status(store), "search": arm and arm.name}
+    if arm is None:
+        return seen | _counts(Progress(0, 0, 0)) | {"redundant_share": None, "best": None, "warm_start": None}
+    progress = store.progress(arm)
+    best = progress.best and {"id": arm.program_id(progress.best.ticket), "fitness": progress.best.fitness}
+    validation = meta_validation(store, store.arm(SEARCH)) if arm.name == SEARCH else None
+    return {
+        **seen,
+        **_counts(progress),
+        "redundant_share": redundancy(store.population(arm, int(settings["population"]["size"]))),
+        "best": best,
+        "warm_start": progress.warm_start,
+        "meta_validation": validation and {key: validation[key] for key in ("task", "carry_forward", "overfitting")},
+        "seconds": round(store.seconds(), 2),
+    }
 
 
 def summary(store: RunReader) -> dict[str, Any]:

@@ -37,7 +37,8 @@ class ProgressView:
         *,
         redundancy: Callable[[], float | None] = lambda: None,
     ):
-        self._console, self._title, self._budget, self._redundancy = console, title, budget, redundancy
+        self._console, self._title, self._budget = console, title, budget
+        self.redundancy = redundancy
         self._redundant: float | None = None
         self._looked = float("-inf")
         self._live = Live(console=console, refresh_per_second=REFRESH_PER_S, transient=False)
@@ -66,7 +67,7 @@ class ProgressView:
             self._last_plain = now - PLAIN_INTERVAL_S
         self._latest = progress
         if now - self._looked >= PLAIN_INTERVAL_S:
-            self._looked, self._redundant = now, self._redundancy()
+            self._looked, self._redundant = now, self.redundancy()
         if self._console.is_terminal:
             self._live.update(self._block(progress))
         elif now - self._last_plain >= PLAIN_INTERVAL_S:

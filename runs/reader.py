@@ -191,6 +191,25 @@ class RunReader:
         recent = self.tickets(arm, max(settled - tail, 0), by_ticket)
         return History(settled - 1, tuple(recent), results)
 
+    def verify_records(self) -> dict[str, int]:
+        """Reads every record of the file and checks that none is damaged or missing.
+
+        Returns:
+            Number of records of each table.
+
+        Raises:
+            DamagedRunError: one is.
+        """
+        with plain_errors(self.path):
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            tables = [table for table in COLUMNS if ADDED.get(table, 1) <= version]
+            counts = {table: sum(1 for _ in self._rows(table, "1")) for table in tables}
+        for arm in self.arms():
+            self.history(arm, 0)
+            self.validations(arm)
+        self.finals()
+        return counts
+
     def count_evaluations(self, arm: Arm) -> int:
         """Number of results recorded, the warm start's included."""
         with plain_errors(self.path):

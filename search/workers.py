@@ -216,7 +216,7 @@ class RayEvaluator:
         load = {place: 0 for place in range(len(self._workers)) if place not in self._starting.values()}
         for batch in self._flying.values():
             if batch.place in load:
-                load[batch.place] += 1
+                load[batch.place] += _weight(batch)
         while self._queue and load:
             place = min(load, key=lambda place: load[place])
             if load[place] >= ABREAST:
@@ -224,7 +224,7 @@ class RayEvaluator:
             batch = self._queue.popleft()
             reference = self._workers[place].evaluate.remote(batch.parcels)
             self._flying[reference] = _Batch(batch.parcels, place, batch.attempts + 1)
-            load[place] += 1
+            load[place] += _weight(batch)
 
     def _result(self, reference: Any) -> list[tuple[int, Fitness]]:
         exceptions = self._ray.exceptions
@@ -256,6 +256,11 @@ class RayEvaluator:
         self._ray.kill(self._workers[batch.place])
         self._start(batch.place)
         self.replaced += 1
+
+
+def _weight(batch: _Batch) -> int:
+    """A meta-validation takes long: nothing else waits behind it."""
+    return ABREAST if batch.parcels[0][4] else 1
 
 
 class RayMap:
