@@ -32,6 +32,7 @@ from search.config import CampaignConfig, ConfigError, load_campaign, load_campa
 from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, Reference, make_reference, make_trainer
 from search.events import Timing
 from search.evolution import WARM_START
+from search.head_start import HeadStart
 from search.meta_validation import MetaValidation
 from search.session import run_session
 
@@ -181,8 +182,9 @@ class Campaign:
             done = all(
                 self._arm(store, planned, evaluator, quiet, stop) for planned in planned_arms(store, self.config)
             )
-            self.waited_s = float(getattr(evaluator, "waited_s", 0.0))
-            machines = sorted({*store.meta("worker_machines", []), *getattr(evaluator, "machines", ())})
+            ray = evaluator.other if isinstance(evaluator, HeadStart) else evaluator
+            self.waited_s = float(getattr(ray, "waited_s", 0.0))
+            machines = sorted({*store.meta("worker_machines", []), *getattr(ray, "machines", ())})
         if machines != store.meta("worker_machines", []):
             store.set_meta("worker_machines", machines)
         if len(machines) > 1 and not quiet:
@@ -319,7 +321,11 @@ class Campaign:
                     "run code on it: start it and this command with RAY_AUTH_MODE=token (docs/cluster.md).",
                     markup=False,
                 )
-            evaluator = RayEvaluator(self._setting, workers=workers, address=address, gpus=options.gpus)
+
+            def make() -> RayEvaluator:
+                return RayEvaluator(self._setting, workers=workers, address=address, gpus=options.gpus)
+
+            evaluator = make() if workers is None else HeadStart(self._setting, make, workers)
         try:
             yield evaluator
         finally:

@@ -12,6 +12,7 @@ events         what happens in a search, as frozen records
 evaluate       from a program to its fitness; the protocol of evaluators, and the one in this process
 meta_validation  the best program, watched on a larger task outside the fitness
 workers        evaluation on Ray
+head_start     evaluation in this process until the workers are there
 machine        the kind of machine that evaluates
 session        one sitting: evolution meets evaluator, results are recorded before they count
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -137,6 +138,11 @@ class RayEvaluator:
     def workers(self) -> int:
         """Jobs that can run at the same time."""
         return len(self._workers)
+
+    def ready(self) -> bool:
+        """Whether a worker is there; does not wait."""
+        arrived, _ = self._ray.wait(list(self._starting), num_returns=1, timeout=0) if self._starting else ([], [])
+        return bool(arrived) or len(self._starting) < len(self._workers)
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Take one batch; the next worker that has time for it gets it."""
@@ -320,6 +326,8 @@ def start_ray(workers: int | None, address: str | None) -> bool:
     if ray.is_initialized():
         return False
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # Ray starts its processes by fork and exec at once, which JAX's threads do not mind.
+    warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     try:
         if address is not None:
