@@ -309,6 +309,7 @@ _EXIT_CODES = (
     ("proxy_tasks.task", "TaskError", 2),
     ("search.config", "ConfigError", 2),
     ("selection.baselines", "BaselineError", 2),
+    ("runs.errors", "StorageError", 1),
     ("runs.errors", "RunError", 2),
     ("search.session", "WarmStartError", 1),
     ("search.workers", "WorkerError", 1),

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from dsl.program import Program, ProgramError
 from dsl.syntax import parse
-from runs.errors import DamagedRunError, RunError
+from runs.errors import DamagedRunError, RunError, StorageError
 from runs.schema import ADDED, COLUMNS, Cell, unpack_curves, unpack_program, verified
 from search.evaluate import OK, Fitness
 from search.events import Best, Candidate, Evaluated, Progress, Settled
@@ -92,11 +92,11 @@ def plain_errors(path: Path) -> Generator[None]:
     except sqlite3.Error as error:
         text = str(error)
         if "full" in text:
-            raise RunError(f"{path}: the disk is full: make space and start the same command again") from error
+            raise StorageError(f"{path}: the disk is full: make space and start the same command again") from error
         if "locked" in text or "readonly" in text:
             raise RunError(f"{path}: the file cannot be used now: {text}") from error
         if "unable to open" in text or "disk I/O" in text:
-            raise RunError(f"{path}: the file cannot be read or written: {text}") from error
+            raise StorageError(f"{path}: the file cannot be read or written: {text}") from error
         raise DamagedRunError(f"{path}: the file is damaged: {text}: restore it from a copy") from error
 
 
