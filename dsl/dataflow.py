@@ -8,8 +8,9 @@ that only feeds it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 
-from dsl.program import OUTPUT, Program
+from dsl.program import OUTPUT, Argument, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +26,35 @@ class Liveness:
 
 def liveness(program: Program) -> Liveness:
     """Finds the live statements and state variables: a backward pass, repeated until no more state becomes live."""
-    needed = {OUTPUT}
-    while True:
-        wanted, alive = set(needed), [False] * len(program.body)
-        for index in range(len(program.body) - 1, -1, -1):
-            target, _, args = program.body[index]
-            if target in wanted:
-                alive[index] = True
-                wanted.discard(target)
-                wanted.update([arg for arg in args if isinstance(arg, str)])
-        grown = needed | wanted.intersection(program.state)
-        if grown == needed:
-            return Liveness(tuple(alive), tuple(name in needed for name in program.state))
-        needed = grown
+    alive, needed = _alive(program)
+    return Liveness(tuple(alive), tuple([name in needed for name in program.state]))
 
 
 def prune(program: Program) -> Program:
     """Removes dead statements and dead state; what is left computes the same updates, bit for bit."""
-    live = liveness(program)
+    alive, needed = _alive(program)
+    if all(alive) and len(needed) > len(program.state):
+        return program
     return Program(
-        state=tuple(name for name, alive in zip(program.state, live.state, strict=True) if alive),
-        body=tuple(statement for statement, alive in zip(program.body, live.statements, strict=True) if alive),
+        state=tuple([name for name in program.state if name in needed]),
+        body=tuple(compress(program.body, alive)),
     )
+
+
+def _alive(program: Program) -> tuple[list[bool], set[Argument]]:
+    """For each statement whether it is alive, and the live state variables with ``update``."""
+    body, state = program.body, program.state
+    needed: set[Argument] = {OUTPUT}
+    while True:
+        wanted, alive = set(needed), [False] * len(body)
+        index = len(body)
+        for target, _, args in reversed(body):
+            index -= 1
+            if target in wanted:
+                alive[index] = True
+                wanted.discard(target)
+                wanted.update(args)  # constants do no harm: no variable is called 0.5
+        grown = needed.union([name for name in state if name in wanted])
+        if len(grown) == len(needed):
+            return alive, needed
+        needed = grown

@@ -26,12 +26,21 @@ NEW_VARIABLE_SHARE = 0.5
 ALL_FUNCTIONS = tuple(FUNCTIONS.values())
 
 
-def random_argument(rng: np.random.Generator, accepted: Collection[Kind], scope: Mapping[str, Kind]) -> Argument | None:
-    """A variable of an accepted kind or a new constant; None when neither exists."""
-    variables = [name for name, kind in scope.items() if kind in accepted]
-    constant_allowed = Kind.SCALAR in accepted
-    if constant_allowed and (not variables or rng.random() < CONSTANT_SHARE):
-        return float(np.float32(rng.standard_normal()))
+def random_constant(rng: np.random.Generator) -> float:
+    """A float32 number from N(0, 1), with the fewest digits that name it."""
+    return float(str(np.float32(rng.standard_normal())))
+
+
+def random_argument(
+    rng: np.random.Generator, accepted: Collection[Kind], scope: Mapping[str, Kind], *, but: Argument | None = None
+) -> Argument | None:
+    """A variable of an accepted kind other than ``but``, or a new constant; None when neither exists."""
+    if len(accepted) == len(Kind):
+        variables = [name for name in scope if name != but]
+    else:
+        variables = [name for name, kind in scope.items() if kind in accepted and name != but]
+    if Kind.SCALAR in accepted and (not variables or rng.random() < CONSTANT_SHARE):
+        return random_constant(rng)
     return variables[int(rng.random() * len(variables))] if variables else None
 
 
@@ -71,7 +80,7 @@ def random_statement(
         A statement whose function is uniform over the callable ones, and whose target is a new variable
         (probability ``NEW_VARIABLE_SHARE``) or uniform over the variables that may be assigned.
     """
-    choices = callable_functions(functions, scope)
+    choices = functions if Kind.LEAF in scope.values() else callable_functions(functions, scope)
     function = choices[int(rng.random() * len(choices))]
     args: list[Argument] = []
     for accepted in function.operands:

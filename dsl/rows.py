@@ -191,7 +191,7 @@ def elementwise(
     **laws: Any,
 ) -> Function:
     """A function of several operands of any kind, with ``code`` for JAX and, its module renamed, PyTorch."""
-    nothing = {"parity": (NONE,) * len(domain), "degree": (None,) * len(domain)}
+    nothing: dict[str, Any] = {"parity": (NONE,) * len(domain), "degree": (None,) * len(domain)}
     return Function(
         name,
         jax=jax,

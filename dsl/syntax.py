@@ -76,7 +76,7 @@ class _Line:
         raise ProgramError(reason, self.number, printable, column)
 
     def column_of(self, operand: int | None) -> int:
-        """Column of the operand with this index, of the target (-1), or of what stands after ``=``, ``return``, ``(``."""
+        """Column of an operand, of the target, or (None) of what stands after ``=``, ``return`` or ``(``."""
         if operand == TARGET:
             return self.tokens[0].column
         start = next(index for index, token in enumerate(self.tokens) if token.text in ("=", "return", "(")) + 1

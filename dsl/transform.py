@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ class ProgramState(NamedTuple):
     state: for each state variable of the program a tree like the parameters.
     """
 
-    count: jax.Array
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride] - optax calls it so
     state: tuple[Tree, ...]
 
 
@@ -49,11 +49,13 @@ def to_optax(
         state = tuple(jax.tree.map(_zeros, params) for _ in program.state)
         return ProgramState(jnp.zeros((), jnp.int32), state)
 
-    def update(grads: Tree, state: ProgramState, params: Tree | None = None) -> tuple[Tree, ProgramState]:
+    def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, ProgramState]:
         if params is None:
             raise ValueError("a program reads the weights: call update(grads, state, params)")
         lr = learning_rate(state.count) if callable(learning_rate) else learning_rate
-        change, new_state = step(program, params, grads, state.state, lr)
-        return jax.tree.map(jnp.negative, change), ProgramState(optax.safe_increment(state.count), new_state)
+        change, new_state = step(program, params, updates, state.state, lr)
+        return jax.tree.map(jnp.negative, change), ProgramState(
+            jnp.asarray(optax.safe_increment(state.count)), new_state
+        )
 
     return optax.GradientTransformation(init, update)

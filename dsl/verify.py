@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from dsl.functions import ANY, FUNCTIONS, Function
-from dsl.program import INPUTS, MAX_STATE, MAX_STATEMENTS, OUTPUT, Program, ProgramError, name_fault
+from dsl.program import INPUTS, MAX_STATE, MAX_STATEMENTS, OUTPUT, Program, ProgramError, Statement, name_fault
 from dsl.types import Kind
 
 MAX_CONSTANT = 3.4028234663852886e38
@@ -21,13 +21,15 @@ MAX_CONSTANT = 3.4028234663852886e38
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the known name closest to ``name``, or an empty string."""
-    match = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    match = get_close_matches(name, list(known), n=1, cutoff=0.6) if name else []
     return f"; did you mean '{match[0]}'?" if match else ""
 
 
 def input_kinds(program: Program) -> dict[str, Kind]:
     """Kind of each parameter of the program: ``lr`` is a scalar, all others hold one number for each parameter."""
-    return {name: Kind.SCALAR if name == "lr" else Kind.LEAF for name in program.parameters}
+    kinds = dict.fromkeys(program.parameters, Kind.LEAF)
+    kinds["lr"] = Kind.SCALAR
+    return kinds
 
 
 def result_kind(function: Function, operands: Sequence[Kind]) -> Kind:
@@ -40,18 +42,28 @@ def result_kind(function: Function, operands: Sequence[Kind]) -> Kind:
 TARGET = -1
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - it never reaches a user: it becomes a ProgramError
     """A broken rule, before it is known on which line of which text.
 
-    Attributes:
+    Args:
         reason: the rule and the value that breaks it.
         statement: index of the statement; -1 for the signature, the number of statements for ``return``.
         operand: index of the operand, ``TARGET`` for the variable that is assigned; None for the whole statement.
+        known: the right names for ``name``, of which the nearest is suggested.
+        name: the wrong name.
     """
 
-    def __init__(self, reason: str, statement: int, operand: int | None = None):
-        super().__init__(reason)
-        self.reason, self.statement, self.operand = reason, statement, operand
+    def __init__(
+        self, reason: str, statement: int, operand: int | None = None, name: str = "", known: Iterable[str] = ()
+    ):
+        super().__init__(reason, statement, operand)
+        self.statement, self.operand = statement, operand
+        self._reason, self._name, self._known = reason, name, known
+
+    @property
+    def reason(self) -> str:
+        """The rule, with the nearest right name."""
+        return self._reason + nearest(self._name, self._known)
 
 
 def verify(program: Program) -> tuple[Kind, ...]:
@@ -84,42 +96,50 @@ def check(program: Program) -> tuple[Kind, ...]:
         Fault: a rule is broken.
     """
     _check_state(program.state)
-    body = program.body
-    if len(body) > MAX_STATEMENTS:
-        raise Fault(f"a program has at most {MAX_STATEMENTS} statements, got {len(body)}", -1)
-    scope: dict[str, Kind] = input_kinds(program)
-    kinds: list[Kind] = []
-    for index, (target, name, args) in enumerate(body):
-        row = _ROWS.get(name)
-        if row is None:
-            raise Fault(f"unknown function '{name}'{nearest(name, FUNCTIONS)}", index)
-        accepted, result, anything = row
-        if len(args) != len(accepted):
-            plural = "" if len(accepted) == 1 else "s"
-            raise Fault(f"{name} takes {len(accepted)} operand{plural}, got {len(args)}", index)
-        kind = _SCALAR
-        for position, arg in enumerate(args):
-            found = scope.get(arg) if arg.__class__ is str else _SCALAR
-            if found is None:
-                raise Fault(f"'{arg}' is read before it is assigned{nearest(str(arg), scope)}", index, position)
-            if arg.__class__ is not str and not -MAX_CONSTANT <= float(arg) <= MAX_CONSTANT:
-                raise Fault(f"constant {arg!r} is not a finite float32 number", index, position)
-            if not anything and found not in accepted[position]:
-                wanted = " or ".join(str(k) for k in sorted(accepted[position]))
-                reason = f"operand {position + 1} of {name} must be a {wanted}, '{arg}' is a {found}"
-                raise Fault(reason, index, position)
-            if found > kind:
-                kind = found
-        if result is not None:
-            kind = result
-        if target not in scope:
-            fault = name_fault(target)
-            if fault:
-                raise Fault(fault, index, TARGET)
-        scope[target] = kind
-        kinds.append(kind)
+    if len(program.body) > MAX_STATEMENTS:
+        raise Fault(f"a program has at most {MAX_STATEMENTS} statements, got {len(program.body)}", -1)
+    scope = input_kinds(program)
+    kinds = tuple([_kind(statement, scope, index) for index, statement in enumerate(program.body)])
     _check_outputs(program, scope)
-    return tuple(kinds)
+    return kinds
+
+
+def scope_before(program: Program, place: int) -> dict[str, Kind]:
+    """Kind of every variable that is assigned before the statement at ``place`` of a verified program."""
+    scope = input_kinds(program)
+    for statement in program.body[:place]:
+        scope[statement.target] = statement_kind(statement, scope)
+    return scope
+
+
+def is_valid_from(program: Program, place: int, scope: Mapping[str, Kind]) -> bool:
+    """Whether a program is valid of which all before ``place`` is known to be.
+
+    Args:
+        program: its state and the statements before ``place`` are those of a verified program.
+        place: index of the first statement in doubt.
+        scope: ``scope_before(program, place)``.
+    """
+    body, scope = program.body, dict(scope)
+    try:
+        for index in range(place, len(body)):
+            _kind(body[index], scope, index)
+        _check_outputs(program, scope)
+    except Fault:
+        return False
+    return len(body) <= MAX_STATEMENTS
+
+
+def statement_kind(statement: Statement, scope: Mapping[str, Kind]) -> Kind:
+    """Kind of a valid statement's result where the variables have the given kinds."""
+    _, kind, _ = _ROWS[statement.function]
+    if kind is not None:
+        return kind
+    kind = _SCALAR
+    for arg in statement.args:
+        if isinstance(arg, str) and scope[arg] > kind:
+            kind = scope[arg]
+    return kind
 
 
 _SCALAR = Kind.SCALAR
@@ -128,6 +148,41 @@ _ROWS = {
     for name, function in FUNCTIONS.items()
 }
 """What verification reads of each function: accepted kinds, kind of the result, whether operands may be anything."""
+
+
+def _kind(statement: Statement, scope: dict[str, Kind], index: int) -> Kind:
+    """Checks one statement, gives its kind and puts its target in scope."""
+    target, name, args = statement
+    row = _ROWS.get(name)
+    if row is None:
+        raise Fault(f"unknown function '{name}'", index, None, name, FUNCTIONS)
+    accepted, kind, anything = row
+    if len(args) != len(accepted):
+        plural = "" if len(accepted) == 1 else "s"
+        raise Fault(f"{name} takes {len(accepted)} operand{plural}, got {len(args)}", index)
+    largest = _SCALAR
+    for position, arg in enumerate(args):
+        if isinstance(arg, str):
+            found = scope.get(arg)
+            if found is None:
+                raise Fault(f"'{arg}' is read before it is assigned", index, position, arg, scope)
+            if found > largest:
+                largest = found
+        else:
+            found = _SCALAR
+            if not -MAX_CONSTANT <= arg <= MAX_CONSTANT:
+                raise Fault(f"constant {arg!r} is not a finite float32 number", index, position)
+        if not anything and found not in accepted[position]:
+            wanted = " or ".join(str(k) for k in sorted(accepted[position]))
+            raise Fault(f"operand {position + 1} of {name} must be a {wanted}, '{arg}' is a {found}", index, position)
+    if target not in scope:
+        fault = name_fault(target)
+        if fault:
+            raise Fault(fault, index, TARGET)
+    if kind is None:
+        kind = largest
+    scope[target] = kind
+    return kind
 
 
 def _check_state(state: tuple[str, ...]) -> None:

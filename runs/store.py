@@ -22,6 +22,7 @@ from runs.lock import LOCK_FILE, WriterLock
 from runs.reader import RUN_FILE, Arm, Final, RunReader, plain_errors
 from runs.schema import APPLICATION_ID, SCHEMA_VERSION, Cell, create_tables, insert, pack_curves, pack_program, signed
 from search.events import Evaluated, Settled
+from search.evolution import SEARCH_VERSION
 from search.meta_validation import Validation
 
 _NEW_FILE = "run.sqlite.new"
@@ -83,6 +84,7 @@ class RunStore(RunReader):
                     create_tables(connection)
                     created = {"campaign": campaign, "settings": settings, "about": about, "status": "new"}
                     created |= {"created": _now(), "fingerprint_version": FINGERPRINT_VERSION}
+                    created["search_version"] = SEARCH_VERSION
                     for key, value in created.items():
                         connection.execute(insert("meta"), signed("meta", (key, _dump(value))))
                 connection.execute("PRAGMA journal_mode = DELETE")  # leaves one complete file behind
@@ -135,12 +137,9 @@ class RunStore(RunReader):
                     f"{folder}: the run was started with other settings: {listed}: use the same settings to go on with "
                     "it, another folder (--out), or --force to start again"
                 )
-            version = store.meta("fingerprint_version")
-            if version != FINGERPRINT_VERSION:
-                raise RunError(
-                    f"{folder}: the run was started by a version with fingerprints {version}, this one has "
-                    f"{FINGERPRINT_VERSION}: go on with the version that started it"
-                )
+            fault = version_fault(store)
+            if fault is not None:
+                raise RunError(f"{folder}: {fault}: go on with the version that started it")
             if recorded != _plain(settings):
                 store.set_meta("settings", settings)
         except BaseException:
@@ -282,6 +281,15 @@ class RunStore(RunReader):
     def _note_time(self) -> None:
         row = self._row("sessions", "session = ?", (self._session,))
         self._replace("sessions", (*row[:2], time.monotonic() - self._began, row[3]))
+
+
+def version_fault(store: RunReader) -> str | None:
+    """Why this version of the program cannot go on with a run, or None when it can."""
+    for name, ours in (("fingerprint_version", FINGERPRINT_VERSION), ("search_version", SEARCH_VERSION)):
+        theirs = store.meta(name, 1)
+        if theirs != ours:
+            return f"the run was started by a version with {name} {theirs}, this one has {ours}"
+    return None
 
 
 def _connect(path: Path) -> sqlite3.Connection:

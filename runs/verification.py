@@ -16,7 +16,7 @@ from runs.arms import make_evolution
 from runs.errors import DamagedRunError, RunError
 from runs.machine import about_machine, machine_changes
 from runs.reader import Arm, RunReader
-from runs.store import RunStore
+from runs.store import RunStore, version_fault
 from search.config import CampaignConfig
 from search.evaluate import Job, Reference, Trainers, evaluate, make_reference
 from search.evolution import WARM_START, Budget, ReplayError
@@ -54,6 +54,10 @@ def verify_run(folder: Path, sample: int) -> Iterator[Check]:
             yield Check("checksums", False, str(error))
             return
         yield Check("checksums", True, ", ".join(f"{count:,} {table}" for table, count in counts.items()))
+        fault = version_fault(store)
+        if fault is not None:
+            yield Check("history", False, f"{fault}: only that version can draw its programs again")
+            return
         config = CampaignConfig.model_validate(dict(store.meta("settings")))
         for arm in store.arms():
             if store.settled(arm):

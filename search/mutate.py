@@ -14,7 +14,7 @@ Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,9 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dsl.functions import FUNCTIONS, Function
 from dsl.generate import random_argument, random_statement
-from dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
+from dsl.program import MAX_STATEMENTS, Program, Statement
 from dsl.types import Kind
-from dsl.verify import input_kinds, result_kind, verify
+from dsl.verify import is_valid_from, scope_before, statement_kind
 
 ATTEMPTS = 100
 """Draws of one change before another change is drawn."""
@@ -152,6 +152,9 @@ class Variation(Protocol):
 
 _Change = tuple[tuple[Statement, ...], Mutation]
 
+INVALID: _Change = (), Mutation("", 0, "", "")
+"""A draw that is no valid child: the same mutation is drawn again."""
+
 
 class Mutator:
     """Makes children.
@@ -213,15 +216,9 @@ class Mutator:
                 change = draw(rng, program)
                 if change is None:  # does not apply to this parent
                     break
-                body, mutation = change
-                if body == program.body:
-                    continue
-                child = Program(program.state, body)
-                try:
-                    verify(child)
-                except ProgramError:
-                    continue
-                return child, mutation
+                if change is not INVALID:
+                    body, mutation = change
+                    return Program(program.state, body), mutation
             del weights[name]
         raise MutationError(f"no mutation among {', '.join(self._weights)} applies to\n{program}")
 
@@ -230,28 +227,43 @@ class Mutator:
         if len(body) >= self._limits.statements:
             return None
         place = int(rng.random() * (len(body) + 1))
+        scope = scope_before(program, place)
         taken = [statement.target for statement in body]
-        target, name, args = random_statement(rng, _scope(program, place), functions=self._functions, taken=taken)
+        target, name, args = random_statement(rng, scope, functions=self._functions, taken=taken)
         statement = Statement(target, name, tuple([self._placed(arg) for arg in args]))
-        return (*body[:place], statement, *body[place:]), Mutation("insert", place + 2, "", str(statement))
+        changed = (*body[:place], statement, *body[place:])
+        if statement.target in scope and not _fits(program, changed, place, scope, scope[statement.target]):
+            return INVALID
+        return changed, Mutation("insert", place + 2, "", str(statement))
 
     def _delete(self, rng: np.random.Generator, program: Program) -> _Change | None:
         body = program.body
         if len(body) < 2:
             return None
-        place = int(rng.random() * len(body))
-        return (*body[:place], *body[place + 1 :]), Mutation("delete", place + 2, str(body[place]), "")
+        places = list(range(len(body)))
+        while places:  # the first that will do, in random order: uniform over those that will do
+            place = places.pop(int(rng.random() * len(places)))
+            if is_deletable(program, place):
+                return (*body[:place], *body[place + 1 :]), Mutation("delete", place + 2, str(body[place]), "")
+        return None
 
     def _modify(self, rng: np.random.Generator, program: Program) -> _Change | None:
-        places = [index for index, statement in enumerate(program.body) if statement.args]
+        body = program.body
+        places = [index for index, statement in enumerate(body) if statement.args]
         if not places:
             return None
         place = places[int(rng.random() * len(places))]
-        statement = program.body[place]
-        position = int(rng.random() * len(statement.args))
-        accepted = FUNCTIONS[statement.function].operands[position]
-        arg = random_argument(rng, accepted, _scope(program, place))
-        return None if arg is None else _replace(program, "modify", place, position, self._placed(arg))
+        target, function, args = body[place]
+        position = int(rng.random() * len(args))
+        scope = scope_before(program, place)
+        arg = random_argument(rng, FUNCTIONS[function].operands[position], scope, but=args[position])
+        if arg is None:
+            return INVALID
+        new = Statement(target, function, (*args[:position], self._placed(arg), *args[position + 1 :]))
+        changed = (*body[:place], new, *body[place + 1 :])
+        if not _fits(program, changed, place, scope, statement_kind(body[place], scope)):
+            return INVALID
+        return changed, Mutation("modify", place + 2, str(body[place]), str(new))
 
     def _scale(self, rng: np.random.Generator, program: Program) -> _Change | None:
         step = self._constants.step
@@ -289,24 +301,41 @@ def _choose(rng: np.random.Generator, weights: dict[str, float]) -> str:
     return last
 
 
-def _scope(program: Program, place: int) -> dict[str, Kind]:
-    """Kind of every variable that is assigned before the statement at ``place``."""
-    scope = input_kinds(program)
-    for target, name, args in program.body[:place]:
-        function = FUNCTIONS[name]
-        kind = function.result
-        if kind is None:
-            kind = result_kind(function, [scope[arg] if isinstance(arg, str) else Kind.SCALAR for arg in args])
-        scope[target] = kind
-    return scope
+def _fits(program: Program, body: tuple[Statement, ...], place: int, scope: Mapping[str, Kind], before: Kind) -> bool:
+    """Whether a child is valid whose statement at ``place`` is new.
+
+    Args:
+        program: the parent.
+        body: the child's statements.
+        place: where they begin to differ.
+        scope: kind of every variable before that place.
+        before: kind that the new statement's target would have without it; with the same one nothing else changes.
+    """
+    return statement_kind(body[place], scope) is before or is_valid_from(Program(program.state, body), place, scope)
 
 
-def _replace(program: Program, name: str, place: int, position: int, arg: str | float) -> _Change:
-    old = program.body[place]
-    args = (*old.args[:position], arg, *old.args[position + 1 :])
-    new = Statement(old.target, old.function, args)
-    body = (*program.body[:place], new, *program.body[place + 1 :])
-    return body, Mutation(name, place + 2, str(old), str(new))
+def is_deletable(program: Program, place: int) -> bool:
+    """Whether a program is valid without the statement at ``place``.
+
+    The statement goes unnoticed if its target had the same kind before it; otherwise what follows is looked through.
+    """
+    body, scope = program.body, scope_before(program, place)
+    target = body[place].target
+    if scope.get(target) is statement_kind(body[place], scope):
+        return True
+    if target not in scope and _is_needed(program, target, place):
+        return False
+    return is_valid_from(Program(program.state, (*body[:place], *body[place + 1 :])), place, scope)
+
+
+def _is_needed(program: Program, name: str, place: int) -> bool:
+    """Whether a variable that is assigned at ``place`` is read before it is assigned again, or returned."""
+    for target, _, args in program.body[place + 1 :]:
+        if name in args:
+            return True
+        if name == target:
+            return False
+    return name in program.outputs
 
 
 def _move(
@@ -325,8 +354,11 @@ def _move(
     ]
     if not places:
         return None
-    index, position, constant = places[int(rng.random() * len(places))]
+    place, position, constant = places[int(rng.random() * len(places))]
     moved = float(str(np.float32(move(constant))))  # the fewest digits that name this float32
-    if not math.isfinite(moved) or abs(moved) > LARGEST:
-        moved = constant  # leaves the child equal to the parent: drawn again
-    return _replace(program, name, index, position, moved)
+    if not math.isfinite(moved) or abs(moved) > LARGEST or moved == constant:
+        return INVALID
+    body = program.body
+    old = body[place]
+    new = Statement(old.target, old.function, (*old.args[:position], moved, *old.args[position + 1 :]))
+    return (*body[:place], new, *body[place + 1 :]), Mutation(name, place + 2, str(old), str(new))

@@ -105,9 +105,9 @@ def trajectories() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def beyond_rounding() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
-    """``beyond_rounding(values, runs)``: where ``values`` differ from the runs by more than these differ among each other.
+    """``beyond_rounding(values, runs)``: where ``values`` differ from the runs by more than these among each other.
 
-    Returns two masks: what differs, and what could be compared at all: where roundings leave the result fairly as it is.
+    Returns two masks: what differs, and what could be compared at all: where roundings leave the result as it is.
     """
 
     def judge(values: np.ndarray, runs: np.ndarray, slack: float = 30.0) -> tuple[np.ndarray, np.ndarray]:

@@ -79,6 +79,35 @@ def test_results_have_the_shapes_and_types_of_the_parameters(
             assert [(x.shape, x.dtype) for x in tree] == [(x.shape, np.float32) for x in w]
 
 
+def share_compiled_like_the_definition(chosen: list[Program], w: list[np.ndarray], g: list[np.ndarray]) -> float:
+    """Compiled as a whole against statement by statement; gives the share of equal numbers.
+
+    Fused arithmetic rounds differently and ill-conditioned programs amplify that, so that a few numbers may differ.
+    """
+    close = total = 0
+    for program in chosen:
+        definition, _ = step(program, w, g, zeros(program, w), 0.1)
+        compiled, _ = jax.jit(lambda *args, p=program: step(p, *args))(w, g, zeros(program, w), 0.1)
+        close += np.isclose(flat(compiled), flat(definition), rtol=1e-4, atol=1e-6, equal_nan=True).sum()
+        total += flat(definition).size
+    return close / total
+
+
+def test_compiled_is_the_definition(
+    programs: Callable[..., list[Program]], random_leaves: Callable[..., list[np.ndarray]]
+) -> None:
+    w, g = random_leaves(3), random_leaves(4)
+    assert share_compiled_like_the_definition(list(LIBRARY.values()), w, g) == 1.0
+    assert share_compiled_like_the_definition(programs(20, seed=11), w, g) > 0.97
+
+
+@pytest.mark.slow
+def test_compiled_is_the_definition_1_000(
+    programs: Callable[..., list[Program]], random_leaves: Callable[..., list[np.ndarray]]
+) -> None:
+    assert share_compiled_like_the_definition(programs(1_000, seed=12), random_leaves(3), random_leaves(4)) > 0.97
+
+
 def run_on_every_tree(count: int, seed: int, programs: Callable[..., list[Program]]) -> None:
     """Generated programs through the reference, which raises where shapes do not fit."""
     rng = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from dsl.library import LIBRARY
 from dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
 from dsl.syntax import parse
 from dsl.types import Kind
-from dsl.verify import input_kinds, verify
+from dsl.verify import input_kinds, is_valid_from, scope_before, verify
 from dsl.walk import walk
 
 SHAPES = ((2, 3), (), (0,), (5,))
@@ -99,6 +99,27 @@ def test_an_input_may_be_assigned() -> None:
     assert [str(kind) for kind in verify(LIBRARY["lion-raw"])][:2] == ["leaf", "leaf"]
     program = parse("def train(w, g, lr):\n w = norm(g)\n update = g / w\n return update\n")
     assert verify(program) == (Kind.PER_LEAF, Kind.LEAF)
+
+
+def is_valid(program: Program) -> bool:
+    try:
+        verify(program)
+    except ProgramError:
+        return False
+    return True
+
+
+def test_a_changed_program_is_judged_from_the_change_on(programs: Callable[..., list[Program]]) -> None:
+    """The short cut for children of verified programs agrees with verification, for deletions and replacements."""
+    rejected = 0
+    for index, program in enumerate(programs(300, seed=2)):
+        body, place = program.body, index % len(program.body)
+        scope = scope_before(program, place)
+        for middle in ((), (Statement("g", "norm", ("w",)),), (Statement("update", "add", ("g", 1.0)),)):
+            child = Program(program.state, (*body[:place], *middle, *body[place + 1 :]))
+            assert is_valid_from(child, place, scope) == is_valid(child), str(child)
+            rejected += not is_valid(child)
+    assert rejected > 50
 
 
 def test_every_function_is_accepted_with_every_kind_it_declares() -> None:

@@ -12,18 +12,17 @@ from pathlib import Path
 import pytest
 from command_line import Command
 
-from dsl.fingerprint import FINGERPRINT_VERSION
 from runs.errors import RunError
 from runs.reader import RUN_FILE
 from runs.schema import SCHEMA_VERSION
-from runs.store import RunStore
+from runs.store import RunStore, version_fault
 from search.config import CampaignConfig
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = range(1, SCHEMA_VERSION + 1)
 DIGESTS = {
     1: "219e6617e4c474b656438ca80a9b2a5bb4b75398d586c46d4a18d86a0cef73dc",
-    2: "6649f3cbe05bf51232edfc5886d2e97f6d59eb50c718be0f19ccbfdf2259a681",
+    2: "482c8ab1729e5797ab9aba0bae0e66b789c8505a00fb3d0be9eff5cc67ca225c",
 }
 
 
@@ -52,7 +51,7 @@ def test_old_files_are_read(golden: tuple[int, Path], optsearch: Command) -> Non
 def test_old_files_are_brought_up_to_date_when_resumed(golden: tuple[int, Path]) -> None:
     _, folder = golden
     with RunStore.read(folder) as reader:
-        recorded, fingerprints = reader.meta("settings"), reader.meta("fingerprint_version")
+        recorded, fault = reader.meta("settings"), version_fault(reader)
     config = CampaignConfig.model_validate(recorded)
     settings = config.model_dump(mode="json")
 
@@ -61,7 +60,7 @@ def test_old_files_are_brought_up_to_date_when_resumed(golden: tuple[int, Path])
             folder, settings=settings, about={}, complete=lambda s: CampaignConfig.model_validate(dict(s)).model_dump()
         )
 
-    if fingerprints != FINGERPRINT_VERSION:
+    if fault is not None:
         with pytest.raises(RunError, match="go on with the version that started it"):
             resume()
         return

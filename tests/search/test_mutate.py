@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from dsl.generate import random_program
 from dsl.library import LIBRARY
-from dsl.program import Program, Statement
+from dsl.program import Program, ProgramError, Statement
 from dsl.syntax import parse
 from dsl.verify import verify
-from search.mutate import LimitsConfig, MutationError, MutationWeights, Mutator
+from search.mutate import LimitsConfig, MutationError, MutationWeights, Mutator, is_deletable
 
 NAMES = tuple(MutationWeights.model_fields)
 
@@ -93,6 +93,23 @@ def test_weights_are_respected() -> None:
     assert set(counts) == set(expected)
     chi_square = sum((counts[name] - number) ** 2 / number for name, number in expected.items())
     assert chi_square < 18.5  # 99.9 % of chi-square with 4 degrees of freedom
+
+
+def test_deletable_statements_are_those_without_which_a_program_is_valid() -> None:
+    kept = 0
+    for seed in range(100):
+        program = random_program(np.random.default_rng(seed), statements=15)
+        valid: list[int] = []
+        for place in range(len(program.body)):
+            try:
+                verify(Program(program.state, (*program.body[:place], *program.body[place + 1 :])))
+            except ProgramError:
+                kept += 1
+            else:
+                valid.append(place)
+        found = [place for place in range(len(program.body)) if is_deletable(program, place)]
+        assert found == valid, str(program)
+    assert kept > 50
 
 
 def test_inserted_and_deleted_places_are_uniform() -> None:
