@@ -70,7 +70,11 @@ def search(
     for number in range(config.seed, config.seed + seeds):
         folder = out / f"seed{number}" if out and seeds > 1 else out
         one = Campaign(config.model_copy(update={"seed": number}), text, folder)
-        finished = one.run(workers=workers, address=address, gpus=gpus, force=force, quiet=as_json)
+        try:
+            finished = one.run(workers=workers, address=address, gpus=gpus, force=force, quiet=as_json)
+        except KeyboardInterrupt:
+            errors.print(f"Stopped at once; what is recorded in {one.folder} is safe. The same command resumes.")
+            raise typer.Exit(130) from None
         with RunStore.read(finished.folder) as store:
             views.append(summary(store))
         if finished.interrupted:

@@ -132,6 +132,18 @@ def test_a_study_has_a_run_for_each_seed_and_a_summary(campaign: Path, optsearch
     assert "Study of 2 seeds" in words
 
 
+def test_controls_may_come_later(campaign: Path, optsearch: Command, tmp_path: Path) -> None:
+    short = ["--set", "first_stage=~", "--set", "meta_validation=~", "--set", "budget.programs=12"]
+    command = ["search", campaign, *short, "--out", tmp_path / "run", "--workers", "0", "--json"]
+    before = optsearch(*command, "--set", "controls=[]").json()
+    after = optsearch(*command, "--set", "controls=[random]").json()
+    assert before["controls"] == []
+    assert [control["name"] for control in after["controls"]] == ["random"]
+    assert after["controls"][0]["evaluated"] == after["evaluated"]
+    assert after["best"] == before["best"]
+    assert after["population_digest"] == before["population_digest"]
+
+
 def test_another_machine_is_said(staged: Path, campaign: Path, optsearch: Command, monkeypatch: Any) -> None:
     from runs import campaign as module
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,11 @@ def search(evaluator, stop=None):
 
 seen = []
 said = {"here": search(InProcessEvaluator(Setting("ae", (0,))))}
+evaluator = RayEvaluator(Setting("ae", (0,)), 1, address=cluster.address, gpus=0.5)
+said["with a share of a GPU"] = search(evaluator)
+import ray
+said["GPUs left"] = ray.available_resources()["GPU"]
+evaluator.close()
 evaluator = RayEvaluator(Setting("ae", (0,)), 2, address=cluster.address)
 said["two nodes"] = search(evaluator)
 killed = []
@@ -55,14 +61,12 @@ os._exit(0)  # Ray's cluster utilities wait for a node that is gone
 """
 
 
-def run(programs: int, **environment: str) -> dict[str, object]:
-    import os
-
+def run(programs: int) -> dict[str, object]:
     tests = str(Path(__file__).parent)
     path = os.pathsep.join([tests, str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(programs)],
-        env={**os.environ, "PYTHONPATH": path, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", **environment},
+        env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         timeout=400,
@@ -75,6 +79,8 @@ def run(programs: int, **environment: str) -> dict[str, object]:
 @pytest.mark.slow
 def test_two_nodes_and_the_loss_of_one_change_nothing() -> None:
     said = run(400)
+    assert said["with a share of a GPU"] == said["here"]
+    assert said["GPUs left"] == 0.5
     assert said["two nodes"] == said["here"]
     assert said["one node lost"] == said["here"]
     assert said["killed"]
