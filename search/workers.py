@@ -32,7 +32,7 @@ from search.evaluate import (
 )
 from search.machine import processor
 
-ATTEMPTS = 10
+ATTEMPTS = 30
 """Times that a batch is handed out before its workers' deaths are put down to the batch."""
 
 SILENCE_S = 10.0

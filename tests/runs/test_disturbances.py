@@ -17,7 +17,7 @@ from disturbed import descendants, finish, kill, result, search, show, start, wa
 
 from runs.store import RunStore
 
-LONGER = ("--set", "budget.programs=700")
+LONGER = ("--set", "budget.programs=3000")
 
 
 @pytest.fixture(scope="session")
@@ -91,9 +91,9 @@ def test_ray_itself_is_killed(tmp_path: Path, longer: dict[str, Any], victim: st
     process = start(search(folder, *LONGER, workers=2))
     wait_for_line(process, "search:")
     deadline = time.monotonic() + 60
-    while not descendants(process.pid, "ray::_Worker") and time.monotonic() < deadline:
-        time.sleep(0.2)
-    time.sleep(3.0)
+    while not descendants(process.pid, "ray::_Worker.evaluate") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)
     victims = descendants(process.pid, victim)
     assert victims
     for number in victims:
