@@ -3,12 +3,14 @@
 cli          the command `optsearch`
 campaign     one campaign from its settings to its verdict
 arms         the searches of a campaign, in order
+reader       what can be read from a run
 ledger       one search's part of a run file, as its session sees it
 study        several seeds of one campaign, and what they say together
 store        a run on disk; with schema (tables and checksums), lock (one writer) and errors
 finalists    which program of a search is its best
 inspect      what a run holds, as plain values
 programs     programs as users name them
+evaluation   programs against tuned baselines on a task
 catalog      what there is: tasks, functions, library, campaigns
 watch        a run seen from another shell
 verification  whether a run is what it says
