@@ -2,11 +2,17 @@
 
 cli          the command `optsearch`
 campaign     one campaign from its settings to its verdict
-store        a run on disk; with schema (tables and checksums), lock (one writer) and errors
+arms         the searches of a campaign, in order
+ledger       one search's part of a run file, as its session sees it
+study        several seeds of one campaign, and what they say together
+store        a run on disk, for its one writer; reader for everybody else; schema, lock and errors beside them
 finalists    which program of a search is its best
 inspect      what a run holds, as plain values
+evaluation   programs against tuned baselines on a task
 programs     programs as users name them
 catalog      what there is: tasks, functions, library, campaigns
+watch        a run seen from another shell
+verification  whether a run is what it says
 progress     the live view of a search
 terminal     what the commands print
 machine      where and with what a run is made

@@ -8,29 +8,32 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsl.dataflow import prune
 from dsl.verify import nearest
+from runs.arms import SEARCH, PlannedArm, contenders, controls, evaluations_of, make_evolution, planned_arms
 from runs.errors import RunError
 from runs.finalists import best, finalist_seeds, finalists
-from runs.inspect import CONTROL, SEARCH
-from runs.machine import about_machine, available_cores
+from runs.ledger import ArmLedger
+from runs.machine import about_machine, available_cores, machine_changes
 from runs.programs import RUNS_FOLDER
 from runs.progress import ProgressView
 from runs.reader import Arm, Final
 from runs.store import RunStore
 from runs.terminal import errors
 from search.config import CampaignConfig, ConfigError, load_campaign, load_campaign_file
-from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, Setting, make_trainer
-from search.evolution import WARM_START, Budget, Evolution
-from search.mutate import Mutator
+from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, Reference, make_reference, make_trainer
+from search.events import Timing
+from search.evolution import WARM_START
+from search.head_start import HeadStart
+from search.meta_validation import MetaValidation
 from search.session import run_session
 
 if TYPE_CHECKING:
@@ -72,6 +75,21 @@ class Finished:
     interrupted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Who evaluates.
+
+    Attributes:
+        count: worker processes; 0 for none, None for one for each core.
+        address: a Ray cluster to join; None to start a local one.
+        gpus: share of a GPU for each.
+    """
+
+    count: int | None
+    address: str | None
+    gpus: float
+
+
 class Campaign:
     """A campaign and the folder of its run.
 
@@ -84,13 +102,18 @@ class Campaign:
     def __init__(self, config: CampaignConfig, text: str, folder: Path | None = None):
         self.config, self._text = config, text
         self.folder = folder or RUNS_FOLDER / f"{config.name}-seed{config.seed}"
-        self._setting = Setting(config.task, tuple(config.training_seeds))
+        self._setting = config.setting
+        self.timing = Timing()
+        """Where the time of this process's searches went."""
+        self.waited_s = 0.0
+        """How much of it was spent waiting for results."""
 
     def run(
         self,
         *,
         workers: int | None = None,
         address: str | None = None,
+        gpus: float = 0.0,
         force: bool = False,
         quiet: bool = False,
         stop: threading.Event | None = None,
@@ -100,6 +123,7 @@ class Campaign:
         Args:
             workers: worker processes; 0 for none, None for one for each core.
             address: a Ray cluster to join; None to start a local one.
+            gpus: share of a GPU that each worker asks Ray for.
             force: whether a run in the folder is replaced.
             quiet: whether to show no progress.
             stop: set by somebody else to interrupt; None when only signals do.
@@ -117,7 +141,9 @@ class Campaign:
             store.set_meta("status", "running")
             status = "failed"
             try:
-                done = self._arms(store, workers, address, quiet, stop) and self._finals(store, quiet, stop)
+                done = self._arms(store, Workers(workers, address, gpus), quiet, stop) and self._finals(
+                    store, quiet, stop
+                )
                 status = "finished" if done else "interrupted"
             except KeyboardInterrupt:
                 status = "interrupted"
@@ -128,67 +154,89 @@ class Campaign:
 
     def _open(self, force: bool) -> RunStore:
         settings, about = self.config.model_dump(mode="json"), about_machine()
-        if RunStore.exists(self.folder) and not force:
-            return RunStore.resume(self.folder, settings=settings, about=about)
-        return RunStore.create(self.folder, campaign=self._text, settings=settings, about=about, force=force)
+        if not RunStore.exists(self.folder) or force:
+            return RunStore.create(self.folder, campaign=self._text, settings=settings, about=about, force=force)
+        store = RunStore.resume(self.folder, settings=settings, about=about, complete=_completed)
+        changed = machine_changes(store.sessions()[0]["about"], about)
+        if changed:
+            errors.print(
+                f"Not the machine that the run was started on: {'; '.join(changed)}. Results may differ in their last "
+                "digits from those of an undisturbed run; this session is recorded with its machine.",
+                markup=False,
+            )
+        return store
 
     def _spent(self, store: RunStore) -> bool:
-        """Whether the search has used up its budget, which a resumed run may have extended."""
+        """Whether the search has used up its budget, which a resumed run may have extended, and has its controls."""
+        names = [arm.settings["algorithm"] for arm in controls(store)]
+        if SEARCH not in [arm.name for arm in store.arms()] or names != self.config.controls:
+            return False
         arm, budget = store.arm(SEARCH), self.config.budget
-        generated = store.settled(arm) - 1
-        if budget.programs is not None and generated >= budget.programs:
+        if budget.programs is not None and store.settled(arm) - 1 >= budget.programs:
             return True
-        evaluated = sum(1 for result in store.evaluations(arm) if result.ticket > 0)
-        return budget.evaluations is not None and evaluated >= budget.evaluations
+        return budget.evaluations is not None and evaluations_of(store, arm) >= budget.evaluations
 
-    def _arms(
-        self, store: RunStore, workers: int | None, address: str | None, quiet: bool, stop: threading.Event
-    ) -> bool:
-        """Runs the search, then its control; returns whether both are done."""
-        with self._evaluator(workers, address, quiet) as evaluator:
-            search = store.add_arm(SEARCH, "", {"algorithm": "evolution"})
-            if not self._arm(store, search, self.config.budget, evaluator, quiet, stop):
-                return False
-            if not self.config.controls:
-                return True
-            evaluated = sum(1 for result in store.evaluations(search) if result.ticket > 0)
-            control = store.add_arm(CONTROL, "c", {"algorithm": "constants"})
-            return self._arm(store, control, Budget(evaluations=max(evaluated, 1)), evaluator, quiet, stop)
+    def _arms(self, store: RunStore, options: Workers, quiet: bool, stop: threading.Event) -> bool:
+        """Runs the searches, then the controls; returns whether all are done."""
+        with self._evaluator(options, quiet) as evaluator:
+            done = all(
+                self._arm(store, planned, evaluator, quiet, stop) for planned in planned_arms(store, self.config)
+            )
+            ray = evaluator.other if isinstance(evaluator, HeadStart) else evaluator
+            self.waited_s = float(getattr(ray, "waited_s", 0.0))
+            machines = sorted({*store.meta("worker_machines", []), *getattr(ray, "machines", ())})
+        if machines != store.meta("worker_machines", []):
+            store.set_meta("worker_machines", machines)
+        if len(machines) > 1 and not quiet:
+            errors.print(f"Workers ran on machines of different kinds: {'; '.join(machines)}.", markup=False)
+        return done
 
     def _arm(
-        self, store: RunStore, arm: Arm, budget: Budget, evaluator: Evaluator, quiet: bool, stop: threading.Event
+        self, store: RunStore, planned: PlannedArm, evaluator: Evaluator, quiet: bool, stop: threading.Event
     ) -> bool:
-        config = self.config
+        config, arm, budget = self.config, planned.arm, planned.budget
         tail = config.population.size + config.look_ahead
         history = store.history(arm, tail) if store.settled(arm) or any(store.evaluations(arm)) else None
-        weights = config.mutation if arm.name == SEARCH else config.mutation.constants_only()
-        evolution = Evolution(
-            config.warm_start_program,
-            name=arm.name,
-            seed=config.seed,
-            population=config.population,
-            look_ahead=config.look_ahead,
-            mutator=Mutator(weights, config.functions, config.limits),
-            budget=budget,
-            history=history,
-        )
+        evolution = make_evolution(store, config, arm, budget, history)
         counted = ("programs", budget.programs) if budget.programs else ("evaluations", budget.evaluations or 1)
+        validation = self._meta_validation(store, arm)
         try:
-            with ProgressView(errors, arm.name, counted) as view:
+            with ProgressView(errors, arm.name, counted, redundancy=evolution.redundancy) as view:
                 progress = run_session(
                     evolution,
                     evaluator,
-                    record=lambda results, settled: store.append(arm, results, settled),
+                    ledger=ArmLedger(store, arm),
                     hurdle=config.hurdle,
                     checkpoints=self._checkpoints(),
+                    seeds=len(config.training_seeds),
+                    reference=self._reference(store, arm),
+                    validation=validation,
                     batch_size=config.batch_size,
                     progress=None if quiet else view.update,
                     should_stop=stop.is_set,
+                    timing=self.timing,
                 )
         except EvaluationError as error:
             store.add_failure(arm, error.ticket, error.text, error.details)
             raise RunError(f"{self.folder}: {error}") from error
-        return progress.finished
+        return progress.finished and not (validation is not None and validation.waiting)
+
+    def _reference(self, store: RunStore, arm: Arm) -> Reference | None:
+        """What all searches but the first are measured against: the campaign's warm start, in the first search."""
+        first = store.arms()[0]
+        if arm.number == first.number:
+            return None
+        warm_start = store.evaluation(first, WARM_START).fitness
+        return make_reference(self.config.hurdle, self._checkpoints(), len(self.config.training_seeds), warm_start)
+
+    def _meta_validation(self, store: RunStore, arm: Arm) -> MetaValidation | None:
+        """The watch over the search's best program; controls have none."""
+        config = self.config.meta_validation
+        if config is None or arm.name != SEARCH:
+            return None
+        settled = store.settled(arm)
+        results = (result for result in store.evaluations(arm) if result.ticket < settled)
+        return MetaValidation(config.every_evaluations, results, store.validations(arm))
 
     def _finals(self, store: RunStore, quiet: bool, stop: threading.Event) -> bool:
         """Chooses the best of each arm, trains these and the warm start on fresh seeds; returns whether all is done.
@@ -196,23 +244,23 @@ class Campaign:
         Programs of a control are known by ids of their own, so that equal programs of two arms are trained twice.
         """
         trainer = make_trainer(self._setting)
-        arms = store.arms()
+        arms = contenders(store)
         trials = [(arm, entry.ticket) for arm in arms for entry in finalists(store, arm)]
         seeds = finalist_seeds(store)
         if not self._train(store, trainer, trials, seeds, "Choosing among the finalists", quiet, stop):
             return False
         finals = store.finals()
-        contenders = [(arm, best(store, arm, finals).ticket) for arm in arms if store.leaderboard(arm, 1)]
-        contenders.append((arms[0], WARM_START))
+        chosen = [(arm, best(store, arm, finals).ticket) for arm in arms if store.leaderboard(arm, 1)]
+        chosen.append((store.arms()[0], WARM_START))
         return self._train(
-            store, trainer, contenders, self.config.fresh_seed_values, "Comparing on fresh seeds", quiet, stop
+            store, trainer, chosen, self.config.fresh_seed_values, "Comparing on fresh seeds", quiet, stop
         )
 
     def _train(
         self,
         store: RunStore,
         trainer: Trainer,
-        contenders: Sequence[tuple[Arm, int]],
+        chosen: Sequence[tuple[Arm, int]],
         seeds: Sequence[int],
         purpose: str,
         quiet: bool,
@@ -220,7 +268,7 @@ class Campaign:
     ) -> bool:
         """Trains programs on further seeds and records each run; those that are recorded already are not run again."""
         there = {(final.contender, final.seed) for final in store.finals()}
-        places = {arm.program_id(ticket): (arm, ticket) for arm, ticket in contenders}
+        places = {arm.program_id(ticket): (arm, ticket) for arm, ticket in chosen}
         pending = [(name, seed) for name in places for seed in seeds if (name, seed) not in there]
         if pending and not quiet:
             errors.print(f"{purpose}: {len(places)} programs, {len(seeds)} seeds", markup=False)
@@ -243,14 +291,16 @@ class Campaign:
             steps=result.steps,
         )
 
-    def _checkpoints(self) -> Sequence[int]:
+    def _checkpoints(self) -> Sequence[Sequence[int]]:
         from proxy_tasks.registry import get_task
 
-        return get_task(self.config.task).checkpoints
+        return [get_task(task.task).checkpoints for task in self._setting.tasks]
 
     @contextmanager
-    def _evaluator(self, workers: int | None, address: str | None, quiet: bool) -> Generator[Evaluator]:
-        workers = available_cores() if workers is None else workers
+    def _evaluator(self, options: Workers, quiet: bool) -> Generator[Evaluator]:
+        workers, address = options.count, options.address
+        if workers is None and address is None:
+            workers = available_cores()
         if not quiet:
             where = f"the Ray cluster at {address}" if address else "local Ray" if workers else "this process"
             count = f"{workers} worker{'' if workers == 1 else 's'} on " if workers else ""
@@ -263,13 +313,28 @@ class Campaign:
         if workers == 0:
             evaluator: Evaluator = InProcessEvaluator(self._setting)
         else:
-            from search.workers import RayEvaluator
+            from search.workers import RayEvaluator, unauthenticated
 
-            evaluator = RayEvaluator(self._setting, workers=workers, address=address)
+            if address is not None and unauthenticated():
+                errors.print(
+                    "Warning: this Ray cluster is joined without token authentication, so anybody who can reach it can "
+                    "run code on it: start it and this command with RAY_AUTH_MODE=token (docs/cluster.md).",
+                    markup=False,
+                )
+
+            def make() -> RayEvaluator:
+                return RayEvaluator(self._setting, workers=workers, address=address, gpus=options.gpus)
+
+            evaluator = make() if workers is None else HeadStart(self._setting, make, workers)
         try:
             yield evaluator
         finally:
             evaluator.close()
+
+
+def _completed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings as an older version recorded them, with what it did not know yet."""
+    return CampaignConfig.model_validate(dict(settings)).model_dump(mode="json")
 
 
 @contextmanager

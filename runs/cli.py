@@ -40,7 +40,13 @@ def search(
     out: Annotated[Path | None, typer.Option(help="Run folder [default: optsearch-runs/NAME-seedS].")] = None,
     workers: Workers = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
+    gpus: Annotated[
+        float, typer.Option("--gpus-per-worker", help="Share of a GPU that Ray gives a worker.", min=0)
+    ] = 0,
     seed: Annotated[int | None, typer.Option(help="Seed of the search, instead of the campaign's.")] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Run a study: this many seeds, a run folder for each.", min=1, max=1000)
+    ] = 1,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
     ] = None,
@@ -49,31 +55,82 @@ def search(
 ) -> None:
     """Run a campaign; the same command again resumes it.
 
-    The search and its control (the same evolution with only constants mutable and as many evaluations) run one after
-    the other; then the best programs are trained on seeds that neither has used.
+    The search and its controls run one after the other; then the best programs are trained on seeds that none has used.
+    With --seeds, runs follow each other in the folders DIR/seedS, and a summary over them ends the study.
     """
     from runs.campaign import Campaign, load_named
+    from runs.inspect import summary
+    from runs.store import RunStore
+    from runs.study import study_summary
+    from runs.terminal import errors, run_summary, say, study
 
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     config, text = load_named(campaign, overrides)
-    finished = Campaign(config, text, out).run(workers=workers, address=address, force=force, quiet=as_json)
-    from runs.inspect import summary
-    from runs.store import RunStore
-    from runs.terminal import errors, run_summary, say
+    views: list[dict[str, Any]] = []
+    for number in range(config.seed, config.seed + seeds):
+        folder = out / f"seed{number}" if out and seeds > 1 else out
+        one = Campaign(config.model_copy(update={"seed": number}), text, folder)
+        finished = one.run(workers=workers, address=address, gpus=gpus, force=force, quiet=as_json)
+        with RunStore.read(finished.folder) as store:
+            views.append(summary(store))
+        if finished.interrupted:
+            if as_json:
+                _print_json(views[-1])
+            errors.print(
+                f"Interrupted; everything is saved in {finished.folder}. The same command resumes.", markup=False
+            )
+            raise typer.Exit(130)
+        if not as_json:
+            say()
+            run_summary(views[-1])
+            say()
+            say(f"Look closer:  optsearch show {finished.folder}")
+            say(f"Take it home: optsearch export {finished.folder}:best --to optax")
+    if seeds > 1:
+        together = study_summary(views)
+        _print_json({"runs": views, "study": together}) if as_json else study(together)
+    elif as_json:
+        _print_json(views[0])
 
-    with RunStore.read(finished.folder) as store:
-        view = summary(store)
+
+@app.command()
+def watch(
+    run: RunArgument,
+    plain: Annotated[bool, typer.Option("--plain", help="One line now and then, also in a terminal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON whenever something has changed.")] = False,
+) -> None:
+    """Follow a run from another shell until it ends; exit code 1 when it has failed or crashed."""
+    from runs.programs import run_folder
+    from runs.watch import watch as follow
+
+    try:
+        status = follow(run_folder(run), "json" if as_json else "plain" if plain else "live")
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    if status in ("failed", "crashed"):
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    run: RunArgument,
+    sample: Annotated[int, typer.Option(help="Evaluations of each search that are made again.", min=0)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Check a run: every checksum, every program, the whole history, a sample of evaluations; 0 only if all agree."""
+    from runs.programs import run_folder
+    from runs.terminal import say
+    from runs.verification import verify_run
+
+    checks: list[dict[str, Any]] = []
+    for check in verify_run(run_folder(run), sample):
+        checks.append({"check": check.name, "agrees": check.agrees, "says": check.says})
+        if not as_json:
+            say(f"{'ok  ' if check.agrees else 'FAIL'} {check.name}: {check.says}")
     if as_json:
-        _print_json(view)
-    if finished.interrupted:
-        errors.print(f"Interrupted; everything is saved in {finished.folder}. The same command resumes.", markup=False)
-        raise typer.Exit(130)
-    if not as_json:
-        say()
-        run_summary(view)
-        say()
-        say(f"Look closer:  optsearch show {finished.folder}")
-        say(f"Take it home: optsearch export {finished.folder}:best --to optax")
+        _print_json(checks)
+    if not all(check["agrees"] for check in checks):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -252,7 +309,9 @@ _EXIT_CODES = (
     ("proxy_tasks.task", "TaskError", 2),
     ("search.config", "ConfigError", 2),
     ("selection.baselines", "BaselineError", 2),
+    ("runs.errors", "StorageError", 1),
     ("runs.errors", "RunError", 2),
+    ("search.session", "WarmStartError", 1),
     ("search.workers", "WorkerError", 1),
 )
 """Errors whose message is for the user: unknown names, bad programs and folders, and Ray that fails."""

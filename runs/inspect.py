@@ -11,15 +11,14 @@ from typing import Any
 
 from dsl.dataflow import prune
 from dsl.library import LIBRARY
+from runs.arms import SEARCH, controls, evaluations_of, first_stage, searches
 from runs.finalists import best, finalist_seeds
 from runs.lock import is_locked
 from runs.reader import Arm, Final, RunReader
 from search.config import FRESH_SEED
 from search.events import Evaluated, Progress, Settled
+from search.population import redundancy
 from selection.statistics import mean_interval, paired_difference
-
-SEARCH, CONTROL = "search", "control"
-"""Names of a run's arms: the search, and the same evolution with only constants mutable."""
 
 
 def best_ticket(store: RunReader) -> tuple[Arm, int]:
@@ -38,6 +37,36 @@ def status(store: RunReader) -> str:
     return "crashed" if recorded == "running" and not is_locked(store.folder) else recorded
 
 
+def current_arm(store: RunReader) -> Arm | None:
+    """The search that is going on, or that was the last; None before there is one."""
+    return next(reversed(store.arms()), None)
+
+
+def search_evaluations(store: RunReader) -> int:
+    """Evaluations of all searches that are no controls, which is what each control gets."""
+    return sum(evaluations_of(store, arm) for arm in searches(store))
+
+
+def snapshot(store: RunReader) -> dict[str, Any]:
+    """Where a run stands, in a line of JSON."""
+    arm, settings = current_arm(store), store.meta("settings")
+    seen: dict[str, Any] = {"name": settings["name"], "status": status(store), "search": arm and arm.name}
+    if arm is None:
+        return seen | _counts(Progress(0, 0, 0)) | {"redundant_share": None, "best": None, "warm_start": None}
+    progress = store.progress(arm)
+    best = progress.best and {"id": arm.program_id(progress.best.ticket), "fitness": progress.best.fitness}
+    validation = meta_validation(store, store.arm(SEARCH)) if arm.name == SEARCH else None
+    return {
+        **seen,
+        **_counts(progress),
+        "redundant_share": redundancy(store.population(arm, int(settings["population"]["size"]))),
+        "best": best,
+        "warm_start": progress.warm_start,
+        "meta_validation": validation and {key: validation[key] for key in ("task", "carry_forward", "overfitting")},
+        "seconds": round(store.seconds(), 2),
+    }
+
+
 def summary(store: RunReader) -> dict[str, Any]:
     """A run in one object, as ``show RUN --json`` prints it."""
     settings = store.meta("settings")
@@ -51,21 +80,64 @@ def summary(store: RunReader) -> dict[str, Any]:
     }
     names = [arm.name for arm in store.arms()]
     if SEARCH not in names:
-        return about | _counts(Progress(0, 0, 0)) | {"best": None, "warm_start": None, "controls": []}
+        empty = {"redundant_share": None, "best": None, "warm_start": None, "controls": [], "comparison": []}
+        stages = [_first_stage(store, stage) for stage in first_stage(store)]
+        return about | _counts(Progress(0, 0, 0)) | empty | {"first_stage": stages, "meta_validation": None}
     arm, finals = store.arm(SEARCH), store.finals()
+    size = int(settings["population"]["size"])
     about |= _counts(store.progress(arm))
+    about["redundant_share"] = redundancy(store.population(arm, size))
     about["best"] = _best_entry(store, arm, finals)
     about["warm_start"] = None
     if store.settled(arm):
+        first = store.arms()[0]
         name = settings["warm_start"] if settings["warm_start"] in LIBRARY else "the warm start"
-        about["warm_start"] = {"name": name, **_entry(store, arm, store.evaluation(arm, 0), finals)}
-    controls: list[dict[str, Any]] = []
-    if CONTROL in names:
-        controls.append(_control(store, store.arm(CONTROL), finals))
-    about["controls"] = controls
+        about["warm_start"] = {"name": name, **_entry(store, first, store.evaluation(first, 0), finals)}
+    about["controls"] = [_control(store, control, finals) for control in controls(store)]
     about["comparison"] = _comparison(about)
-    about["population_digest"] = store.population_digest(arm, int(settings["population"]["size"]))
+    about["first_stage"] = [_first_stage(store, stage) for stage in first_stage(store)]
+    about["meta_validation"] = meta_validation(store, arm)
+    about["population_digest"] = store.population_digest(arm, size)
     return about
+
+
+def meta_validation(store: RunReader, arm: Arm) -> dict[str, Any] | None:
+    """What the best programs of each moment reached on the larger task, and which to carry forward; None without.
+
+    Carried forward is the program with the lowest loss there; the search has overfitted its proxy as far as the last
+    one is worse.
+    """
+    config = store.meta("settings").get("meta_validation")
+    if config is None:
+        return None
+    rows: list[dict[str, Any]] = [
+        {
+            "id": arm.program_id(item.ticket),
+            "evaluations": item.evaluations,
+            "fitness": store.evaluation(arm, item.ticket).fitness.value,
+            "outcome": item.fitness.outcome,
+            "loss": item.fitness.value,
+        }
+        for item in store.validations(arm)
+    ]
+    trained = [row for row in rows if row["loss"] is not None]
+    carry: dict[str, Any] | None = min(trained, key=lambda row: (row["loss"], row["evaluations"]), default=None)
+    overfitting = None
+    if carry is not None and rows[-1]["loss"] is not None:
+        overfitting = rows[-1]["loss"] - carry["loss"]
+    return {
+        "task": config["task"],
+        "seeds": config["seeds"],
+        "programs": rows,
+        "carry_forward": carry and carry["id"],
+        "overfitting": overfitting,
+    }
+
+
+def _first_stage(store: RunReader, arm: Arm) -> dict[str, Any]:
+    progress = store.progress(arm)
+    best = progress.best and {"id": arm.program_id(progress.best.ticket), "fitness": progress.best.fitness}
+    return {"name": arm.name, **_counts(progress), "best": best}
 
 
 def leaderboard(store: RunReader, count: int) -> list[dict[str, Any]]:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
+
+from search.machine import processor
 
 PACKAGES = ("optsearch", "jax", "jaxlib", "numpy", "optax", "ray")
 
 
 def about_machine() -> dict[str, str]:
     """Kind of machine, Python, and versions of the packages that results can depend on."""
-    about = {"system": platform.platform(), "processor": _processor(), "python": platform.python_version()}
+    about = {"system": platform.platform(), "processor": processor(), "python": platform.python_version()}
     return about | {package: version(package) for package in PACKAGES}
+
+
+def machine_changes(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What differs between two sessions in a way that results can show: the processor and the numerical packages."""
+    return [
+        f"{key} was {was.get(key, 'unknown')} and is {now[key]}"
+        for key in ("processor", "jax", "jaxlib", "numpy")
+        if was.get(key) != now[key]
+    ]
 
 
 def available_cores() -> int:
@@ -20,12 +32,3 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(len(os.sched_getaffinity(0)), 1)
     return os.cpu_count() or 1
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

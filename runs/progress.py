@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -25,10 +26,21 @@ class ProgressView:
         console: where to write.
         title: name of the search.
         budget: what the search counts towards, and the number at which it ends: ``("programs", 10000)``.
+        redundancy: gives the share of redundant statements in the population, or None; asked every few seconds.
     """
 
-    def __init__(self, console: Console, title: str, budget: tuple[str, int]):
+    def __init__(
+        self,
+        console: Console,
+        title: str,
+        budget: tuple[str, int],
+        *,
+        redundancy: Callable[[], float | None] = lambda: None,
+    ):
         self._console, self._title, self._budget = console, title, budget
+        self.redundancy = redundancy
+        self._redundant: float | None = None
+        self._looked = float("-inf")
         self._live = Live(console=console, refresh_per_second=REFRESH_PER_S, transient=False)
         self._began = self._last_plain = time.monotonic()
         self._first: Progress | None = None
@@ -54,6 +66,8 @@ class ProgressView:
             self._first, self._began = progress, now
             self._last_plain = now - PLAIN_INTERVAL_S
         self._latest = progress
+        if now - self._looked >= PLAIN_INTERVAL_S:
+            self._looked, self._redundant = now, self.redundancy()
         if self._console.is_terminal:
             self._live.update(self._block(progress))
         elif now - self._last_plain >= PLAIN_INTERVAL_S:
@@ -87,7 +101,8 @@ class ProgressView:
         warm = "-" if progress.warm_start is None else f"{progress.warm_start:.5f}"
         share = min(self._done(progress) / self._budget[1], 1.0)
         fitness = f"best {best}, warm start {warm}"
-        return f"{share:4.0%}  {counts}", f"cache hits {hits:.0%}  {outcomes}", f"{fitness}  ETA {left}"
+        redundant = "" if self._redundant is None else f"redundant statements {self._redundant:.0%}  "
+        return f"{share:4.0%}  {counts}", f"cache hits {hits:.0%}  {redundant}{outcomes}", f"{fitness}  ETA {left}"
 
     def _block(self, progress: Progress) -> Text:
         share = min(self._done(progress) / self._budget[1], 1.0)

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from dsl.program import ProgramError
+from dsl.program import Program, ProgramError
 from dsl.syntax import parse
-from runs.errors import DamagedRunError, RunError
-from runs.schema import COLUMNS, Cell, unpack_program, verified
+from runs.errors import DamagedRunError, RunError, StorageError
+from runs.schema import ADDED, COLUMNS, Cell, unpack_curves, unpack_program, verified
 from search.evaluate import OK, Fitness
 from search.events import Best, Candidate, Evaluated, Progress, Settled
 from search.evolution import WARM_START, History
+from search.meta_validation import Validation
 from search.population import population_digest
 
 RUN_FILE = "run.sqlite"
@@ -47,8 +48,11 @@ class Arm:
     settings: Mapping[str, Any]
 
     def program_id(self, ticket: int) -> str:
-        """Id of a ticket's program within the run: ``8123``, ``c8123``; ``0`` for the warm start."""
-        return "0" if ticket == 0 else f"{self.prefix}{ticket}"
+        """Id of a ticket's program within the run: ``8123``, ``c8123``; ``0`` for the warm start.
+
+        Ticket 0 of a search that started from another's program has that program's id.
+        """
+        return str(self.settings.get("start", "0")) if ticket == 0 else f"{self.prefix}{ticket}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,11 @@ def plain_errors(path: Path) -> Generator[None]:
     except sqlite3.Error as error:
         text = str(error)
         if "full" in text:
-            raise RunError(f"{path}: the disk is full: make space and start the same command again") from error
+            raise StorageError(f"{path}: the disk is full: make space and start the same command again") from error
         if "locked" in text or "readonly" in text:
             raise RunError(f"{path}: the file cannot be used now: {text}") from error
         if "unable to open" in text or "disk I/O" in text:
-            raise RunError(f"{path}: the file cannot be read or written: {text}") from error
+            raise StorageError(f"{path}: the file cannot be read or written: {text}") from error
         raise DamagedRunError(f"{path}: the file is damaged: {text}: restore it from a copy") from error
 
 
@@ -154,6 +158,8 @@ class RunReader:
             RunError: the run has no such program.
         """
         for arm in self.arms():
+            if program_id == "0" and self.settled(arm):
+                return arm, WARM_START
             digits = program_id.removeprefix(arm.prefix)
             number = program_id.startswith(arm.prefix) and digits.isascii() and digits.isdigit() and len(digits) < 16
             if number and int(digits) < self.settled(arm):
@@ -185,15 +191,37 @@ class RunReader:
         recent = self.tickets(arm, max(settled - tail, 0), by_ticket)
         return History(settled - 1, tuple(recent), results)
 
+    def verify_records(self) -> dict[str, int]:
+        """Reads every record of the file and checks that none is damaged or missing.
+
+        Returns:
+            Number of records of each table.
+
+        Raises:
+            DamagedRunError: one is.
+        """
+        with plain_errors(self.path):
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            tables = [table for table in COLUMNS if ADDED.get(table, 1) <= version]
+            counts = {table: sum(1 for _ in self._rows(table, "1")) for table in tables}
+        for arm in self.arms():
+            self.history(arm, 0)
+            self.validations(arm)
+        self.finals()
+        return counts
+
+    def count_evaluations(self, arm: Arm) -> int:
+        """Number of results recorded, the warm start's included."""
+        with plain_errors(self.path):
+            return int(self._totals(arm)[3])
+
     def evaluations(self, arm: Arm) -> Iterator[Evaluated]:
         """Every result, in ticket order, the warm start's first; each record is verified, and that none is missing."""
         with plain_errors(self.path):
             _, _, _, count, total, *_ = self._totals(arm)
             for row in self._rows("evaluations", "arm = ? ORDER BY ticket", (arm.number,)):
-                _, ticket, fingerprint, outcome, value, steps, seconds, curves, crc = row
-                count, total = count - 1, total - crc
-                kept = tuple(map(tuple, json.loads(curves))) if curves else ()
-                yield Evaluated(ticket, fingerprint, Fitness(value, outcome, steps, seconds, kept))
+                count, total = count - 1, total - row[-1]
+                yield _evaluated(row)
             if count or total:
                 raise DamagedRunError("table evaluations: records are missing or were replaced")
 
@@ -248,9 +276,18 @@ class RunReader:
     def evaluation(self, arm: Arm, owner: int) -> Evaluated:
         """The result of one owner."""
         with plain_errors(self.path):
-            row = self._row("evaluations", "arm = ? AND ticket = ?", (arm.number, owner))
-            kept = tuple(map(tuple, json.loads(row[7]))) if row[7] else ()
-            return Evaluated(row[1], row[2], Fitness(row[4], row[3], row[5], row[6], kept))
+            return _evaluated(self._row("evaluations", "arm = ? AND ticket = ?", (arm.number, owner)))
+
+    def validations(self, arm: Arm) -> tuple[Validation, ...]:
+        """Meta-validations of a search, in the order in which their programs were chosen."""
+        with plain_errors(self.path):
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] < ADDED["validations"]:
+                return ()
+            rows = list(self._rows("validations", "1 ORDER BY +evaluations, +ticket"))
+            if [len(rows), sum(row[-1] for row in rows)] != self.meta("validations", [0, 0]):
+                raise DamagedRunError("table validations: records are missing or were replaced")
+            mine = [row for row in rows if row[0] == arm.number]
+            return tuple(Validation(row[1], row[2], Fitness(row[4], row[3], row[5], row[6])) for row in mine)
 
     def lineage(self, arm: Arm, ticket: int) -> tuple[Settled, ...]:
         """A ticket and its ancestors up to the warm start, the warm start last."""
@@ -283,6 +320,13 @@ class RunReader:
         settled = self.settled(arm)
         trained = (r for r in self.evaluations(arm) if r.ticket < settled and r.fitness.outcome == OK)
         return heapq.nsmallest(count, trained, key=lambda r: (r.fitness.value or 0.0, r.ticket))
+
+    def population(self, arm: Arm, size: int) -> list[Program]:
+        """The programs of the population that the recorded tickets make, without its founders."""
+        settled = self.settled(arm)
+        with plain_errors(self.path):
+            where, key = "arm = ? AND ticket BETWEEN ? AND ?", (arm.number, max(settled - size, 0), settled)
+            return [parse(unpack_program(row[5])) for row in self._rows("tickets", where, key)]
 
     def population_digest(self, arm: Arm, size: int) -> str:
         """The digest of the population that the recorded tickets make; equals ``Evolution.population_digest()``."""
@@ -328,3 +372,8 @@ class RunReader:
         query = f"SELECT {COLUMNS[table]} FROM {table} WHERE {where}"  # noqa: S608 - all parts are our own
         for row in self._connection.execute(query, tuple(key)):
             yield verified(table, row)
+
+
+def _evaluated(row: Sequence[Any]) -> Evaluated:
+    _, ticket, fingerprint, outcome, value, steps, seconds, curves, _ = row
+    return Evaluated(ticket, fingerprint, Fitness(value, outcome, steps, seconds, *unpack_curves(curves)))

@@ -2,8 +2,8 @@
 
 One row is one record, and its last column is a checksum over the table's name and all other columns. SQLite's own
 integrity check looks at pages and lets most changed bits inside a record pass; the checksum does not. ``totals`` counts
-the records of each arm and adds up their checksums, and ``meta`` does so for arms and finals, so that a record that has
-vanished is noticed too.
+the records of each arm and adds up their checksums, and ``meta`` does so for arms, validations and finals, so that a
+record that has vanished is noticed too.
 
 An *arm* is one search of a run: the search itself, and each of its controls. Tickets are numbered in each arm from 0,
 the warm start. A program's id is the arm's prefix and the ticket: ``8123`` is the search's, ``c8123`` the control's,
@@ -12,15 +12,20 @@ and ``0`` is the warm start of every arm.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zlib
 from collections.abc import Sequence
 
 from runs.errors import DamagedRunError
+from search.evaluate import Fitness
 
 APPLICATION_ID = 0x6F707473  # "opts"
-SCHEMA_VERSION = 1
-"""Raised with every change of the tables; older versions are still read."""
+SCHEMA_VERSION = 2
+"""Raised with every change of the tables; older versions are still read, and brought up to date when they are resumed.
+
+1: the first. 2: table ``validations``; with several tasks, ``curves`` holds an object with the losses on each.
+"""
 
 TABLES = {
     "meta": "key TEXT PRIMARY KEY, value TEXT NOT NULL",
@@ -34,12 +39,19 @@ TABLES = {
     "evaluations INTEGER NOT NULL, evaluation_sum INTEGER NOT NULL",
     "finals": "contender TEXT NOT NULL, task TEXT NOT NULL, seed INTEGER NOT NULL, outcome TEXT NOT NULL, loss REAL, "
     "test_loss REAL, accuracy REAL, steps INTEGER NOT NULL",
+    "validations": "arm INTEGER NOT NULL, ticket INTEGER NOT NULL, evaluations INTEGER NOT NULL, "
+    "outcome TEXT NOT NULL, loss REAL, steps INTEGER NOT NULL, seconds REAL NOT NULL",
     "failures": "failure INTEGER PRIMARY KEY, arm INTEGER NOT NULL, ticket INTEGER NOT NULL, program TEXT NOT NULL, "
     "details TEXT NOT NULL",
 }
 """Columns of each table, without the checksum that ends each."""
 
-KEYS = {"tickets": "arm, ticket", "evaluations": "arm, ticket", "finals": "contender, task, seed"}
+KEYS = {
+    "tickets": "arm, ticket",
+    "evaluations": "arm, ticket",
+    "validations": "arm, ticket",
+    "finals": "contender, task, seed",
+}
 """Keys of the tables whose key has several columns."""
 
 COLUMNS = {
@@ -53,9 +65,15 @@ _KEY_LENGTH = {table: 3 if table == "finals" else 2 if table in KEYS else 1 for 
 Cell = str | int | float | bytes | None
 
 
-def create_tables(connection: sqlite3.Connection) -> None:
-    """Make all tables in a new file."""
+ADDED = {"validations": 2}
+"""Tables that files of an older version than this do not have."""
+
+
+def create_tables(connection: sqlite3.Connection, after: int = 0) -> None:
+    """Make the tables of a new file, or those that came after a version."""
     for table, columns in TABLES.items():
+        if ADDED.get(table, 1) <= after:
+            continue
         key = f", PRIMARY KEY ({KEYS[table]})" if table in KEYS else ""
         connection.execute(f"CREATE TABLE {table} ({columns}, checksum INTEGER NOT NULL{key})")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -127,3 +145,19 @@ def unpack_program(packed: bytes) -> str:
         return zlib.decompressobj(wbits=-15, zdict=_DICTIONARY).decompress(packed).decode()
     except (zlib.error, UnicodeDecodeError) as error:
         raise DamagedRunError(f"a stored program cannot be unpacked: {error}") from error
+
+
+def pack_curves(fitness: Fitness) -> str:
+    """The training curves of a result; with several tasks also the loss on each. Empty when there is neither."""
+    if fitness.losses:
+        return json.dumps({"curves": fitness.curves, "losses": fitness.losses})
+    return json.dumps(fitness.curves) if fitness.curves else ""
+
+
+def unpack_curves(text: str) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]:
+    """Curves and losses as ``pack_curves`` was given them."""
+    if not text:
+        return (), ()
+    value = json.loads(text)
+    curves, losses = (value["curves"], value["losses"]) if isinstance(value, dict) else (value, ())
+    return tuple(map(tuple, curves)), tuple(losses)

@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from dsl.fingerprint import FINGERPRINT_VERSION
 from runs.errors import RunError
 from runs.lock import LOCK_FILE, WriterLock
 from runs.reader import RUN_FILE, Arm, Final, RunReader, plain_errors
-from runs.schema import APPLICATION_ID, SCHEMA_VERSION, Cell, create_tables, insert, pack_program, signed
+from runs.schema import APPLICATION_ID, SCHEMA_VERSION, Cell, create_tables, insert, pack_curves, pack_program, signed
 from search.events import Evaluated, Settled
+from search.meta_validation import Validation
 
 _NEW_FILE = "run.sqlite.new"
 _BUSY_TIMEOUT_S = 10.0
@@ -100,7 +101,8 @@ class RunStore(RunReader):
         *,
         settings: Mapping[str, Any],
         about: Mapping[str, Any],
-        extendable: Sequence[str] = ("budget",),
+        extendable: Sequence[str] = ("budget", "controls"),
+        complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
     ) -> RunStore:
         """Open a run for writing, to go on with it.
 
@@ -109,6 +111,7 @@ class RunStore(RunReader):
             settings: all settings as JSON values.
             about: versions of packages and kind of machine of this session.
             extendable: top-level settings that may differ from the recorded ones; they are replaced.
+            complete: adds to settings that an older version recorded what it did not know yet.
 
         Raises:
             RunError: the folder is not a run; another process writes it; it was made with other settings, or by a
@@ -122,7 +125,7 @@ class RunStore(RunReader):
             lock.release()
             raise
         try:
-            recorded = store.meta("settings")
+            recorded = _plain(complete(store.meta("settings")))
             differences = [d for d in _differences(recorded, _plain(settings)) if d[0].split(".")[0] not in extendable]
             if differences:
                 listed = "; ".join(
@@ -170,9 +173,12 @@ class RunStore(RunReader):
         path = folder / RUN_FILE
         with plain_errors(path):
             connection = _connect(path)
-            _check_version(connection, folder)
+            version = _check_version(connection, folder)
             store = cls(folder, connection, lock)
             with connection:
+                if version < SCHEMA_VERSION:
+                    connection.execute("BEGIN IMMEDIATE")
+                    create_tables(connection, after=version)
                 count = connection.execute("SELECT count(*) FROM sessions").fetchone()[0]
                 store._session = count + 1
                 cells = (count + 1, _now(), 0.0, _dump(about))
@@ -215,7 +221,7 @@ class RunStore(RunReader):
             signed("evaluations", (arm.number, e.ticket, e.fingerprint, f.outcome, f.value, f.steps, f.seconds, curves))
             for e in evaluated
             for f in (e.fitness,)
-            for curves in (_dump(f.curves) if f.curves else "",)
+            for curves in (pack_curves(f),)
         ]
         tickets = [
             signed("tickets", (arm.number, c.ticket, c.parent, c.mutation, c.owner, pack_program(str(c.program))))
@@ -236,6 +242,19 @@ class RunStore(RunReader):
                 done_sum + sum(int(row[-1] or 0) for row in evaluations),
             )
             self._replace("totals", totals)
+            self._note_time()
+
+    def add_validation(self, arm: Arm, validation: Validation) -> None:
+        """Make a meta-validation durable."""
+        fitness = validation.fitness
+        cells = (arm.number, validation.ticket, validation.evaluations, fitness.outcome, fitness.value)
+        cells += (fitness.steps, fitness.seconds)
+        with plain_errors(self.path), self._connection:
+            self._connection.execute(
+                insert("validations").replace("INSERT", "INSERT OR REPLACE"), signed("validations", cells)
+            )
+            total = self._connection.execute("SELECT count(*), sum(checksum) FROM validations").fetchone()
+            self._replace("meta", ("validations", _dump(total)))
             self._note_time()
 
     def add_final(self, finals: Sequence[Final]) -> None:
@@ -279,7 +298,8 @@ def _require_run(folder: Path) -> None:
         raise RunError(f"{folder}: this is not a run: a run is a folder with a file {RUN_FILE}")
 
 
-def _check_version(connection: sqlite3.Connection, folder: Path) -> None:
+def _check_version(connection: sqlite3.Connection, folder: Path) -> int:
+    """The version of a run file's schema, if this program can read it."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID or version < 1:
@@ -289,6 +309,7 @@ def _check_version(connection: sqlite3.Connection, folder: Path) -> None:
             f"{folder}: the run was written by a newer version (format {version}, this program reads up to "
             f"{SCHEMA_VERSION}): upgrade this program"
         )
+    return version
 
 
 def _make_durable(folder: Path) -> None:

@@ -22,6 +22,10 @@ errors = Console(stderr=True, highlight=False)
 """Where errors and remarks go, so that piped results stay clean."""
 
 
+META_ROWS = 12
+"""Meta-validations that are printed, the latest ones."""
+
+
 def say(text: str = "", style: str | None = None) -> None:
     """One line or paragraph of text, without markup."""
     console.print(Text(text, style=style or ""), soft_wrap=True)
@@ -66,10 +70,15 @@ def run_summary(view: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> No
     say(f"{view['name']} on {view['task']}, seed {view['seed']}: {view['status']}", "bold")
     hits = view["cache_hits"] / view["generated"] if view["generated"] else 0.0
     outcomes = ", ".join(f"{name} {count:,}" for name, count in view["outcomes"].items()) or "none"
+    redundant = "" if view["redundant_share"] is None else f"{view['redundant_share']:.0%} redundant statements, "
     say(
         f"{view['generated']:,} programs generated, {view['evaluated']:,} evaluated, {hits:.0%} cache hits, "
-        f"{view['seconds']:,.0f} s; outcomes: {outcomes}"
+        f"{redundant}{view['seconds']:,.0f} s; outcomes: {outcomes}"
     )
+    for stage in view["first_stage"]:
+        best = "nothing has trained" if stage["best"] is None else f"best {stage['best']['id']}"
+        fitness = "" if stage["best"] is None else f", fitness {number(stage['best']['fitness'])}"
+        say(f"  {stage['name']}: {stage['generated']:,} programs, {stage['evaluated']:,} evaluated, {best}{fitness}")
     if rows:
         say()
         table(
@@ -85,7 +94,57 @@ def run_summary(view: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> No
         say()
         say(f"Best program {best['id']} (fitness {number(best['fitness'])}), dead statements pruned:", "bold")
         program(best["pruned"])
+    if view["meta_validation"]:
+        meta_validation(view["meta_validation"])
     comparison(view)
+
+
+def meta_validation(view: dict[str, Any]) -> None:
+    """The best programs of each moment on the larger task, and which to carry forward."""
+    rows = view["programs"]
+    if not rows:
+        return
+    say()
+    say(f"Meta-validation on {view['task']}, which is not part of the fitness:", "bold")
+    table(
+        ["after evaluations", "program", "fitness", view["task"]],
+        [
+            [f"{row['evaluations']:,}", row["id"], number(row["fitness"]), number(row["loss"])]
+            for row in rows[-META_ROWS:]
+        ],
+        right=["after evaluations", "fitness", view["task"]],
+    )
+    if view["carry_forward"] is None:
+        say(f"None of them trains on {view['task']}.")
+    elif view["carry_forward"] == rows[-1]["id"]:
+        say(f"Carry forward program {view['carry_forward']}: the latest is the best on {view['task']} too.")
+    else:
+        worse = "" if view["overfitting"] is None else f" by {view['overfitting']:.5f}"
+        say(
+            f"Carry forward program {view['carry_forward']}: the latest is worse on {view['task']}{worse}, so the "
+            "search has begun to overfit its proxy."
+        )
+
+
+def study(view: dict[str, Any]) -> None:
+    """The runs of a study together."""
+    say()
+    say(f"Study of {len(view['seeds'])} seeds (mean over runs, 95 % interval):", "bold")
+    names = ("best_fitness", "best_fresh_loss", "cache_hit_rate", "redundant_share")
+    known = [(name.replace("_", " "), view[name]) for name in names if view[name] is not None]
+    rows = [[name, number(value["mean"]), _interval(value["interval"]), value["runs"]] for name, value in known]
+    table(["", "mean", "interval", "runs"], rows, right=["mean", "runs"])
+    for row in view["comparison"]:
+        if row["difference"] is not None:
+            say(
+                f"Loss of {row['control']} minus that of the best program, paired by run: {row['difference']:+.5f} "
+                f"{_interval(row['interval'])}"
+            )
+
+
+def _interval(interval: Sequence[float | None]) -> str:
+    low, high = interval
+    return "-" if low is None or high is None else bounds([low, high])
 
 
 def comparison(view: dict[str, Any]) -> None:
@@ -93,9 +152,8 @@ def comparison(view: dict[str, Any]) -> None:
     entries = [(f"best program {view['best']['id']}", view["best"])] if view["best"] else []
     for control in view["controls"]:
         if control["best"]:
-            entries.append(
-                (f"{view['warm_start']['name']}, constants tuned ({control['best']['id']})", control["best"])
-            )
+            words = "random search" if control["name"] == "random" else f"{view['warm_start']['name']}, constants tuned"
+            entries.append((f"{words} ({control['best']['id']})", control["best"]))
     if view["warm_start"]:
         entries.append((f"{view['warm_start']['name']} as given", view["warm_start"]))
     measured = [(name, entry) for name, entry in entries if entry["fresh"]]
@@ -123,7 +181,8 @@ def comparison(view: dict[str, Any]) -> None:
 
 
 def _verdict(row: dict[str, Any], warm_start: str) -> str:
-    name = f"{warm_start} as given" if row["control"] == "warm start" else f"{warm_start} with tuned constants"
+    names = {"warm start": f"{warm_start} as given", "random": "random search"}
+    name = names.get(row["control"], f"{warm_start} with tuned constants")
     if row["winner"] is None:
         return f"Neither the best program nor {name} trains on every fresh seed."
     if row["difference"] is None:

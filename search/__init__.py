@@ -1,13 +1,18 @@
 """The search: evolution of programs, and their evaluation here and on Ray.
 
 config         a campaign's settings; strict, all faults at once
+faults         what is wrong with settings, in the words of who wrote them
 yaml_text      YAML as plain data with the line of every value
 mutate         one small change of a program; the list of mutations and their weights
+random_programs  random search: programs drawn independently of each other
 population     the ageing population, its tournaments and its digest
 fitness_cache  programs that mean the same are evaluated once
 evolution      draws tickets, takes in results, in ticket order; knows no workers, disk or clock
 events         what happens in a search, as frozen records
 evaluate       from a program to its fitness; the protocol of evaluators, and the one in this process
+meta_validation  the best program, watched on a larger task outside the fitness
 workers        evaluation on Ray
+head_start     evaluation in this process until the workers are there
+machine        the kind of machine that evaluates
 session        one sitting: evolution meets evaluator, results are recorded before they count
 """

@@ -12,26 +12,25 @@ is not. Unknown keys, wrong types and values out of range are all reported at on
 
 from __future__ import annotations
 
-import difflib
-import types
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
 from dsl.functions import FUNCTIONS, LEAVES
 from dsl.library import LIBRARY
-from dsl.program import Program, ProgramError
+from dsl.program import MAX_STATE, Program, ProgramError
 from dsl.syntax import parse
-from dsl.verify import nearest
-from search.evaluate import HurdleConfig
+from dsl.verify import nearest, verify
+from search.evaluate import FurtherTask, HurdleConfig, Setting
 from search.evolution import Budget
-from search.mutate import LimitsConfig, MutationWeights
+from search.faults import LAST, ConfigError, describe, line_of
+from search.meta_validation import MetaValidationConfig
+from search.mutate import ConstantsConfig, LimitsConfig, MutationWeights, Mutator
 from search.population import PopulationConfig
-from search.yaml_text import Document, read_yaml
+from search.random_programs import RandomPrograms
+from search.yaml_text import read_yaml
 
 FINALIST_SEED = 900_000
 """First of the seeds that are kept for choosing among finalists; training seeds are below it."""
@@ -39,10 +38,10 @@ FINALIST_SEED = 900_000
 FRESH_SEED = 1_000_000
 """First of the seeds that are kept for the final comparison."""
 
-_LAST = 2**31
-"""Sorts faults of the command line after those of the file."""
-
 Seed = Annotated[int, Field(ge=0, lt=FINALIST_SEED)]
+
+Algorithm = Literal["evolution", "constants", "random"]
+"""``evolution``; ``constants``, the same with only constants mutable; ``random``, independent random programs."""
 
 
 class FinalistsConfig(BaseModel):
@@ -59,16 +58,18 @@ class FinalistsConfig(BaseModel):
     seeds: int = Field(default=8, ge=1, le=4096)
 
 
-class ConfigError(ValueError):
-    """Settings break rules.
+class FirstStageConfig(BaseModel):
+    """Searches that come before the search, which then starts from the best program that any of them found.
 
     Attributes:
-        faults: one line for each, naming file, line, key, rule and value.
+        searches: how many; they differ in their random numbers alone.
+        budget: of each.
     """
 
-    def __init__(self, faults: Sequence[str]):
-        self.faults = tuple(faults)
-        super().__init__("\n".join(faults))
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    searches: int = Field(default=5, ge=1, le=100)
+    budget: Budget
 
 
 class CampaignConfig(BaseModel):
@@ -78,19 +79,26 @@ class CampaignConfig(BaseModel):
         name: what the run is called.
         description: what it is for.
         task: name of the proxy task.
+        task_scale: with further tasks, the difference from the warm start's loss that counts as 1; None for that loss.
+        further_tasks: tasks that join ``task`` in the fitness, in this order; see ``search.evaluate``.
         warm_start: name of a library program, or a program's text; it fills the population.
+        extra_state: names of state variables that the warm start gets beside its own, unused at first.
         training_seeds: seeds whose mean validation loss is the fitness.
         seed: seed of the search.
+        algorithm: what the search is; controls are the same algorithms.
         budget: when it ends.
+        first_stage: searches whose best program the search starts from; None to start from ``warm_start``.
         population: the ageing population.
         mutation: weight of each mutation.
         limits: bounds on programs.
+        constants: where constants come from and how far they move.
         functions: functions that new statements may call; None for all.
         look_ahead: tickets that may be open at a time. It decides who can be a parent, hence what is found.
         batch_size: evaluations that travel together.
         hurdle: when bad programs are stopped early; None for never.
-        controls: searches of the same number of evaluations to compare with; ``constants`` is the hyper-parameter
-            control, the same evolution with only constants mutable.
+        meta_validation: on which larger task the best program is watched; None for none.
+        controls: algorithms to compare with, each with as many evaluations as the search; ``constants`` is the
+            hyper-parameter control, the same evolution with only constants mutable.
         finalists: how the best program is chosen.
         fresh_seeds: number of seeds, never used by the search, on which best program and controls are compared.
     """
@@ -100,34 +108,46 @@ class CampaignConfig(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     description: str = ""
     task: str
+    task_scale: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    further_tasks: list[FurtherTask] = Field(default=[], max_length=16)
     warm_start: str = "adamw"
+    extra_state: list[str] = Field(default=[], max_length=MAX_STATE)
     training_seeds: list[Seed] = Field(default=[0], min_length=1, max_length=64)
     seed: int = Field(default=0, ge=0, lt=2**63)
+    algorithm: Algorithm = "evolution"
     budget: Budget
+    first_stage: FirstStageConfig | None = None
     population: PopulationConfig = PopulationConfig()
     mutation: MutationWeights = MutationWeights()
     limits: LimitsConfig = LimitsConfig()
+    constants: ConstantsConfig = ConstantsConfig()
     functions: list[str] | None = None
     look_ahead: int = Field(default=128, ge=1, le=100_000)
     batch_size: int = Field(default=4, ge=1, le=1024)
     hurdle: HurdleConfig | None = None
-    controls: list[Literal["constants"]] = ["constants"]
+    meta_validation: MetaValidationConfig | None = None
+    controls: list[Literal["constants", "random"]] = ["constants"]
     finalists: FinalistsConfig = FinalistsConfig()
     fresh_seeds: int = Field(default=16, ge=2, le=4096)
 
     @field_validator("task")
     @classmethod
     def _task_is_known(cls, name: str) -> str:
-        from proxy_tasks.registry import get_task
-        from proxy_tasks.task import TaskError
+        return known_task(name, searchable=True)
 
-        try:
-            task = get_task(name)
-        except TaskError as error:
-            raise ValueError(str(error)) from None
-        if not task.searchable:
-            raise ValueError(f"task '{task.name}' is held out for evaluation: a search must not use it")
-        return task.name
+    @field_validator("further_tasks")
+    @classmethod
+    def _further_tasks_are_known(cls, tasks: list[FurtherTask]) -> list[FurtherTask]:
+        tasks = [task.model_copy(update={"task": known_task(task.task, searchable=True)}) for task in tasks]
+        gates = [task.if_below for task in tasks if task.if_below is not None]
+        if gates != sorted(gates, reverse=True):
+            raise ValueError(f"if_below must not rise from one task to the next, got {gates}")
+        return tasks
+
+    @field_validator("meta_validation")
+    @classmethod
+    def _validation_task_is_known(cls, config: MetaValidationConfig | None) -> MetaValidationConfig | None:
+        return config and config.model_copy(update={"task": known_task(config.task, searchable=False)})
 
     @field_validator("warm_start")
     @classmethod
@@ -163,27 +183,87 @@ class CampaignConfig(BaseModel):
         return values
 
     @model_validator(mode="after")
+    def _tasks_differ(self) -> CampaignConfig:
+        names = [self.task, *(task.task for task in self.further_tasks)]
+        if len(set(names)) != len(names):
+            raise ValueError(f"a task stands twice in the fitness: {', '.join(names)}")
+        if self.meta_validation is not None and self.meta_validation.task in names:
+            raise ValueError(f"meta_validation.task is '{self.meta_validation.task}', which is part of the fitness")
+        if self.task_scale is not None and not self.further_tasks:
+            raise ValueError("task_scale has a meaning only with further_tasks")
+        if self.algorithm in self.controls:
+            raise ValueError(f"the search itself is '{self.algorithm}': leave it out of controls")
+        return self
+
+    @model_validator(mode="after")
     def _warm_start_fits(self) -> CampaignConfig:
+        try:
+            verify(self.warm_start_program)
+        except ProgramError as error:
+            raise ValueError(f"extra_state: {error.reason}") from None
         statements = len(self.warm_start_program.body)
         if statements > self.limits.statements:
             raise ValueError(
                 f"the warm start has {statements} statements, but limits.statements is {self.limits.statements}"
             )
-        if "constants" in self.controls and not any(
+        if "constants" in (self.algorithm, *self.controls) and not any(
             isinstance(arg, float) for statement in self.warm_start_program.body for arg in statement.args
         ):
-            raise ValueError("the warm start has no constants that controls: [constants] could tune: use controls: []")
+            raise ValueError("the warm start has no constants that 'constants' could tune: use controls: []")
         return self
 
     @property
     def warm_start_program(self) -> Program:
-        """The warm start."""
-        return LIBRARY[self.warm_start] if self.warm_start in LIBRARY else parse(self.warm_start)
+        """The warm start, with the extra state in its signature."""
+        program = LIBRARY[self.warm_start] if self.warm_start in LIBRARY else parse(self.warm_start)
+        return Program((*program.state, *self.extra_state), program.body)
+
+    @property
+    def setting(self) -> Setting:
+        """What fitness means."""
+        validation = self.meta_validation
+        return Setting(
+            self.task,
+            tuple(self.training_seeds),
+            scale=self.task_scale,
+            further=tuple(self.further_tasks),
+            validation=None if validation is None else (validation.task, tuple(validation.seeds)),
+        )
 
     @property
     def fresh_seed_values(self) -> range:
         """The seeds of the final comparison; none is a training seed."""
         return range(FRESH_SEED, FRESH_SEED + self.fresh_seeds)
+
+    def variation(self, algorithm: Algorithm) -> Mutator | RandomPrograms:
+        """How an algorithm makes programs."""
+        if algorithm == "random":
+            warm = self.warm_start_program
+            return RandomPrograms(warm.state, min(2 * len(warm.body), self.limits.statements), self.functions)
+        weights = self.mutation.constants_only() if algorithm == "constants" else self.mutation
+        return Mutator(weights, self.functions, self.limits, self.constants)
+
+
+def known_task(name: str, *, searchable: bool) -> str:
+    """The task's name as the registry writes it.
+
+    Args:
+        name: in any mixture of capitals.
+        searchable: whether the task must be one that a search may use.
+
+    Raises:
+        ValueError: there is no such task, or a search must not use it.
+    """
+    from proxy_tasks.registry import get_task
+    from proxy_tasks.task import TaskError
+
+    try:
+        task = get_task(name)
+    except TaskError as error:
+        raise ValueError(str(error)) from None
+    if searchable and not task.searchable:
+        raise ValueError(f"task '{task.name}' is held out for evaluation: a search must not use it")
+    return task.name
 
 
 def load_campaign(text: str, source: str, overrides: Sequence[str] = ()) -> CampaignConfig:
@@ -201,19 +281,19 @@ def load_campaign(text: str, source: str, overrides: Sequence[str] = ()) -> Camp
         ConfigError: anything is wrong; all faults at once.
     """
     document = read_yaml(text)
-    found = [(fault.line or 0, _line(source, fault.line, fault.reason)) for fault in document.faults]
+    found = [(fault.line or 0, line_of(source, fault.line, fault.reason)) for fault in document.faults]
     data = {} if document.data is None else document.data
     if not document.readable or not isinstance(data, dict):
         raise ConfigError([text for _, text in found] or [f"{source}: a campaign is a mapping of keys to values"])
     given: dict[tuple[str | int, ...], str] = {}
     config = None
     for override in overrides:
-        found += [(_LAST, fault) for fault in _apply(data, override, given)]
+        found += [(LAST, fault) for fault in _apply(data, override, given)]
     try:
         config = CampaignConfig.model_validate(data)
     except ValidationError as error:
         found += [
-            _describe(details, document, source, given)
+            describe(details, CampaignConfig, document, source, given)
             for details in error.errors()
             if details["loc"] not in document.spoiled
         ]
@@ -264,84 +344,3 @@ def _apply(data: dict[str, Any], override: str, given: dict[tuple[str | int, ...
     place[path[-1]] = value.data
     given[path] = where
     return []
-
-
-def _line(source: str, line: int | None, reason: str) -> str:
-    return f"{source}: {reason}" if line is None else f"{source}:{line}: {reason}"
-
-
-def _describe(
-    details: ErrorDetails, document: Document, source: str, given: dict[tuple[str | int, ...], str]
-) -> tuple[int, str]:
-    """Line to sort by, and the fault as the user reads it."""
-    path = details["loc"]
-    reason = f"{'.'.join(map(str, path))}: {_reason(details)}" if path else _reason(details)
-    for length in range(len(path), 0, -1):
-        if path[:length] in given:
-            return _LAST, f"{given[path[:length]]}: {reason}"
-        line = document.lines.get(path[:length])
-        if line is not None:
-            return line, _line(source, line, reason)
-    return 0, _line(source, None, reason)
-
-
-_RULES = {
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "string_type": "must be a text",
-    "list_type": "must be a list",
-    "model_type": "must be a mapping of keys to values",
-    "dict_type": "must be a mapping of keys to values",
-    "finite_number": "must be a finite number",
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be above {gt}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be below {lt}",
-    "literal_error": "must be {expected}",
-    "too_short": "must have at least {min_length} entries",
-    "too_long": "must have at most {max_length} entries",
-    "string_pattern_mismatch": "must start with a letter or digit and have only letters, digits, '.', '_' and '-' "
-    "(at most 64)",
-}
-"""What each kind of pydantic error says to a user."""
-
-
-def _reason(details: ErrorDetails) -> str:
-    kind, value, context = details["type"], details["input"], details.get("ctx", {})
-    if kind == "extra_forbidden":
-        return f"unknown key{_nearest_key(details['loc'])}"
-    if kind == "missing":
-        return "this key is required"
-    if kind == "value_error":
-        return str(context.get("error", details["msg"]))
-    if kind not in _RULES:
-        return f"{details['msg']}, got {_shown(value)}"
-    hint = ""
-    if isinstance(value, bool) and kind != "bool_type":
-        hint = " (yes, no, on, off, true and false are truth values: put quotes around a text)"
-    elif kind == "int_type" and isinstance(value, float) and value.is_integer():
-        hint = f" (write {int(value)})"
-    return f"{_RULES[kind].format(**context)}, got {_shown(value)}{hint}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = "nothing" if value is None else "a mapping" if isinstance(value, dict) else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _nearest_key(path: tuple[str | int, ...]) -> str:
-    model: type[BaseModel] | None = CampaignConfig
-    for part in path[:-1]:
-        model = _model_of(model.model_fields[str(part)].annotation) if model and part in model.model_fields else None
-    known = list(model.model_fields) if model else []
-    match = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
-    listed = f"; the keys are {', '.join(known)}" if known else ""
-    return f"; did you mean '{match[0]}'?" if match else listed
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    return next((option for option in options if isinstance(option, type) and issubclass(option, BaseModel)), None)

@@ -1,8 +1,13 @@
-"""From a program to its fitness: a pure function of the program, the task, the seeds and the hurdles.
+"""From a program to its fitness: a pure function of the program, the tasks, the seeds and the hurdles.
 
-A campaign's fitness is the mean of the final validation loss over its training seeds. Seeds are trained one after the
-other and the first that fails ends the evaluation. Where it runs is another matter: every ``Evaluator`` takes jobs and
-gives results back in any order, here in this process, in ``search.workers`` on Ray.
+With one task the fitness is the mean of the final validation loss over the training seeds. With several, the mean loss
+on each is compared with the warm start's, ``(loss - warm start's) / scale``, limited to ``LARGEST_SCORE`` either way so
+that no task drowns the others, and the fitness is the mean of these scores; the warm start's is 0. A task with
+``if_below`` is left to programs whose score so far is below that: those stopped before it keep their score, the others
+get no more than ``if_below``, so that going on never makes a program worse.
+
+Runs are made one after the other, and the first that fails ends the evaluation. Where that happens is another matter:
+every ``Evaluator`` takes jobs and gives results back in any order, here in this process, in ``search.workers`` on Ray.
 """
 
 from __future__ import annotations
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
     from proxy_tasks.trainer import Trainer
 
 OK = "ok"
+
+LARGEST_SCORE = 2.0
+"""Scores on one of several tasks are limited to this, either way."""
 
 Limits = tuple[tuple[int, float], ...]
 """Steps, and for each the largest running training loss with which training goes on."""
@@ -60,16 +68,34 @@ class HurdleConfig(BaseModel):
     at: list[Annotated[float, Field(gt=0.0, le=1.0)]] = Field(default=[0.2], min_length=1, max_length=16)
 
 
+class FurtherTask(BaseModel):
+    """One of several tasks in the fitness.
+
+    Attributes:
+        task: its name.
+        scale: difference from the warm start's loss that counts as 1; None for the warm start's loss itself.
+        if_below: only programs with a lower score on the tasks before go on to this one; None for all programs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    task: str
+    scale: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    if_below: float | None = Field(default=None, ge=-LARGEST_SCORE, le=LARGEST_SCORE, allow_inf_nan=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Fitness:
     """What an evaluation found.
 
     Attributes:
-        value: mean validation loss over the training seeds, lower is better; None unless the outcome is ``ok``.
+        value: lower is better; None unless the outcome is ``ok``.
         outcome: the outcome's name (``proxy_tasks.outcome.Outcome``).
-        steps: optimizer steps that were run, all seeds together.
+        steps: optimizer steps that were run, all runs together.
         seconds: time that it took; not reproducible, and nothing depends on it.
-        curves: for each seed the running training loss at the task's checkpoints; empty unless the job asked for them.
+        curves: for each run, task by task and seed by seed, the running training loss at the task's checkpoints; empty
+            unless the job asked for them.
+        losses: with several tasks the mean validation loss on each that was reached; empty with one task.
     """
 
     value: float | None
@@ -77,6 +103,20 @@ class Fitness:
     steps: int
     seconds: float
     curves: tuple[tuple[float, ...], ...] = ()
+    losses: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What programs are measured against: the warm start's own evaluation.
+
+    Attributes:
+        limits: for each run, task by task and seed by seed, its hurdles; None for no hurdles.
+        losses: with several tasks the warm start's loss on each; empty with one task.
+    """
+
+    limits: tuple[Limits, ...] | None = None
+    losses: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +124,18 @@ class Job:
     """One evaluation to be done.
 
     Attributes:
-        ticket: the owner, by which the result is known.
+        ticket: by which the result is known: the owner's number, or any other that is not in use.
         program: what to evaluate.
-        limits: for each training seed its hurdles; None for no hurdles.
+        reference: what to measure against; None for the warm start itself, which sets it.
         keep_curves: whether the result carries the training curves.
+        validate: whether the program is trained on the meta-validation task instead.
     """
 
     ticket: int
     program: Program
-    limits: tuple[Limits, ...] | None = None
+    reference: Reference | None = None
     keep_curves: bool = False
+    validate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +146,22 @@ class Setting:
         task: name of the proxy task.
         seeds: training seeds.
         method: how the trainer runs programs: ``auto``, ``interpret`` or ``compile``.
+        scale: as in ``FurtherTask``, for the first task; of no meaning when it is the only one.
+        further: the other tasks.
+        validation: task and seeds of meta-validation; None where there is none.
     """
 
     task: str
     seeds: tuple[int, ...]
     method: Literal["auto", "interpret", "compile"] = "auto"
+    scale: float | None = None
+    further: tuple[FurtherTask, ...] = ()
+    validation: tuple[str, tuple[int, ...]] | None = None
+
+    @property
+    def tasks(self) -> tuple[FurtherTask, ...]:
+        """All tasks of the fitness."""
+        return (FurtherTask(task=self.task, scale=self.scale), *self.further)
 
 
 class Evaluator(Protocol):
@@ -159,61 +212,128 @@ def make_trainer(setting: Setting) -> Trainer:
     return Trainer(get_task(setting.task), method=setting.method)
 
 
-def evaluate(trainer: Trainer, setting: Setting, job: Job) -> Fitness:
-    """Train a job's program on every seed of the setting.
+class Trainers:
+    """The trainers of a process, each made when it is first needed.
 
     Args:
-        trainer: the trainer of the setting's task.
-        setting: task and seeds.
-        job: program and hurdles.
+        *ready: trainers that exist already.
+        method: how the others run programs.
+    """
+
+    def __init__(self, *ready: Trainer, method: Literal["auto", "interpret", "compile"] = "auto"):
+        self._trainers = {trainer.task.name: trainer for trainer in ready}
+        self._method: Literal["auto", "interpret", "compile"] = method
+
+    def __getitem__(self, task: str) -> Trainer:
+        """The trainer of a task."""
+        if task not in self._trainers:
+            self._trainers[task] = make_trainer(Setting(task, (), self._method))
+        return self._trainers[task]
+
+
+def evaluate(trainers: Trainers, setting: Setting, job: Job) -> Fitness:
+    """Train a job's program on every task and seed of the setting.
+
+    Args:
+        trainers: the trainers of this process.
+        setting: tasks and seeds.
+        job: program, and what to measure it against.
 
     Returns:
-        Its fitness; with several seeds ``outcome`` is that of the first seed that failed.
+        Its fitness; ``outcome`` is that of the first run that failed.
     """
     from proxy_tasks.hurdle import Hurdle
     from proxy_tasks.outcome import Outcome
 
+    if job.validate and setting.validation is not None:
+        setting, job = Setting(*setting.validation, setting.method), Job(job.ticket, job.program)
     began = time.perf_counter()
+    reference, tasks = job.reference or Reference(), setting.tasks
     losses: list[float] = []
     curves: list[tuple[float, ...]] = []
     steps = 0
-    outcome = Outcome.OK
-    for index, seed in enumerate(setting.seeds):
-        hurdle = None if job.limits is None else Hurdle(job.limits[index])
-        result = trainer.run(job.program, seed, hurdle=hurdle)
-        steps += result.steps
-        outcome = result.outcome
-        if outcome is not Outcome.OK or result.loss is None:
-            break
-        losses.append(float(result.loss))
-        curves.append(tuple(float(loss) for loss in result.train_losses))
+    value = gate = None
+    for number, task in enumerate(tasks):
+        if task.if_below is not None and value is not None and reference.losses:
+            if value >= task.if_below:
+                break
+            gate = task.if_below
+        total = 0.0
+        for index, seed in enumerate(setting.seeds):
+            place = number * len(setting.seeds) + index
+            hurdle = None if reference.limits is None else Hurdle(reference.limits[place])
+            result = trainers[task.task].run(job.program, seed, hurdle=hurdle)
+            steps += result.steps
+            if result.outcome is not Outcome.OK or result.loss is None:
+                return Fitness(None, str(result.outcome.value), steps, time.perf_counter() - began)
+            total += float(result.loss)
+            curves.append(tuple(float(loss) for loss in result.train_losses))
+        losses.append(total / len(setting.seeds))
+        value = _score(losses, tasks, reference.losses, gate)
+    several = len(tasks) > 1
     seconds = time.perf_counter() - began
-    value = sum(losses) / len(losses) if outcome is Outcome.OK else None
-    return Fitness(value, str(outcome.value), steps, seconds, tuple(curves) if job.keep_curves else ())
+    kept = tuple(curves) if job.keep_curves else ()
+    return Fitness(value if several else losses[0], OK, steps, seconds, kept, tuple(losses) if several else ())
+
+
+def _score(
+    losses: Sequence[float], tasks: Sequence[FurtherTask], reference: Sequence[float], gate: float | None
+) -> float:
+    """Mean score on the tasks so far, at most ``gate``; 0 for the warm start, which has no reference."""
+    if not reference:
+        return 0.0
+    total = 0.0
+    for loss, task, warm in zip(losses, tasks, reference, strict=False):
+        score = (loss - warm) / (task.scale or abs(warm) or 1.0)
+        total += min(max(score, -LARGEST_SCORE), LARGEST_SCORE)
+    mean = total / len(losses)
+    return mean if gate is None else min(mean, gate)
+
+
+def make_reference(
+    config: HurdleConfig | None, checkpoints: Sequence[Sequence[int]], seeds: int, warm_start: Fitness
+) -> Reference:
+    """What the programs of a campaign are measured against.
+
+    Args:
+        config: factor and places of hurdles; None for no hurdles.
+        checkpoints: for each task the steps at which it reports its running training loss.
+        seeds: number of training seeds.
+        warm_start: fitness of the warm start, with curves.
+
+    Returns:
+        Its losses, and for each run its hurdles; none where the warm start did not train.
+    """
+    limits: list[Limits] = []
+    for number, steps in enumerate(checkpoints):
+        curves = warm_start.curves[number * seeds : (number + 1) * seeds]
+        limits += hurdle_limits(config, steps, curves)
+    trained = warm_start.value is not None and len(limits) == len(checkpoints) * seeds
+    return Reference(tuple(limits) if trained else None, warm_start.losses)
 
 
 def hurdle_limits(
-    config: HurdleConfig | None, checkpoints: Sequence[int], warm_start: Fitness
-) -> tuple[Limits, ...] | None:
-    """Hurdles that follow from the warm start's own training curves.
+    config: HurdleConfig | None, checkpoints: Sequence[int], curves: Sequence[Sequence[float]]
+) -> tuple[Limits, ...]:
+    """Hurdles that follow from the warm start's own training curves on a task.
 
     A loss of ``x`` allows ``x + (factor - 1) * |x|``, which is ``factor * x`` for the usual positive losses.
 
     Args:
         config: factor and places; None for no hurdles.
         checkpoints: steps at which the task reports its running training loss.
-        warm_start: fitness of the warm start, with curves.
+        curves: for each training seed the warm start's curve.
 
     Returns:
-        For each training seed its limits; None where there are no hurdles or the warm start did not train.
+        For each training seed its limits; empty where there are no hurdles.
     """
-    if config is None or not warm_start.curves or warm_start.value is None:
-        return None
+    if config is None:
+        return ()
     last = checkpoints[-1]
     chosen = sorted({min(range(len(checkpoints)), key=lambda i: abs(checkpoints[i] - at * last)) for at in config.at})
     return tuple(
         tuple((checkpoints[i], curve[i] + (config.factor - 1.0) * abs(curve[i])) for i in chosen if i < len(curve))
-        for curve in warm_start.curves
+        for curve in curves
     )
 
 
@@ -239,13 +359,13 @@ class InProcessEvaluator:
 
     Args:
         setting: what fitness means.
-        trainer: a trainer of the setting's task that exists already; None to make one at the first evaluation.
+        trainers: trainers that exist already; None to make them when they are needed.
     """
 
     workers = 1
 
-    def __init__(self, setting: Setting, trainer: Trainer | None = None):
-        self._setting, self._trainer = setting, trainer
+    def __init__(self, setting: Setting, trainers: Trainers | None = None):
+        self._setting, self._trainers = setting, trainers or Trainers(method=setting.method)
         self._queue: deque[Job] = deque()
 
     def submit(self, jobs: Sequence[Job]) -> None:
@@ -256,11 +376,9 @@ class InProcessEvaluator:
         """Evaluate the first job of the queue; the time limit does not apply."""
         if not self._queue:
             return []
-        if self._trainer is None:
-            self._trainer = make_trainer(self._setting)
         job = self._queue.popleft()
         with Naming(job):
-            return [(job.ticket, evaluate(self._trainer, self._setting, job))]
+            return [(job.ticket, evaluate(self._trainers, self._setting, job))]
 
     def close(self) -> None:
         """Drop the jobs that are left."""

@@ -15,7 +15,7 @@ class Candidate:
 
     Attributes:
         ticket: its number; 0 is the warm start, generated programs count from 1.
-        parent: ticket of the parent; None for the warm start.
+        parent: ticket of the parent; None for the warm start and for programs that were drawn without one.
         mutation: what was done to the parent, in words.
         program: the program.
         fingerprint: its meaning.
@@ -90,3 +90,22 @@ class Progress:
     best: Best | None = None
     warm_start: float | None = None
     finished: bool = False
+
+
+@dataclass(slots=True)
+class Timing:
+    """Where the time of a session went, in seconds.
+
+    Attributes:
+        search: drawing programs, verifying and naming them, taking in results.
+        store: making results durable.
+        exchange: handing jobs out and collecting results, waiting for them included.
+        waiting: waiting for results, as far as the evaluator knows.
+        total: all of it.
+    """
+
+    search: float = 0.0
+    store: float = 0.0
+    exchange: float = 0.0
+    waiting: float = 0.0
+    total: float = 0.0

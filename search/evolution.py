@@ -29,8 +29,8 @@ from dsl.program import Program
 from search.evaluate import OK, Fitness
 from search.events import Best, Candidate, Evaluated, Progress, Settled
 from search.fitness_cache import FitnessCache
-from search.mutate import MutationError, Mutator
-from search.population import Member, Population, PopulationConfig, population_digest
+from search.mutate import MutationError, Variation
+from search.population import Member, Population, PopulationConfig, population_digest, redundancy
 
 PATIENCE = 20_000
 """Tickets in a row that may mean nothing new before a budget of evaluations counts as spent."""
@@ -88,7 +88,8 @@ class Evolution:
         seed: seed of the search.
         population: size and tournament.
         look_ahead: tickets that may be open at a time; part of the search, since it decides who can be a parent.
-        mutator: how children are made; constants alone for the hyper-parameter control.
+        variation: how children are made: a mutator, one of constants alone for the hyper-parameter control, or random
+            programs.
         budget: when to stop.
         history: where to go on; None to begin.
     """
@@ -101,13 +102,13 @@ class Evolution:
         seed: int,
         population: PopulationConfig,
         look_ahead: int,
-        mutator: Mutator,
+        variation: Variation,
         budget: Budget,
         history: History | None = None,
     ):
         if look_ahead < 1:
             raise ValueError(f"look_ahead must be at least 1, got {look_ahead}")
-        self._warm_start, self._budget, self._mutator = warm_start, budget, mutator
+        self._warm_start, self._budget, self._variation = warm_start, budget, variation
         self._look_ahead, self._population_config = look_ahead, population
         self._key = np.frombuffer(hashlib.sha256(f"{name}:{seed}".encode()).digest()[:16], dtype=np.uint64)
         self._population: Population | None = None
@@ -171,11 +172,12 @@ class Evolution:
             rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, ticket]))
             parent = self._population.select(rng)
             try:
-                child, change = self._mutator.mutate(rng, parent.program)
+                child, change = self._variation.mutate(rng, parent.program)
                 mutation = str(change)
             except MutationError:
                 child, mutation = parent.program, "none"
-            candidate = self._candidate(ticket, parent.ticket, mutation, child)
+            inherited = parent.ticket if self._variation.inherits else None
+            candidate = self._candidate(ticket, inherited, mutation, child)
         self._drawn = ticket
         self._window.append(candidate)
         if not candidate.is_hit and ticket != WARM_START:
@@ -215,6 +217,10 @@ class Evolution:
     def population_digest(self) -> str:
         """Name of the population as it is in ``members``."""
         return population_digest((str(member.program), member.fitness) for member in self.members())
+
+    def redundancy(self) -> float | None:
+        """Share of the population's statements that cannot influence their update; None before there is one."""
+        return redundancy(member.program for member in self.members())
 
     def _candidate(self, ticket: int, parent: int | None, mutation: str, program: Program) -> Candidate:
         meaning = fingerprint(program)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -28,9 +29,6 @@ from dsl.verify import is_valid_from, scope_before, statement_kind
 
 ATTEMPTS = 100
 """Draws of one change before another change is drawn."""
-
-NEAR_ONE = 0.5
-"""Constants closer to 1 than this, and not 1, may move by their distance from 1."""
 
 LARGEST = 1e30
 """Constants larger than this are not drawn: their square overflows in float32."""
@@ -91,6 +89,24 @@ class LimitsConfig(BaseModel):
     statements: int = Field(default=60, ge=1, le=MAX_STATEMENTS)
 
 
+class ConstantsConfig(BaseModel):
+    """Where constants come from and how far they move.
+
+    Attributes:
+        mean: mean of the normal distribution that new constants are drawn from.
+        spread: its standard deviation.
+        step: standard deviation of the power of two by which ``scale`` and ``complement`` move a constant.
+        near_one: constants closer to 1 than this, and not 1, may move by their distance from 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    mean: float = Field(default=0.0, ge=-1e6, le=1e6, allow_inf_nan=False)
+    spread: float = Field(default=1.0, gt=0.0, le=1e6, allow_inf_nan=False)
+    step: float = Field(default=1.0, gt=0.0, le=100.0, allow_inf_nan=False)
+    near_one: float = Field(default=0.5, ge=0.0, le=1.0, allow_inf_nan=False)
+
+
 class MutationError(RuntimeError):
     """No mutation with a weight above 0 has any valid result for this program."""
 
@@ -116,6 +132,24 @@ class Mutation:
         return f"{self.name} line {self.line}: {change}"
 
 
+class Variation(Protocol):
+    """How a search makes its next program from a member of its population.
+
+    Attributes:
+        inherits: whether the program depends on that member, which is then its parent.
+    """
+
+    inherits: bool
+
+    def mutate(self, rng: np.random.Generator, program: Program) -> tuple[Program, Mutation]:
+        """A verified program, and what was done.
+
+        Raises:
+            MutationError: there is none.
+        """
+        ...
+
+
 _Change = tuple[tuple[Statement, ...], Mutation]
 
 INVALID: _Change = (), Mutation("", 0, "", "")
@@ -129,18 +163,22 @@ class Mutator:
         weights: how often each mutation is drawn.
         functions: names of the functions that new statements may call; None for all.
         limits: bounds on the children.
+        constants: where constants come from and how far they move.
 
     Raises:
         ValueError: a function is unknown, or none takes operands of any kind.
     """
+
+    inherits = True
 
     def __init__(
         self,
         weights: MutationWeights,
         functions: Sequence[str] | None = None,
         limits: LimitsConfig | None = None,
+        constants: ConstantsConfig | None = None,
     ):
-        self._limits = limits or LimitsConfig()
+        self._limits, self._constants = limits or LimitsConfig(), constants or ConstantsConfig()
         names = tuple(FUNCTIONS) if functions is None else tuple(functions)
         unknown = [name for name in names if name not in FUNCTIONS]
         if unknown:
@@ -191,7 +229,8 @@ class Mutator:
         place = int(rng.random() * (len(body) + 1))
         scope = scope_before(program, place)
         taken = [statement.target for statement in body]
-        statement = random_statement(rng, scope, functions=self._functions, taken=taken)
+        target, name, args = random_statement(rng, scope, functions=self._functions, taken=taken)
+        statement = Statement(target, name, tuple([self._placed(arg) for arg in args]))
         changed = (*body[:place], statement, *body[place:])
         if statement.target in scope and not _fits(program, changed, place, scope, scope[statement.target]):
             return INVALID
@@ -220,26 +259,36 @@ class Mutator:
         arg = random_argument(rng, FUNCTIONS[function].operands[position], scope, but=args[position])
         if arg is None:
             return INVALID
-        new = Statement(target, function, (*args[:position], arg, *args[position + 1 :]))
+        new = Statement(target, function, (*args[:position], self._placed(arg), *args[position + 1 :]))
         changed = (*body[:place], new, *body[place + 1 :])
         if not _fits(program, changed, place, scope, statement_kind(body[place], scope)):
             return INVALID
         return changed, Mutation("modify", place + 2, str(body[place]), str(new))
 
     def _scale(self, rng: np.random.Generator, program: Program) -> _Change | None:
-        return _move(rng, program, "scale", lambda c: c != 0.0, lambda c: c * 2.0 ** rng.standard_normal())
+        step = self._constants.step
+        return _move(rng, program, "scale", lambda c: c != 0.0, lambda c: c * 2.0 ** (step * rng.standard_normal()))
 
     def _complement(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        step, near = self._constants.step, self._constants.near_one
         return _move(
             rng,
             program,
             "complement",
-            lambda c: 0.0 < abs(1.0 - c) < NEAR_ONE,
-            lambda c: 1.0 - (1.0 - c) * 2.0 ** rng.standard_normal(),
+            lambda c: 0.0 < abs(1.0 - c) < near,
+            lambda c: 1.0 - (1.0 - c) * 2.0 ** (step * rng.standard_normal()),
         )
 
     def _redraw(self, rng: np.random.Generator, program: Program) -> _Change | None:
-        return _move(rng, program, "redraw", lambda c: True, lambda c: rng.standard_normal())
+        mean, spread = self._constants.mean, self._constants.spread
+        return _move(rng, program, "redraw", lambda c: True, lambda c: mean + spread * rng.standard_normal())
+
+    def _placed(self, arg: str | float) -> str | float:
+        """An argument as it was drawn, a constant moved from N(0, 1) to the distribution of the campaign."""
+        mean, spread = self._constants.mean, self._constants.spread
+        if isinstance(arg, str) or (mean == 0.0 and spread == 1.0):
+            return arg
+        return float(str(np.float32(mean + spread * arg)))
 
 
 def _choose(rng: np.random.Generator, weights: dict[str, float]) -> str:

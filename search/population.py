@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dsl.dataflow import liveness
 from dsl.program import Program
 
 
@@ -113,3 +114,15 @@ def population_digest(members: Iterable[tuple[str, float | None]]) -> str:
         digest.update(f"{len(record)}:".encode())
         digest.update(record)
     return digest.hexdigest()
+
+
+def redundancy(programs: Iterable[Program]) -> float | None:
+    """Share of the statements of programs that cannot influence their update; None for no statements.
+
+    They are what makes cache hits: Chen et al. 2023 report 70 % at the end of a search.
+    """
+    total = live = 0
+    for program in programs:
+        alive = liveness(program).statements
+        total, live = total + len(alive), live + sum(alive)
+    return 1.0 - live / total if total else None

@@ -8,12 +8,16 @@ stops and goes on has no influence on what the search finds.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from search.evaluate import Evaluator, HurdleConfig, Job, Limits, hurdle_limits
-from search.events import Candidate, Evaluated, Progress, Settled
+from dsl.program import Program
+from search.evaluate import Evaluator, Fitness, HurdleConfig, Job, Reference, make_reference
+from search.events import Candidate, Evaluated, Progress, Settled, Timing
 from search.evolution import WARM_START, Evolution
+from search.meta_validation import MetaValidation, Validation
 
 DRAWS_A_TURN = 256
 """Tickets drawn before results are looked at again, so that a stream of cache hits does not keep them waiting."""
@@ -21,69 +25,172 @@ DRAWS_A_TURN = 256
 WAIT_S = 0.25
 """Longest wait for results before asking whether to stop."""
 
-Record = Callable[[Sequence[Evaluated], Sequence[Settled]], None]
-"""Makes results and settled tickets durable; returns when they are."""
+
+class WarmStartError(RuntimeError):
+    """Programs cannot be measured against a warm start that does not train."""
+
+
+class Ledger(Protocol):
+    """Where a session's records become durable; each call returns when they are."""
+
+    def append(self, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
+        """New results, before they are told; and the tickets settled so far, in order."""
+        ...
+
+    def add_validation(self, validation: Validation) -> None:
+        """A program that was trained on the meta-validation task."""
+        ...
+
+    def program(self, ticket: int) -> Program:
+        """The program of a settled ticket."""
+        ...
+
+
+class _Flights:
+    """Jobs on their way: programs of the search by their ticket, meta-validations by ``-1 - ticket``."""
+
+    def __init__(self, evaluator: Evaluator):
+        self._evaluator = evaluator
+        self.evaluations: dict[int, str] = {}  # ticket -> fingerprint
+        self.validations: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.evaluations) + len(self.validations)
+
+    def launch(self, candidates: Sequence[Candidate], reference: Reference | None) -> None:
+        jobs = [
+            Job(c.ticket, c.program, reference, keep_curves=c.ticket == WARM_START and reference is None)
+            for c in candidates
+        ]
+        self._evaluator.submit(jobs)
+        self.evaluations.update((candidate.ticket, candidate.fingerprint) for candidate in candidates)
+
+    def validate(self, ticket: int, program: Program) -> None:
+        self._evaluator.submit([Job(-1 - ticket, program, validate=True)])
+        self.validations.add(ticket)
+
+    def land(self, timeout_s: float) -> tuple[list[Evaluated], list[tuple[int, Fitness]]]:
+        """Results of the search, and of meta-validation."""
+        results: list[Evaluated] = []
+        validated: list[tuple[int, Fitness]] = []
+        for key, fitness in self._evaluator.collect(timeout_s):
+            if key < 0:
+                self.validations.remove(-1 - key)
+                validated.append((-1 - key, fitness))
+            else:
+                results.append(Evaluated(key, self.evaluations.pop(key), fitness))
+        return results, validated
 
 
 def run_session(
     evolution: Evolution,
     evaluator: Evaluator,
     *,
-    record: Record,
+    ledger: Ledger,
     hurdle: HurdleConfig | None = None,
-    checkpoints: Sequence[int] = (),
+    checkpoints: Sequence[Sequence[int]] = ((),),
+    seeds: int = 1,
+    reference: Reference | None = None,
+    validation: MetaValidation | None = None,
     batch_size: int = 4,
     progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    timing: Timing | None = None,
 ) -> Progress:
-    """Searches until the budget is spent or somebody asks to stop.
+    """Searches until the budget is spent and its meta-validation is done, or somebody asks to stop.
 
     Args:
         evolution: new, or restored from its history.
         evaluator: where programs are evaluated; stays open.
-        record: called with new results before they are told, and with the tickets settled so far, in order.
+        ledger: where results become durable before they are told.
         hurdle: when bad programs are stopped early; None for never.
-        checkpoints: the task's checkpoints, in steps; only needed with a hurdle.
+        checkpoints: for each task its checkpoints, in steps; only needed with a hurdle.
+        seeds: number of training seeds.
+        reference: what programs are measured against; None for the warm start of this search.
+        validation: which programs are trained on another task as well; None for none.
         batch_size: jobs that travel together.
         progress: called after every turn; None for nobody watches.
         should_stop: asked every turn; evaluations in flight are dropped when it says yes. None for never.
+        timing: is added to; None when nobody asks.
 
     Returns:
         Where the search stands at the end.
 
     Raises:
         EvaluationError: an evaluation raised; everything before it is recorded.
+        WarmStartError: there are several tasks and the warm start fails on one.
     """
     waiting: deque[Candidate] = deque()
-    flying: dict[int, str] = {}  # ticket -> fingerprint
+    flights = _Flights(evaluator)
     capacity = 2 * batch_size * evaluator.workers
-    limits: tuple[Limits, ...] | None = None
-    limits_known = False
-    while not evolution.finished and not (should_stop is not None and should_stop()):
-        if not limits_known and evolution.warm_start_fitness is not None:
-            limits, limits_known = hurdle_limits(hurdle, checkpoints, evolution.warm_start_fitness), True
-        drawn = _draw(evolution, waiting, capacity)
-        while waiting and len(flying) < capacity:
+    clock = _Clock(timing or Timing())
+    over = False
+    while not over and not (should_stop is not None and should_stop()):
+        if reference is None and evolution.warm_start_fitness is not None:
+            reference = make_reference(hurdle, checkpoints, seeds, evolution.warm_start_fitness)
+            if len(checkpoints) > 1 and not reference.losses:
+                raise WarmStartError("the warm start does not train on every task of the fitness: choose another one")
+        drawn = 0 if evolution.finished else _draw(evolution, waiting, capacity)
+        clock.add("search")
+        while waiting and len(flights) < capacity:
             share = min(batch_size, -(-len(waiting) // evaluator.workers))
-            batch = [waiting.popleft() for _ in range(share)]
-            evaluator.submit([_job(candidate, limits) for candidate in batch])
-            flying.update((candidate.ticket, candidate.fingerprint) for candidate in batch)
+            flights.launch([waiting.popleft() for _ in range(share)], reference)
+        if validation is not None:
+            for ticket in validation.due():
+                if ticket not in flights.validations:
+                    flights.validate(ticket, ledger.program(ticket))
         results: list[Evaluated] = []
-        if flying:
-            results = [Evaluated(t, flying.pop(t), fitness) for t, fitness in evaluator.collect(WAIT_S)]
+        validated: list[tuple[int, Fitness]] = []
+        if flights:
+            results, validated = flights.land(0.0 if drawn == DRAWS_A_TURN else WAIT_S)
         elif not drawn and not evolution.finished:
             raise RuntimeError("the search waits for results that nobody works on")
+        clock.add("exchange")
         settled = evolution.take_settled()
         if results or settled:
-            record(results, settled)
+            ledger.append(results, settled)
+        clock.add("store")
         for result in results:
             evolution.tell(result.ticket, result.fitness)
+        over = evolution.finished
+        if validation is not None:
+            _note(validation, settled)
+            if over:
+                last = evolution.take_settled()
+                if last:
+                    ledger.append((), last)
+                _note(validation, last)
+                validation.finish()
+            for ticket, fitness in validated:
+                ledger.add_validation(validation.tell(ticket, fitness))
+            over = over and not validation.waiting
         if progress is not None:
             progress(evolution.progress)
+        clock.add("search")
     settled = evolution.take_settled()
     if settled:
-        record((), settled)
+        ledger.append((), settled)
+    clock.add("store")
     return evolution.progress
+
+
+class _Clock:
+    """Adds the time since the last call to a part of the timing."""
+
+    def __init__(self, timing: Timing):
+        self._timing, self._last = timing, time.perf_counter()
+
+    def add(self, part: str) -> None:
+        now = time.perf_counter()
+        setattr(self._timing, part, getattr(self._timing, part) + now - self._last)
+        self._timing.total += now - self._last
+        self._last = now
+
+
+def _note(validation: MetaValidation, settled: Sequence[Settled]) -> None:
+    for item in settled:
+        if not item.candidate.is_hit:
+            validation.note(item.candidate.ticket, item.fitness)
 
 
 def _draw(evolution: Evolution, waiting: deque[Candidate], enough: int) -> int:
@@ -97,8 +204,3 @@ def _draw(evolution: Evolution, waiting: deque[Candidate], enough: int) -> int:
         if candidate.evaluate:
             waiting.append(candidate)
     return drawn
-
-
-def _job(candidate: Candidate, limits: tuple[Limits, ...] | None) -> Job:
-    warm_start = candidate.ticket == WARM_START
-    return Job(candidate.ticket, candidate.program, None if warm_start else limits, keep_curves=warm_start)

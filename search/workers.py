@@ -10,12 +10,27 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dsl.syntax import parse
-from search.evaluate import EvaluationError, Fitness, Job, Limits, Naming, Setting, evaluate, make_trainer
+from search.evaluate import (
+    EvaluationError,
+    Fitness,
+    Job,
+    Naming,
+    Reference,
+    Setting,
+    Trainers,
+    evaluate,
+    use_one_cpu_thread,
+)
+from search.machine import processor
 
 ATTEMPTS = 10
 """Times that a batch is handed out before its workers' deaths are put down to the batch."""
@@ -35,8 +50,11 @@ _QUIET = {
 T = TypeVar("T")
 R = TypeVar("R")
 
-Parcel = tuple[int, str, tuple[Limits, ...] | None, bool]
-"""A job on its way: ticket, program text, limits, whether to keep the curves."""
+Parcel = tuple[int, str, Reference | None, bool, bool]
+"""A job on its way: ticket, program text, reference, whether to keep the curves, whether it is a meta-validation."""
+
+ABREAST = 2
+"""Batches that a worker has at a time: one that runs, and one so that it never waits for the next."""
 
 
 class WorkerError(RuntimeError):
@@ -51,21 +69,26 @@ class _Worker:
     """
 
     def __init__(self, setting: Setting):
-        self._setting, self._trainer = setting, make_trainer(setting)
+        self._setting, self._trainers = setting, Trainers(method=setting.method)
+        use_one_cpu_thread()
+
+    def machine(self) -> str:
+        """Kind of the machine that it runs on."""
+        return processor()
 
     def evaluate(self, parcels: Sequence[Parcel]) -> list[tuple[int, Fitness]]:
         """Evaluates a batch."""
         results: list[tuple[int, Fitness]] = []
-        for ticket, text, limits, keep_curves in parcels:
-            job = Job(ticket, parse(text), limits, keep_curves)
+        for ticket, text, reference, keep_curves, validate in parcels:
+            job = Job(ticket, parse(text), reference, keep_curves, validate)
             with Naming(job):
-                results.append((ticket, evaluate(self._trainer, self._setting, job)))
+                results.append((ticket, evaluate(self._trainers, self._setting, job)))
         return results
 
 
 @dataclass(slots=True)
 class _Batch:
-    """A batch in flight: what it holds, which worker has it, how often it was handed out."""
+    """A batch: what it holds, which worker has it, how often it was handed out."""
 
     parcels: list[Parcel]
     place: int
@@ -73,18 +96,20 @@ class _Batch:
 
 
 class RayEvaluator:
-    """Evaluates on Ray actors.
+    """Evaluates on Ray actors. A worker gets batches once it has said that it is there, so that one which Ray cannot
+    place, such as after the loss of a node, holds nothing back.
 
     Args:
         setting: what fitness means.
         workers: number of actors; None for one on each core of the cluster.
         address: a Ray cluster to join, such as ``auto`` or ``ray://host:10001``; None to start Ray here.
+        gpus: share of a GPU that Ray gives each worker; 0 for none.
 
     Raises:
         WorkerError: Ray cannot be started or joined.
     """
 
-    def __init__(self, setting: Setting, workers: int | None, *, address: str | None = None):
+    def __init__(self, setting: Setting, workers: int | None, *, address: str | None = None, gpus: float = 0.0):
         self._started_ray = start_ray(workers, address)
         import ray
 
@@ -92,25 +117,40 @@ class RayEvaluator:
         count = workers if workers is not None else int(ray.cluster_resources().get("CPU", 1))
         if count < 1:
             raise WorkerError(f"at least 1 worker is needed, got {count}")
-        self._actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Worker)
-        self._workers: list[Any] = [self._actor.remote(setting) for _ in range(count)]
+        # What a worker inherits is one thread on the CPU; a share of a GPU lets JAX see that GPU instead.
+        self._actor = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Worker)
+        self._workers: list[Any] = []
+        self._starting: dict[Any, int] = {}  # reference to a worker's first sign of life -> its place
+        self._queue: deque[_Batch] = deque()
         self._flying: dict[Any, _Batch] = {}
+        for place in range(count):
+            self._start(place)
         self._node = ray.get_runtime_context().get_node_id()
         self._heard = time.monotonic()
         self.replaced = 0
         """Workers that died and were replaced."""
+        self.machines: set[str] = set()
+        """Kinds of machines that workers run on."""
+        self.waited_s = 0.0
+        """Time spent waiting for results."""
 
     @property
     def workers(self) -> int:
         """Jobs that can run at the same time."""
         return len(self._workers)
 
+    def ready(self) -> bool:
+        """Whether a worker is there; does not wait."""
+        arrived, _ = self._ray.wait(list(self._starting), num_returns=1, timeout=0) if self._starting else ([], [])
+        return bool(arrived) or len(self._starting) < len(self._workers)
+
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Hand one batch to the worker that has the fewest."""
+        """Take one batch; the next worker that has time for it gets it."""
         if not self._flying:
             self._heard = time.monotonic()
-        parcels = [(job.ticket, str(job.program), job.limits, job.keep_curves) for job in jobs]
-        self._hand_out(parcels, 1)
+        parcels = [(job.ticket, str(job.program), job.reference, job.keep_curves, job.validate) for job in jobs]
+        self._queue.append(_Batch(parcels, -1, 0))
+        self._hand_out()
 
     def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
         """Results of the batches that are ready; waits at most ``timeout_s`` for the first.
@@ -119,23 +159,34 @@ class RayEvaluator:
             EvaluationError: an evaluation raised.
             WorkerError: Ray has died, workers cannot be made, or they die again and again with the same batch.
         """
-        if not self._flying:
+        pending = [*self._flying, *self._starting]
+        if not self._flying and not self._queue:
             return []
-        self._ray.wait(list(self._flying), num_returns=1, timeout=timeout_s)
-        ready, _ = self._ray.wait(list(self._flying), num_returns=len(self._flying), timeout=0)
+        began = time.monotonic()
+        if pending:
+            self._ray.wait(pending, num_returns=1, timeout=timeout_s)
+        else:
+            time.sleep(timeout_s)
+        now = time.monotonic()
+        self.waited_s += now - began
+        ready, _ = self._ray.wait(pending, num_returns=len(pending), timeout=0) if pending else ([], [])
         if ready:
-            self._heard = time.monotonic()
-        elif time.monotonic() - self._heard > SILENCE_S:
+            self._heard = now
+        elif now - self._heard > SILENCE_S:
             self._look_at_ray()
         results: list[tuple[int, Fitness]] = []
         for reference in ready:
-            if reference in self._flying:  # not handed out again by the death of its worker a moment ago
+            if reference in self._starting:
+                self._arrive(reference)
+            elif reference in self._flying:  # not taken back by the death of its worker a moment ago
                 results += self._result(reference)
+        self._hand_out()
         return results
 
     def close(self) -> None:
         """End the workers, and Ray if it was started here."""
         self._flying.clear()
+        self._queue.clear()
         if self._started_ray:
             self._ray.shutdown()
             return
@@ -148,13 +199,38 @@ class RayEvaluator:
         if self._node not in alive:
             raise WorkerError("Ray on this machine has died; what was recorded is safe: start the same command again")
 
-    def _hand_out(self, parcels: list[Parcel], attempts: int) -> None:
-        load = [0] * len(self._workers)
+    def _start(self, place: int) -> None:
+        """Makes the worker of a place; it counts once ``_arrive`` has heard of it."""
+        worker: Any = self._actor.remote(self._setting)
+        self._workers[place : place + 1] = [worker]
+        self._starting[worker.machine.remote()] = place
+
+    def _arrive(self, reference: Any) -> None:
+        place = self._starting.pop(reference)
+        exceptions = self._ray.exceptions
+        try:
+            self.machines.add(self._ray.get(reference))
+        except (exceptions.RayActorError, exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:
+            if "creation task" in str(error):
+                raise WorkerError(f"a worker cannot start: {error}") from error
+            self._start(place)
+
+    def _hand_out(self) -> None:
+        """Gives queued batches to the workers that are there and have the fewest."""
+        if not self._queue:
+            return
+        load = {place: 0 for place in range(len(self._workers)) if place not in self._starting.values()}
         for batch in self._flying.values():
-            load[batch.place] += len(batch.parcels)
-        place = load.index(min(load))
-        reference = self._workers[place].evaluate.remote(parcels)
-        self._flying[reference] = _Batch(parcels, place, attempts)
+            if batch.place in load:
+                load[batch.place] += _weight(batch)
+        while self._queue and load:
+            place = min(load, key=lambda place: load[place])
+            if load[place] >= ABREAST:
+                return
+            batch = self._queue.popleft()
+            reference = self._workers[place].evaluate.remote(batch.parcels)
+            self._flying[reference] = _Batch(batch.parcels, place, batch.attempts + 1)
+            load[place] += _weight(batch)
 
     def _result(self, reference: Any) -> list[tuple[int, Fitness]]:
         exceptions = self._ray.exceptions
@@ -171,23 +247,26 @@ class RayEvaluator:
             return []
 
     def _replace(self, batch: _Batch, error: Exception) -> None:
-        """Puts a new worker in the place of a dead one and hands out all that it had again."""
-        if "creation task" in str(error):
-            raise WorkerError(f"a worker cannot start: {error}") from error
+        """Puts a new worker in the place of a dead one and takes back all that it had."""
         lost = [batch]
         for reference, other in list(self._flying.items()):
             if other.place == batch.place:
                 lost.append(self._flying.pop(reference))
-        self._ray.kill(self._workers[batch.place])
-        self._workers[batch.place] = self._actor.remote(self._setting)
-        self.replaced += 1
         for item in lost:
             if item.attempts >= ATTEMPTS:
-                programs = "\n".join(text for _, text, _, _ in item.parcels)
+                programs = "\n".join(parcel[1] for parcel in item.parcels)
                 raise WorkerError(
                     f"{ATTEMPTS} workers died while these programs were evaluated:\n{programs}"
                 ) from error
-            self._hand_out(item.parcels, item.attempts + 1)
+        self._queue.extendleft(reversed(lost))
+        self._ray.kill(self._workers[batch.place])
+        self._start(batch.place)
+        self.replaced += 1
+
+
+def _weight(batch: _Batch) -> int:
+    """A meta-validation takes long: nothing else waits behind it."""
+    return ABREAST if batch.parcels[0][4] else 1
 
 
 class RayMap:
@@ -247,10 +326,12 @@ def start_ray(workers: int | None, address: str | None) -> bool:
     if ray.is_initialized():
         return False
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # Ray starts its processes by fork and exec at once, which JAX's threads do not mind.
+    warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     try:
         if address is not None:
-            ray.init(address=address, **quiet)
+            ray.init(address=address, runtime_env={"py_modules": _our_packages()}, **quiet)
         else:
             ray.init(
                 address="local",
@@ -264,3 +345,17 @@ def start_ray(workers: int | None, address: str | None) -> bool:
         where = "Ray cannot be started here" if address is None else f"the Ray cluster at {address} cannot be joined"
         raise WorkerError(f"{where}: {error}: --workers 0 evaluates without Ray") from error
     return True
+
+
+def unauthenticated() -> bool:
+    """Whether a cluster that is joined from here would let anybody in: Ray's token authentication is not switched on.
+
+    Source: Ray's ``RAY_AUTH_MODE=token``, with the token in ``RAY_AUTH_TOKEN`` or a file; since Ray 2.52.
+    """
+    return os.environ.get("RAY_AUTH_MODE", "").lower() != "token"
+
+
+def _our_packages() -> list[str]:
+    """Folders of the packages that workers need, tasks' data included; Ray takes them to the nodes of a cluster."""
+    packages = map(import_module, ("dsl", "proxy_tasks", "search"))
+    return [str(Path(package.__file__ or "").parent) for package in packages]

@@ -8,6 +8,7 @@ from typing import Any
 
 from dsl.fingerprint import fingerprint
 from dsl.library import LIBRARY
+from runs.ledger import ArmLedger
 from runs.reader import Arm
 from runs.store import RunStore
 from search.evaluate import Fitness, Job
@@ -52,7 +53,7 @@ def make_evolution(history: History | None = None, programs: int = 100) -> Evolu
         seed=1,
         population=PopulationConfig(size=10, tournament=3),
         look_ahead=8,
-        mutator=Mutator(MutationWeights()),
+        variation=Mutator(MutationWeights()),
         budget=Budget(programs=programs),
         history=history,
     )
@@ -74,7 +75,7 @@ def search(store: RunStore, programs: int = 100, stop_after: int = 10**9) -> tup
     run_session(
         evolution,
         QuickEvaluator(),
-        record=lambda evaluated, settled: store.append(arm, evaluated, settled),
+        ledger=ArmLedger(store, arm),
         should_stop=lambda: next(turns, None) is None,
     )
     return arm, evolution

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from search.evaluate import Setting, make_trainer, use_one_cpu_thread
+from search.evaluate import Setting, Trainers, make_trainer, use_one_cpu_thread
 
 use_one_cpu_thread()  # before anything computes
 
 
 @pytest.fixture(scope="session")
 def ae_trainer() -> Any:
-    """The trainer of the search proxy, compiled once."""
-    return make_trainer(Setting("ae", (0,)))
+    """The trainer of the search proxy, compiled once, among the trainers of this process."""
+    return Trainers(make_trainer(Setting("ae", (0,))))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from dsl.program import Program
 from search.evaluate import Fitness, Job
 from search.events import Evaluated, Settled
 from search.evolution import Budget, Evolution, History
+from search.meta_validation import Validation
 from search.mutate import MutationWeights, Mutator
 from search.population import PopulationConfig
 
@@ -56,12 +57,31 @@ class Ledger:
     evaluated: list[Evaluated] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
 
-    def record(self, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
+    validations: list[Validation] = field(default_factory=list)
+
+    def append(self, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
         self.evaluated += evaluated
         self.settled += settled
 
+    def add_validation(self, validation: Validation) -> None:
+        self.validations.append(validation)
+
+    def program(self, ticket: int) -> Program:
+        return self.settled[ticket].candidate.program
+
     def history(self, tail: int) -> History:
         return History(len(self.settled) - 1, tuple(self.settled[-tail:]), list(self.evaluated))
+
+
+class Watched(Ledger):
+    """Calls a function in the place of recording."""
+
+    def __init__(self, record: Callable[[Sequence[Evaluated], Sequence[Settled]], None]):
+        super().__init__()
+        self._record = record
+
+    def append(self, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
+        self._record(evaluated, settled)
 
 
 def make_evolution(history: History | None = None, **changes: Any) -> Evolution:
@@ -71,7 +91,7 @@ def make_evolution(history: History | None = None, **changes: Any) -> Evolution:
         "seed": 3,
         "population": PopulationConfig(size=20, tournament=3),
         "look_ahead": 16,
-        "mutator": Mutator(MutationWeights()),
+        "variation": Mutator(MutationWeights()),
         "budget": Budget(programs=200),
         "history": history,
         "warm_start": LIBRARY["adamw"],

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from made_up import Ledger, MadeUpEvaluator, made_up_fitness, make_evolution
+from made_up import Ledger, MadeUpEvaluator, Watched, made_up_fitness, make_evolution
 
 from dsl.fingerprint import fingerprint
 from dsl.library import LIBRARY
@@ -27,7 +27,7 @@ def run(ledger: Ledger | None = None, *, workers: int = 1, order: int = 0, batch
     run_session(
         evolution,
         MadeUpEvaluator(workers, order),
-        record=(ledger or Ledger()).record,
+        ledger=ledger or Ledger(),
         batch_size=batch_size,
     )
     return evolution
@@ -105,7 +105,7 @@ def test_nothing_counts_before_it_is_recorded() -> None:
             assert item.candidate.owner in seen
         seen.update(e.ticket for e in evaluated)
 
-    run_session(evolution, MadeUpEvaluator(2, 1), record=record)
+    run_session(evolution, MadeUpEvaluator(2, 1), ledger=Watched(record))
     assert evolution.finished
 
 
@@ -121,8 +121,8 @@ def test_a_search_that_finds_nothing_new_ends(monkeypatch: pytest.MonkeyPatch) -
     program = parse("def train(w, g, lr):\n  update = g * lr\n  return update\n")
     for mutator in (Mutator(MutationWeights().constants_only()), Mutator(weights("delete"))):
         ledger = Ledger()
-        evolution = make_evolution(warm_start=program, mutator=mutator, budget=Budget(evaluations=5))
-        run_session(evolution, MadeUpEvaluator(), record=ledger.record)
+        evolution = make_evolution(warm_start=program, variation=mutator, budget=Budget(evaluations=5))
+        run_session(evolution, MadeUpEvaluator(), ledger=ledger)
         assert evolution.progress.evaluated == 0
         assert evolution.progress.generated == 150
         assert {s.candidate.mutation for s in ledger.settled} == {"warm start", "none"}
@@ -150,12 +150,12 @@ def test_resume_after_a_kill_at_every_record(moment: str) -> None:
             calls += 1
             if calls > stop and moment == "before":
                 raise KilledError
-            ledger.record(evaluated, settled)
+            ledger.append(evaluated, settled)
             if calls > stop:
                 raise KilledError
 
         try:
-            run_session(make_evolution(budget=budget), evaluator, record=record)
+            run_session(make_evolution(budget=budget), evaluator, ledger=Watched(record))
         except KilledError:
             pass
         else:
@@ -163,7 +163,7 @@ def test_resume_after_a_kill_at_every_record(moment: str) -> None:
         durable = {e.ticket for e in ledger.evaluated}
         again = MadeUpEvaluator(3, stop + 1)
         evolution = make_evolution(ledger.history(20 + 16), budget=budget)
-        run_session(evolution, again, record=ledger.record)
+        run_session(evolution, again, ledger=ledger)
         assert evolution.population_digest() == expected
         assert not durable & set(again.evaluated)  # nothing durable is repeated
         key = lambda e: e.ticket  # noqa: E731
@@ -182,7 +182,7 @@ def test_stopping_at_every_turn_and_going_on_gives_the_same() -> None:
         evolution = make_evolution(ledger.history(25) if ledger.settled else None, look_ahead=5)
         turns = iter([False, False, True])
         evaluator = MadeUpEvaluator(2, sessions)
-        run_session(evolution, evaluator, record=ledger.record, should_stop=lambda turns=turns: next(turns))
+        run_session(evolution, evaluator, ledger=ledger, should_stop=lambda turns=turns: next(turns))
         sessions += 1
         if evolution.finished:
             break
@@ -195,7 +195,7 @@ def test_a_finished_search_can_be_extended() -> None:
     run(ledger, budget=Budget(programs=90))
     longer = make_evolution(ledger.history(36))
     assert not longer.finished
-    run_session(longer, MadeUpEvaluator(), record=ledger.record)
+    run_session(longer, MadeUpEvaluator(), ledger=ledger)
     assert longer.population_digest() == run().population_digest()
 
 
@@ -213,10 +213,10 @@ def test_resume_needs_only_the_tail() -> None:
 def test_records_of_another_search_are_refused() -> None:
     ledger, evaluator = Ledger(), MadeUpEvaluator(2, 1)
     stop = iter([False] * 12 + [True])
-    run_session(make_evolution(), evaluator, record=ledger.record, should_stop=lambda: next(stop))
+    run_session(make_evolution(), evaluator, ledger=ledger, should_stop=lambda: next(stop))
     ledger.settled = ledger.settled[:-8]
     with pytest.raises(ReplayError, match="another version"):
-        run_session(make_evolution(ledger.history(36), seed=99), MadeUpEvaluator(), record=ledger.record)
+        run_session(make_evolution(ledger.history(36), seed=99), MadeUpEvaluator(), ledger=ledger)
 
 
 def test_unasked_results_are_refused() -> None:
@@ -245,7 +245,7 @@ def test_ask_waits_for_the_window() -> None:
 
 def test_constants_control_finds_only_constants() -> None:
     ledger = Ledger()
-    run(ledger, mutator=Mutator(MutationWeights().constants_only()), budget=Budget(evaluations=60, programs=5000))
+    run(ledger, variation=Mutator(MutationWeights().constants_only()), budget=Budget(evaluations=60, programs=5000))
     shapes = {tuple((s.target, s.function) for s in item.candidate.program.body) for item in ledger.settled}
     assert len(shapes) == 1
 

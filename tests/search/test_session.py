@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from made_up import Ledger, MadeUpEvaluator, make_evolution
+from made_up import Ledger, MadeUpEvaluator, Watched, make_evolution
 
-from search.evaluate import Fitness, HurdleConfig, Job
+from search.evaluate import Fitness, HurdleConfig, Job, Reference
 from search.events import Progress
 from search.evolution import Budget
 from search.session import run_session
@@ -29,7 +29,7 @@ class WatchedEvaluator(MadeUpEvaluator):
 
 def test_batches_are_shared_and_bounded() -> None:
     evaluator = WatchedEvaluator(workers=3)
-    run_session(make_evolution(look_ahead=64), evaluator, record=Ledger().record, batch_size=4)
+    run_session(make_evolution(look_ahead=64), evaluator, ledger=Ledger(), batch_size=4)
     assert max(map(len, evaluator.batches)) == 4
     assert evaluator.most <= 2 * 3 * 4 + 4
     tickets = [job.ticket for batch in evaluator.batches for job in batch]
@@ -47,16 +47,16 @@ def test_warm_start_goes_first_and_sets_the_hurdles() -> None:
 
     evaluator = CurvesEvaluator(workers=2)
     hurdle = HurdleConfig(factor=2.0, at=[0.5])
-    run_session(make_evolution(), evaluator, record=Ledger().record, hurdle=hurdle, checkpoints=(5, 10))
+    run_session(make_evolution(), evaluator, ledger=Ledger(), hurdle=hurdle, checkpoints=((5, 10),))
     first, *others = [job for batch in evaluator.batches for job in batch]
-    assert (first.ticket, first.limits, first.keep_curves) == (0, None, True)
+    assert (first.ticket, first.reference, first.keep_curves) == (0, None, True)
     assert others
-    assert {(job.limits, job.keep_curves) for job in others} == {((((5, 8.0),),), False)}
+    assert {(job.reference, job.keep_curves) for job in others} == {(Reference((((5, 8.0),),)), False)}
 
 
 def test_progress_never_goes_back_and_adds_up() -> None:
     seen: list[Progress] = []
-    done = run_session(make_evolution(), MadeUpEvaluator(2, 3), record=Ledger().record, progress=seen.append)
+    done = run_session(make_evolution(), MadeUpEvaluator(2, 3), ledger=Ledger(), progress=seen.append)
     for before, after in zip(seen, [*seen[1:], done], strict=True):
         assert before.generated <= after.generated
         assert before.evaluated <= after.evaluated
@@ -70,14 +70,14 @@ def test_progress_never_goes_back_and_adds_up() -> None:
 def test_stopping_records_what_is_settled() -> None:
     ledger, turns = Ledger(), iter([False] * 25 + [True])
     evolution = make_evolution()
-    done = run_session(evolution, MadeUpEvaluator(2, 1), record=ledger.record, should_stop=lambda: next(turns))
+    done = run_session(evolution, MadeUpEvaluator(2, 1), ledger=ledger, should_stop=lambda: next(turns))
     assert not done.finished
     assert len(ledger.settled) == done.generated + 1 > 1
 
 
 def test_nothing_is_done_when_asked_to_stop_at_once() -> None:
     ledger, evaluator = Ledger(), WatchedEvaluator(1)
-    run_session(make_evolution(), evaluator, record=ledger.record, should_stop=lambda: True)
+    run_session(make_evolution(), evaluator, ledger=ledger, should_stop=lambda: True)
     assert not ledger.settled
     assert not evaluator.batches
 
@@ -89,6 +89,6 @@ def test_an_error_in_recording_ends_the_session_before_anything_counts() -> None
         raise OSError("disk")
 
     with pytest.raises(OSError, match="disk"):
-        run_session(evolution, MadeUpEvaluator(), record=record)
+        run_session(evolution, MadeUpEvaluator(), ledger=Watched(record))
     assert evolution.progress.generated == 0
     assert evolution.warm_start_fitness is None

@@ -19,9 +19,10 @@ from search.evaluate import (
     HurdleConfig,
     InProcessEvaluator,
     Job,
+    Reference,
     Setting,
     evaluate,
-    hurdle_limits,
+    make_reference,
 )
 from search.evolution import Budget, Evolution
 from search.population import PopulationConfig
@@ -47,9 +48,9 @@ def search(evaluator: Evaluator, ledger: Ledger | None = None, history: Any = No
     run_session(
         evolution,
         evaluator,
-        record=(ledger or Ledger()).record,
+        ledger=ledger or Ledger(),
         hurdle=HurdleConfig(),
-        checkpoints=CHECKPOINTS,
+        checkpoints=(CHECKPOINTS,),
         should_stop=stop,
     )
     return evolution
@@ -130,7 +131,7 @@ def _descends(process: int) -> bool:
 
 
 def test_exceptions_are_ours_and_name_the_program(ray_evaluator: RayEvaluator, ae_trainer: Any) -> None:
-    job = Job(7, LIBRARY["lion"], limits=(((17, 1.0),),))  # step 17 is no checkpoint: the trainer raises
+    job = Job(7, LIBRARY["lion"], Reference((((17, 1.0),),)))  # step 17 is no checkpoint: the trainer raises
     for evaluator in (InProcessEvaluator(SETTING, ae_trainer), ray_evaluator):
         evaluator.submit([job])
         with pytest.raises(EvaluationError) as caught:
@@ -151,14 +152,15 @@ def test_fitness_is_the_mean_over_seeds(ae_trainer: Any) -> None:
 
 
 def test_first_failing_seed_ends_the_evaluation(ae_trainer: Any) -> None:
-    limits = (((60, 1e-6),), ((60, 1e-6),))
-    fitness = evaluate(ae_trainer, Setting("ae", (1, 2)), Job(0, LIBRARY["adamw"], limits=limits))
+    reference = Reference((((60, 1e-6),), ((60, 1e-6),)))
+    fitness = evaluate(ae_trainer, Setting("ae", (1, 2)), Job(0, LIBRARY["adamw"], reference))
     assert (fitness.value, fitness.outcome, fitness.steps) == (None, "hurdle", 60)
 
 
 def test_hurdles_follow_from_the_warm_start() -> None:
     warm = Fitness(0.5, "ok", 20, 0.1, ((4.0, 2.0, -1.0), (5.0, 3.0, -2.0)))
-    config = HurdleConfig(factor=1.5, at=[0.3, 1.0, 0.29])
-    assert hurdle_limits(config, (10, 20, 30), warm) == (((10, 6.0), (30, -0.5)), ((10, 7.5), (30, -1.0)))
-    assert hurdle_limits(None, (10, 20, 30), warm) is None
-    assert hurdle_limits(config, (10, 20, 30), Fitness(None, "non_finite", 5, 0.1)) is None
+    config, steps = HurdleConfig(factor=1.5, at=[0.3, 1.0, 0.29]), ((10, 20, 30),)
+    expected = (((10, 6.0), (30, -0.5)), ((10, 7.5), (30, -1.0)))
+    assert make_reference(config, steps, 2, warm) == Reference(expected)
+    assert make_reference(None, steps, 2, warm) == Reference()
+    assert make_reference(config, steps, 2, Fitness(None, "non_finite", 5, 0.1)) == Reference()

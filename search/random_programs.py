@@ -1,0 +1,40 @@
+"""Random search: programs that are drawn independently of each other, with no selection.
+
+A strong baseline when bad programs are stopped early (the campaign's hurdle), and the control that shows what
+evolution adds to drawing programs at all.
+
+Source: Li & Talwalkar 2019 (arXiv:1902.07638); Real et al. 2020 (arXiv:2003.03384).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dsl.functions import FUNCTIONS
+from dsl.generate import random_program
+from dsl.program import Program
+from search.mutate import Mutation
+
+
+class RandomPrograms:
+    """Draws programs; used in place of a mutator, it ignores the parent.
+
+    Args:
+        state: names of the state variables.
+        statements: largest number of statements; each number from 1 is equally likely.
+        functions: names of the functions that may be called; None for all.
+    """
+
+    inherits = False
+
+    def __init__(self, state: Sequence[str], statements: int, functions: Sequence[str] | None = None):
+        self._state, self._statements = tuple(state), statements
+        self._functions = tuple(FUNCTIONS[name] for name in (FUNCTIONS if functions is None else functions))
+
+    def mutate(self, rng: np.random.Generator, program: Program) -> tuple[Program, Mutation]:
+        """A random program; ``program`` has no influence on it."""
+        statements = 1 + int(rng.random() * self._statements)
+        drawn = random_program(rng, state=self._state, statements=statements, functions=self._functions)
+        return drawn, Mutation("draw", 1, "", f"{statements} random statements")

@@ -1,0 +1,186 @@
+"""The same command gives the same result after whatever happened to the driver, its workers, Ray, the disk."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from disturbed import descendants, finish, kill, result, search, show, start, wait_for_line
+
+from runs.store import RunStore
+
+LONGER = ("--set", "budget.programs=1500")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return result(finish(search(tmp_path_factory.mktemp("undisturbed") / "run")))
+
+
+@pytest.fixture(scope="session")
+def longer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return result(finish(search(tmp_path_factory.mktemp("longer") / "run", *LONGER)))
+
+
+def check_kills(folder: Path, kills: int, expected: dict[str, Any], *more: str) -> None:
+    """Kills the driver at random moments, reads what it left, and lets the last sitting end."""
+    draws, done = random.Random(kills), 0  # noqa: S311
+    durable: set[int] = set()
+    for _ in range(kills):
+        process = start(search(folder, *more))
+        time.sleep(draws.uniform(0.3, 4.0))
+        kill(process.pid)
+        process.communicate()
+        if not RunStore.exists(folder):
+            continue
+        with RunStore.read(folder) as store:
+            done += 1
+            for arm in store.arms():
+                tickets = {evaluated.ticket for evaluated in store.evaluations(arm)}
+                assert durable <= tickets, "a durable evaluation is lost"
+                durable = tickets
+    assert done > 0
+    assert result(finish(search(folder, *more))) == expected
+
+
+def test_kills_of_the_driver(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    check_kills(tmp_path / "run", 3, undisturbed)
+
+
+@pytest.mark.slow
+def test_fifty_kills_of_the_driver(tmp_path: Path, longer: dict[str, Any]) -> None:
+    check_kills(tmp_path / "run", 50, longer, *LONGER)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_any_number_of_workers(tmp_path: Path, longer: dict[str, Any], workers: int) -> None:
+    assert result(finish(search(tmp_path / "run", *LONGER, workers=workers))) == longer
+
+
+def check_worker_kills(folder: Path, expected: dict[str, Any], interval_s: float) -> None:
+    process, killed = start(search(folder, *LONGER, workers=2)), 0
+    while process.poll() is None:
+        time.sleep(interval_s)
+        for worker in descendants(process.pid, "ray::_Worker")[:1]:
+            kill(worker)
+            killed += 1
+    assert process.communicate()[1] is not None
+    assert process.returncode == 0
+    assert killed > 0
+    assert result(show(folder)) == expected
+
+
+@pytest.mark.slow
+def test_kills_of_workers_every_few_seconds(tmp_path: Path, longer: dict[str, Any]) -> None:
+    check_worker_kills(tmp_path / "run", longer, 5.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
+def test_ray_itself_is_killed(tmp_path: Path, longer: dict[str, Any], victim: str) -> None:
+    folder = tmp_path / "run"
+    process = start(search(folder, *LONGER, workers=2))
+    wait_for_line(process, "search:")
+    deadline = time.monotonic() + 60
+    while not descendants(process.pid, "ray::_Worker") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(3.0)
+    victims = descendants(process.pid, victim)
+    assert victims
+    for number in victims:
+        kill(number)
+    process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert result(finish(search(folder, *LONGER, workers=2))) == longer
+
+
+@pytest.mark.slow
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    process = start(search(tmp_path / "run", workers=2))
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert not [f for f in Path("/proc").glob("[0-9]*") if _session(f) == process.pid]
+
+
+def _session(folder: Path) -> int:
+    try:
+        return int((folder / "stat").read_text().rpartition(")")[2].split()[3])
+    except OSError:
+        return -1
+
+
+def test_ctrl_c_twice_stops_at_once_and_loses_nothing(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    folder = tmp_path / "run"
+    process = start(search(folder))
+    wait_for_line(process, "search:")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert show(folder)["status"] in ("interrupted", "crashed")
+    assert result(finish(search(folder))) == undisturbed
+
+
+def test_two_drivers_on_one_run(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    folder = tmp_path / "run"
+    first = start(search(folder))
+    wait_for_line(first, "search:")
+    second = start(search(folder))
+    said = second.communicate(timeout=60)[1]
+    assert second.returncode == 2
+    assert f"process {first.pid} on" in said
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+    assert result(show(folder)) == undisturbed
+
+
+def test_readers_never_hold_the_writer_up(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    folder, looks = tmp_path / "run", 0
+    process = start(search(folder))
+    wait_for_line(process, "search:")
+    while process.poll() is None:
+        with RunStore.read(folder) as store:
+            for arm in store.arms():
+                before = store.settled(arm)
+                store.verify_records()
+                assert store.settled(arm) == before, "a reader sees one moment"
+        looks += 1
+    assert process.communicate()[1] is not None
+    assert process.returncode == 0
+    assert looks > 3
+    assert result(show(folder)) == undisturbed
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of four megabytes; only root can make one."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mount)]
+    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a small file system needs the right to mount one")
+    yield mount
+    subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_a_full_disk_stops_cleanly_and_goes_on_after_space_is_made(
+    small_disk: Path, undisturbed: dict[str, Any]
+) -> None:
+    folder, ballast = small_disk / "run", small_disk / "ballast"
+    ballast.write_bytes(b"x" * (4 * 2**20 - 200_000))
+    full = start(search(folder))
+    said = full.communicate(timeout=120)[1]
+    assert full.returncode == 1
+    assert "the disk is full: make space and start the same command again" in said
+    assert "Traceback" not in said
+    ballast.unlink()
+    assert result(finish(search(folder))) == undisturbed

@@ -1,0 +1,77 @@
+"""A file of every version of the format that was ever written, read by today's program.
+
+``version-N.sqlite`` is a small finished run; nothing here trains, so the files say the same on every machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from command_line import Command
+
+from dsl.fingerprint import FINGERPRINT_VERSION
+from runs.errors import RunError
+from runs.reader import RUN_FILE
+from runs.schema import SCHEMA_VERSION
+from runs.store import RunStore
+from search.config import CampaignConfig
+
+GOLDEN = Path(__file__).parent / "golden"
+VERSIONS = range(1, SCHEMA_VERSION + 1)
+DIGESTS = {
+    1: "219e6617e4c474b656438ca80a9b2a5bb4b75398d586c46d4a18d86a0cef73dc",
+    2: "6649f3cbe05bf51232edfc5886d2e97f6d59eb50c718be0f19ccbfdf2259a681",
+}
+
+
+@pytest.fixture(params=VERSIONS)
+def golden(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[int, Path]:
+    shutil.copy(GOLDEN / f"version-{request.param}.sqlite", tmp_path / RUN_FILE)
+    return request.param, tmp_path
+
+
+def test_old_files_are_read(golden: tuple[int, Path], optsearch: Command) -> None:
+    version, folder = golden
+    before = (folder / RUN_FILE).read_bytes()
+    assert sqlite3.connect(folder / RUN_FILE).execute("PRAGMA user_version").fetchone() == (version,)
+    view = optsearch("show", folder, "--json").json()
+    assert view["population_digest"] == DIGESTS[version]
+    assert view["status"] == "finished"
+    assert view["evaluated"] + view["cache_hits"] == view["generated"]
+    assert view["best"]["fresh"]["mean"] is not None
+    assert optsearch("show", f"{folder}:best").code == 0
+    assert optsearch("watch", folder, "--json").json()["status"] == "finished"
+    with RunStore.read(folder) as reader:
+        assert sum(reader.verify_records().values()) > 100
+    assert (folder / RUN_FILE).read_bytes() == before
+
+
+def test_old_files_are_brought_up_to_date_when_resumed(golden: tuple[int, Path]) -> None:
+    _, folder = golden
+    with RunStore.read(folder) as reader:
+        recorded, fingerprints = reader.meta("settings"), reader.meta("fingerprint_version")
+    config = CampaignConfig.model_validate(recorded)
+    settings = config.model_dump(mode="json")
+
+    def resume() -> RunStore:
+        return RunStore.resume(
+            folder, settings=settings, about={}, complete=lambda s: CampaignConfig.model_validate(dict(s)).model_dump()
+        )
+
+    if fingerprints != FINGERPRINT_VERSION:
+        with pytest.raises(RunError, match="go on with the version that started it"):
+            resume()
+        return
+    for _ in range(2):
+        with resume() as store:
+            arm = store.arm("search")
+            assert store.history(arm, config.population.size + config.look_ahead).settled == store.settled(arm) - 1
+            assert store.validations(arm) is not None
+    assert sqlite3.connect(folder / RUN_FILE).execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+def test_every_version_has_its_file() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == {f"version-{version}.sqlite" for version in VERSIONS}

@@ -1,0 +1,75 @@
+"""`verify` agrees with an honest run, whatever state it is in, and names what was tampered with."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import Command
+
+from runs.reader import RUN_FILE
+from runs.schema import COLUMNS, checksum
+
+
+def test_an_honest_run_agrees(small_run: Path, optsearch: Command) -> None:
+    said = optsearch("verify", small_run, "--sample", "3", "--json")
+    assert said.code == 0
+    checks = said.json()
+    assert [check["check"] for check in checks] == [
+        "checksums", "history of search", "history of control", "evaluations of search", "evaluations of control",
+    ]  # fmt: skip
+    assert "60 programs drawn again" in checks[1]["says"]
+
+
+def forge(folder: Path, table: str, where: str, change: Callable[[list], None]) -> None:
+    """Changes a record and gives it, and the sums over the records, right checksums again."""
+    connection = sqlite3.connect(folder / RUN_FILE)
+    rowid, *row = connection.execute(f"SELECT rowid, {COLUMNS[table]} FROM {table} WHERE {where}").fetchone()  # noqa: S608
+    change(row)
+    row[-1] = checksum(table, row[:-1])
+    columns = [name.strip() for name in COLUMNS[table].split(",")]
+    sets = ", ".join(f"{name} = ?" for name in columns)
+    with connection:
+        connection.execute(f"UPDATE {table} SET {sets} WHERE rowid = ?", (*row, rowid))  # noqa: S608
+        for arm, *_ in connection.execute("SELECT arm FROM totals").fetchall():
+            sums = [
+                connection.execute(f"SELECT count(*), sum(checksum) FROM {name} WHERE arm = ?", (arm,)).fetchone()  # noqa: S608
+                for name in ("tickets", "evaluations")
+            ]
+            cells = (arm, *sums[0], *sums[1])
+            connection.execute("REPLACE INTO totals VALUES (?, ?, ?, ?, ?, ?)", (*cells, checksum("totals", cells)))
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "where", "place", "value", "said"),
+    [
+        ("evaluations", "arm = 0 AND outcome = 'ok' AND ticket > 0", 4, 0.001, "history of search|evaluations of"),
+        ("tickets", "arm = 0 AND ticket = 30", 2, 0, "program 30: its parent is recorded as 0"),
+        ("tickets", "arm = 0 AND ticket = 30", 3, "insert line 2: nothing", "program 30: its mutation is recorded"),
+    ],
+)  # fmt: skip
+def test_forged_records_are_named(
+    small_run: Path, optsearch: Command, tmp_path: Path, table: str, where: str, place: int, value: object, said: str
+) -> None:
+    folder = tmp_path / "forged"
+    shutil.copytree(small_run, folder)
+    forge(folder, table, where, lambda row: row.__setitem__(place, value))
+    found = optsearch("verify", folder, "--sample", "100")
+    assert found.code == 1
+    failures = [line for line in found.out.splitlines() if line.startswith("FAIL")]
+    assert any(word in line for line in failures for word in said.split("|"))
+
+
+def test_a_damaged_record_is_named(small_run: Path, optsearch: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(small_run, folder)
+    with sqlite3.connect(folder / RUN_FILE) as connection:
+        connection.execute("UPDATE finals SET loss = 0.0 WHERE seed = 1000001 AND contender = '0'")
+    connection.close()
+    found = optsearch("verify", folder, "--json")
+    assert found.code == 1
+    assert "table finals, record (0, ae, 1000001)" in found.json()[0]["says"]

@@ -1,0 +1,53 @@
+"""A run is followed from another shell until it ends, in words and as JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from command_line import SMALL, Command
+
+
+def test_a_finished_run_is_said_at_once(small_run: Path, optsearch: Command) -> None:
+    words = optsearch("watch", small_run, "--plain")
+    assert words.code == 0
+    assert words.out.splitlines()[-1].startswith("small: finished")
+    assert "redundant statements" in words.out
+    view = optsearch("watch", small_run, "--json").json()
+    assert (view["status"], view["search"]) == ("finished", "control")
+
+
+def test_a_running_run_is_followed_to_its_end(optsearch: Command, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from runs.cli import main; main()"]
+    folder = str(tmp_path / "run")
+    search = [*command, "search", "quickstart", *SMALL, "--set", "controls=[]", "--out", folder, "--workers", "0"]
+    with subprocess.Popen(search, stderr=subprocess.PIPE, text=True) as writer:
+        assert writer.stderr is not None
+        writer.stderr.readline()
+        while not (tmp_path / "run" / "run.sqlite").exists():
+            pass
+        watched = subprocess.run([*command, "watch", folder, "--json"], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in watched.stdout.splitlines()]
+    assert len(lines) > 1
+    assert [line["generated"] for line in lines] == sorted(line["generated"] for line in lines)
+    assert lines[-1]["status"] == "finished"
+    assert lines[-1]["generated"] == 60
+
+
+def test_a_crashed_run_ends_with_1(small_run: Path, optsearch: Command, tmp_path: Path) -> None:
+    import shutil
+
+    from runs.store import RunStore
+
+    folder = tmp_path / "crashed"
+    shutil.copytree(small_run, folder)
+    with RunStore.read(folder) as reader:
+        settings = reader.meta("settings")
+    store = RunStore.resume(folder, settings=settings, about={})
+    store.set_meta("status", "running")
+    store.close()
+    said = optsearch("watch", folder, "--plain")
+    assert (said.code, said.out.splitlines()[-1].split(";")[0]) == (1, "crashed: crashed")
+    assert "is not a run" in optsearch("watch", tmp_path / "none").err

@@ -1,0 +1,82 @@
+"""A real cluster of two nodes on this machine: the same result, also when a node dies in mid-run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import json, os, sys, threading, time
+from ray.cluster_utils import Cluster
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "resources": {"head": 1}})
+second = cluster.add_node(num_cpus=1, num_gpus=1)
+
+from made_up import Ledger, make_evolution
+from search.evaluate import HurdleConfig, InProcessEvaluator, Setting, use_one_cpu_thread
+from search.evolution import Budget
+from search.session import run_session
+from search.workers import RayEvaluator
+
+use_one_cpu_thread()
+PROGRAMS = int(sys.argv[1])
+
+def search(evaluator, stop=None):
+    evolution = make_evolution(budget=Budget(programs=PROGRAMS))
+    steps = (tuple(range(30, 301, 30)),)
+    run_session(
+        evolution, evaluator, ledger=Ledger(), hurdle=HurdleConfig(), checkpoints=steps, batch_size=2,
+        should_stop=stop, progress=lambda progress: seen.append(progress.evaluated),
+    )
+    return evolution.population_digest()
+
+seen = []
+said = {"here": search(InProcessEvaluator(Setting("ae", (0,))))}
+evaluator = RayEvaluator(Setting("ae", (0,)), 2, address=cluster.address)
+said["two nodes"] = search(evaluator)
+killed = []
+
+def kill_a_node():
+    if not killed and len(evaluator._starting) == 0 and seen and seen[-1] > PROGRAMS // 8:
+        cluster.remove_node(second, allow_graceful=False)
+        killed.append(seen[-1])
+    return False
+
+seen = []
+said["one node lost"] = search(evaluator, kill_a_node)
+said["killed"], said["replaced"], said["machines"] = killed, evaluator.replaced, len(evaluator.machines)
+evaluator.close()
+print(json.dumps(said))
+os._exit(0)  # Ray's cluster utilities wait for a node that is gone
+"""
+
+
+def run(programs: int, **environment: str) -> dict[str, object]:
+    import os
+
+    tests = str(Path(__file__).parent)
+    path = os.pathsep.join([tests, str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(programs)],
+        env={**os.environ, "PYTHONPATH": path, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_two_nodes_and_the_loss_of_one_change_nothing() -> None:
+    said = run(400)
+    assert said["two nodes"] == said["here"]
+    assert said["one node lost"] == said["here"]
+    assert said["killed"]
+    assert said["replaced"] == 1
+    assert said["machines"] == 1

@@ -1,0 +1,75 @@
+"""A head start changes who evaluates, and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from made_up import Ledger, MadeUpEvaluator, make_evolution
+
+from search.evaluate import InProcessEvaluator, Setting
+from search.evolution import Budget
+from search.head_start import HeadStart
+from search.session import run_session
+
+
+class LateEvaluator(InProcessEvaluator):
+    """Is ready after some questions."""
+
+    def __init__(self, setting: Setting, trainers: Any, questions: int):
+        super().__init__(setting, trainers)
+        self.questions, self.closed, self.done = questions, False, 0
+
+    def ready(self) -> bool:
+        self.questions -= 1
+        return self.questions < 0
+
+    def collect(self, timeout_s: float) -> list[Any]:
+        results = super().collect(timeout_s)
+        self.done += len(results)
+        return results
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("questions", [0, 5, 10**6])
+def test_the_search_is_the_same_whenever_the_workers_come(ae_trainer: Any, questions: int) -> None:
+    setting, budget = Setting("ae", (0,)), Budget(programs=25)
+    plain = make_evolution(budget=budget)
+    run_session(plain, InProcessEvaluator(setting, ae_trainer), ledger=Ledger())
+    late = LateEvaluator(setting, ae_trainer, questions)
+    evaluator = HeadStart(setting, lambda: late, workers=2)
+    evaluator._here = InProcessEvaluator(setting, ae_trainer)
+    evolution = make_evolution(budget=budget)
+    run_session(evolution, evaluator, ledger=Ledger())
+    assert (late.done > 0) == (questions < 10**6)
+    evaluator.close()
+    assert late.closed
+    assert evolution.population_digest() == plain.population_digest()
+
+
+def test_workers_that_cannot_be_made_are_said() -> None:
+    def fail() -> Any:
+        raise RuntimeError("no workers today")
+
+    evaluator = HeadStart(Setting("ae", (0,)), fail, workers=1)
+    evaluator._thread.join()
+    with pytest.raises(RuntimeError, match="no workers today"):
+        run_session(make_evolution(), evaluator, ledger=Ledger())
+    evaluator.close()
+
+
+def test_closing_waits_for_the_workers_to_be_made() -> None:
+    there, made = threading.Event(), MadeUpEvaluator()
+    made.ready = lambda: False  # type: ignore[attr-defined]
+
+    def make() -> Any:
+        there.wait()
+        return made
+
+    evaluator = HeadStart(Setting("ae", (0,)), make, workers=1)
+    there.set()
+    evaluator.close()
+    assert evaluator.other is made
