@@ -8,7 +8,9 @@ study        several seeds of one campaign, and what they say together
 store        a run on disk, for its one writer; reader for everybody else; schema, lock and errors beside them
 finalists    which program of a search is its best
 inspect      what a run holds, as plain values
+distillation what `simplify` runs
 evaluation   programs against tuned baselines on a task
+exporting    what `export` writes
 programs     programs as users name them
 catalog      what there is: tasks, functions, library, campaigns
 watch        a run seen from another shell
