@@ -17,6 +17,9 @@ execute      one step on a parameter tree: JAX, and float64 NumPy as its oracle
 transform    a program as an optax gradient transformation
 generate     random well-typed statements
 library      known optimizers as programs
-export       programs as files for other projects
+parameters   names in exported files: constants by role, no clashes
+export       programs as optax files
+export_torch programs as PyTorch optimizers
+export_text  programs for readers: LaTeX, pseudocode, JSON
 reference    the function table as text, for docs/language.md
 """

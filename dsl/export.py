@@ -1,4 +1,4 @@
-"""Programs as source files for other projects.
+"""Programs as optax source files for other projects.
 
 An exported file is what a person would write: it needs nothing of this project, holds the program's text in its
 docstring, and defines ``optimizer(lr)``. Every name in it comes from the language's own grammar and every number is
@@ -7,8 +7,11 @@ printed by ``repr``, so that exporting somebody else's program cannot inject cod
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from dsl.dataflow import prune
 from dsl.functions import FUNCTIONS, Scope
+from dsl.parameters import parametrised, plain, without_clashes
 from dsl.program import Program, Statement
 from dsl.types import Kind
 from dsl.verify import input_kinds, verify
@@ -39,7 +42,7 @@ _FILE = '''"""{title}
 
 {program}
 
-Weights change by -update. Needs jax and optax; made by optsearch.
+Weights change by -update. Needs jax and optax; made by optsearch.{notes}
 """
 
 from typing import NamedTuple
@@ -60,13 +63,13 @@ class State(NamedTuple):
     count: jax.Array{state_fields}
 
 
-def step({parameters}):
+def step({parameters}{extra}):
     """{step_words}"""
 {body}
     return {returns}
 
 
-def optimizer(lr) -> optax.GradientTransformation:
+def optimizer(lr{keywords}) -> optax.GradientTransformation:
     """The optimizer for a learning rate `lr`: a number, or a schedule from step to number."""
 
     def init(params):
@@ -84,30 +87,38 @@ def optimizer(lr) -> optax.GradientTransformation:
 '''
 
 
-def to_optax_source(program: Program, title: str = "An optimizer") -> str:
+def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
     """The text of a Python module that needs only jax and optax and defines ``optimizer(lr)``.
 
     Args:
         program: a verified program; its dead statements are left out.
         title: first line of the file; anything but letters, digits, spaces and ``.,:;()+-_=/`` is dropped.
+        notes: lines for the file's docstring, such as where it comes from and what was measured; cleaned as the title.
 
     Returns:
-        Source text. ``optimizer(lr)`` gives an optax ``GradientTransformation``; ``lr`` is the program's ``lr``.
+        Source text. ``optimizer(lr)``, whose other arguments are the program's constants by role, gives an optax
+        ``GradientTransformation``; ``lr`` is the program's ``lr``.
     """
-    program = _without_clashes(prune(program))
+    program = without_clashes(prune(program), _TAKEN)
+    kinds, named = verify(program), parametrised(program, _TAKEN)
+    program_text, program, extra = str(program), named.program, "".join(f", {name}" for name in named.defaults)
     whole_tree = any(FUNCTIONS[statement.function].scope is not Scope.ELEMENT for statement in program.body)
     state = program.state
-    body = _tree_lines(program) if whole_tree else [f"{s.target} = {_expression(s)}" for s in program.body]
+    body = (
+        _tree_lines(program, named.defaults, kinds)
+        if whole_tree
+        else [f"{s.target} = {_expression(s)}" for s in program.body]
+    )
     changed = [f"{name}={name}" for name in state]
     cast = "jax.tree.map(lambda new, old: new.astype(old.dtype), {0}, state.{0})"
     trees = ["params", "grads", *(f"state.{name}" for name in state)]
     results = ", ".join(["change", *state]) if state else "change"
     if whole_tree:
         arguments = ", ".join(f"jax.tree.map(single, {tree})" for tree in trees[:2])
-        call = [f"{results} = step({', '.join([arguments, *trees[2:], 'rate'])})"]
+        call = [f"{results} = step({', '.join([arguments, *trees[2:], 'rate'])}{extra})"]
         words = "One step on whole trees: the update, to be subtracted"
     else:
-        call = [f"mapped = jax.tree.map(lambda *leaves: step(*map(single, leaves), rate), {', '.join(trees)})"]
+        call = [f"mapped = jax.tree.map(lambda *leaves: step(*map(single, leaves), rate{extra}), {', '.join(trees)})"]
         if state:
             call.append("outer = jax.tree.structure(params)")
             call.append(f"inner = jax.tree.structure(({', '.join('0' * (len(state) + 1))}))")
@@ -117,8 +128,11 @@ def to_optax_source(program: Program, title: str = "An optimizer") -> str:
         words = "One step on one array: the update, to be subtracted"
     call += [f"{name} = {cast.format(name)}" for name in state]
     return _FILE.format(
-        title=_plain(title),
-        program="\n".join(f"    {line}" for line in str(program).splitlines()),
+        title=plain(title),
+        program="\n".join(f"    {line}" for line in program_text.splitlines()),
+        notes="".join(f"\n{plain(note)}" for note in notes),
+        extra=extra,
+        keywords="".join(f", {name}={value!r}" for name, value in named.defaults.items()),
         helpers=_helpers(program),
         state_words=f", and the state ({', '.join(state)}), each like the parameters" if state else "",
         state_fields="".join(f"\n    {name}: optax.Params" for name in state),
@@ -150,11 +164,11 @@ def _number(value: float, *, array: bool) -> str:
     return f"({value!r})" if value < 0 else repr(value)
 
 
-def _tree_lines(program: Program) -> list[str]:
+def _tree_lines(program: Program, constants: Mapping[str, float], results: Sequence[Kind]) -> list[str]:
     """Statements on whole trees: what is not a scalar is mapped over the arrays."""
-    kinds = input_kinds(program)
+    kinds = input_kinds(program) | dict.fromkeys(constants, Kind.SCALAR)
     lines: list[str] = []
-    for statement, kind in zip(program.body, verify(program), strict=True):
+    for statement, kind in zip(program.body, results, strict=True):
         code, function = _expression(statement), FUNCTIONS[statement.function]
         wide = list(dict.fromkeys(a for a in statement.args if isinstance(a, str) and kinds[a] is not Kind.SCALAR))
         if wide and function.scope is not Scope.TREE:
@@ -175,29 +189,3 @@ _TAKEN = frozenset(
     | {"mapped", "optax", "optimizer", "outer", "params", "rate", "single", "state", "step", "sum", "zip"}
 )
 """Names that the file uses itself, and methods of tuples."""
-
-
-def _without_clashes(program: Program) -> Program:
-    """Renames variables that would shadow a name of the file or that a NamedTuple refuses."""
-    names = {*program.state, *(statement.target for statement in program.body)}
-    renamed = {name: f"{name.strip('_')}_variable" for name in names if name in _TAKEN or name[0] == "_"}
-    while len({*renamed.values()} | (names - set(renamed))) < len(names):
-        renamed = {name: f"{new}_{number}" for number, (name, new) in enumerate(renamed.items())}
-    if not renamed:
-        return program
-    return Program(
-        tuple(renamed.get(name, name) for name in program.state),
-        tuple(
-            Statement(
-                renamed.get(target, target),
-                function,
-                tuple(renamed.get(arg, arg) if isinstance(arg, str) else arg for arg in args),
-            )
-            for target, function, args in program.body
-        ),
-    )
-
-
-def _plain(title: str) -> str:
-    kept = "".join(c for c in title if c.isascii() and (c.isalnum() or c in " .,:;()+-_=/"))
-    return kept.strip().rstrip(".") + "."

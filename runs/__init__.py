@@ -6,9 +6,12 @@ arms         the searches of a campaign, in order
 reader       what can be read from a run
 ledger       one search's part of a run file, as its session sees it
 study        several seeds of one campaign, and what they say together
-store        a run on disk; with schema (tables and checksums), lock (one writer) and errors
+store        a run on disk, for its one writer; reader for everybody else; schema, lock and errors beside them
 finalists    which program of a search is its best
 inspect      what a run holds, as plain values
+distillation what `simplify` runs
+evaluation   programs against tuned baselines on a task
+exporting    what `export` writes
 programs     programs as users name them
 evaluation   programs against tuned baselines on a task
 catalog      what there is: tasks, functions, library, campaigns

@@ -27,7 +27,7 @@ app = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name in optsearch-runs/.")]
 Workers = Annotated[
-    int | None, typer.Option(help="Worker processes; 0 trains in this one [default: one for each core].", min=0)
+    int | None, typer.Option(help="Worker processes; 0 trains in this one.", show_default="one for each core", min=0)
 ]
 ProgramArgument = Annotated[
     str, typer.Argument(metavar="PROGRAM", help="A file, a library name such as lion, RUN:ID or RUN:best.")
@@ -37,7 +37,7 @@ ProgramArgument = Annotated[
 @app.command()
 def search(
     campaign: Annotated[str, typer.Argument(help="A shipped campaign's name, or a YAML file.")],
-    out: Annotated[Path | None, typer.Option(help="Run folder [default: optsearch-runs/NAME-seedS].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="optsearch-runs/NAME-seedS")] = None,
     workers: Workers = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
     gpus: Annotated[
@@ -160,35 +160,27 @@ def show(
 
 
 @app.command()
-def simplify(program: ProgramArgument, as_json: AsJson = False) -> None:
-    """Remove what cannot influence the update; exact."""
-    from runs import terminal
-    from runs.programs import load_program
-    from simplify.prune import prune
+def simplify(
+    program: ProgramArgument,
+    steps: Annotated[
+        str, typer.Option(help="Steps to take, separated by commas; ablate trains, the others do not.")
+    ] = "prune,rewrite,ablate",
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="Task on which ablation tests changes; may be repeated.", show_default="ae"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Distil a program to the shortest readable form that trains as well, with a record of every step.
 
-    named = load_program(program)
-    pruned = prune(named.program)
-    if as_json:
-        _print_json(
-            {
-                "name": named.name,
-                "text": str(pruned.program),
-                "statements": len(pruned.program.body),
-                "state": list(pruned.program.state),
-                "removed": [{"statement": number, "text": text} for number, text in pruned.removed],
-                "removed_state": list(pruned.removed_state),
-            }
-        )
-        return
-    terminal.say(str(pruned.program).rstrip("\n"))
-    terminal.errors.print(
-        f"{named.name}: pruned {len(pruned.removed)} of {len(named.program.body)} statements"
-        + (f" and state {', '.join(pruned.removed_state)}" if pruned.removed_state else "")
-        + "; it computes the same updates bit for bit.",
-        markup=False,
-    )
-    for number, text in pruned.removed:
-        terminal.errors.print(f"  statement {number}: {text}", markup=False)
+    Prune removes what cannot influence the update (exact); rewrite finds the cheapest program that is equal by the laws
+    of the functions; ablate leaves out what training does not miss.
+    """
+    from runs import terminal
+    from runs.distillation import run_distillation
+
+    result = run_distillation(program, steps.split(","), tasks or ["ae"], quiet=as_json)
+    _print_json(result.as_values()) if as_json else terminal.distilled(result)
 
 
 @app.command()
@@ -199,7 +191,8 @@ def evaluate(
     task: Annotated[str, typer.Option("--task", help="Task to train on; `optsearch tasks` lists them.")] = "X_ae",
     seeds: Annotated[int, typer.Option("--seeds", help="Number of fresh seeds.", min=2, max=1000)] = 8,
     baselines: Annotated[
-        list[str] | None, typer.Option("--baseline", help="An optax optimizer; may be repeated [default: adamw, lion].")
+        list[str] | None,
+        typer.Option("--baseline", help="An optax optimizer; may be repeated.", show_default="adamw, lion"),
     ] = None,
     workers: Workers = None,
     as_json: AsJson = False,
@@ -219,18 +212,19 @@ def evaluate(
 @app.command()
 def export(
     program: ProgramArgument,
-    to: Annotated[str, typer.Option("--to", help="Form of the file: optax.")] = "optax",
-    out: Annotated[Path | None, typer.Option(help="File to write [default: print it].")] = None,
+    to: Annotated[str, typer.Option("--to", help="Form: optax, torch, latex, pseudocode or json.")] = "optax",
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="print it")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
 ) -> None:
     """Write a program as a file that needs nothing of this project."""
-    from dsl.export import to_optax_source
+    from runs.exporting import FORMS, exported
     from runs.programs import load_program
 
-    if to != "optax":
-        raise typer.BadParameter(f"'{to}' is not a form that programs are exported to: use optax", param_hint="--to")
-    named = load_program(program)
-    source = to_optax_source(named.program, title=named.name)
+    if to not in FORMS:
+        raise typer.BadParameter(
+            f"'{to}' is not a form that programs are exported to: use {', '.join(FORMS)}", param_hint="--to"
+        )
+    source = exported(load_program(program), to)
     if out is None:
         sys.stdout.write(source)
         return

@@ -14,6 +14,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from selection.evaluation import Evaluation
+    from simplify.distil import Distilled
 
 console = Console(highlight=False)
 """Where results go."""
@@ -265,3 +266,13 @@ def evaluation(result: Evaluation) -> None:
         if not difference.excludes_zero:
             verb = "shows no difference from"
         say(f"{comparison_.contender} {verb} {comparison_.baseline}: difference {difference}, paired by seed")
+
+
+def distilled(result: Distilled) -> None:
+    """A distilled program on the standard output, what it is and how it came to be beside it."""
+    say(str(result.program).rstrip("\n"))
+    errors.print()
+    if result.recognised is not None:
+        errors.print(f"It is known: {result.recognised}.", markup=False, soft_wrap=True)
+    for step in result.steps:
+        errors.print(str(step), markup=False, soft_wrap=True)

@@ -97,6 +97,37 @@ def test_generated_programs_take_the_same_first_steps(tmp_path: Path, programs: 
     assert compared >= 15
 
 
+@pytest.mark.slow
+def test_1000_generated_programs_take_the_same_first_step(
+    tmp_path: Path, programs: Callable[..., list[Program]]
+) -> None:
+    compared = 0
+    for index, program in enumerate(programs(1000, seed=6)):
+        optimizers = load(program, tmp_path, f"exported_{index}").optimizer(0.01), to_optax(program, 0.01)
+        rng = np.random.default_rng(1)
+        params, grads = tree(rng), tree(rng)
+        one, other = (o.update(grads, o.init(params), params)[0] for o in optimizers)
+        if all(bool(jnp.all(jnp.abs(x) < 1e3)) for x in jax.tree.leaves(other)):
+            compared += 1
+            for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=str(program))
+    assert compared >= 500
+
+
+def test_constants_are_keyword_arguments(tmp_path: Path) -> None:
+    changed = parse(str(LIBRARY["lion"]).replace("w * 0.1", "w * 0.3").replace("0.99)", "0.95)"))
+    exported = load(LIBRARY["lion"], tmp_path)
+    one = path_of(exported.optimizer(0.01, beta2=0.95, weight_decay=0.3), 20)
+    assert_same_path(one, path_of(to_optax(changed, 0.01), 20))
+
+
+def test_notes_stand_in_the_docstring() -> None:
+    source = to_optax_source(LIBRARY["lion"], "Lion", ["Found by quickstart, program 12", 'loss 0.5"""\nimport os'])
+    docstring = ast.get_docstring(ast.parse(source)) or ""
+    assert "Found by quickstart, program 12." in docstring
+    assert "import os" not in source.splitlines()
+
+
 def test_the_file_imports_only_jax_and_optax() -> None:
     for program in LIBRARY.values():
         imported = set()

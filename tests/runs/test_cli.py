@@ -187,6 +187,7 @@ MISTAKES = [
     (["search", "quickstart", "--workers=-1"], "--workers"),
     (["show", "absent"], "is not a run"),
     (["show", "absent:3"], "is not a run"),
+    (["simplify", "lion", "--steps", "prune,rewite"], "did you mean 'rewrite'?"),
     (["simplify", "lionn"], "did you mean 'lion'?"),
     (["export", "lion", "--to", "tensorflow"], "tensorflow"),
     (["evaluate", "lion", "--task", "digts"], "did you mean 'digits'?"),
@@ -250,13 +251,25 @@ def test_lists(optsearch: Command) -> None:
     assert {row["name"] for row in optsearch("library", "--json").json()} == set(LIBRARY)
 
 
-def test_simplify_says_what_it_removed(optsearch: Command) -> None:
-    said = optsearch("simplify", "lion-raw", "--json").json()
-    assert said["state"] == ["v"]
-    assert said["removed_state"] == ["m"]
-    assert said["statements"] == 12
-    assert len(said["removed"]) == 9
-    assert parse(said["text"]) == parse(optsearch("simplify", "lion-raw").out)
+def test_simplify_records_its_steps(optsearch: Command) -> None:
+    said = optsearch("simplify", "lion-raw", "--steps", "prune,rewrite", "--json").json()
+    assert said["state"] == ["m"]
+    assert said["statements"] == len(parse(said["text"]).body) == 9
+    assert said["recognised"]["name"] == "lion"
+    assert [step["step"] for step in said["steps"]] == ["prune", "rewrite"]
+    assert said["steps"][0]["statements"] == 12
+    words = optsearch("simplify", "lion-raw", "--steps", "prune")
+    assert len(parse(words.out).body) == 12
+    assert "removed 9 of 21 statements" in words.err
+
+
+@pytest.mark.parametrize("form", ["optax", "torch", "latex", "pseudocode", "json"])
+def test_every_form_of_export(form: str, optsearch: Command) -> None:
+    said = optsearch("export", "lion", "--to", form)
+    assert said.code == 0
+    assert "sign" in said.out
+    if form == "json":
+        assert parse(json.loads(said.out)["text"]) == LIBRARY["lion"]
 
 
 def test_evaluate_has_a_row_for_each_contender_and_seed(optsearch: Command) -> None:

@@ -1,0 +1,231 @@
+"""Programs as PyTorch optimizers: a file that needs torch alone.
+
+Elementwise programs run on all parameters of a group at once, joined to one long array, so that a model of many small
+arrays costs a few kernel calls a step. Programs with norms keep the arrays apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dsl.dataflow import prune
+from dsl.functions import FUNCTIONS, Scope
+from dsl.parameters import parametrised, plain, without_clashes
+from dsl.program import Program, Statement
+from dsl.types import Kind
+from dsl.verify import input_kinds, verify
+
+_TREE_FUNCTIONS = {
+    "dot": '''def dot(x, y):
+    """Inner product over all arrays of two lists."""
+    return sum(torch.sum(a * b) for a, b in zip(x, y))
+''',
+    "global_norm": '''def global_norm(x):
+    """Euclidean norm over all arrays of a list."""
+    return torch.sqrt(dot(x, x))
+''',
+    "cosine_sim": '''def cosine_sim(x, y):
+    """Cosine of the angle between two lists."""
+    return dot(x, y) / (global_norm(x) * global_norm(y) + 1e-8)
+''',
+    "clip_by_global_norm": '''def clip_by_global_norm(x, limit):
+    """Scales a list of arrays down to at most the given norm."""
+    limit = torch.abs(torch.as_tensor(limit, dtype=x[0].dtype, device=x[0].device))
+    factor = torch.clamp(limit / (global_norm(x) + 1e-8), max=1.0)
+    return [a * factor for a in x]
+''',
+}
+_NEEDS = {"dot": ("dot",), "global_norm": ("dot", "global_norm")}
+
+_FILE = '''"""{title}
+
+{program}
+
+Weights change by -update. Needs torch alone; made by optsearch.{notes}
+"""
+
+import torch
+
+
+def single(x):
+    """The array in single precision or better: in bfloat16 itself, 0.999 is 1."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+{helpers}
+def step({parameters}{extra}):
+    """{step_words}"""
+{body}
+    return {returns}
+
+
+class {name}(torch.optim.Optimizer):
+    """{class_words}"""
+
+    def __init__(self, params, lr=1.0{keywords}):
+        super().__init__(params, dict({defaults}))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """One step; `closure`, if given, computes the loss and its gradients anew."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            alike = {{}}
+            for w in group["params"]:
+                if w.grad is not None:
+                    alike.setdefault({alike}, []).append(w)
+            for weights in alike.values():
+                self._update(weights, group)
+        return loss
+
+    def _update(self, weights, group):
+        """Changes arrays of one group."""
+        first = single(weights[0])
+        rate = torch.as_tensor(group["lr"], dtype=first.dtype, device=first.device)
+{states}{call}
+'''
+
+_JOINED = """        def joined(arrays):
+            return torch.cat([single(x).reshape(-1) for x in arrays])
+
+        sizes = [w.numel() for w in weights]
+        {results} = step({arguments})
+        for w, change in zip(weights, update.split(sizes)):
+            w.sub_(change.view_as(w))"""
+
+_APART = """        {results} = step({arguments})
+        for w, change in zip(weights, update):
+            w.sub_(change)"""
+
+
+def to_torch_source(
+    program: Program, title: str = "An optimizer", notes: Sequence[str] = (), name: str = "Optimizer"
+) -> str:
+    """The text of a Python module that needs only torch and defines an ``Optimizer`` class.
+
+    Args:
+        program: a verified program; its dead statements are left out.
+        title: first line of the file, cleaned as for optax.
+        notes: lines for the file's docstring.
+        name: name of the class, an identifier.
+
+    Returns:
+        Source text. ``Optimizer(params, lr)`` is a ``torch.optim.Optimizer`` with param groups, whose other arguments
+        are the program's constants by role; ``lr`` is the program's ``lr``. Norms over the whole tree are taken over
+        the arrays of a param group.
+
+    Raises:
+        ValueError: ``name`` is no identifier.
+    """
+    if not name.isidentifier():
+        raise ValueError(f"'{name}' cannot name a class: use letters, digits and underscores")
+    program = without_clashes(prune(program), _TAKEN)
+    kinds, named = verify(program), parametrised(program, _TAKEN)
+    apart = any(FUNCTIONS[statement.function].scope is not Scope.ELEMENT for statement in program.body)
+    state, extra = program.state, "".join(f", {constant}" for constant in named.defaults)
+    constants = "".join(f', group["{constant}"]' for constant in named.defaults)
+    lines = _apart(named.program, named.defaults, kinds) if apart else _joined(named.program, named.defaults)
+    arguments = _arguments(state, apart=apart) + constants
+    results = ", ".join(("update", *state)) if state else "update"
+    template = _APART if apart else _JOINED
+    split = "" if apart else ".split(sizes)"
+    words = "One step on lists of arrays" if apart else "One step on arrays of one shape"
+    call = template.format(results=results, arguments=arguments)
+    call += "".join(_keep(variable, split, apart=apart) for variable in state)
+    return _FILE.format(
+        title=plain(title),
+        program="\n".join(f"    {line}" for line in str(program).splitlines()),
+        notes="".join(f"\n{plain(note)}" for note in notes),
+        helpers=_helpers(program),
+        parameters=", ".join(program.parameters),
+        extra=extra,
+        step_words=f"{words}: the update, to be subtracted{', and the new state' if state else ''}.",
+        body="\n".join(f"    {line}" for line in lines),
+        returns=", ".join(program.outputs),
+        name=name,
+        class_words=plain(title) + " `lr` is the learning rate; the other arguments are its constants.",
+        keywords="".join(f", {constant}={value!r}" for constant, value in named.defaults.items()),
+        defaults=", ".join(["lr=lr", *(f"{constant}={constant}" for constant in named.defaults)]),
+        alike="w.device" if apart else "(w.device, w.dtype)",
+        states=_states(state),
+        call=call,
+    )
+
+
+def _states(state: Sequence[str]) -> str:
+    """Lines that make missing state and gather it."""
+    if not state:
+        return ""
+    made = ", ".join(f'"{name}": torch.zeros_like(single(w))' for name in state)
+    return (
+        "        for w in weights:\n"
+        "            if not self.state[w]:\n"
+        f"                self.state[w].update({{{made}}})\n"
+        "        memory = [self.state[w] for w in weights]\n"
+    )
+
+
+def _arguments(state: Sequence[str], *, apart: bool) -> str:
+    gathered = ["weights", "[w.grad for w in weights]", *(f'[own["{name}"] for own in memory]' for name in state)]
+    if apart:
+        trees = ["[single(w) for w in weights]", "[single(w.grad) for w in weights]"]
+        trees += [f'[single(own["{name}"]) for own in memory]' for name in state]
+        return ", ".join([*trees, "rate"])
+    return ", ".join([*(f"joined({arrays})" for arrays in gathered), "rate"])
+
+
+def _keep(name: str, split: str, *, apart: bool) -> str:
+    shaped = "new" if apart else f'new.view_as(own["{name}"])'
+    return f'\n        for own, new in zip(memory, {name}{split}):\n            own["{name}"].copy_({shaped})'
+
+
+def _joined(program: Program, constants: Mapping[str, float]) -> list[str]:
+    return [f"{statement.target} = {_expression(statement, constants)}" for statement in program.body]
+
+
+def _apart(program: Program, constants: Mapping[str, float], results: Sequence[Kind]) -> list[str]:
+    """Statements on lists of arrays: what is not a scalar is computed array by array."""
+    kinds = input_kinds(program) | dict.fromkeys(constants, Kind.SCALAR)
+    lines: list[str] = []
+    for statement, kind in zip(program.body, results, strict=True):
+        code, function = _expression(statement, constants), FUNCTIONS[statement.function]
+        wide = list(dict.fromkeys(a for a in statement.args if isinstance(a, str) and kinds[a] is not Kind.SCALAR))
+        if len(wide) == 1 and function.scope is not Scope.TREE:
+            code = f"[{code} for {wide[0]} in {wide[0]}]"
+        elif wide and function.scope is not Scope.TREE:
+            code = f"[{code} for {', '.join(wide)} in zip({', '.join(wide)})]"
+        lines.append(f"{statement.target} = {code}")
+        kinds[statement.target] = kind
+    return lines
+
+
+def _expression(statement: Statement, constants: Mapping[str, float]) -> str:
+    """The right-hand side; constants become tensors where a function of torch takes them."""
+    function = FUNCTIONS[statement.function]
+    alone = not any(isinstance(arg, str) for arg in statement.args)
+    called = "torch." in function.torch_code
+    args: list[str] = []
+    for arg in statement.args:
+        if isinstance(arg, str):
+            args.append(f"torch.tensor({arg})" if called and arg in constants else arg)
+        elif alone or called:
+            args.append(f"torch.tensor({arg!r})")
+        else:
+            args.append(f"({arg!r})" if arg < 0 else repr(arg))
+    code = function.torch_code.format(*args)
+    return code if args else f"torch.tensor({code})"
+
+
+def _helpers(program: Program) -> str:
+    used = {statement.function for statement in program.body} & set(_TREE_FUNCTIONS)
+    needed = {need for name in used for need in (*_NEEDS.get(name, ("dot", "global_norm")), name)}
+    return "".join(f"\n{text}\n" for name, text in _TREE_FUNCTIONS.items() if name in needed)
+
+
+_TAKEN = frozenset(
+    {"change", "closure", "group", "joined", "loss", "memory", "new", "own", "params", "rate", "self", "single"}
+    | {"sizes", "state", "step", "super", "torch", "weights", "zip", "first", "alike", "sum", "dict"}
+)
+"""Names that the file uses itself."""

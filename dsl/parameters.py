@@ -1,0 +1,122 @@
+"""Names in exported files: constants as people call them (``beta1``, ``weight_decay``), and no clashes.
+
+Exported files take them as keyword arguments, so that whoever uses one can tune it without reading the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from dsl.program import OUTPUT, Program, Statement
+
+_WORDS = {
+    "clip": "limit",
+    "clip_by_global_norm": "limit",
+    "maximum": "floor",
+    "minimum": "ceiling",
+    "power": "exponent",
+    "add": "offset",
+    "subtract": "offset",
+    "multiply": "factor",
+    "divide": "divisor",
+    "interp": "mix",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parametrised:
+    """A program and its named constants.
+
+    Attributes:
+        program: constants that have a name are replaced by it, as if it were a variable.
+        defaults: value of each name, in the order of the program.
+    """
+
+    program: Program
+    defaults: Mapping[str, float]
+
+
+def parametrised(program: Program, reserved: Collection[str] = ()) -> Parametrised:
+    """Names the constants by the role that they play.
+
+    Args:
+        program: a verified program without dead statements.
+        reserved: names that must not be given.
+
+    Returns:
+        ``beta1, beta2, ...`` for the weights of averages with state, ``weight_decay`` for factors of the weights,
+        ``scale`` for factors of the learning rate, other words by function. Calls on constants alone and factors of 1
+        keep theirs. Equal constants in one role share a name.
+    """
+    taken = {*reserved, *program.parameters, OUTPUT, *(statement.target for statement in program.body)}
+    fresh = {"w", "lr", *program.state}
+    defaults: dict[str, float] = {}
+    shared: dict[tuple[str, float], str] = {}
+    body: list[Statement] = []
+    for statement in program.body:
+        args = list(statement.args)
+        named = [arg for arg in args if isinstance(arg, str)]
+        for position, arg in enumerate(args):
+            if isinstance(arg, str) or not named or (statement.function == "multiply" and arg == 1.0):
+                continue
+            word = _word(statement, position, fresh, program.state)
+            name = shared.get((word, arg)) or _free(word, taken)
+            shared[word, arg] = args[position] = name
+            taken.add(name)
+            defaults[name] = arg
+        body.append(statement._replace(args=tuple(args)))
+        if statement.target in ("w", "lr"):
+            fresh.discard(statement.target)
+    return Parametrised(Program(program.state, tuple(body)), defaults)
+
+
+def _word(statement: Statement, position: int, fresh: Collection[str], state: Collection[str]) -> str:
+    """What a constant is called, before it is numbered."""
+    function, others = statement.function, [arg for arg in statement.args if isinstance(arg, str)]
+    if function == "interp" and position == 2 and any(other in state for other in others):
+        return "beta"
+    if function == "multiply" and "w" in others and "w" in fresh:
+        return "weight_decay"
+    if function == "multiply" and "lr" in others and "lr" in fresh:
+        return "scale"
+    if function == "multiply" and any(other in state for other in others) and statement.target in state:
+        return "beta"
+    return _WORDS.get(function, "constant")
+
+
+def _free(word: str, taken: Collection[str]) -> str:
+    """The word, numbered where several may share it: ``beta1`` even when there is one."""
+    if word != "beta" and word not in taken:
+        return word
+    number = 1 if word == "beta" else 2
+    while f"{word}{number}" in taken:
+        number += 1
+    return f"{word}{number}"
+
+
+def without_clashes(program: Program, taken: Collection[str]) -> Program:
+    """Renames variables that would shadow a name of the file or that a NamedTuple refuses."""
+    names = {*program.state, *(statement.target for statement in program.body)}
+    renamed = {name: f"{name.strip('_')}_variable" for name in names if name in taken or name[0] == "_"}
+    while len({*renamed.values()} | (names - set(renamed))) < len(names):
+        renamed = {name: f"{new}_{number}" for number, (name, new) in enumerate(renamed.items())}
+    if not renamed:
+        return program
+    return Program(
+        tuple(renamed.get(name, name) for name in program.state),
+        tuple(
+            Statement(
+                renamed.get(target, target),
+                function,
+                tuple(renamed.get(arg, arg) if isinstance(arg, str) else arg for arg in args),
+            )
+            for target, function, args in program.body
+        ),
+    )
+
+
+def plain(title: str) -> str:
+    """A line without anything that could end a docstring."""
+    kept = "".join(c for c in title if c.isascii() and (c.isalnum() or c in " .,:;()+-_=/%[]"))
+    return kept.strip().rstrip(".") + "."

@@ -1,0 +1,25 @@
+"""The forms in which programs leave the project: what ``export`` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dsl.export import to_optax_source
+from dsl.export_text import to_json, to_latex, to_pseudocode
+from dsl.export_torch import to_torch_source
+from dsl.program import Program
+from runs.programs import NamedProgram
+
+FORMS: Mapping[str, Callable[[Program, str], str]] = {
+    "optax": to_optax_source,
+    "torch": to_torch_source,
+    "latex": to_latex,
+    "pseudocode": to_pseudocode,
+    "json": to_json,
+}
+"""Each form by name: takes a program and a title."""
+
+
+def exported(named: NamedProgram, form: str) -> str:
+    """A program in one of the forms, as text that ends with a line break."""
+    return FORMS[form](named.program, named.name).rstrip("\n") + "\n"

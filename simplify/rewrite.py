@@ -1,0 +1,217 @@
+"""Algebraic rewriting: the cheapest program that equals the given one by the rules, checked by running both.
+
+A program is read into an e-graph, ``saturate`` adds all equal forms, ``extract`` takes the cheapest. State has rules of
+its own (``state_forms``), since they look at two steps at once: each proposes another meaning of the state variables,
+and the whole is done again with it. The result is never longer than the pruned program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dsl.dataflow import prune
+from dsl.functions import FUNCTIONS, Function
+from dsl.program import INPUTS, OUTPUT, Program, ProgramError
+from dsl.verify import input_kinds, verify
+from dsl.walk import walk
+from simplify.bounds import WILD, state_bounds, wild_state
+from simplify.egraph import ContradictionError, EGraph
+from simplify.equivalence import same_updates
+from simplify.extract import STATEMENT, Extracted, Need, constant_cost, extract, function_cost
+from simplify.order import Graph, Value, graph_of, order, readable, write
+from simplify.rules import RULES, Exactness
+from simplify.saturate import SaturationLimits, saturate
+from simplify.state_forms import Substitution, scaled_bounds, substitutions
+
+STATE = 250.0
+"""Cost of a state variable: it takes memory for every parameter."""
+
+LIMITS = SaturationLimits()
+
+TRIAL = SaturationLimits(rounds=6, nodes=1500)
+"""Limits for another meaning of the state; one that helps is taken up with ``LIMITS``."""
+
+NODES = 12_000
+"""Nodes of all e-graphs together after which no other meaning of the state is tried."""
+
+
+CLEARLY = 0.5
+"""Smallest saving for which the state takes another meaning; less is a matter of taste."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """What rewriting found.
+
+    Attributes:
+        program: the result: pruned, rewritten, ordered and named.
+        rules: names of the rules on which it rests.
+        exact: how far it may differ.
+        complete: whether the rules were exhausted; otherwise a shorter form may exist.
+        rejected: a rewritten program that did not give the same updates, which is a bug of ours; None when all is well.
+    """
+
+    program: Program
+    rules: tuple[str, ...]
+    exact: Exactness
+    complete: bool
+    rejected: Program | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    program: Program
+    cost: float
+    rules: frozenset[str]
+    complete: bool
+    nodes: int
+
+
+def rewrite(program: Program, limits: SaturationLimits = LIMITS) -> Rewritten:
+    """Rewrites a program.
+
+    Args:
+        program: a verified program.
+        limits: when saturation stops.
+
+    Returns:
+        The shortest form found, never longer than the pruned program, with the same updates at all steps from zero
+        state up to what ``exact`` says.
+    """
+    pruned = prune(program)
+    short = order(_with_readable_constants(pruned))
+    best = _simplest(short, limits)
+    if best is None or not _shorter(best.program, short):
+        return Rewritten(short, (), Exactness.EXACT, best is not None and best.complete)
+    if not same_updates(pruned, best.program):
+        return Rewritten(short, (), Exactness.EXACT, complete=False, rejected=best.program)
+    exact = max((r.exact for r in RULES if r.name in best.rules), default=Exactness.ROUNDING)
+    return Rewritten(best.program, tuple(sorted(best.rules)), max(exact, Exactness.ROUNDING), best.complete)
+
+
+def _simplest(program: Program, limits: SaturationLimits) -> _Form | None:
+    """The cheapest form over all meanings of the state that are tried."""
+    best = _form(program, Substitution(), limits)
+    if best is None:
+        return None
+    tried: set[tuple[str, Substitution]] = set()
+    nodes = best.nodes
+    improved = True
+    while improved:
+        improved = False
+        for substitution in substitutions(best.program):
+            key = str(best.program), substitution
+            if key in tried or nodes >= NODES:
+                continue
+            tried.add(key)
+            other = _form(best.program, substitution, TRIAL)
+            nodes += TRIAL.nodes if other is None else other.nodes
+            if other is not None and other.cost < best.cost - CLEARLY:
+                rules = best.rules | other.rules | {substitution.name}
+                again = _form(other.program, Substitution(), limits)
+                if again is not None and again.cost <= other.cost:
+                    other, rules = again, rules | again.rules
+                best = replace(other, rules=rules, complete=other.complete and best.complete)
+                improved = True
+                break
+    return best
+
+
+def _form(program: Program, substitution: Substitution, limits: SaturationLimits) -> _Form | None:
+    """The cheapest form under one meaning of the state; None when there is none."""
+    graph = EGraph()
+    kinds = input_kinds(program)
+    bounds, wild = state_bounds(program), wild_state(program)
+    inputs = {name: graph.variable(name) for name in INPUTS}
+    if substitution.target is not None and substitution.scales:
+        bounds[substitution.target] = scaled_bounds(bounds[substitution.target], substitution.factor)
+    leaves = {name: graph.variable(name, bounds[name], WILD if name in wild else 1) for name in program.state}
+    starts = dict(leaves)
+    if substitution.target is not None:
+        starts[substitution.target] = substitution.view(graph, leaves)
+    values = walk(program, {**inputs, **starts}, _Reading(graph))
+    after = {name: values[name] for name in program.state}
+    kept = substitution.stored(graph, after)
+    claimed = None
+    if substitution.target is not None and not substitution.scales:
+        claimed = after[substitution.target], substitution.view(graph, after)
+    try:
+        complete = saturate(graph, limits)
+    except ContradictionError:
+        return None
+    if claimed is not None and graph.find(claimed[0]) != graph.find(claimed[1]):
+        return None  # it does not follow that the state keeps this meaning
+    roots = [(values[OUTPUT], Need.LEAF), *((value, Need.LEAF) for value in kept.values())]
+    found = extract(graph, roots, kinds)
+    if found is None:
+        return None
+    written = prune(write(_graph(tuple(kept), found)))
+    written = order(written)
+    try:
+        verify(written)
+    except ProgramError:
+        return None
+    rules = frozenset[str]()
+    for key, (node, _) in found.choices.items():
+        rules |= graph.reasons.get(node, frozenset()) | graph.merged.get(graph.find(key[0]), frozenset())
+    cost = found.cost + STATE * len(written.state) + STATEMENT * (len(written.body) - _calls(found))
+    return _Form(written, cost, rules, complete, graph.size)
+
+
+class _Reading:
+    """The domain of the walk that reads a program into an e-graph."""
+
+    def __init__(self, graph: EGraph):
+        self.graph = graph
+
+    def constant(self, value: float) -> int:
+        return self.graph.constant(value)
+
+    def apply(self, function: Function, operands: list[int]) -> int:
+        return self.graph.add(function.name, operands)
+
+
+def _graph(state: tuple[str, ...], found: Extracted) -> Graph:
+    """What was extracted, as calls in order."""
+    numbers: dict[object, Value] = {}
+    calls: list[tuple[str, tuple[Value, ...]]] = []
+
+    def value(key: tuple[int, Need]) -> Value:
+        if key not in numbers:
+            (name, _), operands = found.choices[key]
+            if name[0] == "$":
+                numbers[key] = name[1:]
+            elif name[0] == "#":
+                numbers[key] = float(name[1:])
+            else:
+                below = tuple(value(operand) for operand in operands)
+                numbers[key] = len(calls)
+                calls.append((name, below))
+        return numbers[key]
+
+    outputs = tuple(value(root) for root in found.roots)
+    return Graph(state, tuple(calls), outputs)
+
+
+def _calls(found: Extracted) -> int:
+    return sum(name in FUNCTIONS for (name, _), _ in found.choices.values())
+
+
+def _with_readable_constants(program: Program) -> Program:
+    """The same program in float32, its constants with the fewest digits."""
+    body = tuple(s._replace(args=tuple(a if isinstance(a, str) else readable(a) for a in s.args)) for s in program.body)
+    return Program(program.state, body)
+
+
+def _shorter(one: Program, other: Program) -> bool:
+    """Whether a program is preferred: fewer statements with no more state, or as many and cheaper ones."""
+    if len(one.body) > len(other.body) or len(one.state) > len(other.state):
+        return False
+    return (len(one.body), len(one.state), weight(one)) < (len(other.body), len(other.state), weight(other))
+
+
+def weight(program: Program) -> float:
+    """How unfamiliar the functions and how long the constants are; decides among equally long programs."""
+    graph = graph_of(program)
+    constants = [o for _, operands in graph.calls for o in operands if isinstance(o, float)]
+    return sum(function_cost(name) for name, _ in graph.calls) + sum(map(constant_cost, constants))

@@ -1,0 +1,123 @@
+"""Ablation on an evaluator whose losses are known, and on a real task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from dsl.library import LIBRARY
+from dsl.program import Program
+from dsl.syntax import parse
+from search.evaluate import Fitness, Job, Setting
+from simplify.ablate import EvolutionBudget, ablate, rounded, rounder_values, shorter
+from simplify.distil import distil
+from simplify.rewrite import rewrite
+from simplify.trial import Panel, Results
+
+NO_EVOLUTION = EvolutionBudget(evaluations=0)
+
+
+class MissesSign:
+    """A task that only wants a sign in the program and a second constant near 0.99."""
+
+    workers = 1
+
+    def __init__(self, setting: Setting):
+        self.setting, self.jobs, self.submitted = setting, list[Job](), 0
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        self.jobs += jobs
+
+    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
+        job = self.jobs.pop()
+        seed = self.setting.seeds[0]
+        loss = 1.0 + 0.001 * (seed % 7)
+        loss += 0.0 if any(s.function == "sign" for s in job.program.body) else 0.5
+        loss += 0.0 if any(s.function == "interp" for s in job.program.body) else 0.2
+        return [(job.ticket, Fitness(loss, "ok", 1, 0.0))]
+
+    def close(self) -> None:
+        self.jobs.clear()
+
+
+def run(program: Program, results: Results | None = None) -> tuple[Program, Panel]:
+    panel = Panel(("made up",), MissesSign, {} if results is None else results)
+    return ablate(program, panel, evolution=NO_EVOLUTION).program, panel
+
+
+def test_what_is_not_missed_goes_and_what_is_stays() -> None:
+    left, _ = run(rewrite(LIBRARY["lion-raw"]).program)
+    functions = [s.function for s in left.body]
+    assert {"sign", "interp"} <= set(functions)
+    assert "arcsin" not in functions
+    assert "clip" not in functions
+    assert len(left.body) < 7
+
+
+def test_known_results_are_not_trained_again() -> None:
+    program = rewrite(LIBRARY["lion-raw"]).program
+    first, panel = run(program)
+    again, resumed = run(program, dict(panel.results))
+    assert again == first
+    assert panel.evaluations > 0
+    assert resumed.evaluations == 0
+
+
+def test_an_interrupted_ablation_goes_on() -> None:
+    program = rewrite(LIBRARY["lion-raw"]).program
+    first, panel = run(program)
+    half = dict(list(panel.results.items())[: len(panel.results) // 2])
+    missing = panel.evaluations - len(half)
+    again, resumed = run(program, half)
+    assert again == first
+    assert resumed.evaluations == missing
+
+
+def test_evolution_inserts_nothing_and_is_the_same_twice() -> None:
+    program = LIBRARY["lion"]
+    budget = EvolutionBudget(evaluations=15, population=6)
+    one = ablate(program, Panel(("made up",), MissesSign), evolution=budget)
+    other = ablate(program, Panel(("made up",), MissesSign), evolution=budget)
+    assert one == other
+    assert len(one.program.body) <= len(program.body)
+
+
+def test_candidates_are_smaller() -> None:
+    program = LIBRARY["adamw"]
+    found = list(shorter(program))
+    assert found
+    for _, candidate in found:
+        assert (len(candidate.body), len(candidate.state)) <= (len(program.body), len(program.state))
+
+
+@pytest.mark.parametrize(
+    ("value", "first"), [(0.9982197, 0.998), (0.46019784, 0.5), (0.00021717617, 0.0002), (-0.0996, -0.1), (0.9003, 0.9)]
+)
+def test_constants_become_known_ones_first(value: float, first: float) -> None:
+    assert rounder_values(value)[0] == pytest.approx(first)
+
+
+def test_round_constants_are_left_alone() -> None:
+    for value in (0.9, 0.1, 1.0, 10.0, 0.001):
+        assert not rounder_values(value)
+    assert not list(rounded(LIBRARY["lion"]))
+
+
+def test_a_program_that_does_not_train_is_refused() -> None:
+    program = parse("def train(w, g, lr):\n  big = exp(1000.0)\n  update = g * big\n  return update\n")
+    with pytest.raises(ValueError, match="does not train on ae"):
+        ablate(program, Panel(("ae",)), evolution=NO_EVOLUTION)
+
+
+@pytest.mark.slow
+def test_the_published_raw_program_ends_as_lion() -> None:
+    result = distil(LIBRARY["lion-raw"])
+    assert result.statements <= 7
+    assert len(result.state) == 1
+    assert result.recognised is not None
+    assert result.recognised.name == "lion"
+    assert result.recognised.gradient is None
+    assert result.recognised.constants["weight_decay"] > 0.0
+    assert result.recognised.constants["beta2"] == pytest.approx(0.998, abs=1e-3)
+    assert all(step.cost is None or step.cost < 0.01 for step in result.steps)

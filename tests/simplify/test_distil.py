@@ -1,0 +1,39 @@
+"""The whole way, without training."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dsl.library import LIBRARY
+from dsl.syntax import parse
+from simplify.distil import distil
+
+
+def test_steps_are_recorded_and_are_plain_values() -> None:
+    result = distil(LIBRARY["lion-raw"], ("prune", "rewrite"))
+    values = json.loads(json.dumps(result.as_values(), allow_nan=False))
+    assert values["statements"] == len(result.program.body) == 9
+    assert values["state"] == ["m"]
+    assert values["recognised"]["name"] == "lion"
+    assert values["recognised"]["constants"]["beta2"] == pytest.approx(0.9982197)
+    assert [step["step"] for step in values["steps"]] == ["prune", "rewrite"]
+    assert values["steps"][0]["exact"] == "exact"
+    assert parse(values["text"]) == result.program
+
+
+def test_pruning_alone_keeps_the_text() -> None:
+    result = distil(LIBRARY["lion-raw"], ("prune",))
+    assert result.statements == 12
+    assert len(result.steps) == 1
+
+
+def test_unknown_steps_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown step 'polish': the steps are prune, rewrite, ablate"):
+        distil(LIBRARY["lion"], ("polish",))  # pyright: ignore[reportArgumentType]
+
+
+def test_ablation_needs_a_task() -> None:
+    with pytest.raises(ValueError, match="at least one task"):
+        distil(LIBRARY["lion"], tasks=())

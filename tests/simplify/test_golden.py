@@ -1,0 +1,63 @@
+"""Golden files: a program before, what it is, and the program after, in the language itself.
+
+A file holds a comment that says what it shows, a program, the line ``# becomes: ...`` with what is recognised, and the
+rewritten program.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dsl.dataflow import prune
+from dsl.library import LIBRARY
+from dsl.program import Program
+from dsl.syntax import parse
+from simplify.equivalence import same_updates
+from simplify.recognise import recognise
+from simplify.rewrite import rewrite
+
+FILES = sorted((Path(__file__).parent / "golden").glob("*.txt"))
+
+
+def read(path: Path) -> tuple[Program, str, Program]:
+    before, after = path.read_text(encoding="utf-8").split("# becomes: ")
+    words, text = after.split("\n", 1)
+    return parse(before), words, parse(text)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_golden(path: Path) -> None:
+    before, words, after = read(path)
+    result = rewrite(before)
+    assert result.rejected is None
+    assert str(result.program) == str(after)
+    assert str(recognise(after) or "nothing known") == words
+    assert same_updates(before, after)
+    assert len(after.body) <= len(prune(before).body)
+
+
+def test_there_are_enough() -> None:
+    assert len(FILES) >= 30
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_library_comes_back_from_both_obfuscations(name: str) -> None:
+    library = LIBRARY[name]
+    for path in FILES:
+        if path.stem in (f"{name}-dead-code", f"{name}-expanded"):
+            _, words, after = read(path)
+            assert len(after.body) <= len(library.body)
+            assert len(after.state) <= len(library.state)
+            found = recognise(after)
+            assert found is not None
+            assert found.name == ("lion" if name == "lion-raw" else name)
+            assert words == str(found)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem.startswith("keeps-")], ids=lambda path: path.stem)
+def test_what_must_stay_stays(path: Path) -> None:
+    before, _, after = read(path)
+    assert len(after.body) == len(before.body)
+    assert sorted(s.function for s in after.body) == sorted(s.function for s in before.body)

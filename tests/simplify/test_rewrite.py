@@ -1,0 +1,94 @@
+"""Laws of rewriting: sound, never longer, stable, deterministic, and done in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from obfuscation import obfuscate
+
+from dsl.dataflow import prune
+from dsl.library import LIBRARY
+from dsl.program import Program
+from dsl.syntax import parse
+from dsl.verify import verify
+from simplify.recognise import recognise
+from simplify.rewrite import rewrite
+from simplify.rules import Exactness
+
+LIMIT_S = 10.0
+
+Generated = Callable[[int, int], list[Program]]
+
+
+def check(program: Program) -> None:
+    began = time.process_time()
+    result = rewrite(program)
+    assert time.process_time() - began < LIMIT_S, program
+    assert result.rejected is None, f"{program}\nwas rewritten to\n{result.rejected}"
+    verify(result.program)
+    short = prune(program)
+    assert len(result.program.body) <= len(short.body)
+    assert len(result.program.state) <= len(short.state)
+
+
+def test_generated_programs_are_rewritten_soundly(generated: Generated) -> None:
+    for program in generated(0, 150):
+        check(program)
+
+
+@pytest.mark.slow
+def test_10_000_generated_programs_are_rewritten_soundly(generated: Generated) -> None:
+    for first in range(1000, 11_000, 100):
+        for program in generated(first, first + 100):
+            check(program)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_obfuscated_library_programs_come_back(name: str) -> None:
+    goal = rewrite(LIBRARY[name]).program
+    result = rewrite(obfuscate(LIBRARY[name], np.random.default_rng(3), share=0.6)).program
+    assert len(result.body) <= len(goal.body)
+    found = recognise(result)
+    assert found is not None
+    assert found.name == ("lion" if name == "lion-raw" else name)
+
+
+def test_forty_statements_end_in_time() -> None:
+    program = LIBRARY["lion-raw"]
+    for seed in range(20):
+        program = obfuscate(LIBRARY["lion-raw"], np.random.default_rng(seed), share=1.0)
+        if len(prune(program).body) >= 30:
+            break
+    statements = [f"  x{n} = {f}(x{n - 1})\n" for n, f in enumerate(["tanh", "arctan", "sinh", "cbrt"] * 10, start=1)]
+    check(program)
+    check(parse(f"def train(w, g, lr):\n  x0 = g * lr\n{''.join(statements)}  update = x40 * lr\n  return update\n"))
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_rewriting_again_changes_nothing(name: str) -> None:
+    once = rewrite(LIBRARY[name]).program
+    assert rewrite(once).program == once
+
+
+def test_the_same_text_gives_the_same_result(generated: Generated) -> None:
+    for program in generated(200, 210):
+        assert rewrite(program) == rewrite(parse(str(program)))
+
+
+def test_the_published_raw_program_keeps_only_clip_and_arcsin_beside_lion() -> None:
+    result = rewrite(LIBRARY["lion-raw"])
+    lion = rewrite(LIBRARY["lion"]).program
+    assert [s.function for s in result.program.body] == ["clip", "arcsin", *(s.function for s in lion.body)]
+    assert len(result.program.state) == 1
+    assert result.exact is Exactness.GUARD
+    assert {"interp of interp", "root of a square", "value over its size"} <= set(result.rules)
+
+
+def test_constants_are_those_of_float32_with_the_fewest_digits() -> None:
+    program = parse(
+        "def train(w, g, m, lr):\n  m = interp(g, m, 0.8999999761581421)\n  update = m * lr\n  return update, m\n"
+    )
+    assert "0.9)" in str(rewrite(program).program)
