@@ -158,10 +158,10 @@ def test_nothing_is_overwritten(small_run: Path, optsearch: Command, tmp_path: P
     assert file.read_text() == "precious"
     assert optsearch("export", "lion", "--out", file, "--force").code == 0
     other = optsearch(
-        "search", "quickstart", *SMALL, "--set", "mutation.insert=3", "--out", small_run, "--workers", "0"
+        "search", "quickstart", *SMALL, "--set", "mutation.insert=5", "--out", small_run, "--workers", "0"
     )
     assert other.code == 2
-    assert "mutation.insert is 1.0 there and 3.0 here" in other.err
+    assert "mutation.insert is 3.0 there and 5.0 here" in other.err
     assert optsearch("search", "quickstart", "--out", tmp_path, "--workers", "0").code == 2, "holds other files"
 
 
