@@ -1,6 +1,6 @@
 """Programs as PyTorch optimizers: a file that needs torch alone.
 
-Elementwise programs run on all small arrays of a group at once, joined to a long one, so that a model of many small
+Elementwise programs run on all parameters of a group at once, joined to one long array, so that a model of many small
 arrays costs a few kernel calls a step. Programs with norms keep the arrays apart.
 """
 
@@ -14,9 +14,6 @@ from dsl.parameters import parametrised, plain, without_clashes
 from dsl.program import Program, Statement
 from dsl.types import Kind
 from dsl.verify import input_kinds, verify
-
-LARGE = 16_384
-"""Arrays of more elements than this are not joined: copying them would cost more than calls of kernels."""
 
 _TREE_FUNCTIONS = {
     "dot": '''def dot(x, y):
@@ -91,8 +88,7 @@ class {name}(torch.optim.Optimizer):
 '''
 
 _JOINED = """        def joined(arrays):
-            flat = [single(x).reshape(-1) for x in arrays]
-            return flat[0] if len(flat) == 1 else torch.cat(flat)
+            return torch.cat([single(x).reshape(-1) for x in arrays])
 
         sizes = [w.numel() for w in weights]
         {results} = step({arguments})
@@ -152,7 +148,7 @@ def to_torch_source(
         class_words=plain(title) + " `lr` is the learning rate; the other arguments are its constants.",
         keywords="".join(f", {constant}={value!r}" for constant, value in named.defaults.items()),
         defaults=", ".join(["lr=lr", *(f"{constant}={constant}" for constant in named.defaults)]),
-        alike="w.device" if apart else f"w if w.numel() > {LARGE} else (w.device, w.dtype)",
+        alike="w.device" if apart else "(w.device, w.dtype)",
         states=_states(state),
         call=call,
     )
@@ -218,9 +214,6 @@ def _expression(statement: Statement, constants: Mapping[str, float]) -> str:
             args.append(f"torch.tensor({arg!r})")
         else:
             args.append(f"({arg!r})" if arg < 0 else repr(arg))
-    if statement.function == "interp" and isinstance(statement.args[0], str) and isinstance(statement.args[1], str):
-        if statement.args[2] in constants and statement.args[0] not in constants and statement.args[1] not in constants:
-            return f"torch.lerp({', '.join(args)})"
     code = function.torch_code.format(*args)
     return code if args else f"torch.tensor({code})"
 
@@ -232,7 +225,7 @@ def _helpers(program: Program) -> str:
 
 
 _TAKEN = frozenset(
-    {"change", "closure", "group", "flat", "joined", "loss", "memory", "new", "own", "params", "rate", "self", "single"}
+    {"change", "closure", "group", "joined", "loss", "memory", "new", "own", "params", "rate", "self", "single"}
     | {"sizes", "state", "step", "super", "torch", "weights", "zip", "first", "alike", "sum", "dict"}
 )
 """Names that the file uses itself."""

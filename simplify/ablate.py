@@ -12,7 +12,7 @@ Source: Chen et al. 2023 (arXiv:2302.06675), section 2.3, step 2.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,14 +85,14 @@ class Ablated:
         program: the result.
         changes: those that were kept, in order.
         rejected: number of changes that were tested and not kept.
-        rates: for each task the factor on the learning rate at which everything was tested.
+        rate: the factor on the learning rate at which everything was tested.
         evaluations: trainings that were run.
     """
 
     program: Program
     changes: tuple[Change, ...]
     rejected: int
-    rates: Mapping[str, float]
+    rate: float
     evaluations: int
 
 
@@ -126,9 +126,8 @@ class _Ablation:
     def __init__(self, program: Program, panel: Panel, test: NoWorse, watch: Callable[[str], None] | None):
         self.panel, self.test, self.watch = panel, test, watch
         self.before = panel.evaluations
-        needed = range(self.test.first_seed, self.test.first_seed + self.test.looks[-1])
-        self.rates = {task: panel.tuned_rate(program, task, RATES, TUNING_SEEDS, needed) for task in panel.tasks}
-        self.reference = self.current = program
+        self.rate = panel.tuned_rate(program, RATES, TUNING_SEEDS)
+        self.reference, self.current = at_rate(program, self.rate), program
         self.changes: list[Change] = []
         self.failed: set[str] = set()
 
@@ -140,7 +139,7 @@ class _Ablation:
                 self._greedy(shorter)
         self._greedy(rounded)
         used = self.panel.evaluations - self.before
-        return Ablated(self.current, tuple(self.changes), len(self.failed), self.rates, used)
+        return Ablated(self.current, tuple(self.changes), len(self.failed), self.rate, used)
 
     def _greedy(self, candidates: Callable[[Program], Iterator[tuple[str, Program]]]) -> None:
         """Keeps the first change that passes, and begins again, until none does."""
@@ -151,7 +150,7 @@ class _Ablation:
         meaning = fingerprint(program)
         if meaning in self.failed:
             return False
-        verdict = self.panel.compare(program, self.reference, self.test, self.rates)
+        verdict = self.panel.compare(at_rate(program, self.rate), self.reference, self.test)
         if self.watch is not None:
             kept = "kept" if verdict.no_worse else "not kept"
             self.watch(f"{what}: {verdict.worst:+.2%} of the loss on {verdict.seeds} seeds, {kept}")
@@ -190,8 +189,8 @@ class _Ablation:
     def _score(self, program: Program, seeds: int) -> float | None:
         """Loss on the first task as a share of the reference's, and a quarter of the tolerance for each statement."""
         task, chosen = self.panel.tasks[0], range(self.test.first_seed, self.test.first_seed + seeds)
-        mine = self.panel.losses(at_rate(program, self.rates[task]), task, chosen)
-        theirs = self.panel.losses(at_rate(self.reference, self.rates[task]), task, chosen)
+        mine = self.panel.losses(at_rate(program, self.rate), task, chosen)
+        theirs = self.panel.losses(self.reference, task, chosen)
         share = 0.0
         for one, other in zip(mine, theirs, strict=True):
             if one is None or other is None:

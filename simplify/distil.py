@@ -7,8 +7,8 @@ the original, since equal up to rounding and equal in training are two things.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from dsl.program import Program
@@ -79,14 +79,14 @@ class Distilled:
         program: the result.
         recognised: what it is; None when it is nothing known.
         steps: the record.
-        rates: for each task the factor on the learning rate at which changes were tested; empty without ablation.
+        rate: the factor on the learning rate at which changes were tested; None without ablation.
         evaluations: number of trainings.
     """
 
     program: Program
     recognised: Recognised | None
     steps: tuple[Step, ...]
-    rates: Mapping[str, float] = field(default_factory=dict[str, float])
+    rate: float | None = None
     evaluations: int = 0
 
     @property
@@ -115,7 +115,7 @@ class Distilled:
                 "sentence": str(found),
             },
             "steps": [step.as_values() for step in self.steps],
-            "rates": dict(self.rates),
+            "rate": self.rate,
             "evaluations": self.evaluations,
         }
 
@@ -160,8 +160,7 @@ def distil(
         current = _prune(current, record)
     if "rewrite" in steps:
         current = _rewrite(current, record)
-    rates: Mapping[str, float] = {}
-    evaluations = 0
+    rate, evaluations = None, 0
     if "ablate" in steps:
         panel = Panel(tuple(tasks))
         if make_evaluator is not None:
@@ -171,14 +170,14 @@ def distil(
         if current != program:
             _train_beside(program, current, panel, test or NoWorse(), record)
         ablated = ablate(current, panel, test=test, evolution=evolution, watch=watch)
-        current, rates, evaluations = ablated.program, ablated.rates, panel.evaluations
+        current, rate, evaluations = ablated.program, ablated.rate, panel.evaluations
         for change in ablated.changes:
             after, verdict = change.program, change.verdict
             size = len(after.body), len(after.state)
             record.append(
                 Step("ablate", change.what, (), Exactness.EMPIRICAL, *size, cost=verdict.worst, seeds=verdict.seeds)
             )
-    return Distilled(current, recognise(current), tuple(record), rates, evaluations)
+    return Distilled(current, recognise(current), tuple(record), rate, evaluations)
 
 
 def _prune(program: Program, record: list[Step]) -> Program:

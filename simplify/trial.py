@@ -8,7 +8,7 @@ it. The test looks after a few seeds and goes on only while neither is known, so
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -137,22 +137,12 @@ class Panel:
             self.evaluations += 1
         return [self.results[key] for key in keys]
 
-    def compare(
-        self, candidate: Program, reference: Program, test: NoWorse, rates: Mapping[str, float] | None = None
-    ) -> Verdict:
-        """Tests a candidate on every task; the first on which it is worse ends it.
-
-        Args:
-            candidate: what may be kept.
-            reference: what it is compared with.
-            test: the test.
-            rates: for each task the factor on the learning rate of both; None for 1.
-        """
+    def compare(self, candidate: Program, reference: Program, test: NoWorse) -> Verdict:
+        """Tests a candidate on every task; the first on which it is worse ends it."""
         found: list[tuple[str, float]] = []
         used = 0
         for task in self.tasks:
-            rate = 1.0 if rates is None else rates[task]
-            decided, share, count = self._on_task(at_rate(candidate, rate), at_rate(reference, rate), test, task)
+            decided, share, count = self._on_task(candidate, reference, test, task)
             found.append((task, share))
             used += count
             if not decided:
@@ -180,31 +170,22 @@ class Panel:
                 return decided, math.fsum(differences) / len(differences) / scale, len(differences)
         raise ValueError("the last look decides")
 
-    def tuned_rate(
-        self, program: Program, task: str, rates: Sequence[float], seeds: Sequence[int], needed: Sequence[int]
-    ) -> float:
-        """The factor on the learning rate with which a program trains best.
-
-        Args:
-            program: a verified program.
-            task: where.
-            rates: what is tried.
-            seeds: on which the rates are compared.
-            needed: seeds on which it has to train as well.
+    def tuned_rate(self, program: Program, rates: Sequence[float], seeds: Sequence[int]) -> float:
+        """The factor on the learning rate with which a program trains best on the first task.
 
         Raises:
             ValueError: it trains with none of them.
         """
-        found: list[tuple[float, float]] = []
+        best: tuple[float, float] | None = None
         for rate in rates:
-            losses = self.losses(at_rate(program, rate), task, seeds)
+            losses = self.losses(at_rate(program, rate), self.tasks[0], seeds)
             known = [loss for loss in losses if loss is not None]
             if len(known) == len(losses):
-                found.append((math.fsum(known), rate))
-        for _, rate in sorted(found):
-            if None not in self.losses(at_rate(program, rate), task, needed):
-                return rate
-        raise ValueError(f"the program does not train on {task} with any learning rate that was tried")
+                mean = math.fsum(known) / len(known)
+                best = (mean, rate) if best is None or mean < best[0] else best
+        if best is None:
+            raise ValueError(f"the program does not train on {self.tasks[0]} with any learning rate that was tried")
+        return best[1]
 
 
 def at_rate(program: Program, rate: float) -> Program:
