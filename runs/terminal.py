@@ -241,13 +241,13 @@ def evaluation(result: Evaluation) -> None:
     for summary in best_first:
         edge = " (at the grid's edge)" if summary.tuned.at_edge else ""
         loss, share = summary.test_loss, summary.accuracy
-        known = loss is not None and loss.low is not None and loss.high is not None
+        ends = None if loss is None or loss.low is None or loss.high is None else [loss.low, loss.high]
         row: list[object] = [
             summary.contender,
             "baseline" if summary.baseline else "",
             f"{summary.learning_rate:.3g}{edge}",
             number(loss.mean if loss else None),
-            bounds([loss.low, loss.high] if known and loss else None),  # type: ignore[list-item]
+            bounds(ends),
         ]
         if accuracy:
             row.append("-" if share is None else f"{share.mean:.2%}")
