@@ -89,3 +89,9 @@ def test_packages_list_their_modules() -> None:
         for path in (ROOT / package).glob("*.py"):
             if path.stem != "__init__":
                 assert path.stem in table, f"{package}/__init__.py does not mention {path.stem}"
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """Pytest imports a folder's tests by file name alone and refuses the second of a name in one run."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
