@@ -9,6 +9,7 @@ Source: constants are drawn from N(0, 1), arguments from the variables in scope 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,30 +18,49 @@ from dsl.program import OUTPUT, Argument, Program, Statement
 from dsl.types import Kind
 from dsl.verify import input_kinds, result_kind
 
-CONSTANT_SHARE = 0.25
-"""Probability that an argument is a new constant, where a constant is allowed."""
-
 NEW_VARIABLE_SHARE = 0.5
 """Probability that a statement assigns a new variable rather than one in scope."""
 
 ALL_FUNCTIONS = tuple(FUNCTIONS.values())
 
 
-def random_constant(rng: np.random.Generator) -> float:
-    """A float32 number from N(0, 1), with the fewest digits that name it."""
-    return float(str(np.float32(rng.standard_normal())))
+class NewConstants(NamedTuple):
+    """Where new constants come from: N(mean, spread^2), and how many there are.
+
+    Attributes:
+        mean: of the normal distribution.
+        spread: its standard deviation.
+        share: probability that an argument is a new constant, where a constant is allowed.
+    """
+
+    mean: float = 0.0
+    spread: float = 1.0
+    share: float = 0.25
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """A float32 number with the fewest digits that name it."""
+        return float(str(np.float32(self.mean + self.spread * rng.standard_normal())))
+
+
+STANDARD = NewConstants()
+"""The published search's distribution."""
 
 
 def random_argument(
-    rng: np.random.Generator, accepted: Collection[Kind], scope: Mapping[str, Kind], *, but: Argument | None = None
+    rng: np.random.Generator,
+    accepted: Collection[Kind],
+    scope: Mapping[str, Kind],
+    *,
+    but: Argument | None = None,
+    constants: NewConstants = STANDARD,
 ) -> Argument | None:
     """A variable of an accepted kind other than ``but``, or a new constant; None when neither exists."""
     if len(accepted) == len(Kind):
         variables = [name for name in scope if name != but]
     else:
         variables = [name for name, kind in scope.items() if kind in accepted and name != but]
-    if Kind.SCALAR in accepted and (not variables or rng.random() < CONSTANT_SHARE):
-        return random_constant(rng)
+    if Kind.SCALAR in accepted and (not variables or rng.random() < constants.share):
+        return constants.draw(rng)
     return variables[int(rng.random() * len(variables))] if variables else None
 
 
@@ -66,6 +86,7 @@ def random_statement(
     functions: Sequence[Function] = ALL_FUNCTIONS,
     taken: Collection[str] = (),
     leaves: Collection[str] = (),
+    constants: NewConstants = STANDARD,
 ) -> Statement:
     """A statement that is well-typed where it stands.
 
@@ -75,6 +96,7 @@ def random_statement(
         functions: what may be called; holds at least one function that takes any kind.
         taken: names beside those in scope that a new variable must not have.
         leaves: variables in scope that must keep one number for each parameter, such as the state.
+        constants: where new constants come from.
 
     Returns:
         A statement whose function is uniform over the callable ones, and whose target is a new variable
@@ -84,7 +106,7 @@ def random_statement(
     function = choices[int(rng.random() * len(choices))]
     args: list[Argument] = []
     for accepted in function.operands:
-        arg = random_argument(rng, accepted, scope)
+        arg = random_argument(rng, accepted, scope, constants=constants)
         if arg is None:  # callable_functions has excluded it
             raise ValueError(f"no argument for {function.name} in scope")
         args.append(arg)
@@ -103,6 +125,7 @@ def random_program(
     state: Sequence[str] = ("m", "v"),
     statements: int = 10,
     functions: Sequence[Function] = ALL_FUNCTIONS,
+    constants: NewConstants = STANDARD,
 ) -> Program:
     """A verified program of random statements.
 
@@ -111,6 +134,7 @@ def random_program(
         state: names of the state variables.
         statements: number of statements, at least 1. The last assigns ``update``.
         functions: what may be called; holds at least one function of two operands that takes any kind.
+        constants: where new constants come from.
 
     Raises:
         ValueError: ``statements`` is below 1.
@@ -121,14 +145,16 @@ def random_program(
     leaves = {*state, OUTPUT, "g"}
     body: list[Statement] = []
     for _ in range(statements - 1):
-        statement = random_statement(rng, scope, functions=functions, leaves=leaves, taken=(OUTPUT,))
+        statement = random_statement(
+            rng, scope, functions=functions, leaves=leaves, taken=(OUTPUT,), constants=constants
+        )
         args = [scope[arg] if isinstance(arg, str) else Kind.SCALAR for arg in statement.args]
         scope[statement.target] = result_kind(FUNCTIONS[statement.function], args)
         body.append(statement)
     binary = [f for f in functions if f.arity == 2 and f.result is None]
     function = binary[int(rng.random() * len(binary))]
     wide = [name for name, kind in scope.items() if kind is Kind.LEAF]
-    other = random_argument(rng, frozenset(Kind), scope)
+    other = random_argument(rng, frozenset(Kind), scope, constants=constants)
     args = [wide[int(rng.random() * len(wide))], *([] if other is None else [other])]
     body.append(Statement(OUTPUT, function.name, tuple(args)))
     return Program(tuple(state), tuple(body))

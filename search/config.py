@@ -35,7 +35,7 @@ from search.yaml_text import read_yaml
 FINALIST_SEED = 900_000
 """First of the seeds that are kept for choosing among finalists; training seeds are below it."""
 
-FRESH_SEED = 1_000_000
+FRESH_SEED = 3_000_000
 """First of the seeds that are kept for the final comparison."""
 
 Seed = Annotated[int, Field(ge=0, lt=FINALIST_SEED)]
@@ -239,7 +239,8 @@ class CampaignConfig(BaseModel):
         """How an algorithm makes programs."""
         if algorithm == "random":
             warm = self.warm_start_program
-            return RandomPrograms(warm.state, min(2 * len(warm.body), self.limits.statements), self.functions)
+            longest = min(2 * len(warm.body), self.limits.statements)
+            return RandomPrograms(warm.state, longest, self.functions, self.constants.new)
         weights = self.mutation.constants_only() if algorithm == "constants" else self.mutation
         return Mutator(weights, self.functions, self.limits, self.constants)
 

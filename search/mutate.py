@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dsl.functions import FUNCTIONS, Function
-from dsl.generate import random_argument, random_statement
+from dsl.generate import NewConstants, random_argument, random_statement
 from dsl.program import MAX_STATEMENTS, Program, Statement
 from dsl.types import Kind
 from dsl.verify import is_valid_from, scope_before, statement_kind
@@ -95,6 +95,7 @@ class ConstantsConfig(BaseModel):
     Attributes:
         mean: mean of the normal distribution that new constants are drawn from.
         spread: its standard deviation.
+        share: probability that an argument of a new statement, or a replaced one, is a new constant.
         step: standard deviation of the power of two by which ``scale`` and ``complement`` move a constant.
         near_one: constants closer to 1 than this, and not 1, may move by their distance from 1.
     """
@@ -103,8 +104,14 @@ class ConstantsConfig(BaseModel):
 
     mean: float = Field(default=0.0, ge=-1e6, le=1e6, allow_inf_nan=False)
     spread: float = Field(default=1.0, gt=0.0, le=1e6, allow_inf_nan=False)
+    share: float = Field(default=0.25, ge=0.0, le=1.0, allow_inf_nan=False)
     step: float = Field(default=1.0, gt=0.0, le=100.0, allow_inf_nan=False)
     near_one: float = Field(default=0.5, ge=0.0, le=1.0, allow_inf_nan=False)
+
+    @property
+    def new(self) -> NewConstants:
+        """Where new constants come from."""
+        return NewConstants(self.mean, self.spread, self.share)
 
 
 class MutationError(RuntimeError):
@@ -179,6 +186,7 @@ class Mutator:
         constants: ConstantsConfig | None = None,
     ):
         self._limits, self._constants = limits or LimitsConfig(), constants or ConstantsConfig()
+        self._new = self._constants.new
         names = tuple(FUNCTIONS) if functions is None else tuple(functions)
         unknown = [name for name in names if name not in FUNCTIONS]
         if unknown:
@@ -229,8 +237,7 @@ class Mutator:
         place = int(rng.random() * (len(body) + 1))
         scope = scope_before(program, place)
         taken = [statement.target for statement in body]
-        target, name, args = random_statement(rng, scope, functions=self._functions, taken=taken)
-        statement = Statement(target, name, tuple([self._placed(arg) for arg in args]))
+        statement = random_statement(rng, scope, functions=self._functions, taken=taken, constants=self._new)
         changed = (*body[:place], statement, *body[place:])
         if statement.target in scope and not _fits(program, changed, place, scope, scope[statement.target]):
             return INVALID
@@ -256,10 +263,12 @@ class Mutator:
         target, function, args = body[place]
         position = int(rng.random() * len(args))
         scope = scope_before(program, place)
-        arg = random_argument(rng, FUNCTIONS[function].operands[position], scope, but=args[position])
+        arg = random_argument(
+            rng, FUNCTIONS[function].operands[position], scope, but=args[position], constants=self._new
+        )
         if arg is None:
             return INVALID
-        new = Statement(target, function, (*args[:position], self._placed(arg), *args[position + 1 :]))
+        new = Statement(target, function, (*args[:position], arg, *args[position + 1 :]))
         changed = (*body[:place], new, *body[place + 1 :])
         if not _fits(program, changed, place, scope, statement_kind(body[place], scope)):
             return INVALID
@@ -280,15 +289,7 @@ class Mutator:
         )
 
     def _redraw(self, rng: np.random.Generator, program: Program) -> _Change | None:
-        mean, spread = self._constants.mean, self._constants.spread
-        return _move(rng, program, "redraw", lambda c: True, lambda c: mean + spread * rng.standard_normal())
-
-    def _placed(self, arg: str | float) -> str | float:
-        """An argument as it was drawn, a constant moved from N(0, 1) to the distribution of the campaign."""
-        mean, spread = self._constants.mean, self._constants.spread
-        if isinstance(arg, str) or (mean == 0.0 and spread == 1.0):
-            return arg
-        return float(str(np.float32(mean + spread * arg)))
+        return _move(rng, program, "redraw", lambda c: True, lambda c: self._new.draw(rng))
 
 
 def _choose(rng: np.random.Generator, weights: dict[str, float]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dsl.functions import FUNCTIONS
-from dsl.generate import random_program
+from dsl.generate import STANDARD, NewConstants, random_program
 from dsl.program import Program
 from search.mutate import Mutation
 
@@ -25,16 +25,25 @@ class RandomPrograms:
         state: names of the state variables.
         statements: largest number of statements; each number from 1 is equally likely.
         functions: names of the functions that may be called; None for all.
+        constants: where constants come from.
     """
 
     inherits = False
 
-    def __init__(self, state: Sequence[str], statements: int, functions: Sequence[str] | None = None):
-        self._state, self._statements = tuple(state), statements
+    def __init__(
+        self,
+        state: Sequence[str],
+        statements: int,
+        functions: Sequence[str] | None = None,
+        constants: NewConstants = STANDARD,
+    ):
+        self._state, self._statements, self._constants = tuple(state), statements, constants
         self._functions = tuple(FUNCTIONS[name] for name in (FUNCTIONS if functions is None else functions))
 
     def mutate(self, rng: np.random.Generator, program: Program) -> tuple[Program, Mutation]:
         """A random program; ``program`` has no influence on it."""
         statements = 1 + int(rng.random() * self._statements)
-        drawn = random_program(rng, state=self._state, statements=statements, functions=self._functions)
+        drawn = random_program(
+            rng, state=self._state, statements=statements, functions=self._functions, constants=self._constants
+        )
         return drawn, Mutation("draw", 1, "", f"{statements} random statements")

@@ -12,8 +12,8 @@ from scipy.stats import chisquare
 from dsl.functions import FUNCTIONS, LEAVES, Scope
 from dsl.generate import (
     ALL_FUNCTIONS,
-    CONSTANT_SHARE,
     NEW_VARIABLE_SHARE,
+    NewConstants,
     new_variable,
     random_argument,
     random_program,
@@ -34,14 +34,15 @@ def assert_uniform(drawn: Iterable[Hashable], allowed: Iterable[Hashable]) -> No
     assert chisquare([counts[choice] for choice in expected]).pvalue > 1e-4
 
 
-def test_arguments_are_uniform_over_the_variables_of_an_accepted_kind() -> None:
+@pytest.mark.parametrize("source", [NewConstants(), NewConstants(mean=3.0, spread=0.5, share=0.6)])
+def test_arguments_are_uniform_over_the_variables_of_an_accepted_kind(source: NewConstants) -> None:
     rng = np.random.default_rng(0)
-    drawn = [random_argument(rng, ANY, SCOPE) for _ in range(DRAWS)]
+    drawn = [random_argument(rng, ANY, SCOPE, constants=source) for _ in range(DRAWS)]
     assert_uniform([arg for arg in drawn if isinstance(arg, str)], SCOPE)
     constants = [arg for arg in drawn if isinstance(arg, float)]
-    assert len(constants) / DRAWS == pytest.approx(CONSTANT_SHARE, abs=0.02)
-    assert np.mean(constants) == pytest.approx(0.0, abs=0.05)
-    assert np.std(constants) == pytest.approx(1.0, abs=0.05)
+    assert len(constants) / DRAWS == pytest.approx(source.share, abs=0.02)
+    assert np.mean(constants) == pytest.approx(source.mean, abs=0.05)
+    assert np.std(constants) == pytest.approx(source.spread, abs=0.05)
     assert all(str(constant) == str(np.float32(constant)) for constant in constants)
 
 

@@ -46,9 +46,11 @@ def test_constants_follow_the_campaign() -> None:
         MutationWeights(delete=0, modify=0, scale=0, complement=0, redraw=0),
         constants=ConstantsConfig(mean=5.0, spread=0.01),
     )
+    everywhere = RandomPrograms(("m",), 6, constants=ConstantsConfig(mean=5.0, spread=0.01, share=1.0).new)
     drawn = set[float]()
     for seed in range(200):
-        child, _ = inserting.mutate(np.random.default_rng(seed), LIBRARY["sgd"])
-        drawn |= {arg for s in child.body for arg in s.args if isinstance(arg, float)}
+        for variation in (inserting, everywhere):
+            child, _ = variation.mutate(np.random.default_rng(seed), LIBRARY["sgd"])
+            drawn |= {arg for s in child.body for arg in s.args if isinstance(arg, float)}
     assert drawn
     assert all(4.9 < value < 5.1 for value in drawn - {arg for s in LIBRARY["sgd"].body for arg in s.args})
