@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 from dsl.functions import FUNCTIONS
@@ -21,6 +22,9 @@ from dsl.verify import TARGET, Fault, check, nearest
 
 MAX_CHARACTERS = 100_000
 MAX_LINE_CHARACTERS = 500
+
+LINES_REMEMBERED = 10_000
+"""Lines whose statement is kept: programs of one search share nearly all of theirs."""
 
 OPERATORS = {function.infix: name for name, function in FUNCTIONS.items() if function.infix}
 
@@ -61,10 +65,6 @@ class _Line:
                 break
             position = match.end()
         self.index = 0
-
-    @property
-    def empty(self) -> bool:
-        return self.tokens[0].kind == "end"
 
     @property
     def next(self) -> _Token:
@@ -119,41 +119,51 @@ def parse(text: str) -> Program:
     if len(text) > MAX_CHARACTERS:
         raise ProgramError(f"a program has at most {MAX_CHARACTERS} characters, got {len(text)}")
     lines = _lines(text)
-    head = next(lines, None)
-    if head is None:
+    number, source = next(lines, (0, ""))
+    if not number:
         raise ProgramError("the text holds no program: it starts with `def train(w, g, ..., lr):`")
-    state = _signature(head)
-    read = [head]
-    body: list[Statement] = []
-    for line in lines:
-        read.append(line)
-        if line.next.text == "return":
-            _returns(line, state)
-            break
+    state = _signature(_Line(number, source))
+    places, body = [(number, source)], list[Statement]()
+    for number, source in lines:
+        places.append((number, source))
+        statement = _remembered(source)
+        if statement is None:
+            line = _Line(number, source)
+            if line.next.text == "return":
+                _returns(line, state)
+                break
+            statement = _statement(line)
         if len(body) == MAX_STATEMENTS:
-            line.fail(f"a program has at most {MAX_STATEMENTS} statements")
-        body.append(_statement(line))
+            _Line(number, source).fail(f"a program has at most {MAX_STATEMENTS} statements")
+        body.append(statement)
     else:
-        raise ProgramError(f"the program ends without `return {', '.join((OUTPUT, *state))}`", read[-1].number)
-    after = next(lines, None)
-    if after is not None:
-        after.fail("nothing may follow `return`")
+        raise ProgramError(f"the program ends without `return {', '.join((OUTPUT, *state))}`", number)
+    for after in lines:
+        _Line(*after).fail("nothing may follow `return`")
     program = Program(state, tuple(body))
     try:
         check(program)
     except Fault as fault:
-        line = read[fault.statement + 1]
+        line = _Line(*places[fault.statement + 1])
         line.fail(fault.reason, line.column_of(fault.operand))
     return program
 
 
-def _lines(text: str) -> Iterator[_Line]:
-    """The lines that hold more than blanks and a comment, each read when it is asked for."""
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Number and source of the lines that hold more than blanks and a comment."""
     for number, source in enumerate(text.split("\n"), start=1):
-        if source.strip() and not source.startswith("#"):
-            line = _Line(number, source.rstrip("\r"))
-            if not line.empty:
-                yield line
+        if source.partition("#")[0].strip():
+            yield number, source.rstrip("\r")
+
+
+@lru_cache(maxsize=LINES_REMEMBERED)
+def _remembered(source: str) -> Statement | None:
+    """The statement on a line; None for one that holds no valid statement, which has to be looked at in its place."""
+    try:
+        line = _Line(0, source)
+        return None if line.next.text == "return" else _statement(line)
+    except ProgramError:
+        return None
 
 
 def format(program: Program) -> str:

@@ -31,7 +31,7 @@ from runs.terminal import errors
 from search.config import CampaignConfig, ConfigError, load_campaign, load_campaign_file
 from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, Reference, make_reference, make_trainer
 from search.events import Timing
-from search.evolution import WARM_START
+from search.evolution import WARM_START, History
 from search.head_start import HeadStart
 from search.meta_validation import MetaValidation
 from search.session import run_session
@@ -199,7 +199,7 @@ class Campaign:
         history = store.history(arm, tail) if store.settled(arm) or any(store.evaluations(arm)) else None
         evolution = make_evolution(store, config, arm, budget, history)
         counted = ("programs", budget.programs) if budget.programs else ("evaluations", budget.evaluations or 1)
-        validation = self._meta_validation(store, arm)
+        validation = self._meta_validation(store, arm, history)
         try:
             with ProgressView(errors, arm.name, counted, redundancy=evolution.redundancy) as view:
                 progress = run_session(
@@ -229,13 +229,12 @@ class Campaign:
         warm_start = store.evaluation(first, WARM_START).fitness
         return make_reference(self.config.hurdle, self._checkpoints(), len(self.config.training_seeds), warm_start)
 
-    def _meta_validation(self, store: RunStore, arm: Arm) -> MetaValidation | None:
+    def _meta_validation(self, store: RunStore, arm: Arm, history: History | None) -> MetaValidation | None:
         """The watch over the search's best program; controls have none."""
         config = self.config.meta_validation
         if config is None or arm.name != SEARCH:
             return None
-        settled = store.settled(arm)
-        results = (result for result in store.evaluations(arm) if result.ticket < settled)
+        results = () if history is None else (r for r in history.evaluated if r.ticket <= history.settled)
         return MetaValidation(config.every_evaluations, results, store.validations(arm))
 
     def _finals(self, store: RunStore, quiet: bool, stop: threading.Event) -> bool:
