@@ -324,7 +324,8 @@ class Campaign:
             def make() -> RayEvaluator:
                 return RayEvaluator(self._setting, workers=workers, address=address, gpus=options.gpus)
 
-            evaluator = make() if workers is None else HeadStart(self._setting, make, workers)
+            # A cluster is joined at once, so that one which cannot be is said before anything is done.
+            evaluator = HeadStart(self._setting, make, workers) if workers and address is None else make()
         try:
             yield evaluator
         finally:

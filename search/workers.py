@@ -342,8 +342,12 @@ def start_ray(workers: int | None, address: str | None) -> bool:
                 **quiet,
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        where = "Ray cannot be started here" if address is None else f"the Ray cluster at {address} cannot be joined"
-        raise WorkerError(f"{where}: {error}: --workers 0 evaluates without Ray") from error
+        if address is None:
+            raise WorkerError(f"Ray cannot be started here: {error}: --workers 0 evaluates without Ray") from error
+        raise WorkerError(
+            f"the Ray cluster at {address} cannot be joined: {error}: check that it runs there and, if it wants a "
+            "token, that this command has it (docs/cluster.md)"
+        ) from error
     return True
 
 

@@ -7,8 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from search.workers import unauthenticated
 
 SCRIPT = """
 import json, os, sys, threading, time
@@ -60,12 +63,41 @@ print(json.dumps(said))
 os._exit(0)  # Ray's cluster utilities wait for a node that is gone
 """
 
+TOKENS = """
+import json, os, subprocess, sys
 
-def run(programs: int) -> dict[str, object]:
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64}  # Ray reads them when it is imported
+from ray.cluster_utils import Cluster
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+command = [sys.executable, "-c", "from runs.cli import main; main()", "search", "quickstart", "--json",
+           "--set", "controls=[]", "--set", "finalists.count=1", "--set", "finalists.seeds=1", "--set", "fresh_seeds=2"]
+size = ["--set", "budget.programs=60", "--set", "population.size=20"]
+there = ["--address", cluster.address, "--workers", "1"]
+bare = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+
+def search(name, environment, *more):
+    done = subprocess.run([*command, *size, "--out", f"{sys.argv[1]}/{name}", *more], env=environment,
+                          capture_output=True, text=True)
+    digest = json.loads(done.stdout)["population_digest"] if done.returncode == 0 else None
+    return {"code": done.returncode, "digest": digest, "said": done.stderr}
+
+said = {
+    "here": search("here", bare, "--workers", "0"),
+    "token": search("token", dict(os.environ), *there),
+    "wrong token": search("wrong", {**os.environ, "RAY_AUTH_TOKEN": "b" * 64}, *there),
+    "no token": search("none", bare, *there),
+}
+cluster.shutdown()
+print(json.dumps(said))
+"""
+
+
+def run(script: str, argument: str) -> dict[str, Any]:
     tests = str(Path(__file__).parent)
     path = os.pathsep.join([tests, str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(programs)],
+        [sys.executable, "-c", script, argument],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -78,7 +110,7 @@ def run(programs: int) -> dict[str, object]:
 
 @pytest.mark.slow
 def test_two_nodes_and_the_loss_of_one_change_nothing() -> None:
-    said = run(400)
+    said = run(SCRIPT, "400")
     assert said["with a share of a GPU"] == said["here"]
     assert said["GPUs left"] == 0.5
     assert said["two nodes"] == said["here"]
@@ -86,3 +118,27 @@ def test_two_nodes_and_the_loss_of_one_change_nothing() -> None:
     assert said["killed"]
     assert said["replaced"] == 1
     assert said["machines"] == 1
+
+
+@pytest.mark.slow
+def test_tokens_let_in_who_has_them(tmp_path: Path) -> None:
+    said = run(TOKENS, str(tmp_path))
+    warning = "joined without token authentication"
+    assert (said["token"]["code"], said["token"]["digest"]) == (0, said["here"]["digest"])
+    assert warning not in said["token"]["said"]
+    for name in ("wrong token", "no token"):
+        assert said[name]["code"] == 1
+        assert "cannot be joined" in said[name]["said"]
+        assert "docs/cluster.md" in said[name]["said"]
+        assert "Traceback" not in said[name]["said"]
+        assert (warning in said[name]["said"]) == (name == "no token")
+
+
+@pytest.mark.parametrize(("mode", "open_to_all"), [(None, True), ("disabled", True), ("token", False)])
+def test_a_cluster_without_tokens_is_open_to_all(
+    monkeypatch: pytest.MonkeyPatch, mode: str | None, open_to_all: bool
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    assert unauthenticated() is open_to_all
