@@ -101,7 +101,7 @@ class Checkpoint:
 
         prepare_process()
         task = self.task
-        with jax.ensure_compile_time_eval():
+        with jax.enable_x64(False), jax.ensure_compile_time_eval():
             first, second = jax.random.split(jax.random.key(0))
             rates, order = jnp.asarray(self.learning_rate * task.schedule()), task.order(second)
             optimizer = optax.adamw(lambda count: rates[count], b1=0.9, b2=0.999, weight_decay=0.01)

@@ -159,18 +159,11 @@ def _deterministic(subject: Subject) -> str | None:
     return None
 
 
-def _untrained(subject: Subject) -> float:
-    import jax
-
-    task = subject.task
-    return float(jax.jit(lambda key: task.loss(task.init(key), task.data.validation))(jax.random.key(0)))
-
-
 def _learns(subject: Subject) -> str | None:
-    untrained = _untrained(subject)
+    untrained = subject.adamw(0, 0.0).loss
     runs = [subject.adamw(0, rate) for rate in RATES]
     losses = [run.loss for run in runs if run.loss is not None]
-    if not losses:
+    if not losses or untrained is None:
         return f"AdamW ends as {runs[0].outcome.value}: {runs[0].outcome.sentence}"
     if not min(losses) <= untrained - LEAST_GAIN * abs(untrained):
         return f"AdamW brings the validation loss from {untrained:.6g} to {min(losses):.6g} only"

@@ -50,7 +50,8 @@ def test_contrastive_loss_by_its_definition() -> None:
             total -= np.log(np.exp(first[i] @ second[i] / 0.5) / sum(np.exp(first[i] @ second[j] / 0.5) for j in group))
             total -= np.log(np.exp(first[i] @ second[i] / 0.5) / sum(np.exp(first[j] @ second[i] / 0.5) for j in group))
     batch = tuple(jnp.asarray(view, jnp.float32) for view in views)
-    loss = Contrastive(group=4, temperature=0.5).loss(Given(), None, batch)
+    objective = Contrastive(group=4, temperature=0.5)
+    loss = jax.jit(lambda batch: objective.loss(Given(), None, batch))(batch)
     np.testing.assert_allclose(loss, total / 16, rtol=1e-5)
 
 
@@ -63,7 +64,7 @@ def test_groups_fit_the_splits_of_every_contrastive_task() -> None:
 
 def test_sliced_convolutions_equal_those_of_jax() -> None:
     model = CNN(9, (4, 3), 5, colours=2)
-    params = model.init(jax.random.key(1))
+    params = jax.jit(model.init)(jax.random.key(1))
     inputs = jax.random.normal(jax.random.key(2), (6, 9 * 9 * 2))
     values = inputs.reshape(6, 9, 9, 2)
     for layer, (rows, columns) in zip(params, model.kernels, strict=False):
@@ -73,15 +74,16 @@ def test_sliced_convolutions_equal_those_of_jax() -> None:
         )
         values = jax.nn.relu(values + layer["b"][None, None, None, :])
     expected = values.reshape(6, -1) @ params[-1]["w"] + params[-1]["b"][None, :]
-    np.testing.assert_allclose(model.apply(params, inputs), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(model.apply)(params, inputs), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_a_causal_transformer_does_not_look_ahead(causal: bool) -> None:
     model = CharacterTransformer(7, Blocks(8, 2, 2, 6, causal=causal))
-    params = model.init(jax.random.key(3))
+    params = jax.jit(model.init)(jax.random.key(3))
     tokens = jnp.array([[1, 2, 3, 4, 5, 6]])
-    before, after = model.apply(params, tokens), model.apply(params, tokens.at[0, 4].set(0))
+    apply = jax.jit(model.apply)
+    before, after = apply(params, tokens), apply(params, tokens.at[0, 4].set(0))
     changed = np.abs(np.asarray(before - after)).max(axis=(0, 2)) > 1e-6
     assert changed.tolist() == ([False] * 4 + [True] * 2 if causal else [True] * 6)
 
