@@ -74,12 +74,12 @@ class Checkpoint:
         if hashlib.sha256(rest).digest() != digest:
             return None
         with np.load(io.BytesIO(rest), allow_pickle=False) as archive:
-            return [archive[f"leaf{number}"] for number in range(len(archive.files))]
+            return [archive[f"arr_{number}"] for number in range(len(archive.files))]
 
     def _write(self, leaves: list[np.ndarray]) -> None:
         """Keeps the parameters; where the cache cannot be written, the next process trains again."""
         content = io.BytesIO()
-        np.savez(content, **{f"leaf{number}": leaf for number, leaf in enumerate(leaves)})
+        np.savez(content, *leaves)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.stem)
@@ -101,19 +101,20 @@ class Checkpoint:
 
         prepare_process()
         task = self.task
-        with jax.enable_x64(False), jax.ensure_compile_time_eval():
+
+        def trained(train: Any) -> Any:
             first, second = jax.random.split(jax.random.key(0))
             rates, order = jnp.asarray(self.learning_rate * task.schedule()), task.order(second)
             optimizer = optax.adamw(lambda count: rates[count], b1=0.9, b2=0.999, weight_decay=0.01)
 
             def step(number: Any, carry: Any) -> Any:
                 params, state = carry
-                gradient = jax.grad(task.loss)(params, tuple(jnp.asarray(x)[order[number]] for x in task.data.train))
+                gradient = jax.grad(task.loss)(params, tuple(array[order[number]] for array in train))
                 updates, state = optimizer.update(gradient, state, params)
                 return optax.apply_updates(params, updates), state
 
             params = task.init(first)
-            trained, _ = jax.jit(lambda carry: lax.fori_loop(0, task.steps, step, carry))(
-                (params, optimizer.init(params))
-            )
-            return [np.asarray(leaf) for leaf in jax.tree.leaves(trained)]
+            return lax.fori_loop(0, task.steps, step, (params, optimizer.init(params)))[0]
+
+        with jax.enable_x64(False), jax.ensure_compile_time_eval():
+            return [np.asarray(leaf) for leaf in jax.tree.leaves(jax.jit(trained)(task.data.train))]

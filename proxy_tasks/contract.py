@@ -42,7 +42,8 @@ class Subject:
     """
 
     def __init__(self, task: Task, method: Method = "auto"):
-        self.task, self._method = task, method
+        self.task = task
+        self._method: Method = method
 
     @cached_property
     def trainer(self) -> Trainer:
@@ -85,7 +86,7 @@ def _splits(subject: Subject) -> str | None:
         if len(lengths) > 1:
             return f"{name}: the arrays have different lengths, {', '.join(map(str, sorted(lengths)))}"
         for array in arrays:
-            if array.dtype not in (np.float32, np.int32):
+            if array.dtype not in (np.dtype(np.float32), np.dtype(np.int32)):
                 return f"{name}: an array is {array.dtype}; use float32, or int32 for labels and tokens"
             if not np.isfinite(array).all():
                 return f"{name}: an array has a value that is not finite"

@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from proxy_tasks.datasets import TRAIN, Dataset, Sources, Splits, digest_of, stored
+from proxy_tasks.datasets import TRAIN, Dataset, digest_of, stored
 
 PATCH = 8
 """Side of a patch, in pixels."""
@@ -138,7 +138,8 @@ def patch_views(copies: int = 8) -> Dataset:
     settings = f"block {BLOCK}, reach {REACH}, noise {NOISE}, splits {BAND_SPLITS}, {copies} copies"
     recipe = f"patch views 1: {settings}, generator 2, unit variance"
     digest = digest_of(stored("photographs.npz"), recipe)
-    return Dataset("patch_views", *splits, digest, (sources[0], sources[1], sources[2]))
+    train, validation, test = splits
+    return Dataset("patch_views", train, validation, test, digest, (sources[0], sources[1], sources[2]))
 
 
 def _stratified(labels: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -197,10 +198,10 @@ def mnist(side: int, copies: int = 4) -> Dataset:
     groups = [group.reshape(-1, side, pooled, side, pooled).mean(axis=(2, 4)).reshape(-1, side**2) for group in groups]
     indices = [np.tile(chosen[TRAIN], copies), *chosen[1:]]
     mean, scale = groups[TRAIN].mean(), groups[TRAIN].std()
-    splits: Splits = tuple(  # type: ignore[assignment]
+    train, validation, test = (
         (((group - mean) / scale).astype(np.float32), np.ascontiguousarray(labels[index]))
         for group, index in zip(groups, indices, strict=True)
     )
     recipe = f"mnist 1: side {side}, {copies} copies moved by generator 3, stratified .6 .2 .2, unit variance"
-    source: Sources = tuple(index[:, None] for index in indices)  # type: ignore[assignment]
-    return Dataset(f"mnist{side}", *splits, digest_of(arrays, recipe), source)
+    a, b, c = (index[:, None] for index in indices)
+    return Dataset(f"mnist{side}", train, validation, test, digest_of(arrays, recipe), (a, b, c))

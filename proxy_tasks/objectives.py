@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import jax
@@ -102,13 +102,14 @@ class Contrastive(_Unclassified):
     Attributes:
         group: pairs in a group; it divides the batch size and the sizes of validation and test.
         temperature: what cosines of the angles between embeddings are divided by.
+        passes: the two views.
 
     Source: van den Oord et al. 2018 (arXiv:1807.03748); both ways as in Radford et al. 2021 (arXiv:2103.00020).
     """
 
     group: int
     temperature: float
-    passes: ClassVar[int] = 2
+    passes: int = 2
 
     @property
     def name(self) -> str:

@@ -27,7 +27,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -161,8 +161,8 @@ class _Data:
     def _columns(self, name: str) -> Arrays:
         import jax
 
-        split = getattr(self._made, name)
-        if not isinstance(split, Sized) or not hasattr(split, "__getitem__"):
+        split: Any = getattr(self._made, name)
+        if not hasattr(split, "__len__") or not hasattr(split, "__getitem__"):
             raise TaskError(f"import {self._reference}: {name} has no __len__ and __getitem__")
         if isinstance(split, tuple):
             raise TaskError(f"import {self._reference}: {name} is a tuple; give examples, such as list(zip(x, y))")
@@ -219,9 +219,13 @@ class OwnModel:
         object.__setattr__(self, "_made", made)
         object.__setattr__(self, "_data", data)
 
-    @cached_property
+    @property
     def parameters(self) -> int:
         """Number of parameters."""
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
         import jax
 
         return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(self.init, jax.random.key(0))))
