@@ -1,7 +1,10 @@
 """Proxy tasks: tiny models on real data, and the trainer that runs any program on them.
 
-- `registry`: every task by name; `task`: what a task is, its version and schedule
-- `datasets`: the shipped data and how it is split; `models`: the networks; `objectives`: losses and metrics
+- `registry`: every task by name; `task`: what a task is, its version and schedule; `own`: tasks of users
+- `contract`: the laws that every task keeps; `measured`: AdamW's loss and the noise on the shipped ones
+- `datasets`: what a data set is; `images`, `text`, `synthetic`: those that ship; `hub`: larger ones, as an extra
+- `models`: what a network is, and perceptrons; `transformer`, `convolution`, `quadratic`: the others
+- `objectives`: losses and metrics; `checkpoint`: what fine-tuning starts from
 - `trainer`: trains a task with a program or an optax optimizer; `outcome`: what comes back; `hurdle`: stopping early
 - `encoding`: a program as arrays; `engine`: the interpreter that runs them inside the compiled training loop;
   `loop`: that loop; `compilation`: how JAX is set up

@@ -1,17 +1,43 @@
-"""The networks that proxy tasks train, as values that know their parameters' shapes without JAX."""
+"""What a network is, and the perceptrons; `transformer`, `convolution` and `quadratic` have the others.
+
+Models are values that know their parameters' shapes without JAX. All of them look up embeddings by multiplying with
+one-hot rows: the gradient is then a product of matrices too, which gives the same bits on every run of any device.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import jax
 
 Params = Any
 """A pytree of float32 arrays."""
+
+
+class Model(Protocol):
+    """A network: a frozen dataclass whose fields are its settings, of which the task's version is made."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        ...
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one forward pass of one example."""
+        ...
+
+    def init(self, key: jax.Array) -> Params:
+        """Initial parameters."""
+        ...
+
+    def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
+        """Output for a batch, whose first axis is that of the inputs."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +96,62 @@ class MLP:
         for layer in hidden:
             values = activate(values @ layer["w"] + layer["b"][None, :])
         return values @ last["w"] + last["b"][None, :]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowMLP:
+    """A perceptron that reads the embeddings of the last few characters and predicts the next.
+
+    Attributes:
+        symbols: number of different characters.
+        context: characters that it reads.
+        embedding: numbers for each character, normal at first.
+        hidden: widths of the hidden layers.
+
+    Source: Bengio et al. 2003, "A Neural Probabilistic Language Model".
+    """
+
+    symbols: int
+    context: int
+    embedding: int
+    hidden: tuple[int, ...]
+
+    @property
+    def perceptron(self) -> MLP:
+        """What reads the embeddings."""
+        return MLP((self.context * self.embedding, *self.hidden, self.symbols), "tanh")
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return self.symbols * self.embedding + self.perceptron.parameters
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one forward pass of one example."""
+        return self.context * self.symbols * self.embedding + self.perceptron.multiply_adds
+
+    def init(self, key: jax.Array) -> Params:
+        """Initial parameters: ``{"embedding": [symbols, embedding], "layers": those of the perceptron}``."""
+        import jax
+        import jax.numpy as jnp
+
+        first, second = jax.random.split(key)
+        embedding = jax.random.normal(first, (self.symbols, self.embedding), jnp.float32)
+        return {"embedding": embedding, "layers": self.perceptron.init(second)}
+
+    def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
+        """Scores of the next character.
+
+        Args:
+            params: as `init` gives them.
+            inputs: characters, int32 [batch, context].
+
+        Returns:
+            [batch, symbols].
+        """
+        import jax
+
+        embedding = params["embedding"]
+        values = jax.nn.one_hot(inputs, self.symbols, dtype=embedding.dtype) @ embedding
+        return self.perceptron.apply(params["layers"], values.reshape(len(inputs), -1))

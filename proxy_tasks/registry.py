@@ -1,62 +1,243 @@
-"""Every task by name. A new task is one row here."""
+"""Every task by name: families of tasks, each a ladder of three rungs. A new family is one row here.
+
+A family's proxy is called as the family; ``-x10`` and ``-x100`` need ten and a hundred times its compute, by larger
+models and more steps.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
-from proxy_tasks import datasets
-from proxy_tasks.models import MLP
-from proxy_tasks.objectives import Classification, Reconstruction
-from proxy_tasks.task import Task, TaskError
+from proxy_tasks import images, own, synthetic, text
+from proxy_tasks.checkpoint import Checkpoint
+from proxy_tasks.convolution import CNN
+from proxy_tasks.datasets import Dataset
+from proxy_tasks.models import MLP, Model, WindowMLP
+from proxy_tasks.objectives import (
+    Classification,
+    Contrastive,
+    MaskedClassification,
+    Mean,
+    Objective,
+    Reconstruction,
+    Regression,
+)
+from proxy_tasks.quadratic import Quadratic
+from proxy_tasks.task import RUNGS, Task, TaskError
+from proxy_tasks.text import SYMBOLS
+from proxy_tasks.transformer import Blocks, CharacterTransformer, PatchTransformer
 
-_ROWS = (
-    Task(
-        name="ae",
-        description="Autoencoder with a bottleneck of 8 on 8x8 patches of two photographs.",
-        dataset=datasets.photograph_patches,
-        model=MLP((64, 32, 16, 8, 16, 32, 64), "tanh"),
-        objective=Reconstruction(),
-        batch_size=32,
-        steps=300,
+Rung = tuple[Callable[[], Dataset], Model, int, int]
+"""Data, model, batch size, steps."""
+
+
+def _ladder(
+    family: str, description: str, objective: Objective, *rungs: Rung, searchable: bool = False
+) -> Iterator[Task]:
+    for rung, (dataset, model, batch_size, steps) in zip(RUNGS, rungs, strict=True):
+        proxy = rung == RUNGS[0]
+        yield Task(
+            name=family if proxy else f"{family}-{rung}",
+            description=description,
+            dataset=dataset,
+            model=model,
+            objective=objective,
+            batch_size=batch_size,
+            steps=steps,
+            searchable=searchable and proxy,
+            family=family,
+            rung=rung,
+        )
+
+
+_PATCHES, _NOISY, _VIEWS = images.photograph_patches, images.noisy_patches, images.patch_views
+_SMALL, _LARGE = partial(images.mnist, 14), partial(images.mnist, 28)
+_PLAYS, _MASKED = partial(text.plays, 32), partial(text.masked_plays, 32)
+
+_AE = tuple(
+    _ladder(
+        "ae",
+        "Autoencoder with a bottleneck of 8 on 8x8 patches of two photographs.",
+        Reconstruction(),
+        (_PATCHES, MLP((64, 32, 16, 8, 16, 32, 64), "tanh"), 32, 300),
+        (_PATCHES, MLP((64, 64, 32, 8, 32, 64, 64), "tanh"), 64, 650),
+        (_PATCHES, MLP((64, 128, 64, 16, 8, 16, 64, 128, 64), "tanh"), 64, 2400),
+        searchable=True,
+    )
+)
+_X_AE = replace(
+    _AE[2],
+    name="X_ae",
+    description="The autoencoder as a target between the rungs: the model of ae-x100, fewer steps.",
+    steps=1000,
+    rung="x43",
+)
+_LMMLP = tuple(
+    _ladder(
+        "lmmlp",
+        "Perceptron that predicts the next character of Shakespeare's plays from the last eight or ten.",
+        Classification(),
+        (partial(text.next_characters, 8), WindowMLP(SYMBOLS, 8, 12, (64,)), 64, 300),
+        (partial(text.next_characters, 8), WindowMLP(SYMBOLS, 8, 16, (128,)), 128, 760),
+        (partial(text.next_characters, 10), WindowMLP(SYMBOLS, 10, 24, (160, 160)), 128, 2750),
+        searchable=True,
+    )
+)
+_FINETUNE = tuple(
+    replace(rung, start=Checkpoint(replace(source, steps=3000), 3e-3))
+    for source, rung in zip(
+        _LMMLP,
+        _ladder(
+            "finetune",
+            "The model of lmmlp, trained on the plays, goes on with Shakespeare's sonnets.",
+            Classification(),
+            (partial(text.sonnets, 8), _LMMLP[0].model, 64, 200),
+            (partial(text.sonnets, 8), _LMMLP[1].model, 128, 510),
+            (partial(text.sonnets, 10), _LMMLP[2].model, 128, 1850),
+        ),
+        strict=True,
+    )
+)
+
+_TASKS = (
+    *_AE,
+    _X_AE,
+    *_ladder(
+        "diffusion",
+        "Perceptron that finds the noise in noisy 8x8 patches of two photographs.",
+        Regression(),
+        (_NOISY, MLP((72, 64, 64, 64), "relu"), 32, 300),
+        (_NOISY, MLP((72, 128, 128, 64), "relu"), 64, 600),
+        (_NOISY, MLP((72, 256, 256, 256, 64), "relu"), 64, 1200),
+    ),
+    *_ladder(
+        "contrastive",
+        "Perceptron whose embedding tells which two of 32 pairs of patches overlap.",
+        Contrastive(group=32, temperature=0.2),
+        (_VIEWS, MLP((64, 64, 32), "relu"), 64, 200),
+        (_VIEWS, MLP((64, 128, 128, 32), "relu"), 64, 450),
+        (_VIEWS, MLP((64, 256, 256, 64), "relu"), 64, 1300),
+    ),
+    *_ladder(
+        "digits",
+        "Perceptron that classifies handwritten digits: 8x8 pixels, on the larger rungs MNIST.",
+        Classification(),
+        (images.digits, MLP((64, 32, 32, 10), "relu"), 32, 300),
+        (_SMALL, MLP((196, 64, 64, 10), "relu"), 32, 600),
+        (_LARGE, MLP((784, 128, 64, 10), "relu"), 32, 980),
+    ),
+    *_ladder(
+        "cnn",
+        "Convolutional network that classifies 5,000 digits of MNIST.",
+        Classification(),
+        (_SMALL, CNN(14, (8, 16), 10), 32, 200),
+        (_SMALL, CNN(14, (16, 32), 10), 64, 300),
+        (_LARGE, CNN(28, (16, 32, 64), 10), 64, 450),
+    ),
+    *_ladder(
+        "vit",
+        "Vision transformer that classifies 5,000 digits of MNIST.",
+        Classification(),
+        (_LARGE, PatchTransformer(28, 7, 10, Blocks(32, 1, 2, 16, causal=False)), 16, 200),
+        (_LARGE, PatchTransformer(28, 7, 10, Blocks(48, 2, 3, 16, causal=False)), 32, 270),
+        (_LARGE, PatchTransformer(28, 7, 10, Blocks(96, 4, 4, 16, causal=False)), 32, 350),
+    ),
+    *_ladder(
+        "lm",
+        "Transformer that predicts the next character of Shakespeare's plays.",
+        Classification(),
+        (_PLAYS, CharacterTransformer(SYMBOLS, Blocks(32, 1, 2, 32, causal=True)), 8, 200),
+        (_PLAYS, CharacterTransformer(SYMBOLS, Blocks(48, 2, 4, 32, causal=True)), 16, 280),
+        (_PLAYS, CharacterTransformer(SYMBOLS, Blocks(64, 3, 4, 32, causal=True)), 16, 1100),
         searchable=True,
     ),
-    Task(
-        name="X_ae",
-        description="The autoencoder at 43 times the compute: wider, deeper, larger batches, more steps.",
-        dataset=datasets.photograph_patches,
-        model=MLP((64, 128, 64, 16, 8, 16, 64, 128, 64), "tanh"),
-        objective=Reconstruction(),
-        batch_size=64,
-        steps=1000,
-        searchable=False,
+    *_ladder(
+        "mlm",
+        "Transformer that fills in hidden characters of Shakespeare's plays.",
+        MaskedClassification(),
+        (_MASKED, CharacterTransformer(SYMBOLS, Blocks(32, 1, 2, 32, causal=False)), 8, 200),
+        (_MASKED, CharacterTransformer(SYMBOLS, Blocks(48, 2, 4, 32, causal=False)), 16, 280),
+        (_MASKED, CharacterTransformer(SYMBOLS, Blocks(64, 3, 4, 32, causal=False)), 16, 1100),
     ),
-    Task(
-        name="digits",
-        description="Classification of handwritten digits with a small MLP: a second domain.",
-        dataset=datasets.digits,
-        model=MLP((64, 32, 32, 10), "relu"),
-        objective=Classification(),
-        batch_size=32,
-        steps=300,
-        searchable=False,
+    *_LMMLP,
+    *_FINETUNE,
+    *_ladder(
+        "teach",
+        "Student of a random tanh network, which sees every example once.",
+        Regression(),
+        (partial(synthetic.teacher, 16_000), MLP((16, 48, 48, 48, 1), "relu"), 32, 500),
+        (partial(synthetic.teacher, 48_000), MLP((16, 96, 96, 96, 1), "relu"), 64, 750),
+        (partial(synthetic.teacher, 128_000), MLP((16, 192, 192, 192, 1), "relu"), 64, 1950),
+        searchable=True,
+    ),
+    *_ladder(
+        "quadratic",
+        "Noisy quadratic with eigenvalues 1/i, turned: for stability, not for ranking.",
+        Mean(),
+        (partial(synthetic.gradient_noise, 128), Quadratic(128, decay=1.0, noise=0.3), 1, 1000),
+        (partial(synthetic.gradient_noise, 256), Quadratic(256, decay=1.0, noise=0.3), 1, 2600),
+        (partial(synthetic.gradient_noise, 512), Quadratic(512, decay=1.0, noise=0.3), 1, 6500),
     ),
 )
 
-TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _ROWS})
-"""Every task by name; no data are loaded until a task needs them."""
+TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _TASKS})
+"""Every shipped task by name; no data are loaded until a task needs them."""
+
+_IMPORTED: dict[str, tuple[str, Task]] = {}
+
+
+def import_tasks(references: Iterable[str]) -> tuple[Task, ...]:
+    """Makes users' own tasks known to this process; those that are known already are not imported again.
+
+    Args:
+        references: ``module:object`` each; the object's name becomes the task's.
+
+    Returns:
+        The tasks.
+
+    Raises:
+        TaskError: one of them is no task, or its name is taken.
+    """
+    return tuple(map(_imported, references))
+
+
+def _imported(reference: str) -> Task:
+    name = own_task_name(reference)
+    known, task = _IMPORTED.get(name.lower(), (reference, None))
+    if known != reference:
+        raise TaskError(f"import {reference}: a task '{name}' comes from {known} already: give one another name")
+    if task is None:
+        task = own.own_task(reference)
+        _IMPORTED[name.lower()] = reference, task
+    return task
+
+
+def own_task_name(reference: str) -> str:
+    """Name of the task that a reference gives, without importing anything.
+
+    Raises:
+        TaskError: the reference is not written as ``module:object``, or a shipped task is called so.
+    """
+    _, name = own.parts(reference)
+    if name.lower() in map(str.lower, TASKS):
+        raise TaskError(f"import {reference}: a shipped task is called '{name}': give yours another name")
+    return name
 
 
 def get_task(name: str) -> Task:
-    """The task of a name, in any mixture of capitals.
+    """The task of a name, in any mixture of capitals, shipped or imported.
 
     Raises:
         TaskError: there is no such task; the message names the nearest one.
     """
-    known = {task.name.lower(): task for task in TASKS.values()}
+    known = {task.name.lower(): task for task in TASKS.values()} | {key: task for key, (_, task) in _IMPORTED.items()}
     if name.lower() in known:
         return known[name.lower()]
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
     hint = f"did you mean '{known[near[0]].name}'? " if near else ""
-    raise TaskError(f"unknown task '{name}': {hint}the tasks are {', '.join(TASKS)}")
+    names = ", ".join(task.name for task in known.values())
+    raise TaskError(f"unknown task '{name}': {hint}the tasks are {names}; --import adds your own")

@@ -10,12 +10,12 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from proxy_tasks.datasets import Dataset
-from proxy_tasks.models import MLP, Params
+from proxy_tasks.models import Model, Params
 from proxy_tasks.objectives import Batch, Objective
 
 if TYPE_CHECKING:
@@ -31,8 +31,25 @@ CHECKPOINTS = 10
 """Number of checkpoints of a run, evenly spaced; the last is the last step."""
 
 
+RUNGS = ("proxy", "x10", "x100")
+"""Rungs of a ladder: the proxy, and ten and a hundred times its compute."""
+
+
 class TaskError(LookupError):
     """There is no task of that name, or it cannot be used as asked."""
+
+
+class Start(Protocol):
+    """Where initial parameters come from when the model does not draw them."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the parameters do."""
+        ...
+
+    def weights(self) -> Params:
+        """The parameters, for any seed."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,16 +65,22 @@ class Task:
         batch_size: examples a step.
         steps: optimizer steps of a run.
         searchable: whether a search may use it; the others are held out for evaluation.
+        family: tasks of one kind, from small to large.
+        rung: place in the family: ``proxy``, ``x10``, ``x100``, or another number of times the proxy's compute.
+        start: where every seed starts from; None when each draws its own initial parameters from the model.
     """
 
     name: str
     description: str
     dataset: Callable[[], Dataset]
-    model: MLP
+    model: Model
     objective: Objective
     batch_size: int
     steps: int
     searchable: bool
+    family: str
+    rung: str
+    start: Start | None = None
 
     @property
     def parameters(self) -> int:
@@ -67,7 +90,7 @@ class Task:
     @property
     def compute(self) -> int:
         """Multiply-adds of a run: forward and backward passes (three times the forward pass) over all batches."""
-        return 3 * self.model.multiply_adds * self.batch_size * self.steps
+        return 3 * self.objective.passes * self.model.multiply_adds * self.batch_size * self.steps
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
@@ -82,15 +105,17 @@ class Task:
     @cached_property
     def version(self) -> str:
         """16 hex digits that change whenever data, settings or the meaning of a run change."""
-        settings = {
+        settings: dict[str, Any] = {
             "data": self.data.digest,
-            "model": [type(self.model).__name__, asdict(self.model)],
+            "model": [type(self.model).__name__, asdict(cast(Any, self.model))],
             "objective": self.objective.name,
             "batch_size": self.batch_size,
             "steps": self.steps,
             "warm_up": WARM_UP,
             "training": TRAINING_VERSION,
         }
+        if self.start is not None:
+            settings["start"] = self.start.version
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def schedule(self) -> np.ndarray:
@@ -105,7 +130,7 @@ class Task:
 
     def init(self, key: jax.Array) -> Params:
         """Initial parameters, a pytree of float32 arrays."""
-        return self.model.init(key)
+        return self.model.init(key) if self.start is None else self.start.weights()
 
     def loss(self, params: Params, batch: Batch) -> jax.Array:
         """Mean loss over a batch, a scalar."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsl.dataflow import prune
 from dsl.verify import nearest
+from proxy_tasks.registry import get_task, import_tasks
 from runs.arms import SEARCH, PlannedArm, contenders, controls, evaluations_of, make_evolution, planned_arms
 from runs.errors import RunError
 from runs.finalists import best, finalist_seeds, finalists
@@ -133,8 +134,10 @@ class Campaign:
 
         Raises:
             RunError: the folder is not ours to write, or an evaluation raised.
+            TaskError: a task of the user's own cannot be imported.
         """
         stop = stop or threading.Event()
+        import_tasks(self.config.imports)
         with self._open(force) as store, _interruptible(stop):
             if store.meta("status") == "finished" and self._spent(store):
                 return Finished(self.folder, interrupted=False)
@@ -291,8 +294,6 @@ class Campaign:
         )
 
     def _checkpoints(self) -> Sequence[Sequence[int]]:
-        from proxy_tasks.registry import get_task
-
         return [get_task(task.task).checkpoints for task in self._setting.tasks]
 
     @contextmanager

@@ -2,28 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proxy_tasks.task import Task
 
 Row = dict[str, Any]
 
 
-def tasks() -> list[Row]:
-    """Every task with its size and what it may be used for."""
+def tasks(own: Sequence[Task] = ()) -> list[Row]:
+    """Every task with its size, what it may be used for, and what was measured on it.
+
+    Args:
+        own: the user's own tasks, after the shipped ones.
+    """
+    from proxy_tasks.measured import measured
     from proxy_tasks.registry import TASKS
 
-    return [
-        {
-            "name": task.name,
-            "parameters": task.parameters,
-            "steps": task.steps,
-            "batch": task.batch_size,
-            "use": "search" if task.searchable else "held out",
-            "version": task.version[:12],
-            "description": task.description,
-        }
-        for task in TASKS.values()
-    ]
+    rows: list[Row] = []
+    for task in (*TASKS.values(), *own):
+        found = measured(task)
+        rows.append(
+            {
+                "name": task.name,
+                "family": task.family,
+                "rung": task.rung,
+                "parameters": task.parameters,
+                "steps": task.steps,
+                "batch": task.batch_size,
+                "compute": task.compute,
+                "examples": [len(split[0]) for split in task.data.splits],
+                "objective": task.objective.name,
+                "use": "search" if task.searchable else "held out",
+                "version": task.version,
+                "adamw": None if found is None else asdict(found),
+                "description": task.description,
+            }
+        )
+    return rows
+
+
+def check_task(name: str) -> Iterator[Row]:
+    """Every law of the contract, and what is wrong with the task; ends where the rest would have no meaning.
+
+    Args:
+        name: of a shipped task, or of one that was imported.
+
+    Raises:
+        TaskError: there is no such task, or its data cannot be read.
+    """
+    from proxy_tasks.contract import LAWS, Subject
+    from proxy_tasks.registry import get_task
+
+    subject = Subject(get_task(name))
+    for law in LAWS:
+        fault = law.check(subject)
+        yield {"law": law.name, "sentence": law.sentence, "kept": fault is None, "says": fault}
+        if fault is not None and law.decides:
+            return
 
 
 def functions() -> list[Row]:

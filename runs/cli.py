@@ -33,6 +33,11 @@ ProgramArgument = Annotated[
     str, typer.Argument(metavar="PROGRAM", help="A file, a library name such as lion, RUN:ID or RUN:best.")
 ]
 
+Imports = Annotated[
+    list[str] | None,
+    typer.Option("--import", metavar="MODULE:OBJECT", help="Your own task, called as the object; may be repeated."),
+]
+
 
 @app.command()
 def search(
@@ -50,6 +55,7 @@ def search(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
     ] = None,
+    imports: Imports = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run that is in the folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -65,6 +71,8 @@ def search(
     from runs.terminal import errors, run_summary, say, study
 
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
+    if imports:
+        overrides.append(f"imports={json.dumps(imports)}")
     config, text = load_named(campaign, overrides)
     views: list[dict[str, Any]] = []
     for number in range(config.seed, config.seed + seeds):
@@ -119,6 +127,7 @@ def watch(
 def verify(
     run: RunArgument,
     sample: Annotated[int, typer.Option(help="Evaluations of each search that are made again.", min=0)] = 20,
+    imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a run: every checksum, every program, the whole history, a sample of evaluations; 0 only if all agree."""
@@ -127,7 +136,7 @@ def verify(
     from runs.verification import verify_run
 
     checks: list[dict[str, Any]] = []
-    for check in verify_run(run_folder(run), sample):
+    for check in verify_run(run_folder(run), sample, imports or ()):
         checks.append({"check": check.name, "agrees": check.agrees, "says": check.says})
         if not as_json:
             say(f"{'ok  ' if check.agrees else 'FAIL'} {check.name}: {check.says}")
@@ -169,6 +178,7 @@ def simplify(
         list[str] | None,
         typer.Option("--task", help="Task on which ablation tests changes; may be repeated.", show_default="ae"),
     ] = None,
+    imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
     """Distil a program to the shortest readable form that trains as well, with a record of every step.
@@ -179,7 +189,7 @@ def simplify(
     from runs import terminal
     from runs.distillation import run_distillation
 
-    result = run_distillation(program, steps.split(","), tasks or ["ae"], quiet=as_json)
+    result = run_distillation(program, steps.split(","), tasks or ["ae"], imports=imports or (), quiet=as_json)
     _print_json(result.as_values()) if as_json else terminal.distilled(result)
 
 
@@ -195,6 +205,7 @@ def evaluate(
         typer.Option("--baseline", help="An optax optimizer; may be repeated.", show_default="adamw, lion"),
     ] = None,
     workers: Workers = None,
+    imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare programs with optax baselines on a larger task.
@@ -205,7 +216,9 @@ def evaluate(
     from runs import terminal
     from runs.evaluation import as_values, run_evaluation
 
-    result = run_evaluation(programs, task, seeds, baselines or ["adamw", "lion"], workers=workers, quiet=as_json)
+    result = run_evaluation(
+        programs, task, seeds, baselines or ["adamw", "lion"], workers=workers, imports=imports or (), quiet=as_json
+    )
     _print_json(as_values(result)) if as_json else terminal.evaluation(result)
 
 
@@ -238,11 +251,30 @@ def export(
 
 
 @app.command()
-def tasks(as_json: AsJson = False) -> None:
-    """List the tasks that programs are trained on."""
-    from runs import catalog
+def tasks(
+    check: Annotated[
+        str | None, typer.Option("--check", metavar="NAME", help="Hold one task to the laws that every task keeps.")
+    ] = None,
+    imports: Imports = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the tasks that programs are trained on, or check one: exit code 1 when it breaks a law."""
+    from proxy_tasks.registry import import_tasks
+    from runs import catalog, terminal
 
-    _print_rows(catalog.tasks(), as_json, right=["parameters", "steps", "batch"])
+    own = import_tasks(imports or ())
+    if check is None:
+        _print_json(catalog.tasks(own)) if as_json else terminal.tasks(catalog.tasks(own))
+        return
+    laws: list[dict[str, Any]] = []
+    for law in catalog.check_task(check):
+        laws.append(law)
+        if not as_json:
+            terminal.say(f"{'ok  ' if law['kept'] else 'FAIL'} {law['law']}: {law['says'] or law['sentence']}")
+    if as_json:
+        _print_json(laws)
+    if not all(law["kept"] for law in laws):
+        raise typer.Exit(1)
 
 
 @app.command()

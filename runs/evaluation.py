@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from proxy_tasks.registry import get_task
+from proxy_tasks.registry import get_task, import_tasks
 from runs.machine import available_cores
 from runs.programs import load_program
 from runs.terminal import errors
@@ -26,6 +26,7 @@ def run_evaluation(
     baselines: Sequence[str],
     *,
     workers: int | None = None,
+    imports: Sequence[str] = (),
     quiet: bool = False,
 ) -> Evaluation:
     """Tunes programs and baselines alike and runs all of them on the same fresh seeds.
@@ -36,11 +37,13 @@ def run_evaluation(
         seeds: number of fresh seeds.
         baselines: names of baselines.
         workers: training runs at a time, on local Ray; 0 for one at a time in this process, None for one for each core.
+        imports: references of the user's own tasks.
         quiet: whether to show no progress.
 
     Raises:
         ProgramError, RunError, TaskError, BaselineError: something of that name does not exist.
     """
+    import_tasks(imports)
     contenders: list[Contender] = []
     for named in map(load_program, programs):
         name = f"{named.name} (program)" if named.name in baselines else named.name
@@ -48,7 +51,7 @@ def run_evaluation(
     contenders += [baseline(name) for name in dict.fromkeys(baselines)]
     task = get_task(task).name
     with _pool(available_cores() if workers is None else workers) as run, _view(quiet) as progress:
-        return evaluate(contenders, task, fresh_seeds(seeds), run=run, progress=progress)
+        return evaluate(contenders, task, fresh_seeds(seeds), run=run, progress=progress, imports=imports)
 
 
 @contextmanager

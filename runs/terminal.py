@@ -51,6 +51,33 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Seque
         Console(file=console.file, width=200, highlight=False).print(view)
 
 
+def tasks(rows: Sequence[dict[str, Any]]) -> None:
+    """Families of tasks, a line for each task, in 80 columns."""
+    for family in dict.fromkeys(row["family"] for row in rows):
+        members = [row for row in rows if row["family"] == family]
+        say(f"{family}: {members[0]['description']}")
+        table(
+            ["  task", "use", "parameters", "steps", "batch", "AdamW", "noise"],
+            [
+                [
+                    f"  {row['name']:<16}",
+                    f"{row['use']:<8}",
+                    f"{row['parameters']:,}",
+                    f"{row['steps']:,}",
+                    row["batch"],
+                    *(["-", "-"] if row["adamw"] is None else [f"{row['adamw'][k]:.4g}" for k in ("loss", "noise")]),
+                ]
+                for row in members
+            ],
+            right=["parameters", "steps", "batch", "AdamW", "noise"],
+        )
+        say()
+    say(
+        "AdamW: mean validation loss at its best learning rate. Noise: standard deviation over seeds. "
+        "--json says everything; docs/tasks.md explains."
+    )
+
+
 def number(value: float | None, digits: int = 5) -> str:
     """A loss as text."""
     return "-" if value is None else f"{value:.{digits}f}"

@@ -8,10 +8,11 @@ of the evaluations is made again. Whatever does not agree is named.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxy_tasks.registry import get_task, import_tasks
 from runs.arms import make_evolution
 from runs.errors import DamagedRunError, RunError
 from runs.machine import about_machine, machine_changes
@@ -37,15 +38,16 @@ class Check:
     says: str
 
 
-def verify_run(folder: Path, sample: int) -> Iterator[Check]:
+def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterator[Check]:
     """Looks at a run, one thing after the other; ends early where the rest would have no meaning.
 
     Args:
         folder: the run folder.
         sample: number of evaluations of each search that are made again.
+        imports: references of the user's own tasks that may be imported.
 
     Raises:
-        RunError: the folder is not a run.
+        RunError: the folder is not a run, or it needs an import that is not among those.
     """
     with RunStore.read(folder) as store:
         try:
@@ -59,6 +61,12 @@ def verify_run(folder: Path, sample: int) -> Iterator[Check]:
             yield Check("history", False, f"{fault}: only that version can draw its programs again")
             return
         config = CampaignConfig.model_validate(dict(store.meta("settings")))
+        if unsaid := [reference for reference in config.imports if reference not in imports]:
+            raise RunError(
+                f"{folder}: the run trains on {unsaid[0]}, which is code and no part of the run: if you trust it, "
+                f"verify with --import {unsaid[0]}"
+            )
+        import_tasks(config.imports)
         for arm in store.arms():
             if store.settled(arm):
                 yield _replay(store, config, arm)
@@ -114,8 +122,6 @@ def _sample(store: RunReader, config: CampaignConfig, arm: Arm, count: int, trai
 
 
 def _reference(store: RunReader, config: CampaignConfig, first: Arm) -> Reference:
-    from proxy_tasks.registry import get_task
-
     checkpoints = [get_task(task.task).checkpoints for task in config.setting.tasks]
     warm_start = store.evaluation(first, WARM_START).fitness
     return make_reference(config.hurdle, checkpoints, len(config.training_seeds), warm_start)

@@ -16,7 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from dsl.functions import FUNCTIONS, LEAVES
 from dsl.library import LIBRARY
@@ -78,6 +86,8 @@ class CampaignConfig(BaseModel):
     Attributes:
         name: what the run is called.
         description: what it is for.
+        imports: tasks of the user's own, as ``module:object`` each; the object's name is the task's. They are imported
+            when a search starts, never when settings are read.
         task: name of the proxy task.
         task_scale: with further tasks, the difference from the warm start's loss that counts as 1; None for that loss.
         further_tasks: tasks that join ``task`` in the fitness, in this order; see ``search.evaluate``.
@@ -107,6 +117,7 @@ class CampaignConfig(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     description: str = ""
+    imports: list[str] = Field(default=[], max_length=16)
     task: str
     task_scale: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     further_tasks: list[FurtherTask] = Field(default=[], max_length=16)
@@ -130,15 +141,23 @@ class CampaignConfig(BaseModel):
     finalists: FinalistsConfig = FinalistsConfig()
     fresh_seeds: int = Field(default=16, ge=2, le=4096)
 
+    @field_validator("imports")
+    @classmethod
+    def _imports_are_references(cls, references: list[str]) -> list[str]:
+        _own_names(references)
+        return references
+
     @field_validator("task")
     @classmethod
-    def _task_is_known(cls, name: str) -> str:
-        return known_task(name, searchable=True)
+    def _task_is_known(cls, name: str, given: ValidationInfo) -> str:
+        return known_task(name, searchable=True, imports=given.data.get("imports", ()))
 
     @field_validator("further_tasks")
     @classmethod
-    def _further_tasks_are_known(cls, tasks: list[FurtherTask]) -> list[FurtherTask]:
-        tasks = [task.model_copy(update={"task": known_task(task.task, searchable=True)}) for task in tasks]
+    def _further_tasks_are_known(cls, tasks: list[FurtherTask], given: ValidationInfo) -> list[FurtherTask]:
+        imports = given.data.get("imports", ())
+        names = [known_task(task.task, searchable=True, imports=imports) for task in tasks]
+        tasks = [task.model_copy(update={"task": name}) for task, name in zip(tasks, names, strict=True)]
         gates = [task.if_below for task in tasks if task.if_below is not None]
         if gates != sorted(gates, reverse=True):
             raise ValueError(f"if_below must not rise from one task to the next, got {gates}")
@@ -146,8 +165,11 @@ class CampaignConfig(BaseModel):
 
     @field_validator("meta_validation")
     @classmethod
-    def _validation_task_is_known(cls, config: MetaValidationConfig | None) -> MetaValidationConfig | None:
-        return config and config.model_copy(update={"task": known_task(config.task, searchable=False)})
+    def _validation_task_is_known(
+        cls, config: MetaValidationConfig | None, given: ValidationInfo
+    ) -> MetaValidationConfig | None:
+        imports = given.data.get("imports", ())
+        return config and config.model_copy(update={"task": known_task(config.task, searchable=False, imports=imports)})
 
     @field_validator("warm_start")
     @classmethod
@@ -228,6 +250,7 @@ class CampaignConfig(BaseModel):
             scale=self.task_scale,
             further=tuple(self.further_tasks),
             validation=None if validation is None else (validation.task, tuple(validation.seeds)),
+            imports=tuple(self.imports),
         )
 
     @property
@@ -245,12 +268,13 @@ class CampaignConfig(BaseModel):
         return Mutator(weights, self.functions, self.limits, self.constants)
 
 
-def known_task(name: str, *, searchable: bool) -> str:
+def known_task(name: str, *, searchable: bool, imports: Sequence[str] = ()) -> str:
     """The task's name as the registry writes it.
 
     Args:
         name: in any mixture of capitals.
         searchable: whether the task must be one that a search may use.
+        imports: references of the user's own tasks, which a search may use; they are not imported.
 
     Raises:
         ValueError: there is no such task, or a search must not use it.
@@ -258,6 +282,9 @@ def known_task(name: str, *, searchable: bool) -> str:
     from proxy_tasks.registry import get_task
     from proxy_tasks.task import TaskError
 
+    own = {known.lower(): known for known in _own_names(imports)}
+    if name.lower() in own:
+        return own[name.lower()]
     try:
         task = get_task(name)
     except TaskError as error:
@@ -265,6 +292,17 @@ def known_task(name: str, *, searchable: bool) -> str:
     if searchable and not task.searchable:
         raise ValueError(f"task '{task.name}' is held out for evaluation: a search must not use it")
     return task.name
+
+
+def _own_names(references: Sequence[str]) -> list[str]:
+    """Names of the user's own tasks, which are those of the objects."""
+    from proxy_tasks.registry import own_task_name
+    from proxy_tasks.task import TaskError
+
+    try:
+        return [own_task_name(reference) for reference in references]
+    except TaskError as error:
+        raise ValueError(str(error)) from None
 
 
 def load_campaign(text: str, source: str, overrides: Sequence[str] = ()) -> CampaignConfig:

@@ -149,6 +149,7 @@ class Setting:
         scale: as in ``FurtherTask``, for the first task; of no meaning when it is the only one.
         further: the other tasks.
         validation: task and seeds of meta-validation; None where there is none.
+        imports: references of the user's own tasks, which every process that evaluates imports.
     """
 
     task: str
@@ -157,6 +158,7 @@ class Setting:
     scale: float | None = None
     further: tuple[FurtherTask, ...] = ()
     validation: tuple[str, tuple[int, ...]] | None = None
+    imports: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> tuple[FurtherTask, ...]:

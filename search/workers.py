@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dsl.syntax import parse
+from proxy_tasks.registry import import_tasks
 from search.evaluate import (
     EvaluationError,
     Fitness,
@@ -71,6 +72,7 @@ class _Worker:
     def __init__(self, setting: Setting):
         self._setting, self._trainers = setting, Trainers(method=setting.method)
         use_one_cpu_thread()
+        import_tasks(setting.imports)
 
     def machine(self) -> str:
         """Kind of the machine that it runs on."""

@@ -15,12 +15,6 @@ def shared_trainer(name: str, method: Method) -> Trainer:
     return Trainer(TASKS[name], method=method)
 
 
-@pytest.fixture(scope="session", params=list(TASKS))
-def trainer(request: pytest.FixtureRequest) -> Trainer:
-    """The interpreting trainer of every task in turn."""
-    return shared_trainer(request.param, "interpret")
-
-
 @pytest.fixture(scope="session")
 def interpreter() -> Trainer:
     return shared_trainer("ae", "interpret")

@@ -1,0 +1,316 @@
+"""Which proxies predict, by known optimizers with tuned learning rates; and AdamW's loss and the noise on every task.
+
+    python benchmarks/tasks.py adamw [TASK...]                      into proxy_tasks/data/measured.json
+    python benchmarks/tasks.py ranks [FAMILY...] --rungs x10        ranks on the proxy against those on the rung
+    python benchmarks/tasks.py headroom [FAMILY...]                 against AdamW with freely tuned betas
+    python benchmarks/tasks.py search-set                           what each task adds to a set of several
+
+Every training run is kept in the file that ``--runs`` names as soon as it has ended, with the version of its task, so
+that the same command goes on after an interruption and a run is never made twice. One optimizer is compiled once for a
+task: learning rate and seed are arguments. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsl.library import LIBRARY
+from dsl.program import Program, Statement
+from proxy_tasks.outcome import TrainingResult
+from proxy_tasks.registry import TASKS, get_task
+from proxy_tasks.task import RUNGS, Task
+from search.evaluate import use_one_cpu_thread
+from selection.baselines import BASELINES
+from selection.tuning import fresh_seeds, tuning_seeds
+
+OPTIMIZERS = (
+    *("adamw", "lion", "sgd", "momentum", "rmsprop", "adagrad"),
+    *("nadamw", "adabelief", "radam", "lamb", "signum", "adafactor"),
+)
+"""A dozen of `selection.baselines`."""
+
+SEEDS = {"proxy": (2, 8), "x10": (1, 4), "x43": (1, 4), "x100": (1, 2)}
+"""For each rung the number of seeds that a learning rate is tuned on, and of fresh seeds."""
+
+STEP = 10.0**0.5
+"""Learning rates are tried in half-decades."""
+
+FARTHEST = 6
+"""Half-decades from the first learning rate at which tuning gives up."""
+
+TRIALS = 48
+"""Random settings of AdamW with free betas, learning rate and weight decay."""
+
+MEASURED = Path(__file__).parent.parent / "proxy_tasks" / "data" / "measured.json"
+
+Runs = dict[str, list[float | None]]
+
+
+class Bench:
+    """Runs that are kept.
+
+    Args:
+        path: where.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._runs: Runs = json.loads(path.read_text()) if path.exists() else {}
+
+    def run(
+        self, task: Task, contender: str, rate: float, seed: int, train: Callable[[], TrainingResult]
+    ) -> list[float | None]:
+        """Validation loss, test loss and accuracy of a run; the loss is infinite where it failed."""
+        key = f"{task.name} {task.version} {contender} {rate:.6g} {seed}"
+        if key not in self._runs:
+            result = train()
+            self._runs[key] = [result.loss, result.test_loss, result.accuracy]
+            scratch = self._path.with_suffix(".new")
+            scratch.write_text(json.dumps(self._runs, indent=0))
+            os.replace(scratch, self._path)
+        loss, *others = self._runs[key]
+        return [math.inf if loss is None else loss, *others]
+
+    def baseline(self, task: Task, name: str, rate: float, seed: int) -> list[float | None]:
+        """A run of an optax baseline."""
+        return self.run(task, name, rate, seed, lambda: trainer(task).run_optax(maker(name), seed, rate=rate))
+
+    def program(self, task: Task, name: str, program: Program, rate: float, seed: int) -> list[float | None]:
+        """A run of a program."""
+        return self.run(task, name, rate, seed, lambda: trainer(task).run(program, seed, rate=rate))
+
+
+@cache
+def trainer(task: Task) -> Any:
+    """One a task."""
+    from proxy_tasks.trainer import Trainer
+
+    return Trainer(task)
+
+
+@cache
+def maker(name: str) -> Callable[[Any], Any]:
+    """The same function for the same baseline, so that it is compiled once."""
+    return partial(BASELINES[name].optimizer)
+
+
+def mean_loss(runs: Sequence[Sequence[float | None]]) -> float:
+    """Mean validation loss; infinite when a run failed."""
+    return statistics.fmean(float(run[0]) for run in runs if run[0] is not None)
+
+
+def tuned_rate(losses: Callable[[float], float], first: float) -> float:
+    """The best learning rate on a grid of half-decades, found by walking downhill from the first.
+
+    Args:
+        losses: mean loss with a rate.
+        first: where to begin.
+    """
+    known: dict[int, float] = {}
+
+    def loss(place: int) -> float:
+        if place not in known:
+            known[place] = losses(first * STEP**place)
+        return known[place]
+
+    best = 0
+    while abs(best) < FARTHEST:
+        place = min((best, best - 1, best + 1), key=loss)
+        if place == best and math.isfinite(loss(best)):
+            break
+        best = best - 1 if place == best else place  # where everything fails, smaller rates may not
+    return first * STEP**best
+
+
+def tuned(bench: Bench, task: Task, name: str, first: float) -> tuple[float, list[list[float | None]]]:
+    """Best learning rate of a baseline, and its runs on fresh seeds."""
+    tuning, fresh = SEEDS[task.rung]
+    rate = tuned_rate(
+        lambda rate: mean_loss([bench.baseline(task, name, rate, seed) for seed in tuning_seeds(tuning)]), first
+    )
+    return rate, [bench.baseline(task, name, rate, seed) for seed in fresh_seeds(fresh)]
+
+
+def ladder(bench: Bench, family: str, rungs: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """For each rung the loss of each baseline; tuning on a rung begins at the best rate of the rung before."""
+    losses: dict[str, dict[str, float]] = {}
+    first = {name: BASELINES[name].reference for name in names}
+    for rung in rungs:
+        task = get_task(family if rung == RUNGS[0] else f"{family}-{rung}")
+        losses[rung] = {}
+        for name in names:
+            rate, runs = tuned(bench, task, name, first[name])
+            first[name], losses[rung][name] = rate, mean_loss(runs)
+            print(f"{task.name:<16} {name:<10} rate {rate:<10.3g} loss {losses[rung][name]:.5g}", flush=True)
+    return losses
+
+
+def kendall(first: Mapping[str, float], second: Mapping[str, float]) -> float:
+    """Kendall's tau-b of two rankings: 1 where they agree, -1 where one is the other reversed."""
+    signs = [(np.sign(first[a] - first[b]), np.sign(second[a] - second[b])) for a, b in combinations(first, 2)]
+    sizes = [sum(1 for pair in signs if pair[i]) for i in range(2)]
+    return float(sum(a * b for a, b in signs) / math.sqrt(max(sizes[0], 1) * max(sizes[1], 1)))
+
+
+def tau_interval(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float, float]:
+    """Tau with a 95 % interval by the jackknife over optimizers: they, not seeds, are what another study would change.
+
+    Source: Efron & Tibshirani 1993, chapter 11.
+    """
+    names = [name for name in first if name in second]
+    tau = kendall({name: first[name] for name in names}, second)
+    left_out = [kendall({name: first[name] for name in names if name != out}, second) for out in names]
+    count, centre = len(left_out), statistics.fmean(left_out)
+    half = 1.96 * math.sqrt((count - 1) / count * sum((value - centre) ** 2 for value in left_out))
+    return tau, max(-1.0, tau - half), min(1.0, tau + half)
+
+
+def measure_adamw(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
+    """AdamW's loss and the noise of tasks, into the file that ships with them."""
+    kept = json.loads(MEASURED.read_text()) if MEASURED.exists() else {"tasks": {}}
+    for name in names:
+        task = get_task(name)
+        rate, runs = tuned(bench, task, "adamw", BASELINES["adamw"].reference)
+        losses, tests, accuracies = zip(*runs, strict=True)
+        untrained = statistics.fmean(untrained_loss(task, seed) for seed in fresh_seeds(2))
+        found = {
+            "learning_rate": round(rate, 8),
+            "loss": round(mean_loss(runs), 8),
+            "noise": round(statistics.stdev(losses), 8),
+            "test_loss": round(statistics.fmean(tests), 8),
+            "accuracy": round(statistics.fmean(accuracies), 6) if task.objective.has_accuracy else None,
+            "untrained": round(untrained, 8),
+            "seeds": len(runs),
+        }
+        kept["tasks"][task.name] = {"version": task.version, "adamw": found}
+        ordered = {known: kept["tasks"][known] for known in TASKS if known in kept["tasks"]}
+        document = {"command": "python benchmarks/tasks.py adamw TASK...", "tasks": ordered}
+        MEASURED.write_text(json.dumps(document, indent=1) + "\n")
+        print(f"{name:<16} " + ", ".join(f"{key} {value}" for key, value in found.items()), flush=True)
+    return {"measured": list(kept["tasks"])}
+
+
+def untrained_loss(task: Task, seed: int) -> float:
+    """Validation loss of the initial parameters."""
+    import jax
+
+    from proxy_tasks.loop import prepare
+
+    return float(jax.jit(lambda: task.loss(prepare(task, np.uint32(seed))[0], task.data.validation))())
+
+
+def measure_ranks(bench: Bench, families: Sequence[str], rungs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """How the ranks of optimizers on proxies agree with those on larger rungs."""
+    result: dict[str, Any] = {}
+    for family in families:
+        losses = ladder(bench, family, [RUNGS[0], *rungs], names)
+        result[family] = {rung: [round(x, 3) for x in tau_interval(losses[RUNGS[0]], losses[rung])] for rung in rungs}
+    print(f"\n| proxy | {' | '.join(f'tau with {rung}' for rung in rungs)} |\n|---|{'---|' * len(rungs)}")
+    for family, found in result.items():
+        print(f"| {family} | {' | '.join('{:.2f} [{:.2f}, {:.2f}]'.format(*found[rung]) for rung in rungs)} |")
+    return result
+
+
+def free_adamw(rng: np.random.Generator) -> Program:
+    """AdamW with the distance of its betas from 1, and its weight decay, drawn over decades; beta 1 down to 0."""
+    constants = {
+        0.9: 1.0 - 10.0 ** rng.uniform(-2, 0),
+        0.999: 1.0 - 10.0 ** rng.uniform(-3.5, -0.3),
+        0.01: 10.0 ** rng.uniform(-4, 0),
+    }
+
+    def changed(statement: Statement) -> Statement:
+        args = tuple(constants.get(arg, arg) if isinstance(arg, float) else arg for arg in statement.args)
+        return Statement(statement.result, statement.function, args)
+
+    adamw = LIBRARY["adamw"]
+    return Program(adamw.state, tuple(map(changed, adamw.body)))
+
+
+def measure_headroom(bench: Bench, families: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """How far the best other optimizer is ahead of AdamW with freely tuned betas, in standard deviations over seeds."""
+    result: dict[str, Any] = {}
+    for family in families:
+        task = get_task(family)
+        tuning, fresh = SEEDS[task.rung]
+        losses = ladder(bench, family, RUNGS[:1], names)[RUNGS[0]]
+        others = {name: loss for name, loss in losses.items() if not name.startswith(("adamw", "nadamw"))}
+        rng = np.random.default_rng(0)
+        best: tuple[float, str, Program, float] | None = None
+        for number in range(TRIALS):
+            program, rate = free_adamw(rng), 10.0 ** rng.uniform(-1, 2)
+            name = f"free-adamw-{number}"
+            loss = mean_loss([bench.program(task, name, program, rate, seed) for seed in tuning_seeds(tuning)])
+            best = (loss, name, program, rate) if best is None or loss < best[0] else best
+        if best is None:
+            raise ValueError("there are no trials")
+        _, name, program, rate = best
+        control = [bench.program(task, name, program, rate, seed) for seed in fresh_seeds(fresh)]
+        noise = statistics.stdev(float(run[0]) for run in control if run[0] is not None)
+        winner = min(others, key=lambda name: others[name])
+        ahead = (mean_loss(control) - others[winner]) / noise
+        result[family] = {"control": round(mean_loss(control), 5), "best": winner, "ahead": round(ahead, 2)}
+        print(f"{family}: AdamW with free betas {mean_loss(control):.5g}, best other {winner} is {ahead:+.2f} sd ahead")
+    return result
+
+
+def measure_sets(bench: Bench, families: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Tau of the mean normalised score over a set of proxies with the mean over all their x10 rungs."""
+    ladders = {family: ladder(bench, family, RUNGS[:2], names) for family in families}
+
+    def scores(losses: Mapping[str, float]) -> dict[str, float]:
+        middle, best = statistics.median(losses.values()), min(losses.values())
+        return {name: min(max((loss - middle) / (middle - best), -2.0), 2.0) for name, loss in losses.items()}
+
+    def together(chosen: Sequence[str], rung: str) -> dict[str, float]:
+        parts = [scores(ladders[family][rung]) for family in chosen]
+        return {name: statistics.fmean(part[name] for part in parts) for name in names}
+
+    target = together(families, RUNGS[1])
+    result: dict[str, Any] = {}
+    for size in range(1, len(families) + 1):
+        for chosen in combinations(families, size):
+            found = [round(value, 3) for value in tau_interval(together(chosen, RUNGS[0]), target)]
+            result["+".join(chosen)] = found
+            print("| {} | {:.2f} [{:.2f}, {:.2f}] |".format(" + ".join(chosen), *found))
+    return result
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["adamw", "ranks", "headroom", "search-set"])
+    parser.add_argument("names", nargs="*", help="tasks, or families; left out: all proxies, or those for search")
+    parser.add_argument("--rungs", nargs="+", default=["x10"], choices=RUNGS[1:])
+    parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS), choices=list(BASELINES))
+    parser.add_argument("--runs", type=Path, default=Path("tasks-runs.json"), help="where runs are kept")
+    options = parser.parse_args()
+    use_one_cpu_thread()
+    bench = Bench(options.runs)
+    searchable = [task.family for task in TASKS.values() if task.searchable]
+    proxies = [task.name for task in TASKS.values() if task.rung == RUNGS[0]]
+    if options.what == "adamw":
+        result = measure_adamw(bench, options.names or proxies)
+    elif options.what == "ranks":
+        result = measure_ranks(bench, options.names or proxies, options.rungs, options.optimizers)
+    elif options.what == "headroom":
+        result = measure_headroom(bench, options.names or searchable, options.optimizers)
+    else:
+        result = measure_sets(bench, options.names or searchable, options.optimizers)
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Checkpoints that fine-tuning starts from: trained here when they are first needed, then kept in the user's cache.
+
+A checkpoint is a pure function of its task and settings, so it is never downloaded, and a file that is missing, damaged
+or of another version is simply made again. It is written under another name and renamed: of several processes that
+train the same checkpoint, each finds or writes a whole file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from proxy_tasks.compilation import cache_folder, prepare_process
+from proxy_tasks.task import Task
+
+if TYPE_CHECKING:
+    from proxy_tasks.models import Params
+
+DIGEST_BYTES = 32
+"""Length of the sha256 at the start of a file."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The parameters after training a task with AdamW (betas .9 .999, weight decay .01) from seed 0.
+
+    Attributes:
+        task: what is trained on, with the steps of its run.
+        learning_rate: peak of its schedule.
+    """
+
+    task: Task
+    learning_rate: float
+
+    @property
+    def version(self) -> str:
+        """16 hex digits."""
+        return hashlib.sha256(f"checkpoint 1 {self.task.version} {self.learning_rate!r}".encode()).hexdigest()[:16]
+
+    @property
+    def path(self) -> Path:
+        """Where it is kept."""
+        return cache_folder() / "checkpoints" / f"{self.task.family}-{self.version}.npz"
+
+    def weights(self) -> Params:
+        """The parameters, as numpy arrays: those that are kept, or else trained now."""
+        import jax
+
+        structure = jax.tree.structure(jax.eval_shape(self.task.model.init, jax.random.key(0)))
+        return jax.tree.unflatten(structure, self._leaves)
+
+    @cached_property
+    def _leaves(self) -> list[np.ndarray]:
+        leaves = self._read()
+        if leaves is None:
+            leaves = self._train()
+            self._write(leaves)
+        return leaves
+
+    def _read(self) -> list[np.ndarray] | None:
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return None
+        digest, rest = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        if hashlib.sha256(rest).digest() != digest:
+            return None
+        with np.load(io.BytesIO(rest), allow_pickle=False) as archive:
+            return [archive[f"arr_{number}"] for number in range(len(archive.files))]
+
+    def _write(self, leaves: list[np.ndarray]) -> None:
+        """Keeps the parameters; where the cache cannot be written, the next process trains again."""
+        content = io.BytesIO()
+        np.savez(content, *leaves)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.stem)
+        except OSError:
+            return
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+            os.replace(name, self.path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+
+    def _train(self) -> list[np.ndarray]:
+        """Trains now, also when a caller is being traced."""
+        import jax
+        import jax.numpy as jnp
+        import optax
+        from jax import lax
+
+        prepare_process()
+        task = self.task
+
+        def trained(train: Any) -> Any:
+            first, second = jax.random.split(jax.random.key(0))
+            rates, order = jnp.asarray(self.learning_rate * task.schedule()), task.order(second)
+            optimizer = optax.adamw(lambda count: rates[count], b1=0.9, b2=0.999, weight_decay=0.01)
+
+            def step(number: Any, carry: Any) -> Any:
+                params, state = carry
+                gradient = jax.grad(task.loss)(params, tuple(array[order[number]] for array in train))
+                updates, state = optimizer.update(gradient, state, params)
+                return optax.apply_updates(params, updates), state
+
+            params = task.init(first)
+            return lax.fori_loop(0, task.steps, step, (params, optimizer.init(params)))[0]
+
+        with jax.enable_x64(False), jax.ensure_compile_time_eval():
+            return [np.asarray(leaf) for leaf in jax.tree.leaves(jax.jit(trained)(task.data.train))]

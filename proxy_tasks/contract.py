@@ -1,0 +1,192 @@
+"""What every task must keep, shipped or a user's own: one list of laws, run by the tests and by ``tasks --check``.
+
+A law looks at a task and says what is wrong, or nothing. Laws that train share a trainer and its runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsl.library import LIBRARY
+from proxy_tasks.outcome import Outcome, TrainingResult
+from proxy_tasks.task import Task
+
+if TYPE_CHECKING:
+    from proxy_tasks.trainer import Method, Trainer
+
+NAMES = ("train", "validation", "test")
+
+RATES = (1.0, 10.0)
+"""Factors on AdamW's learning rate of 1e-3, one of which has to train."""
+
+LEAST_GAIN = 0.01
+"""Share of the untrained model's validation loss by which training has to lower it."""
+
+SMALL_BATCH = 32
+"""Examples on which the gradient is compared with differences."""
+
+
+class Subject:
+    """A task under examination, with runs that laws share.
+
+    Args:
+        task: the task.
+        method: how its trainer runs programs; one program is all that is run.
+    """
+
+    def __init__(self, task: Task, method: Method = "auto"):
+        self.task = task
+        self._method: Method = method
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """Runs AdamW."""
+        from proxy_tasks.trainer import Trainer
+
+        return Trainer(self.task, method=self._method)
+
+    @cache  # noqa: B019 - subjects are short-lived
+    def adamw(self, seed: int, rate: float) -> TrainingResult:
+        """AdamW's run."""
+        return self.trainer.run(LIBRARY["adamw"], seed, rate=rate)
+
+    def batch(self, examples: int) -> tuple[Any, ...]:
+        """The first training examples."""
+        return tuple(array[:examples] for array in self.task.data.train)
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """Something that every task keeps.
+
+    Attributes:
+        name: in a word or two.
+        sentence: what is kept.
+        check: says what is wrong, or None.
+        decides: whether the laws after it have a meaning only where it is kept.
+    """
+
+    name: str
+    sentence: str
+    check: Callable[[Subject], str | None]
+    decides: bool = False
+
+
+def _splits(subject: Subject) -> str | None:
+    task = subject.task
+    for name, arrays, source in zip(NAMES, task.data.splits, task.data.source, strict=True):
+        lengths = {len(array) for array in (*arrays, source)}
+        if len(lengths) > 1:
+            return f"{name}: the arrays have different lengths, {', '.join(map(str, sorted(lengths)))}"
+        for array in arrays:
+            if array.dtype not in (np.dtype(np.float32), np.dtype(np.int32)):
+                return f"{name}: an array is {array.dtype}; use float32, or int32 for labels and tokens"
+            if not np.isfinite(array).all():
+                return f"{name}: an array has a value that is not finite"
+    if min(len(split[0]) for split in task.data.splits) == 0:
+        return "a split is empty"
+    if len(task.data.train[0]) < task.batch_size:
+        return f"train has {len(task.data.train[0])} examples, fewer than a batch of {task.batch_size}"
+    return None
+
+
+def _no_leak(subject: Subject) -> str | None:
+    sources = [np.unique(source) for source in subject.task.data.source]
+    for first, second in combinations(range(3), 2):
+        shared = np.intersect1d(sources[first], sources[second], assume_unique=True)
+        if shared.size:
+            return f"{NAMES[first]} and {NAMES[second]} share {shared.size} of their examples or of what these are of"
+    return None
+
+
+def _parameters(subject: Subject) -> str | None:
+    import jax
+
+    task = subject.task
+    leaves = jax.tree.leaves(jax.eval_shape(task.init, jax.random.key(0)))
+    if wrong := {str(leaf.dtype) for leaf in leaves} - {"float32"}:
+        return f"parameters are {', '.join(sorted(wrong))}; only float32 can be trained"
+    if (total := sum(leaf.size for leaf in leaves)) != task.parameters or not total:
+        return f"init gives {total} parameters, but the model says {task.parameters}"
+    return None
+
+
+def _gradient(subject: Subject) -> str | None:
+    """Slope of the loss along a random direction against central differences, in float64 where the loss allows it."""
+    import jax
+    import jax.numpy as jnp
+
+    task = subject.task
+    with jax.enable_x64(True):
+        batch = tuple(
+            jnp.asarray(a, jnp.float64 if a.dtype == np.float32 else a.dtype) for a in subject.batch(SMALL_BATCH)
+        )
+        leaves, structure = jax.tree.flatten(jax.jit(task.init)(jax.random.key(1)))
+        rng = np.random.default_rng(2)
+        directions = [rng.standard_normal(leaf.shape) for leaf in leaves]
+
+        def along(distance: Any) -> tuple[Any, Any]:
+            moved = [jnp.asarray(leaf, jnp.float64) + distance * d for leaf, d in zip(leaves, directions, strict=True)]
+            loss, gradient = jax.value_and_grad(task.loss)(jax.tree.unflatten(structure, moved), batch)
+            return loss, sum(jnp.vdot(g, d) for g, d in zip(jax.tree.leaves(gradient), directions, strict=True))
+
+        shape = jax.eval_shape(lambda: task.loss(jax.tree.unflatten(structure, leaves), batch))
+        if shape.shape != ():
+            return f"the loss has shape {shape.shape}; it must be one number"
+        step, tolerance = (1e-6, 1e-3) if shape.dtype == jnp.float64 else (1e-3, 5e-2)
+        compiled = jax.jit(along)
+        difference = float(compiled(step)[0] - compiled(-step)[0]) / (2.0 * step)
+        by_gradient = float(compiled(0.0)[1])
+    size = max(abs(difference), abs(by_gradient), 1e-6)
+    if not abs(difference - by_gradient) <= tolerance * size:
+        return f"along a random direction the gradient says {by_gradient:.6g}, differences of the loss {difference:.6g}"
+    return None
+
+
+def _deterministic(subject: Subject) -> str | None:
+    first, other = subject.adamw(0, 1.0), subject.adamw(1, 1.0)
+    again = subject.trainer.run(LIBRARY["adamw"], 0)
+    if first != again:
+        return f"seed 0 gave the validation loss {first.loss} and then {again.loss}"
+    if first.outcome is Outcome.OK and first.train_losses == other.train_losses:
+        return "seeds 0 and 1 train alike: initial parameters and batches must come from the key"
+    return None
+
+
+def _learns(subject: Subject) -> str | None:
+    untrained = subject.adamw(0, 0.0).loss
+    runs = [subject.adamw(0, rate) for rate in RATES]
+    losses = [run.loss for run in runs if run.loss is not None]
+    if not losses or untrained is None:
+        return f"AdamW ends as {runs[0].outcome.value}: {runs[0].outcome.sentence}"
+    if not min(losses) <= untrained - LEAST_GAIN * abs(untrained):
+        return f"AdamW brings the validation loss from {untrained:.6g} to {min(losses):.6g} only"
+    return None
+
+
+def _diverges_cleanly(subject: Subject) -> str | None:
+    result = subject.trainer.run(LIBRARY["adamw"], 0, rate=math.inf)
+    if result.outcome is not Outcome.NON_FINITE:
+        return f"a program whose updates are infinite ends as {result.outcome.value} with the loss {result.loss}"
+    if result.steps > subject.task.checkpoints[0]:
+        return f"a program whose updates are infinite runs for {result.steps} steps"
+    return None
+
+
+LAWS = (
+    Law("splits", "Splits are arrays of finite numbers, and there is at least one batch.", _splits, True),
+    Law("no leak", "Training, validation and test share nothing.", _no_leak),
+    Law("parameters", "The model makes as many float32 parameters as it says.", _parameters, True),
+    Law("gradient", "The gradient agrees with differences of the loss.", _gradient),
+    Law("deterministic", "The same seed gives the same result, another seed another.", _deterministic),
+    Law("learns", "AdamW at a learning rate of 1e-3 or 1e-2 lowers the validation loss.", _learns),
+    Law("diverging", "A program whose updates are infinite ends as non-finite at once.", _diverges_cleanly),
+)
+"""Cheap ones first."""

@@ -1,0 +1,280 @@
+"""A user's own task: a small class, or a function that makes one, named as ``module:object``.
+
+    class Line:
+        '''A line through noisy points.'''
+
+        batch_size, steps = 16, 200
+
+        def __init__(self):
+            self.train, self.validation, self.test = points(0, 256), points(1, 128), points(2, 128)
+
+        def init(self, key):
+            return {"slope": jnp.zeros(3)}
+
+        def loss(self, params, batch):
+            x, y = batch
+            return jnp.mean((x @ params["slope"] - y) ** 2)
+
+A split is anything with ``__len__`` and ``__getitem__``: a list, an array, a data source of grain or TFDS, a data set
+of Hugging Face. Its examples are arrays, or tuples or dictionaries of arrays and numbers, all of one form; a batch has
+that form too, with one axis more. All examples are read into memory when the task is first used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import InitVar, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsl.verify import nearest
+from proxy_tasks.datasets import Arrays, Dataset, digest_of
+from proxy_tasks.objectives import Batch
+from proxy_tasks.task import RUNGS, Task, TaskError
+
+if TYPE_CHECKING:
+    import jax
+
+    from proxy_tasks.models import Model, Params
+
+SPLITS = ("train", "validation", "test")
+
+NEEDED = (*SPLITS, "batch_size", "steps", "init", "loss")
+"""What the object of a task has; a docstring and ``accuracy(params, batch)`` are optional."""
+
+
+def own_task(reference: str) -> Task:
+    """The task that a reference names.
+
+    Args:
+        reference: ``module:object``; the module is found in the working folder, or where Python finds modules.
+
+    Returns:
+        A task that a search may use, called as the object.
+
+    Raises:
+        TaskError: there is no such module or object, or it is no task. What the user's own code raises is passed on:
+            its traceback says where.
+    """
+    module_name, name = parts(reference)
+    module = _import(module_name, reference)
+    if not hasattr(module, name):
+        public = [known for known in vars(module) if not known.startswith("_")]
+        raise TaskError(f"import {reference}: module '{module_name}' has no '{name}'{nearest(name, public)}")
+    made = getattr(module, name)
+    if callable(made) and not isinstance(made, Task):
+        made = made()
+    if isinstance(made, Task):
+        return replace(made, name=name, family=name, rung=RUNGS[0])
+    missing = [needed for needed in NEEDED if not hasattr(made, needed)]
+    if missing:
+        raise TaskError(
+            f"import {reference}: it has no {', '.join(missing)}; a task has {', '.join(NEEDED)} "
+            "(docs/tasks.md has an example)"
+        )
+    return _task(name, made, reference, module)
+
+
+def parts(reference: str) -> tuple[str, str]:
+    """Module and object of a reference.
+
+    Raises:
+        TaskError: it is not written as ``module:object``.
+    """
+    module, colon, name = reference.partition(":")
+    if not colon or not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise TaskError(f"import {reference}: write it as module:object, such as my_tasks:Spirals")
+    return module, name
+
+
+def _import(module: str, reference: str) -> Any:
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # the command's own folder stands there instead
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+            raise TaskError(
+                f"import {reference}: there is no module '{error.name}', neither in {folder} nor installed"
+            ) from error
+        raise TaskError(f"import {reference}: '{module}' needs module '{error.name}', which is not here") from error
+
+
+def _task(name: str, made: Any, reference: str, module: Any) -> Task:
+    for setting in ("batch_size", "steps"):
+        value = getattr(made, setting)
+        if not isinstance(value, int) or value < 1:
+            raise TaskError(f"import {reference}: {setting} is {value!r}; it must be a whole number of 1 or more")
+    data = _Data(made, reference)
+    try:
+        code = inspect.getsource(module)
+    except (OSError, TypeError):
+        code = reference
+    model = OwnModel(hashlib.sha256(code.encode()).hexdigest(), made, data)
+    return Task(
+        name=name,
+        description=(inspect.getdoc(made) or f"{reference}.").splitlines()[0],
+        dataset=lambda: data.dataset,
+        model=model,
+        objective=_OwnObjective(hasattr(made, "accuracy")),
+        batch_size=made.batch_size,
+        steps=made.steps,
+        searchable=True,
+        family=name,
+        rung=RUNGS[0],
+    )
+
+
+class _Data:
+    """A user's splits, read into arrays once."""
+
+    def __init__(self, made: Any, reference: str):
+        self._made, self._reference = made, reference
+
+    @cached_property
+    def structure(self) -> Any:
+        """Form of an example."""
+        import jax
+
+        return jax.tree.structure(self._made.train[0])
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The splits; an example that occurs in two of them is seen as a leak."""
+        train, validation, test = (self._columns(name) for name in SPLITS)
+        arrays = {
+            f"{name} {i}": column
+            for name, columns in zip(SPLITS, (train, validation, test), strict=True)
+            for i, column in enumerate(columns)
+        }
+        a, b, c = map(_names, (train, validation, test))
+        return Dataset(self._reference, train, validation, test, digest_of(arrays, "own 1"), (a, b, c))
+
+    def _columns(self, name: str) -> Arrays:
+        import jax
+
+        split: Any = getattr(self._made, name)
+        if not hasattr(split, "__len__") or not hasattr(split, "__getitem__"):
+            raise TaskError(f"import {self._reference}: {name} has no __len__ and __getitem__")
+        if isinstance(split, tuple):
+            raise TaskError(f"import {self._reference}: {name} is a tuple; give examples, such as list(zip(x, y))")
+        if not len(split):
+            raise TaskError(f"import {self._reference}: {name} is empty")
+        if isinstance(split, np.ndarray):
+            return (self._column(name, split),)
+        leaves: list[list[Any]] = []
+        for index in range(len(split)):
+            example: Any = split[index]
+            form = jax.tree.structure(example)
+            if form != self.structure:
+                raise TaskError(
+                    f"import {self._reference}: {name}[{index}] has the form {form}, train[0] {self.structure}"
+                )
+            leaves.append(jax.tree.leaves(example))
+        return tuple(self._column(name, list(column)) for column in zip(*leaves, strict=True))
+
+    def _column(self, name: str, values: Any) -> np.ndarray:
+        try:
+            array = np.stack([np.asarray(value) for value in values])
+        except ValueError as error:
+            raise TaskError(f"import {self._reference}: the examples of {name} differ in shape: {error}") from error
+        if array.dtype.kind == "f":
+            return array.astype(np.float32)
+        if array.dtype.kind in "iub":
+            return array.astype(np.int32)
+        raise TaskError(f"import {self._reference}: {name} holds {array.dtype}, not numbers")
+
+
+def _names(columns: Arrays) -> np.ndarray:
+    """For each example a number made of all its bytes, int64 [examples, 1]."""
+    rows = [np.ascontiguousarray(column).reshape(len(column), -1).view(np.uint8) for column in columns]
+    joined = np.concatenate(rows, axis=1)
+    digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in joined]
+    return np.frombuffer(b"".join(digests), np.int64)[:, None]
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """A user's parameters, and the loss as the model's output.
+
+    Attributes:
+        code: sha256 of the file that defines the task, so that its version changes with it.
+        made: the user's object.
+        data: its splits.
+    """
+
+    code: str
+    made: InitVar[Any]
+    data: InitVar[_Data]
+
+    def __post_init__(self, made: Any, data: _Data) -> None:
+        object.__setattr__(self, "_made", made)
+        object.__setattr__(self, "_data", data)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        import jax
+
+        return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(self.init, jax.random.key(0))))
+
+    @property
+    def multiply_adds(self) -> int:
+        """One for each parameter: nobody has counted."""
+        return self.parameters
+
+    def init(self, key: jax.Array) -> Params:
+        """The user's initial parameters."""
+        return self._call("init", key)
+
+    def apply(self, params: Params, inputs: Any) -> jax.Array:
+        """The user's loss of a batch."""
+        return self._call("loss", params, self._batch(inputs))
+
+    def accuracy(self, params: Params, inputs: Any) -> jax.Array:
+        """The user's accuracy on a batch."""
+        return self._call("accuracy", params, self._batch(inputs))
+
+    def _batch(self, columns: Batch) -> Any:
+        import jax
+
+        data: _Data = self.__dict__["_data"]
+        return jax.tree.unflatten(data.structure, columns)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        call: Callable[..., Any] = getattr(self.__dict__["_made"], method)
+        return call(*arguments)
+
+
+@dataclass(frozen=True)
+class _OwnObjective:
+    """What a user's object says of itself."""
+
+    has_accuracy: bool
+    name: str = "own"
+    passes: int = 1
+
+    def loss(self, model: Model, params: Params, batch: Batch) -> jax.Array:
+        import jax.numpy as jnp
+
+        inputs: Any = batch
+        return jnp.asarray(model.apply(params, inputs))
+
+    def accuracy(self, model: Model, params: Params, batch: Batch) -> jax.Array:
+        import jax.numpy as jnp
+
+        if isinstance(model, OwnModel) and self.has_accuracy:
+            return model.accuracy(params, batch)
+        return jnp.float32(jnp.nan)

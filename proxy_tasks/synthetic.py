@@ -1,0 +1,63 @@
+"""Data that are drawn, not collected: a teacher's answers, and the noise of gradients."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from proxy_tasks.datasets import Arrays, Dataset, Sources, digest_of
+
+HELD_OUT = 2048
+"""Examples of validation, and of test."""
+
+
+def _sources(*counts: int) -> Sources:
+    a, b, c = np.split(np.arange(sum(counts))[:, None], np.cumsum(counts)[:-1])
+    return a, b, c
+
+
+@cache
+def teacher(examples: int) -> Dataset:
+    """A fixed tanh network 16-16-16-1 answers, with noise: inputs [examples, 16], targets [examples, 1].
+
+    Inputs are normal; feature i has standard deviation ``2 / sqrt(i)``, so that some directions matter far more than
+    others. The noise has a tenth of the variance of the answers.
+
+    Args:
+        examples: size of the training split; as many as a run uses, so that none is seen twice.
+    """
+    rng = np.random.default_rng(6)
+    first, second = (rng.standard_normal((16, 16)) / 4.0 for _ in range(2))
+    last = rng.standard_normal((16, 1)) / 4.0
+    spread = 2.0 / np.sqrt(np.arange(1, 17))
+
+    def answered(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        inputs = spread * rng.standard_normal((count, 16))
+        return inputs, np.tanh(np.tanh(inputs @ first) @ second) @ last, rng.standard_normal((count, 1))
+
+    draws = [answered(count) for count in (HELD_OUT, HELD_OUT, examples)]
+    scale = draws[0][1].std()
+
+    def split(draw: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Arrays:
+        inputs, answers, noise = draw
+        return inputs.astype(np.float32), (answers / scale + np.sqrt(0.1) * noise).astype(np.float32)
+
+    validation, test, train = map(split, draws)
+    # Hashed are the draws, which are the same everywhere, not the answers, whose last bits depend on the processor.
+    digest = digest_of({"inputs": train[0]}, f"teacher 1: tanh 16-16-16-1, generator 6, {examples} examples, noise .1")
+    return Dataset("teacher", train, validation, test, digest, _sources(examples, HELD_OUT, HELD_OUT))
+
+
+@cache
+def gradient_noise(dimensions: int, examples: int = 4096) -> Dataset:
+    """Noise for the gradients of a quadratic: normal numbers [examples, dimensions], and zeros to measure on.
+
+    Args:
+        dimensions: numbers in an example.
+        examples: size of the training split.
+    """
+    train = np.random.default_rng(7).standard_normal((examples, dimensions)).astype(np.float32)
+    still = np.zeros((1, dimensions), np.float32)
+    digest = digest_of({"noise": train}, "gradient noise 1: generator 7, measured without noise")
+    return Dataset("gradient_noise", (train,), (still,), (still,), digest, _sources(examples, 1, 1))

@@ -1,0 +1,97 @@
+"""The contract that every task keeps: proxies as they are, larger rungs for a few steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from proxy_tasks.contract import LAWS, Law, Subject
+from proxy_tasks.datasets import Dataset
+from proxy_tasks.objectives import Reconstruction
+from proxy_tasks.registry import TASKS, get_task
+from proxy_tasks.task import RUNGS, Task
+
+PROXIES = [name for name, task in TASKS.items() if task.rung == RUNGS[0]]
+LARGER = [name for name in TASKS if name not in PROXIES]
+SHORT = 60
+"""Steps in which the larger rungs have to learn something."""
+
+every_law = pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name.replace(" ", "-"))
+
+
+@cache
+def subject(name: str) -> Subject:
+    """Compiles one program; `test_trainer` says that interpreting gives the same."""
+    task = TASKS[name]
+    return Subject(task if name in PROXIES else replace(task, steps=min(SHORT, task.steps)), "compile")
+
+
+@pytest.mark.parametrize("name", PROXIES)
+@every_law
+def test_every_proxy_keeps_the_law(name: str, law: Law) -> None:
+    assert law.check(subject(name)) is None, law.sentence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGER)
+@every_law
+def test_every_larger_rung_keeps_the_law(name: str, law: Law) -> None:
+    assert law.check(subject(name)) is None, law.sentence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROXIES)
+def test_interpreting_gives_the_same_on_every_proxy(name: str) -> None:
+    interpreted, compiled = Subject(TASKS[name], "interpret").adamw(0, 1.0), subject(name).adamw(0, 1.0)
+    np.testing.assert_allclose(interpreted.train_losses, compiled.train_losses, rtol=2e-3)
+    np.testing.assert_allclose([interpreted.loss], [compiled.loss], rtol=2e-3)  # type: ignore[list-item]
+
+
+def leaking() -> Dataset:
+    data = get_task("ae").data
+    return replace(data, validation=data.train, source=(data.source[0], data.source[0], data.source[2]))
+
+
+def unequal() -> Dataset:
+    data = get_task("ae").data
+    return replace(data, train=(data.train[0], data.train[0][:-1]))
+
+
+def poisoned() -> Dataset:
+    data = get_task("ae").data
+    return replace(data, test=(data.test[0] * np.float32(np.nan),))
+
+
+def tiny() -> Dataset:
+    data = get_task("ae").data
+    return replace(data, train=(data.train[0][:8],), source=(data.source[0][:8], *data.source[1:]))
+
+
+class Doubled(Reconstruction):
+    """Its value is not what its gradient is of."""
+
+    def loss(self, model, params, batch):  # type: ignore[no-untyped-def]
+        import jax
+
+        loss = super().loss(model, params, batch)
+        return 2.0 * loss - jax.lax.stop_gradient(loss)
+
+
+@pytest.mark.parametrize(
+    ("law", "change", "says"),
+    [
+        ("no leak", {"dataset": leaking}, "train and validation share"),
+        ("splits", {"dataset": unequal}, "train: the arrays have different lengths, 5087, 5088"),
+        ("splits", {"dataset": poisoned}, "test: an array has a value that is not finite"),
+        ("splits", {"dataset": tiny}, "train has 8 examples, fewer than a batch of 32"),
+        ("gradient", {"objective": Doubled()}, "along a random direction the gradient says"),
+    ],
+)
+def test_a_task_that_breaks_a_law_is_told_so(law: str, change: dict[str, Callable[[], Dataset]], says: str) -> None:
+    broken: Task = replace(get_task("ae"), **change)  # type: ignore[arg-type]
+    (check,) = (one.check for one in LAWS if one.name == law)
+    assert says in (check(Subject(broken, "compile")) or "")

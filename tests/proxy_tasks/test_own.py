@@ -1,0 +1,187 @@
+"""Tasks of users: the documented example, every form of data, and errors that name the thing and the fix."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from proxy_tasks.contract import LAWS, Subject
+from proxy_tasks.own import own_task
+from proxy_tasks.registry import get_task, import_tasks
+from proxy_tasks.task import TaskError
+
+DOCS = Path(__file__).parent.parent.parent / "docs" / "tasks.md"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder, forgotten afterwards with all modules that were imported from it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr("proxy_tasks.registry._IMPORTED", {})
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def documented() -> str:
+    (example,) = re.findall(r"```python\n(# my_tasks\.py\n.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return example
+
+
+def test_the_documented_task_keeps_every_law(folder: Path) -> None:
+    (folder / "my_tasks.py").write_text(documented())
+    (task,) = import_tasks(["my_tasks:Spirals"])
+    assert get_task("spirals") is task
+    assert import_tasks(["my_tasks:Spirals"]) == (task,)
+    assert (task.name, task.description) == ("Spirals", "Which of two spirals a point lies on.")
+    assert task.searchable
+    assert task.parameters == 96
+    subject = Subject(task)
+    assert [law.check(subject) for law in LAWS] == [None] * len(LAWS)
+
+
+def test_the_documented_class_is_short() -> None:
+    body = documented().split("class Spirals")[1].split("\n\n\n")[0]
+    assert len([line for line in body.splitlines() if line.strip()]) <= 25
+
+
+def test_the_version_follows_data_settings_and_code(folder: Path) -> None:
+    versions: set[str] = set()
+    for number, (old, new) in enumerate([("", ""), ("300", "301"), ("range(3)", "(0, 1, 3)"), ("/ 6}", "/ 5}")]):
+        (folder / f"spirals{number}.py").write_text(documented().replace(old, new))
+        versions.add(own_task(f"spirals{number}:Spirals").version)
+    assert len(versions) == 4
+
+
+MODULE = """
+import jax.numpy as jnp
+import numpy as np
+from proxy_tasks.registry import TASKS
+
+class Line:
+    batch_size, steps = 4, 10
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.train, self.validation, self.test = (DATA for _ in range(3))
+    def init(self, key):
+        return jnp.zeros(3)
+    def loss(self, params, batch):
+        return LOSS
+
+class Unfinished:
+    batch_size = 4
+
+class Fraction(Line):
+    steps = 0.5
+
+def shipped():
+    return TASKS["ae"]
+
+def made():
+    return Line()
+
+broken = 3
+"""
+
+FORMS = {
+    "array": ("rng.normal(size=(8, 3))", "jnp.mean((batch @ params - 1.0) ** 2)"),
+    "list of arrays": ("list(rng.normal(size=(8, 3)))", "jnp.mean((batch @ params - 1.0) ** 2)"),
+    "tuples": ("[(x, 1) for x in rng.normal(size=(8, 3))]", "jnp.mean((batch[0] @ params - batch[1]) ** 2)"),
+    "dictionaries": (
+        "[{'x': x, 'y': np.float64(2)} for x in rng.normal(size=(8, 3))]",
+        "jnp.mean((batch['x'] @ params - batch['y']) ** 2)",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_examples_have_any_form_and_a_batch_has_it_too(folder: Path, form: str) -> None:
+    data, loss = FORMS[form]
+    (folder / "forms.py").write_text(MODULE.replace("DATA", data).replace("LOSS", loss))
+    task = own_task("forms:made")
+    assert task.name == "made"
+    assert {array.dtype for array in task.data.train} <= {np.dtype(np.float32), np.dtype(np.int32)}
+    batch = tuple(jnp.asarray(array[:4]) for array in task.data.train)
+    assert jax.eval_shape(task.loss, task.init(jax.random.key(0)), batch).shape == ()
+
+
+class Source:
+    """As grain's and TFDS's data sources: a length, and examples by number."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {"x": np.full(3, index, np.uint8)}
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ("(np.ones((8, 3)), np.ones(8))", r"train is a tuple; give examples, such as list\(zip\(x, y\)\)"),
+        ("[]", "train is empty"),
+        ("iter([1.0])", "train has no __len__ and __getitem__"),
+        ("['a', 'b']", "train holds <U1, not numbers"),
+        ("[np.ones(3), np.ones(2)]", "the examples of train differ in shape"),
+        ("[np.ones(3), (np.ones(3), 1)]", r"train\[1\] has the form"),
+    ],
+)
+def test_data_of_no_use_are_refused(folder: Path, data: str, says: str) -> None:
+    (folder / "bad.py").write_text(MODULE.replace("DATA", data).replace("LOSS", "0.0"))
+    with pytest.raises(TaskError, match=f"import bad:Line: {says}"):
+        _ = own_task("bad:Line").data
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        ("tasks", "write it as module:object"),
+        ("my tasks:Line", "write it as module:object"),
+        ("nowhere:Line", "there is no module 'nowhere', neither in .* nor installed"),
+        ("good:Lines", "module 'good' has no 'Lines'; did you mean 'Line'"),
+        ("good:Unfinished", "it has no train, validation, test, steps, init, loss"),
+        ("good:broken", "it has no train, validation, test, batch_size"),
+        ("good:Fraction", "steps is 0.5; it must be a whole number"),
+        ("needy:Line", "'needy' needs module 'nowhere', which is not here"),
+    ],
+)
+def test_a_bad_import_names_the_thing(folder: Path, reference: str, says: str) -> None:
+    (folder / "good.py").write_text(MODULE.replace("DATA", "np.ones((8, 3))").replace("LOSS", "0.0"))
+    (folder / "needy.py").write_text("import nowhere\n")
+    with pytest.raises(TaskError, match=f"import {reference}: {says}"):
+        own_task(reference)
+
+
+def test_names_are_taken_once(folder: Path) -> None:
+    for name in ("one", "two"):
+        (folder / f"{name}.py").write_text("from proxy_tasks.registry import TASKS\nmine = ae = TASKS['ae']\n")
+    with pytest.raises(TaskError, match="a shipped task is called 'ae'"):
+        import_tasks(["one:ae"])
+    assert import_tasks(["one:mine"])[0].name == "mine"
+    with pytest.raises(TaskError, match="a task 'mine' comes from one:mine already"):
+        import_tasks(["two:mine"])
+
+
+def test_what_the_users_code_raises_is_passed_on(folder: Path) -> None:
+    (folder / "raising.py").write_text("1 / 0\n")
+    with pytest.raises(ZeroDivisionError):
+        own_task("raising:Line")
+
+
+def test_a_data_source_is_read_by_length_and_number(folder: Path) -> None:
+    (folder / "sourced.py").write_text(
+        "from test_own import Source\n" + MODULE.replace("DATA", "Source()").replace("LOSS", "jnp.sum(params)")
+    )
+    task = own_task("sourced:Line")
+    np.testing.assert_array_equal(task.data.train[0], np.repeat(np.arange(8), 3).reshape(8, 3))
+    assert task.data.train[0].dtype == np.int32

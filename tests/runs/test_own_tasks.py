@@ -1,0 +1,137 @@
+"""A task of the user's own from the command line to the workers, and the commands about tasks."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import SMALL, Command
+
+from proxy_tasks.registry import TASKS
+from search.config import ConfigError, load_campaign
+
+MODULE = """
+import jax.numpy as jnp
+import numpy as np
+
+class Line:
+    '''A line through points.'''
+    batch_size, steps = 8, 20
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.train, self.validation, self.test = (
+            [(x, x.sum() + 0.1 * rng.normal()) for x in rng.normal(size=(64, 3))] for _ in range(3)
+        )
+    def init(self, key):
+        return {"slope": jnp.zeros(3)}
+    def loss(self, params, batch):
+        x, y = batch
+        return jnp.mean((x @ params["slope"] - y) ** 2)
+
+class Leaking(Line):
+    def __init__(self):
+        super().__init__()
+        self.validation = self.train
+"""
+
+CAMPAIGN = """
+name: mine
+imports: [lines:Line]
+task: line
+budget: {programs: 20}
+population: {size: 8, tournament: 2}
+look_ahead: 8
+finalists: {count: 2, seeds: 2}
+controls: []
+fresh_seeds: 2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr("proxy_tasks.registry._IMPORTED", {})
+    monkeypatch.delitem(sys.modules, "lines", raising=False)
+    (tmp_path / "lines.py").write_text(MODULE)
+    (tmp_path / "mine.yaml").write_text(CAMPAIGN)
+    return tmp_path
+
+
+def test_a_check_says_each_law(optsearch: Command, folder: Path) -> None:
+    said = optsearch("tasks", "--import", "lines:Line", "--check", "Line")
+    assert said.code == 0, said.out
+    lines = said.out.splitlines()
+    assert all(line.startswith("ok   ") for line in lines)
+    assert {"gradient", "no leak", "deterministic"} <= {line[5:].split(":")[0] for line in lines}
+
+
+def test_a_check_fails_with_what_is_wrong(optsearch: Command, folder: Path) -> None:
+    said = optsearch("tasks", "--import", "lines:Leaking", "--check", "Leaking")
+    assert said.code == 1
+    assert "FAIL no leak: train and validation share 64 of their examples" in said.out
+
+
+def test_a_campaign_names_its_imports(optsearch: Command, folder: Path) -> None:
+    done = optsearch("search", "mine.yaml", "--out", "run", "--workers", "0", "--json")
+    assert done.code == 0, done.err
+    assert (done.json()["task"], done.json()["status"]) == ("Line", "finished")
+    assert optsearch("show", "run").code == 0
+    refused = optsearch("verify", "run")
+    assert refused.code == 2
+    assert "verify with --import lines:Line" in refused.err
+    assert optsearch("verify", "run", "--import", "lines:Line", "--sample", "3").code == 0
+
+
+@pytest.mark.slow
+def test_workers_import_too(folder: Path) -> None:
+    command = [sys.executable, "-c", "from runs.cli import main; main()"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path != str(folder))}
+    for arguments in (
+        ["search", "quickstart", *SMALL, "--import", "lines:Line", "--set", "task=Line", "--workers", "1"],
+        ["evaluate", "lion", "--import", "lines:Line", "--task", "Line", "--seeds", "2", "--workers", "1"],
+    ):
+        done = subprocess.run([*command, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "Line" in done.stdout
+
+
+def test_reading_settings_imports_nothing(folder: Path) -> None:
+    config = load_campaign(CAMPAIGN, "c.yaml")
+    assert (config.task, config.setting.imports) == ("Line", ("lines:Line",))
+    assert "lines" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("task: line", "task: lines", "unknown task 'lines'"),
+        ("[lines:Line]", "[lines]", "imports: import lines: write it as module:object"),
+        ("[lines:Line]", "[lines:ae]", "imports: import lines:ae: a shipped task is called 'ae'"),
+        ("[lines:Line]", "lines:Line", "imports: "),
+    ],
+)
+def test_bad_imports_in_a_campaign(old: str, new: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        load_campaign(CAMPAIGN.replace(old, new), "c.yaml")
+
+
+@pytest.mark.parametrize("command", [["tasks", "--check", "Line"], ["evaluate", "lion", "--task", "Line"]])
+def test_an_import_that_is_not_there(command: list[str], optsearch: Command, folder: Path) -> None:
+    said = optsearch(*command, "--import", "absent:Line")
+    assert said.code == 2
+    assert "import absent:Line: there is no module 'absent'" in said.err
+
+
+def test_tasks_in_words_and_as_json(optsearch: Command) -> None:
+    words, rows = optsearch("tasks").out, optsearch("tasks", "--json").json()
+    assert max(map(len, words.splitlines())) <= 100
+    assert [row["name"] for row in rows] == list(TASKS)
+    for row in rows:
+        assert row["name"] in words
+        assert len(row["version"]) == 16
+        assert min(row["examples"]) > 0
