@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
@@ -29,11 +29,12 @@ from runs.reader import Arm, Final
 from runs.store import RunStore
 from runs.terminal import errors
 from search.config import CampaignConfig, ConfigError, load_campaign, load_campaign_file
-from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, Reference, make_reference, make_trainer
+from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, Reference, make_trainer
 from search.events import Timing
 from search.evolution import WARM_START
 from search.head_start import HeadStart
 from search.meta_validation import MetaValidation
+from search.reference import make_reference
 from search.session import run_session
 
 if TYPE_CHECKING:
@@ -207,11 +208,12 @@ class Campaign:
                     evaluator,
                     ledger=ArmLedger(store, arm),
                     hurdle=config.hurdle,
+                    sweep=config.rate_sweep,
                     checkpoints=self._checkpoints(),
                     seeds=len(config.training_seeds),
                     reference=self._reference(store, arm),
                     validation=validation,
-                    batch_size=config.batch_size,
+                    batch_size=max(config.batch_size, config.lanes),
                     progress=None if quiet else view.update,
                     should_stop=stop.is_set,
                     timing=self.timing,
@@ -227,7 +229,8 @@ class Campaign:
         if arm.number == first.number:
             return None
         warm_start = store.evaluation(first, WARM_START).fitness
-        return make_reference(self.config.hurdle, self._checkpoints(), len(self.config.training_seeds), warm_start)
+        config, seeds = self.config, len(self.config.training_seeds)
+        return make_reference(config.hurdle, self._checkpoints(), seeds, warm_start, config.rate_sweep)
 
     def _meta_validation(self, store: RunStore, arm: Arm) -> MetaValidation | None:
         """The watch over the search's best program; controls have none."""
@@ -243,7 +246,7 @@ class Campaign:
 
         Programs of a control are known by ids of their own, so that equal programs of two arms are trained twice.
         """
-        trainer = make_trainer(self._setting)
+        trainer = make_trainer(replace(self._setting, lanes=1))
         arms = contenders(store)
         trials = [(arm, entry.ticket) for arm in arms for entry in finalists(store, arm)]
         seeds = finalist_seeds(store)
@@ -279,7 +282,8 @@ class Campaign:
         return True
 
     def _final(self, store: RunStore, trainer: Trainer, name: str, arm: Arm, ticket: int, seed: int) -> Final:
-        result = trainer.run(prune(store.ticket(arm, ticket).candidate.program), seed)
+        settled = store.ticket(arm, ticket)
+        result = trainer.run(prune(settled.candidate.program), seed, rate=settled.fitness.rate)
         return Final(
             contender=name,
             task=self.config.task,
@@ -325,7 +329,8 @@ class Campaign:
             def make() -> RayEvaluator:
                 return RayEvaluator(self._setting, workers=workers, address=address, gpus=options.gpus)
 
-            evaluator = make() if workers is None else HeadStart(self._setting, make, workers)
+            # This process has no share of an accelerator, and rounds differently from one that has.
+            evaluator = make() if workers is None or options.gpus else HeadStart(self._setting, make, workers)
         try:
             yield evaluator
         finally:
