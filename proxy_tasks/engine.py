@@ -264,10 +264,17 @@ def run(task: Task, programs: Scripts, batches: Batches, rates: jax.Array, limit
             return jax.tree.map(lambda leaf: leaf[None], layout.tree(file[0, WEIGHTS]))
         return jax.vmap(layout.tree)(file[:, WEIGHTS])
 
-    def advance(number: jax.Array, file: jax.Array) -> tuple[jax.Array, jax.Array]:
-        losses, gradient = gradients(task, weights(file), batches, number)
-        file = layout.write(gradient, file, GRADIENT)
-        return interpret(programs.step, layout, file, lax.dynamic_index_in_dim(table, number, keepdims=False)), losses
+    def advance(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        losses, gradient = gradients(task, carry[0], batches, number)
+        file = layout.write(gradient, carry[1], GRADIENT)
+        file = interpret(programs.step, layout, file, lax.dynamic_index_in_dim(table, number, keepdims=False))
+        return (weights(file), file), losses
 
+    # The weights are carried beside the file: gradients that read the file would have to read a copy of it, since it is
+    # written while they are computed.
     file = layout.write(batches.weights, jnp.zeros((lanes, ROWS, layout.size), jnp.float32), WEIGHTS)
-    return train(task, advance, file, weights, batches, limits)
+    return train(task, advance, (batches.weights, file), _first, batches, limits)
+
+
+def _first(carry: tuple[Any, jax.Array]) -> Any:
+    return carry[0]

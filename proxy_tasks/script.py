@@ -130,5 +130,5 @@ def _padded(opcodes: np.ndarray, slots: np.ndarray, lanes: int) -> Script:
     return Script(
         np.pad(opcodes, (0, missing)).astype(np.int32),
         np.pad(slots, ((0, missing), (0, 0), (0, 0))).astype(np.int32),
-        np.int32(len(opcodes)),
+        np.array(len(opcodes), np.int32),
     )

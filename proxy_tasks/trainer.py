@@ -62,6 +62,7 @@ class Trainer:
 
     Attributes:
         compilations: number of training loops compiled so far.
+        grouped: whether lanes execute equal statements together.
     """
 
     def __init__(self, task: Task, *, method: Method = "auto", lanes: int = 1, grouped: bool | None = None):
@@ -74,7 +75,7 @@ class Trainer:
         self.method: Method = method
         self.lanes = lanes
         self.compilations = 0
-        self._grouped = grouped if grouped is not None else lanes > 1 and jax.default_backend() != "cpu"
+        self.grouped = grouped if grouped is not None else lanes > 1 and jax.default_backend() != "cpu"
         self._schedule = task.schedule()
         data = (task.data.train, task.data.validation, task.data.test)
         self._data = tuple(tuple(jnp.asarray(array) for array in split) for split in data)
@@ -169,7 +170,7 @@ class Trainer:
         rates = np.stack([self._rates(run.rate) for run in runs] + [self._schedule] * idle)
         stop_at_once = np.full(len(self.task.checkpoints), -np.inf, np.float32)
         limits = np.stack([self._limits(run.hurdle) for run in runs] + [stop_at_once] * idle)
-        programs = scripts(codes + [_IDLE] * idle, grouped=self._grouped)
+        programs = scripts(codes + [_IDLE] * idle, grouped=self.grouped)
         return loop.results(self.task, self._interpreter(programs, self._batches(seeds), rates, limits))
 
     def _rates(self, rate: float) -> np.ndarray:

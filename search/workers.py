@@ -79,7 +79,10 @@ class _Worker:
 
     def evaluate(self, parcels: Sequence[Parcel]) -> list[tuple[int, Fitness]]:
         """Evaluates a batch."""
-        jobs = [Job(ticket, parse(text), *rest) for ticket, text, *rest in parcels]
+        jobs = [
+            Job(ticket, parse(text), reference, keep_curves, validate)
+            for ticket, text, reference, keep_curves, validate in parcels
+        ]
         return evaluate_named(self._trainers, self._setting, jobs)
 
 
