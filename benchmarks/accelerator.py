@@ -72,7 +72,7 @@ def measure(task: str, lanes: int, rounds: int, grouped: bool | None) -> dict[st
 
     from proxy_tasks import engine
     from proxy_tasks.encoding import CODE_WIDTH, COLUMNS, Code
-    from proxy_tasks.loop import Batches, prepare
+    from proxy_tasks.loop import Batches, prepare_lanes
     from proxy_tasks.registry import get_task
     from proxy_tasks.run import Run
     from proxy_tasks.script import scripts
@@ -84,7 +84,7 @@ def measure(task: str, lanes: int, rounds: int, grouped: bool | None) -> dict[st
     nothing = np.zeros((0, CODE_WIDTH), np.int32)
     idle = scripts([Code(nothing, nothing, np.zeros(COLUMNS, np.float32))] * lanes, grouped=trainer.grouped)
     splits = [tuple(map(jax.numpy.asarray, split)) for split in (chosen.data.train, chosen.data.validation)]
-    weights, order = jax.jit(lambda seeds: prepare(chosen, seeds))(np.zeros(lanes, np.uint32))
+    weights, order = jax.jit(lambda seeds: prepare_lanes(chosen, seeds))(np.zeros(lanes, np.uint32))
     batches = Batches(weights, order, splits[0], splits[1], splits[1])
     rates = np.broadcast_to(chosen.schedule(), (lanes, chosen.steps))
     limits = np.full((lanes, len(chosen.checkpoints)), np.inf, np.float32)

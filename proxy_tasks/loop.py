@@ -70,16 +70,20 @@ class Report(NamedTuple):
     accuracy: Any
 
 
-def prepare(task: Task, seeds: jax.Array) -> tuple[Any, Any]:
-    """Initial weights, leaves [lanes, ...], and order of the batches for seeds [lanes]: the only randomness of runs."""
+def prepare(task: Task, seed: jax.Array) -> tuple[Any, Any]:
+    """Initial weights and batch order of a seed: the only randomness of a run."""
+    import jax
+
+    weights, order = jax.random.split(jax.random.key(seed))
+    return task.init(weights), task.order(order)
+
+
+def prepare_lanes(task: Task, seeds: jax.Array) -> tuple[Any, Any]:
+    """The same for seeds [lanes]: weights with leaves [lanes, ...], and order [steps, lanes, batch_size]."""
     import jax
     import jax.numpy as jnp
 
-    def one(seed: jax.Array) -> tuple[Any, jax.Array]:
-        weights, order = jax.random.split(jax.random.key(seed))
-        return task.init(weights), task.order(order)
-
-    weights, order = jax.vmap(one)(seeds)
+    weights, order = jax.vmap(lambda seed: prepare(task, seed))(seeds)
     return weights, jnp.moveaxis(order, 0, 1)
 
 

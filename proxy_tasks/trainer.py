@@ -79,7 +79,7 @@ class Trainer:
         self._schedule = task.schedule()
         data = (task.data.train, task.data.validation, task.data.test)
         self._data = tuple(tuple(jnp.asarray(array) for array in split) for split in data)
-        self._prepare = jax.jit(lambda seeds: loop.prepare(task, seeds))
+        self._prepare = jax.jit(lambda seeds: loop.prepare_lanes(task, seeds))
         self._interpreter = jax.jit(self._interpret)
         self._seeds: OrderedDict[tuple[int, ...], Batches] = OrderedDict()
         self._loops: OrderedDict[Any, Callable[..., Report]] = OrderedDict()
