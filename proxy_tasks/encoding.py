@@ -1,81 +1,55 @@
 """A program as arrays: opcodes and operand slots that the interpreter executes without compiling anything.
 
-Two facts make the code short and fast.
-
 Most scalars of a program (constants, ``lr``, ``lr * 0.001``) depend only on the schedule. Their statements form the
 *schedule code*, run once for all steps of a training run at a time; its values are the columns of a table [steps,
 columns], of which each step reads one row.
 
 Everything else is a *row* with one number for each parameter; reductions are broadcast. Those statements form the
-*step code*, run at every step. An operand is either a row or a column, and which of the two is part of the opcode, so
-``g * 0.9`` reads one row and one number.
+*step code*, run at every step, with ``w = w - update`` as the last. A value that is read once is no statement of its
+own where `instructions` has one that makes and reads it.
 
 Rows are few: a value takes the first row that is free after its operands' last use.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from dsl.functions import FUNCTIONS, LEAVES, Function, Scope
-from dsl.program import OUTPUT, Argument, Program, Statement
+from dsl.functions import FUNCTIONS, Scope
+from dsl.program import OUTPUT, Argument, Program
+from proxy_tasks.instructions import (
+    COLUMN,
+    MAX_OPERANDS,
+    ROW,
+    SCHEDULE_OPCODES,
+    STEP_FORMS,
+    STEP_OPCODES,
+    Instruction,
+)
 
 ROWS = 24
-"""Rows of the register file: the weights, the gradient, the state, and values in flight."""
+"""Rows of the register file: the weights, the gradient, the state, values in flight, and one that is never read."""
 
 COLUMNS = 128
-"""Columns of the schedule table: ``lr``, the distinct constants, and what is computed from them alone."""
+"""Columns of the schedule table: ``lr``, the distinct constants, what follows from them alone, and a spare one."""
 
 LENGTH = 200
 """Statements of the step code and of the schedule code."""
 
 WEIGHTS, GRADIENT, FIRST_STATE = 0, 1, 2
 LEARNING_RATE = 0
+SPARE_ROW, SPARE_COLUMN = ROWS - 1, COLUMNS - 1
 
-MAX_ARITY = max(row.arity for row in FUNCTIONS.values())
-CODE_WIDTH = 2 + MAX_ARITY
+CODE_WIDTH = 2 + MAX_OPERANDS
 """A coded statement: opcode, target, operands."""
 
-
-class Instruction(NamedTuple):
-    """What an opcode means: a row of the function table and where each operand lives.
-
-    Attributes:
-        function: the row of the table.
-        in_row: for each operand whether it is a row; otherwise it is a column.
-    """
-
-    function: Function
-    in_row: tuple[bool, ...]
-
-
-def _step_instructions() -> Iterable[Instruction]:
-    for function in FUNCTIONS.values():
-        places = [(True,) if kinds == LEAVES else (True, False) for kinds in function.operands]
-        for in_row in itertools.product(*places):
-            if any(in_row):
-                yield Instruction(function, in_row)
-
-
-STEP_INSTRUCTIONS = tuple(_step_instructions())
-"""Meaning of the step code's opcodes, by position: every function with every mixture of rows and columns."""
-
-SCHEDULE_INSTRUCTIONS = tuple(
-    Instruction(function, (False,) * function.arity)
-    for function in FUNCTIONS.values()
-    if function.scope is Scope.ELEMENT
-)
-"""Meaning of the schedule code's opcodes, by position."""
-
-_STEP_OPCODES = {
-    (instruction.function.name, instruction.in_row): code for code, instruction in enumerate(STEP_INSTRUCTIONS)
-}
-_SCHEDULE_OPCODES = {instruction.function.name: code for code, instruction in enumerate(SCHEDULE_INSTRUCTIONS)}
+_MOVE = STEP_OPCODES[Instruction(FUNCTIONS["multiply"], (ROW, COLUMN))]
+"""Multiplication by one, which keeps every bit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,27 +57,31 @@ class Code:
     """A program in the interpreter's form.
 
     Attributes:
-        step: int32 [LENGTH, CODE_WIDTH]: opcode into `STEP_INSTRUCTIONS`, target row, operand rows or columns.
-        step_length: number of statements in use.
-        schedule: int32 [LENGTH, CODE_WIDTH]: opcode into `SCHEDULE_INSTRUCTIONS`, target column, operand columns.
-        schedule_length: number of statements in use.
+        step: int32 [statements, CODE_WIDTH]: opcode into `STEP_INSTRUCTIONS`, target row, operand rows or columns.
+        schedule: int32 [statements, CODE_WIDTH]: opcode into `SCHEDULE_INSTRUCTIONS`, target column, operand columns.
         constants: float32 [COLUMNS]: columns that hold a constant; 0 elsewhere.
-        update: row that holds the update after the last statement.
     """
 
     step: np.ndarray
-    step_length: int
     schedule: np.ndarray
-    schedule_length: int
     constants: np.ndarray
-    update: int
 
 
-class _Place(NamedTuple):
-    """Where a value lives: a row of the register file, or a column of the table."""
+class _Column(NamedTuple):
+    """A value in a column of the table."""
 
-    in_row: bool
     slot: int
+
+
+_Value = int | _Column
+"""A value of the program; those in rows are numbered: first what the file holds at the start, then as computed."""
+
+
+class _Node(NamedTuple):
+    """The statement that computes a row."""
+
+    function: str
+    operands: tuple[_Value, ...]
 
 
 class _Columns:
@@ -111,32 +89,139 @@ class _Columns:
 
     def __init__(self) -> None:
         self.count = LEARNING_RATE + 1
-        self.constants: dict[bytes, tuple[int, np.float32]] = {}
+        self.constants: dict[bytes, tuple[_Column, np.float32]] = {}
 
-    def new(self) -> _Place:
+    def new(self) -> _Column:
         self.count += 1
-        return _Place(False, self.count - 1)
+        return _Column(self.count - 1)
 
-    def constant(self, value: float) -> _Place:
+    def constant(self, value: float) -> _Column:
         with np.errstate(over="ignore"):
             single = np.float32(value)
         key = single.tobytes()
         if key not in self.constants:
-            self.constants[key] = (self.new().slot, single)
-        return _Place(False, self.constants[key][0])
+            self.constants[key] = (self.new(), single)
+        return self.constants[key][0]
 
 
-def _last_uses(program: Program) -> dict[tuple[str, int], int]:
-    """For each value (name, statement that made it; -1 for an input) the last statement that reads it."""
-    made: dict[str, int] = {}
-    last: dict[tuple[str, int], int] = {}
-    for index, (target, _, args) in enumerate(program.body):
-        for arg in args:
-            if isinstance(arg, str):
-                last[arg, made.get(arg, -1)] = index
-        made[target] = index
-    last[OUTPUT, made[OUTPUT]] = len(program.body)
-    return last
+class _Graph:
+    """The values of a program, each with a number of its own.
+
+    Args:
+        program: a verified program.
+
+    Attributes:
+        columns: the columns in use.
+        schedule: the schedule code.
+        nodes: for each computed row how; the last is the new weights.
+        state: for each state variable the row that it ends with.
+        inputs: number of rows that the file holds at the start.
+    """
+
+    def __init__(self, program: Program):
+        self.columns = _Columns()
+        self.schedule: list[list[int]] = []
+        self.inputs = FIRST_STATE + len(program.state)
+        self.nodes: dict[int, _Node] = {}
+        values: dict[str, _Value] = {"w": WEIGHTS, "g": GRADIENT, "lr": _Column(LEARNING_RATE)}
+        values |= {name: FIRST_STATE + index for index, name in enumerate(program.state)}
+        for target, name, args in program.body:
+            operands = tuple(self._value(arg, values) for arg in args)
+            if FUNCTIONS[name].scope is Scope.ELEMENT and all(isinstance(operand, _Column) for operand in operands):
+                values[target] = column = self.columns.new()
+                slots = [operand.slot for operand in operands if isinstance(operand, _Column)]
+                self.schedule.append(_coded(SCHEDULE_OPCODES[name], column.slot, slots))
+            else:
+                values[target] = self._add(name, operands)
+        self._add("subtract", (WEIGHTS, values[OUTPUT]))
+        self.state = [values[name] for name in program.state]
+
+    def _value(self, arg: Argument, values: dict[str, _Value]) -> _Value:
+        return values[arg] if isinstance(arg, str) else self.columns.constant(arg)
+
+    def _add(self, name: str, operands: tuple[_Value, ...]) -> int:
+        if FUNCTIONS[name].laws.commutative and isinstance(operands[0], _Column):
+            operands = operands[::-1]
+        number = self.inputs + len(self.nodes)
+        self.nodes[number] = _Node(name, operands)
+        return number
+
+    def instructions(self) -> list[tuple[int, Instruction, list[_Value]]]:
+        """What to execute, in order: the row that it makes, how, and from what. Chooses the longest instructions."""
+        uses = Counter(operand for node in self.nodes.values() for operand in node.operands)
+        inner = {row for row in self.nodes if uses[row] == 1} - set(self.state)
+        chosen: list[tuple[int, Instruction, list[_Value]]] = []
+        absorbed: set[int] = set()
+        for row in reversed(self.nodes):
+            if row in absorbed:
+                continue
+            for instruction in STEP_FORMS[self.nodes[row].function]:
+                found = self._match(instruction, row, inner)
+                if found is not None:
+                    operands, made = found
+                    absorbed |= made
+                    chosen.append((row, instruction, operands))
+                    break
+        return chosen[::-1]
+
+    def _match(self, form: Instruction, row: int, inner: set[int]) -> tuple[list[_Value], set[int]] | None:
+        """Operands of an instruction that makes a row, and the rows that it computes on the way; None if it cannot."""
+        node = self.nodes[row]
+        orders = [node.operands]
+        if form.function.laws.commutative and len(set(form.operands)) > 1:
+            orders.append(node.operands[::-1])
+        for order in orders:
+            operands: list[_Value] = []
+            made: set[int] = set()
+            for part, value in zip(form.operands, order, strict=True):
+                if not isinstance(part, Instruction):
+                    if (part is ROW) == isinstance(value, _Column):
+                        break
+                    operands.append(value)
+                    continue
+                if isinstance(value, _Column) or value not in inner:
+                    break
+                found = None
+                if self.nodes[value].function == part.function.name:
+                    found = self._match(part, value, inner)
+                if found is None:
+                    break
+                operands += found[0]
+                made |= {value} | found[1]
+            else:
+                return operands, made
+        return None
+
+
+class _Rows:
+    """The register file while code is made: which value lives where.
+
+    Args:
+        inputs: number of rows that are taken at the start: the weights, the gradient and the state.
+        last: for each value the last instruction that reads it.
+    """
+
+    def __init__(self, inputs: int, last: dict[_Value, int]):
+        self.homes: dict[_Value, int] = {row: row for row in range(inputs)}
+        self._last, self._inputs = last, inputs
+        self._free = list(range(inputs, SPARE_ROW))
+        self.release([GRADIENT], -1)
+
+    def release(self, values: Iterable[_Value], index: int) -> None:
+        """Frees the rows of values that nothing after instruction ``index`` reads; weights and state keep theirs."""
+        for value in values:
+            row = self.homes.get(value, WEIGHTS)
+            if (row == GRADIENT or row >= self._inputs) and row not in self._free and not self.is_read(value, index):
+                self._free.append(row)
+                self._free.sort()
+
+    def is_read(self, value: _Value, index: int) -> bool:
+        """Whether an instruction after ``index`` reads a value."""
+        return self._last.get(value, -1) > index
+
+    def take(self) -> int | None:
+        """The first free row; None when there is none."""
+        return self._free.pop(0) if self._free else None
 
 
 def encode(program: Program) -> Code | None:
@@ -148,85 +233,42 @@ def encode(program: Program) -> Code | None:
     Returns:
         The code, or None when the program needs more than `ROWS`, `COLUMNS` or `LENGTH`.
     """
-    if FIRST_STATE + len(program.state) >= ROWS or len(program.body) > LENGTH:
+    if FIRST_STATE + len(program.state) >= SPARE_ROW:
         return None
-    homes = {name: FIRST_STATE + index for index, name in enumerate(program.state)}
-    places = {"w": _Place(True, WEIGHTS), "g": _Place(True, GRADIENT), "lr": _Place(False, LEARNING_RATE)}
-    places |= {name: _Place(True, home) for name, home in homes.items()}
-    last = _last_uses(program)
-    made: dict[str, int] = {}
-    columns = _Columns()
-    free = list(range(FIRST_STATE + len(homes), ROWS))
+    graph = _Graph(program)
+    instructions = graph.instructions()
+    last: dict[_Value, int] = {}
+    for index, (_, _, operands) in enumerate(instructions):
+        last |= dict.fromkeys(operands, index)
+    last |= dict.fromkeys(graph.state, len(instructions))
+    rows = _Rows(graph.inputs, last)
+    ends = {value: FIRST_STATE + index for index, value in enumerate(graph.state)}
     step: list[list[int]] = []
-    schedule: list[list[int]] = []
-    if ("g", -1) not in last:
-        free.insert(0, GRADIENT)
-
-    def release(name: str, index: int) -> None:
-        place = places[name]
-        reusable = place.in_row and place.slot != WEIGHTS and place.slot not in homes.values()
-        if reusable and last.get((name, made.get(name, -1)), -1) <= index and place.slot not in free:
-            free.append(place.slot)
-            free.sort()
-
-    for index, (target, name, args) in enumerate(program.body):
-        function = FUNCTIONS[name]
-        operands = [_operand(arg, places, columns) for arg in args]
-        in_row = tuple(operand.in_row for operand in operands)
-        for arg in dict.fromkeys(arg for arg in args if isinstance(arg, str)):
-            release(arg, index)
-        if function.scope is Scope.ELEMENT and not any(in_row):
-            place = columns.new()
-            schedule.append(_coded(_SCHEDULE_OPCODES[name], place, operands))
-        else:
-            if target in homes:
-                place = _Place(True, homes[target])
-            elif free:
-                place = _Place(True, free.pop(0))
-            else:
-                return None
-            step.append(_coded(_STEP_OPCODES[name, in_row], place, operands))
-        places[target], made[target] = place, index
-        if (target, index) not in last:
-            release(target, index)
-    if columns.count > COLUMNS:
+    for index, (value, instruction, operands) in enumerate(instructions):
+        slots = [operand.slot if isinstance(operand, _Column) else rows.homes[operand] for operand in operands]
+        rows.release(operands, index)
+        target = WEIGHTS if index == len(instructions) - 1 else ends.get(value)
+        if target is None or (target != WEIGHTS and rows.is_read(target, index)):
+            target = rows.take()
+        if target is None:
+            return None
+        rows.homes[value] = target
+        rows.release([value], index)
+        step.append(_coded(STEP_OPCODES[instruction], target, slots))
+    for value, home in ends.items():
+        if rows.homes[value] != home:  # it could not go there at once, since the old state was still to be read
+            step.append(_coded(_MOVE, home, [rows.homes[value], graph.columns.constant(1.0).slot]))
+    if max(len(step), len(graph.schedule)) > LENGTH or graph.columns.count > SPARE_COLUMN:
         return None
     constants = np.zeros(COLUMNS, np.float32)
-    for slot, value in columns.constants.values():
-        constants[slot] = value
-    update = places[OUTPUT].slot
-    return Code(_padded(step), len(step), _padded(schedule), len(schedule), constants, update)
+    for column, single in graph.columns.constants.values():
+        constants[column.slot] = single
+    return Code(_array(step), _array(graph.schedule), constants)
 
 
-def _operand(arg: Argument, places: dict[str, _Place], columns: _Columns) -> _Place:
-    return places[arg] if isinstance(arg, str) else columns.constant(arg)
+def _coded(opcode: int, target: int, slots: Sequence[int]) -> list[int]:
+    return [opcode, target, *slots, *([0] * (MAX_OPERANDS - len(slots)))]
 
 
-def _coded(opcode: int, target: _Place, operands: list[_Place]) -> list[int]:
-    slots = [operand.slot for operand in operands]
-    return [opcode, target.slot, *slots, *([0] * (MAX_ARITY - len(slots)))]
-
-
-def _padded(code: list[list[int]]) -> np.ndarray:
-    result = np.zeros((LENGTH, CODE_WIDTH), np.int32)
-    if code:
-        result[: len(code)] = code
-    return result
-
-
-def statements(program: Program) -> int:
-    """Number of statements that run at every step: those that depend on more than the schedule."""
-    fixed = {"lr"}
-    count = 0
-    for statement in program.body:
-        if _is_scheduled(statement, fixed):
-            fixed.add(statement.target)
-        else:
-            fixed.discard(statement.target)
-            count += 1
-    return count
-
-
-def _is_scheduled(statement: Statement, fixed: set[str]) -> bool:
-    element = FUNCTIONS[statement.function].scope is Scope.ELEMENT
-    return element and all(arg in fixed for arg in statement.args if isinstance(arg, str))
+def _array(code: list[list[int]]) -> np.ndarray:
+    return np.array(code, np.int32).reshape(len(code), CODE_WIDTH)

@@ -1,4 +1,4 @@
-"""The interpreter: runs any coded program inside the compiled training loop.
+"""The interpreter: runs any coded programs inside the compiled training loop.
 
 Compiling a candidate's own training loop takes far longer than training a tiny model with it. So the loop is compiled
 once for a task, with the program as data: at every step a loop over statements looks up the opcode and jumps to that
@@ -6,6 +6,10 @@ function's code (`lax.switch`), which reads whole rows of a register file and gi
 
 The register file is carried through all loops and must never be copied. That is why a branch returns only its row and
 the write stands after the switch: branches that return the whole file make XLA copy it for every statement.
+
+Several training runs (*lanes*) may go through the loop together, each with its own program; `script` says how their
+statements are put in order. Numbers are float32 throughout, and so are sums: XLA adds the elements of a leaf in an
+order of its own, which depends on the kind of machine and the shape alone, and leaves are added in their order.
 
 What functions mean is taken from the rows of `dsl.functions.FUNCTIONS`; nothing is repeated here.
 """
@@ -18,18 +22,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsl.functions import LEAVES, Function, Scope
 from dsl.types import Kind
-from proxy_tasks.encoding import (
-    COLUMNS,
-    GRADIENT,
-    LEARNING_RATE,
-    ROWS,
-    SCHEDULE_INSTRUCTIONS,
-    STEP_INSTRUCTIONS,
-    WEIGHTS,
-    Code,
-    Instruction,
-)
-from proxy_tasks.loop import Batches, Report, batch_at, train
+from proxy_tasks.encoding import COLUMNS, GRADIENT, LEARNING_RATE, ROWS, WEIGHTS
+from proxy_tasks.instructions import ROW, SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, Instruction
+from proxy_tasks.loop import Batches, Report, gradients, train
+from proxy_tasks.script import Script, Scripts
 from proxy_tasks.task import Task
 
 if TYPE_CHECKING:
@@ -78,23 +74,16 @@ class Layout(NamedTuple):
         leaves = [leaf.reshape(shape) for leaf, shape in zip(self.leaves(row), self.shapes, strict=True)]
         return jax.tree.unflatten(self.structure, leaves)
 
-    def row(self, tree: Any) -> jax.Array:
-        """A tree as a row."""
-        import jax
-        import jax.numpy as jnp
-
-        return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
-
-    def write(self, tree: Any, file: jax.Array, row: int) -> jax.Array:
-        """The register file with a tree written to a row.
+    def write(self, trees: Any, file: jax.Array, row: int) -> jax.Array:
+        """The register file [lanes, rows, size] with a tree for each lane written to a row.
 
         Leaf by leaf: a write of all leaves joined would be one loop that asks for every number which leaf it is in.
         """
         import jax
         from jax import lax
 
-        for leaf, (start, _) in zip(jax.tree.leaves(tree), self.spans, strict=True):
-            file = lax.dynamic_update_slice(file, leaf.reshape(1, -1), (row, start))
+        for leaf, (start, _) in zip(jax.tree.leaves(trees), self.spans, strict=True):
+            file = lax.dynamic_update_slice(file, leaf.reshape(leaf.shape[0], 1, -1), (0, row, start))
         return file
 
 
@@ -136,20 +125,28 @@ def row_meaning(function: Function, layout: Layout) -> Callable[..., jax.Array]:
     return {Scope.ELEMENT: meaning, Scope.LEAF: on_leaves, Scope.TREE: on_tree}[function.scope]
 
 
+def instruction_meaning(instruction: Instruction, layout: Layout) -> Callable[[Iterator[Any]], Any]:
+    """What an instruction does; it takes the values of its places in order."""
+    meaning = row_meaning(instruction.function, layout)
+    parts = [
+        instruction_meaning(part, layout) if isinstance(part, Instruction) else next for part in instruction.operands
+    ]
+    return lambda values: meaning(*[part(values) for part in parts])
+
+
 def _step_branches(layout: Layout) -> Iterator[Branch]:
     from jax import lax
 
     def branch(instruction: Instruction) -> Branch:
-        meaning = row_meaning(instruction.function, layout)
+        meaning = instruction_meaning(instruction, layout)
 
         def run(file: jax.Array, columns: jax.Array, slots: jax.Array) -> jax.Array:
-            operands = [
-                lax.dynamic_index_in_dim(file, slots[2 + position], keepdims=False)
-                if in_row
-                else lax.dynamic_index_in_dim(columns, slots[2 + position], keepdims=False)
-                for position, in_row in enumerate(instruction.in_row)
+            sources = [file if place is ROW else columns for place in instruction.places]
+            values = [
+                lax.dynamic_index_in_dim(source, slots[1 + position], keepdims=False)
+                for position, source in enumerate(sources)
             ]
-            return meaning(*operands)
+            return meaning(iter(values))
 
         return run
 
@@ -163,7 +160,7 @@ def _schedule_branches(steps: int) -> Iterator[Branch]:
     def branch(instruction: Instruction) -> Branch:
         def run(table: jax.Array, slots: jax.Array) -> jax.Array:
             operands = [
-                lax.dynamic_index_in_dim(table, slots[2 + position], keepdims=False)
+                lax.dynamic_index_in_dim(table, slots[1 + position], keepdims=False)
                 for position in range(instruction.function.arity)
             ]
             return jnp.broadcast_to(instruction.function.jax(jnp, *operands), (steps,))
@@ -173,63 +170,83 @@ def _schedule_branches(steps: int) -> Iterator[Branch]:
     return map(branch, SCHEDULE_INSTRUCTIONS)
 
 
-def schedule_table(code: Code, rates: jax.Array) -> jax.Array:
-    """Runs the schedule code for all steps of a run.
+def _execute(branches: Iterator[Branch], script: Script, file: jax.Array, *others: jax.Array) -> jax.Array:
+    """Runs a script.
 
     Args:
-        code: the program.
-        rates: float32 [steps], the program's ``lr`` at each step.
+        branches: for each opcode what it does to one group: takes its part of the file, its parts of ``others`` and the
+            slots, gives one row.
+        script: what to run.
+        file: [groups, rows, size].
+        *others: [groups, ...], read only.
 
     Returns:
-        float32 [steps, COLUMNS].
+        The file afterwards.
     """
-    import jax.numpy as jnp
+    import jax
     from jax import lax
 
-    (steps,) = rates.shape
-    branches = list(_schedule_branches(steps))
-    table = jnp.broadcast_to(jnp.asarray(code.constants)[:, None], (COLUMNS, steps)).at[LEARNING_RATE].set(rates)
-
-    def statement(index: jax.Array, table: jax.Array) -> jax.Array:
-        slots = lax.dynamic_index_in_dim(jnp.asarray(code.schedule), index, keepdims=False)
-        return lax.dynamic_update_index_in_dim(table, lax.switch(slots[0], branches, table, slots), slots[1], 0)
-
-    return lax.fori_loop(0, code.schedule_length, statement, table).T
-
-
-def interpret(code: Code, layout: Layout, file: jax.Array, columns: jax.Array) -> jax.Array:
-    """Runs the step code once.
-
-    Args:
-        code: the program.
-        layout: how leaves lie in a row.
-        file: float32 [ROWS, parameters]: weights, gradient, state.
-        columns: float32 [COLUMNS]: this step's row of the schedule table.
-
-    Returns:
-        The register file afterwards: the state is new, row ``code.update`` holds the update, weights are untouched.
-    """
-    import jax.numpy as jnp
-    from jax import lax
-
-    branches = list(_step_branches(layout))
+    groups = file.shape[0]
+    made = [branch if groups == 1 else jax.vmap(branch) for branch in branches]
 
     def statement(index: jax.Array, file: jax.Array) -> jax.Array:
-        slots = lax.dynamic_index_in_dim(jnp.asarray(code.step), index, keepdims=False)
-        return lax.dynamic_update_index_in_dim(file, lax.switch(slots[0], branches, file, columns, slots), slots[1], 0)
+        slots = lax.dynamic_index_in_dim(script.slots, index, keepdims=False)
+        opcode = lax.dynamic_index_in_dim(script.opcodes, index, keepdims=False)
+        if groups == 1:  # written for what is there, and not for a batch of one: XLA makes far better code of it
+            row = lax.switch(opcode, made, file[0], *(other[0] for other in others), slots[0])
+            return lax.dynamic_update_slice(file, row[None, None], (0, slots[0, 0], 0))
+        rows = lax.switch(opcode, made, file, *others, slots)
+        return jax.vmap(lambda part, row, target: lax.dynamic_update_index_in_dim(part, row, target, 0))(
+            file, rows, slots[:, 0]
+        )
 
-    return lax.fori_loop(0, code.step_length, statement, file)
+    return lax.fori_loop(0, script.length, statement, file)
 
 
-def run(task: Task, code: Code, batches: Batches, rates: jax.Array, limits: jax.Array) -> Report:
-    """A whole training run by the interpreter; jit it once for a task.
+def schedule_table(programs: Scripts, rates: jax.Array) -> jax.Array:
+    """Runs the schedule code of all lanes for all steps of a run.
+
+    Args:
+        programs: those of all lanes.
+        rates: float32 [lanes, steps], the ``lr`` of each lane at each step.
+
+    Returns:
+        float32 [steps, groups, columns of a group].
+    """
+    import jax.numpy as jnp
+
+    lanes, steps = rates.shape
+    table = jnp.broadcast_to(jnp.asarray(programs.constants)[:, :, None], (lanes, COLUMNS, steps))
+    table = table.at[:, LEARNING_RATE].set(rates).reshape(programs.schedule.groups, -1, steps)
+    table = _execute(_schedule_branches(steps), programs.schedule, table)
+    return jnp.moveaxis(table, 2, 0)
+
+
+def interpret(script: Script, layout: Layout, file: jax.Array, columns: jax.Array) -> jax.Array:
+    """Runs the step code of all lanes once.
+
+    Args:
+        script: the step code.
+        layout: how leaves lie in a row.
+        file: float32 [lanes, ROWS, parameters]: weights, gradient, state.
+        columns: float32 [groups, columns of a group]: this step's part of the schedule table.
+
+    Returns:
+        The register file afterwards: weights and state are new.
+    """
+    grouped = file.reshape(script.groups, -1, layout.size)
+    return _execute(_step_branches(layout), script, grouped, columns).reshape(file.shape)
+
+
+def run(task: Task, programs: Scripts, batches: Batches, rates: jax.Array, limits: jax.Array) -> Report:
+    """Whole training runs by the interpreter; jit it once for a task.
 
     Args:
         task: the task.
-        code: the program.
-        batches: data and order of the batches; the initial weights are a tree.
-        rates: float32 [steps], the program's ``lr`` at each step.
-        limits: float32 [checkpoints], the hurdle.
+        programs: those of all lanes.
+        batches: data and order of the batches of each lane.
+        rates: float32 [lanes, steps], the ``lr`` of each lane at each step.
+        limits: float32 [lanes, checkpoints], the hurdles.
 
     Returns:
         The report.
@@ -238,15 +255,26 @@ def run(task: Task, code: Code, batches: Batches, rates: jax.Array, limits: jax.
     import jax.numpy as jnp
     from jax import lax
 
-    layout = Layout.of(batches.weights)
-    table = schedule_table(code, rates)
+    lanes = rates.shape[0]
+    layout = Layout.of(jax.tree.map(lambda leaf: leaf[0], batches.weights))
+    table = schedule_table(programs, rates)
 
-    def step(number: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
-        weights, file = carry
-        loss, gradient = jax.value_and_grad(task.loss)(layout.tree(weights), batch_at(batches, number))
-        file = layout.write(gradient, file.at[WEIGHTS].set(weights), GRADIENT)
-        file = interpret(code, layout, file, lax.dynamic_index_in_dim(table, number, keepdims=False))
-        return (weights - lax.dynamic_index_in_dim(file, code.update, keepdims=False), file), loss
+    def weights(file: jax.Array) -> Any:
+        if lanes == 1:
+            return jax.tree.map(lambda leaf: leaf[None], layout.tree(file[0, WEIGHTS]))
+        return jax.vmap(layout.tree)(file[:, WEIGHTS])
 
-    carry = layout.row(batches.weights), jnp.zeros((ROWS, layout.size), jnp.float32)
-    return train(task, step, carry, lambda carry: layout.tree(carry[0]), batches, limits)
+    def advance(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        losses, gradient = gradients(task, carry[0], batches, number)
+        file = layout.write(gradient, carry[1], GRADIENT)
+        file = interpret(programs.step, layout, file, lax.dynamic_index_in_dim(table, number, keepdims=False))
+        return (weights(file), file), losses
+
+    # The weights are carried beside the file: gradients that read the file would have to read a copy of it, since it is
+    # written while they are computed.
+    file = layout.write(batches.weights, jnp.zeros((lanes, ROWS, layout.size), jnp.float32), WEIGHTS)
+    return train(task, advance, (batches.weights, file), _first, batches, limits)
+
+
+def _first(carry: tuple[Any, jax.Array]) -> Any:
+    return carry[0]

@@ -1,8 +1,11 @@
 """The training loop: checkpoints, early stopping, and the losses at the end.
 
 Interpreter, compiled programs and optax optimizers all train in this loop; they differ only in `step`. Everything runs
-inside one jitted function: a loop over the spans between checkpoints around a loop over steps. The inner loop ends at
-the first loss that is not finite; weights, and the hurdle, are looked at when a checkpoint is reached.
+inside one jitted function: a loop over the spans between checkpoints around a loop over steps. A run is over at the
+first loss that is not finite; weights, and the hurdle, are looked at when a checkpoint is reached.
+
+Several runs (*lanes*) may go through the loop together, with gradients batched over them; none has any influence on
+another, and the loop ends when all of them have.
 """
 
 from __future__ import annotations
@@ -21,15 +24,15 @@ if TYPE_CHECKING:
 RUNNING, NON_FINITE, HURDLE = 0, 1, 2
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
-"""Takes the step's number and the carry; gives the new carry and the batch's loss before the update."""
+"""Takes the step's number and the carry; gives the new carry and each lane's loss [lanes] before the update."""
 
 
 class Batches(NamedTuple):
-    """What a run of a task reads; it depends only on the seed.
+    """What runs of a task read; it depends only on their seeds.
 
     Attributes:
-        weights: initial parameters.
-        order: examples of each batch, int32 [steps, batch_size].
+        weights: initial parameters of all lanes, with leaves [lanes, ...].
+        order: examples of each batch, int32 [steps, lanes, batch_size].
         train: the training split.
         validation: the validation split.
         test: the test split.
@@ -46,19 +49,22 @@ class Report(NamedTuple):
     """What the loop gives back, as arrays.
 
     Attributes:
-        status: int32: RUNNING when the end was reached, else why it stopped.
-        steps: int32, steps run.
-        train_losses: float32 [checkpoints], mean training loss of each span.
-        passed: int32, number of checkpoints passed.
-        loss: float32, validation loss.
-        test_loss: float32.
-        accuracy: float32, on the test split.
+        status: int32 [lanes]: RUNNING when the end was reached, else why it stopped.
+        steps: int32 [lanes], steps run.
+        train_losses: float32 [lanes, checkpoints], mean training loss of each span.
+        passed: int32 [lanes], number of checkpoints passed.
+        last_loss: float32 [lanes], mean training loss over the finite losses of the last span; not a number when there
+            are none.
+        loss: float32 [lanes], validation loss.
+        test_loss: float32 [lanes].
+        accuracy: float32 [lanes], on the test split.
     """
 
     status: Any
     steps: Any
     train_losses: Any
     passed: Any
+    last_loss: Any
     loss: Any
     test_loss: Any
     accuracy: Any
@@ -72,26 +78,52 @@ def prepare(task: Task, seed: jax.Array) -> tuple[Any, Any]:
     return task.init(weights), task.order(order)
 
 
-def batch_at(batches: Batches, step: jax.Array) -> tuple[jax.Array, ...]:
-    """The batch of a step."""
+def prepare_lanes(task: Task, seeds: jax.Array) -> tuple[Any, Any]:
+    """The same for seeds [lanes]: weights with leaves [lanes, ...], and order [steps, lanes, batch_size]."""
+    import jax
+    import jax.numpy as jnp
+
+    weights, order = jax.vmap(lambda seed: prepare(task, seed))(seeds)
+    return weights, jnp.moveaxis(order, 0, 1)
+
+
+def each_lane(function: Callable[..., Any], *trees: Any) -> Any:
+    """Calls a function for every lane; trees have leaves [lanes, ...], and so has the result.
+
+    A single lane is not a batch of one: XLA makes better code without.
+    """
+    import jax
+
+    if jax.tree.leaves(trees)[0].shape[0] == 1:
+        result = function(*jax.tree.map(lambda leaf: leaf[0], trees))
+        return jax.tree.map(lambda leaf: leaf[None], result)
+    return jax.vmap(function)(*trees)
+
+
+def gradients(task: Task, weights: Any, batches: Batches, step: jax.Array) -> tuple[jax.Array, Any]:
+    """Losses [lanes] of a step's batches, and gradients with leaves [lanes, ...]."""
+    import jax
     from jax import lax
 
-    examples = lax.dynamic_index_in_dim(batches.order, step, keepdims=False)
-    return tuple(array.at[examples].get(mode="promise_in_bounds") for array in batches.train)
+    def one(weights: Any, examples: jax.Array) -> tuple[jax.Array, Any]:
+        batch = tuple(array.at[examples].get(mode="promise_in_bounds") for array in batches.train)
+        return jax.value_and_grad(task.loss)(weights, batch)
+
+    return each_lane(one, weights, lax.dynamic_index_in_dim(batches.order, step, keepdims=False))
 
 
 def train(
     task: Task, step: Step, carry: Any, weights: Callable[[Any], Any], batches: Batches, limits: jax.Array
 ) -> Report:
-    """Runs a task from start to end, or until it must stop.
+    """Runs a task from start to end, or until all lanes must stop.
 
     Args:
         task: the task.
         step: one optimizer step.
         carry: what steps hand on, before the first.
-        weights: takes a carry, gives the parameters as the task's model wants them.
+        weights: takes a carry, gives the parameters as the task's model wants them, with leaves [lanes, ...].
         batches: data and order of the batches.
-        limits: float32 [checkpoints], largest running training loss allowed at each.
+        limits: float32 [lanes, checkpoints], largest running training loss allowed at each.
 
     Returns:
         The report.
@@ -100,63 +132,84 @@ def train(
     import jax.numpy as jnp
     from jax import lax
 
+    lanes = limits.shape[0]
     checkpoints = jnp.asarray(task.checkpoints, jnp.int32)
+    nothing = jnp.zeros(lanes, jnp.float32)
 
     def span(state: tuple[Any, ...]) -> tuple[Any, ...]:
-        passed, status, start, carry, losses = state
-        end = checkpoints[passed]
+        place, status, number, steps, passed, carry, losses, last = state
+        end = checkpoints[place]
+        running = status == RUNNING
 
         def proceed(state: tuple[Any, ...]) -> Any:
-            number, _, last, _ = state
-            return (number < end) & jnp.isfinite(last)
+            number, _, _, alive, _ = state
+            return (number < end) & alive.any()
 
         def advance(state: tuple[Any, ...]) -> tuple[Any, ...]:
-            number, total, _, carry = state
+            number, total, count, alive, carry = state
             carry, loss = step(number, carry)
-            return number + 1, total + loss, loss, carry
+            alive = alive & jnp.isfinite(loss)
+            return number + 1, total + jnp.where(alive, loss, 0.0), count + alive, alive, carry
 
-        zero = jnp.float32(0.0)
-        number, total, _, carry = lax.while_loop(proceed, advance, (start, zero, zero, carry))
-        mean = total / (number - start).astype(jnp.float32)
-        finite = jnp.isfinite(mean)
+        begin = (number, nothing, jnp.zeros(lanes, jnp.int32), running, carry)
+        number, total, count, alive, carry = lax.while_loop(proceed, advance, begin)
+        mean = total / count.astype(jnp.float32)
+        finite = alive & jnp.isfinite(mean)
         for leaf in jax.tree.leaves(weights(carry)):
-            finite &= jnp.isfinite(leaf).all()
-        status = jnp.where(finite, jnp.where(mean <= limits[passed], RUNNING, HURDLE), NON_FINITE).astype(jnp.int32)
-        losses = losses.at[passed].set(mean)
-        return jnp.where(status == RUNNING, passed + 1, passed), status, number, carry, losses
+            finite &= jnp.isfinite(leaf).reshape(lanes, -1).all(axis=1)
+        stands = jnp.where(finite, jnp.where(mean <= limits[:, place], RUNNING, HURDLE), NON_FINITE).astype(jnp.int32)
+        ran = count + ~alive  # the step whose loss was not finite has been run
+        return (
+            place + 1,
+            jnp.where(running, stands, status),
+            number,
+            jnp.where(running, steps + ran, steps),
+            passed + (running & (stands == RUNNING)),
+            carry,
+            losses.at[:, place].set(mean),
+            jnp.where(running, mean, last),
+        )
 
     def going(state: tuple[Any, ...]) -> Any:
-        passed, status, *_ = state
-        return (passed < len(task.checkpoints)) & (status == RUNNING)
+        place, status, *_ = state
+        return (place < len(task.checkpoints)) & (status == RUNNING).any()
 
-    start = (jnp.int32(0), jnp.int32(RUNNING), jnp.int32(0), carry, jnp.zeros(len(task.checkpoints), jnp.float32))
-    passed, status, steps, carry, losses = lax.while_loop(going, span, start)
+    whole = jnp.zeros(lanes, jnp.int32)
+    losses = jnp.zeros((lanes, len(task.checkpoints)), jnp.float32)
+    start = (jnp.int32(0), whole + RUNNING, jnp.int32(0), whole, whole, carry, losses, nothing)
+    _, status, _, steps, passed, carry, losses, last = lax.while_loop(going, span, start)
     params = weights(carry)
     return Report(
         status,
         steps,
         losses,
         passed,
-        task.loss(params, batches.validation),
-        task.loss(params, batches.test),
-        task.accuracy(params, batches.test),
+        last,
+        each_lane(lambda params: task.loss(params, batches.validation), params),
+        each_lane(lambda params: task.loss(params, batches.test), params),
+        each_lane(lambda params: task.accuracy(params, batches.test), params),
     )
 
 
-def result(task: Task, report: Report) -> TrainingResult:
-    """The report as a value of plain numbers."""
+def results(task: Task, report: Report) -> list[TrainingResult]:
+    """The report as values of plain numbers, one for each lane."""
     import jax
 
-    status, steps, losses, passed, loss, test_loss, accuracy = jax.device_get(report)
-    outcome = (Outcome.OK, Outcome.NON_FINITE, Outcome.HURDLE)[int(status)]
-    if outcome is Outcome.OK and not (np.isfinite(loss) and np.isfinite(test_loss)):
+    report = jax.device_get(report)
+    return [_result(task, Report(*(array[lane] for array in report))) for lane in range(len(report.status))]
+
+
+def _result(task: Task, report: Report) -> TrainingResult:
+    outcome = (Outcome.OK, Outcome.NON_FINITE, Outcome.HURDLE)[int(report.status)]
+    if outcome is Outcome.OK and not (np.isfinite(report.loss) and np.isfinite(report.test_loss)):
         outcome = Outcome.NON_FINITE
     ended = outcome is Outcome.OK
     return TrainingResult(
         outcome=outcome,
-        loss=float(loss) if ended else None,
-        test_loss=float(test_loss) if ended else None,
-        accuracy=float(accuracy) if ended and task.objective.has_accuracy else None,
-        steps=int(steps),
-        train_losses=tuple(float(value) for value in losses[: int(passed)]),
+        loss=float(report.loss) if ended else None,
+        test_loss=float(report.test_loss) if ended else None,
+        accuracy=float(report.accuracy) if ended and task.objective.has_accuracy else None,
+        steps=int(report.steps),
+        train_losses=tuple(float(value) for value in report.train_losses[: int(report.passed)]),
+        loss_so_far=float(report.last_loss) if np.isfinite(report.last_loss) else None,
     )

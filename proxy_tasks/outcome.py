@@ -39,6 +39,8 @@ class TrainingResult:
         steps: optimizer steps run before it ended.
         train_losses: mean training loss over the steps since the checkpoint before, for each checkpoint of the task
             that was passed. The value that stopped a run is not among them.
+        loss_so_far: mean of the finite training losses since the last checkpoint that was passed, or of those before
+            it when the run passed all; None when there are none. For a run that was stopped it is how far it came.
     """
 
     outcome: Outcome
@@ -47,3 +49,4 @@ class TrainingResult:
     accuracy: float | None
     steps: int
     train_losses: tuple[float, ...]
+    loss_so_far: float | None = None

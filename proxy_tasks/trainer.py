@@ -8,38 +8,36 @@ kind of machine. A program runs in one of two ways that agree up to rounding:
 
 `auto` estimates what the interpreter would lose over a run, ``steps * statements * (overhead + parameters * pass)``,
 and compiles when that is more than the time to compile. It looks at sizes only, so the choice never varies.
+
+A trainer of several *lanes* interprets that many runs at once in one program, with gradients batched over them. Lanes
+have no influence on each other; their number may change the last digits of a result, and so it belongs to what is
+recorded of a campaign.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dsl import execute
 from dsl.dataflow import prune
 from dsl.program import Program
-from proxy_tasks import engine, loop
+from proxy_tasks import engine, loop, own_loop
 from proxy_tasks.compilation import prepare_process
-from proxy_tasks.encoding import Code, encode, statements
+from proxy_tasks.encoding import CODE_WIDTH, COLUMNS, Code, encode
 from proxy_tasks.hurdle import NO_HURDLE, Hurdle
-from proxy_tasks.loop import Batches, Report, batch_at
+from proxy_tasks.loop import Batches, Report
 from proxy_tasks.outcome import TrainingResult
+from proxy_tasks.own_loop import MakeOptimizer, Rule
+from proxy_tasks.run import Run
+from proxy_tasks.script import Scripts, scripts
 from proxy_tasks.task import Task
 
-if TYPE_CHECKING:
-    import optax
-
 Method = Literal["auto", "interpret", "compile"]
-Schedule = Callable[[Any], Any]
-"""Learning rate at a step, as optax wants it: takes the step's number, traced."""
-
-MakeOptimizer = Callable[[Schedule], "optax.GradientTransformation"]
-
 STATEMENT_S = 0.6e-6
 """What the interpreter spends on a statement however small the model, in seconds."""
 
@@ -59,50 +57,71 @@ class Trainer:
     Args:
         task: the task.
         method: how programs are run. ``interpret`` still compiles a program that exceeds the interpreter's limits.
+        lanes: training runs that go through the interpreter together.
+        grouped: whether lanes execute equal statements together; None for where that pays, which is not on a CPU.
 
     Attributes:
         compilations: number of training loops compiled so far.
+        grouped: whether lanes execute equal statements together.
     """
 
-    def __init__(self, task: Task, *, method: Method = "auto"):
+    def __init__(self, task: Task, *, method: Method = "auto", lanes: int = 1, grouped: bool | None = None):
         if method not in ("auto", "interpret", "compile"):
             raise ValueError(f"unknown method '{method}': use auto, interpret or compile")
+        if lanes < 1:
+            raise ValueError(f"a trainer has at least 1 lane, got {lanes}")
         prepare_process()
         self.task = task
         self.method: Method = method
+        self.lanes = lanes
         self.compilations = 0
+        self.grouped = grouped if grouped is not None else lanes > 1 and jax.default_backend() != "cpu"
         self._schedule = task.schedule()
         data = (task.data.train, task.data.validation, task.data.test)
         self._data = tuple(tuple(jnp.asarray(array) for array in split) for split in data)
-        self._prepare = jax.jit(lambda seed: loop.prepare(task, seed))
+        self._prepare = jax.jit(lambda seeds: loop.prepare_lanes(task, seeds))
         self._interpreter = jax.jit(self._interpret)
-        self._seeds: OrderedDict[int, Batches] = OrderedDict()
+        self._seeds: OrderedDict[tuple[int, ...], Batches] = OrderedDict()
         self._loops: OrderedDict[Any, Callable[..., Report]] = OrderedDict()
 
     def run(self, program: Program, seed: int, *, rate: float = 1.0, hurdle: Hurdle | None = None) -> TrainingResult:
-        """Trains with a program.
-
-        Args:
-            program: a verified program; dead statements are removed first, so they neither cost nor change anything.
-            seed: decides initial weights and batches, in [0, 2**32).
-            rate: factor on the schedule that the program gets as ``lr``.
-            hurdle: when to stop early; None for never.
+        """Trains with a program; see `Run` for the arguments.
 
         Returns:
             How it ended, and the losses.
 
         Raises:
-            ValueError: the hurdle does not fit the task's checkpoints.
+            ValueError: the hurdle does not fit the task's checkpoints, or the seed is out of range.
         """
-        program = prune(program)
-        limits = (hurdle or NO_HURDLE).at(self.task.checkpoints)
-        rates = np.float32(rate) * self._schedule
-        code = None if self.method_for(program) == "compile" else encode(program)
-        if code is not None:
-            report = self._interpreter(_arrays(code), self._batches(seed), rates, limits)
-        else:
-            report = self._compiled(program)(self._batches(seed), rates, limits)
-        return loop.result(self.task, report)
+        (result,) = self.run_all([Run(program, seed, rate, hurdle)])
+        return result
+
+    def run_all(self, runs: Sequence[Run]) -> list[TrainingResult]:
+        """Trains with programs, as many at once as there are lanes.
+
+        Args:
+            runs: any number; the results do not depend on which runs are given together.
+
+        Returns:
+            One result for each run, in their order.
+
+        Raises:
+            ValueError: a hurdle does not fit the task's checkpoints, or a seed is out of range.
+        """
+        results: list[TrainingResult | None] = [None] * len(runs)
+        waiting: list[tuple[int, Run, Code]] = []
+        for place, run in enumerate(runs):
+            program = prune(run.program)
+            code = None if self.method == "compile" else encode(program)
+            if code is None or self._compiling_pays(code):
+                results[place] = self._alone(self._compiled(program), run.seed, run.rate, run.hurdle)
+            else:
+                waiting.append((place, run, code))
+        for start in range(0, len(waiting), self.lanes):
+            together = waiting[start : start + self.lanes]
+            for (place, _, _), result in zip(together, self._together(together), strict=False):
+                results[place] = result
+        return [result for result in results if result is not None]
 
     def run_optax(
         self, make_optimizer: MakeOptimizer, seed: int, *, rate: float = 1.0, hurdle: Hurdle | None = None
@@ -112,7 +131,7 @@ class Trainer:
         Args:
             make_optimizer: takes the learning-rate schedule, gives the optimizer. Its training loop is compiled when
                 it is first seen, not again for another seed or rate, so pass the same function again.
-            seed: as in `run`: the same weights and batches.
+            seed: as in `Run`: the same weights and batches.
             rate: factor on the task's schedule.
             hurdle: when to stop early; None for never.
 
@@ -122,90 +141,77 @@ class Trainer:
         Raises:
             ValueError: the hurdle does not fit the task's checkpoints.
         """
-        limits = (hurdle or NO_HURDLE).at(self.task.checkpoints)
-        rates = np.float32(rate) * self._schedule
-        report = self._kept(make_optimizer, lambda: self._optax_loop(make_optimizer))(
-            self._batches(seed), rates, limits
-        )
-        return loop.result(self.task, report)
+        training_loop = self._kept(make_optimizer, lambda rates: own_loop.optax_rule(make_optimizer, rates))
+        return self._alone(training_loop, seed, rate, hurdle)
 
     def method_for(self, program: Program) -> Literal["interpret", "compile"]:
-        """How `run` would run a pruned program, its size against the interpreter's limits apart."""
-        if self.method != "auto":
-            return self.method
-        lost = self.task.steps * statements(program) * (STATEMENT_S + self.task.parameters * ELEMENT_S)
-        return "compile" if lost > COMPILE_S else "interpret"
+        """How `run` would run a program."""
+        code = None if self.method == "compile" else encode(prune(program))
+        return "compile" if code is None or self._compiling_pays(code) else "interpret"
 
-    def _batches(self, seed: int) -> Batches:
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"a seed lies between 0 and {2**32 - 1}, got {seed}")
-        if seed not in self._seeds:
-            weights, order = self._prepare(np.uint32(seed))
-            self._seeds[seed] = Batches(weights, order, *self._data)
+    def _compiling_pays(self, code: Code) -> bool:
+        if self.method != "auto":
+            return False
+        lost = self.task.steps * len(code.step) * (STATEMENT_S + self.task.parameters * ELEMENT_S)
+        return lost > COMPILE_S
+
+    def _alone(
+        self, training_loop: Callable[..., Report], seed: int, rate: float, hurdle: Hurdle | None
+    ) -> TrainingResult:
+        """Trains with a loop of its own, which has a single lane."""
+        report = training_loop(self._batches((seed,)), self._rates(rate), self._limits(hurdle)[None])
+        return loop.results(self.task, report)[0]
+
+    def _together(self, chosen: Sequence[tuple[int, Run, Code]]) -> list[TrainingResult]:
+        """Interprets at most as many runs as there are lanes; the other lanes have a program that does nothing."""
+        runs, codes = [run for _, run, _ in chosen], [code for _, _, code in chosen]
+        idle = self.lanes - len(runs)
+        seeds = tuple(run.seed for run in runs) + (runs[0].seed,) * idle
+        rates = np.stack([self._rates(run.rate) for run in runs] + [self._schedule] * idle)
+        stop_at_once = np.full(len(self.task.checkpoints), -np.inf, np.float32)
+        limits = np.stack([self._limits(run.hurdle) for run in runs] + [stop_at_once] * idle)
+        programs = scripts(codes + [_IDLE] * idle, grouped=self.grouped)
+        return loop.results(self.task, self._interpreter(programs, self._batches(seeds), rates, limits))
+
+    def _rates(self, rate: float) -> np.ndarray:
+        return np.float32(rate) * self._schedule
+
+    def _limits(self, hurdle: Hurdle | None) -> np.ndarray:
+        return (hurdle or NO_HURDLE).at(self.task.checkpoints)
+
+    def _batches(self, seeds: tuple[int, ...]) -> Batches:
+        for seed in seeds:
+            if not 0 <= seed < 2**32:
+                raise ValueError(f"a seed lies between 0 and {2**32 - 1}, got {seed}")
+        if seeds not in self._seeds:
+            weights, order = self._prepare(np.array(seeds, np.uint32))
+            self._seeds[seeds] = Batches(weights, order, *self._data)
             if len(self._seeds) > KEPT_SEEDS:
                 self._seeds.popitem(last=False)
-        self._seeds.move_to_end(seed)
-        return self._seeds[seed]
+        self._seeds.move_to_end(seeds)
+        return self._seeds[seeds]
 
-    def _kept(self, key: Any, make: Callable[[], Callable[..., Report]]) -> Callable[..., Report]:
+    def _compiled(self, program: Program) -> Callable[..., Report]:
+        return self._kept(str(program), lambda rates: own_loop.program_rule(program, rates))
+
+    def _kept(self, key: Any, make_rule: Callable[[jax.Array], Rule]) -> Callable[..., Report]:
+        """The compiled loop of an optimizer."""
+
+        def run(batches: Batches, rates: jax.Array, limits: jax.Array) -> Report:
+            self.compilations += 1  # JAX calls this only to trace it
+            return own_loop.run(self.task, make_rule(rates), batches, limits)
+
         if key not in self._loops:
-            self._loops[key] = jax.jit(make())
+            self._loops[key] = jax.jit(run)
             if len(self._loops) > KEPT_LOOPS:
                 self._loops.popitem(last=False)
         self._loops.move_to_end(key)
         return self._loops[key]
 
-    def _interpret(self, code: dict[str, Any], batches: Batches, rates: jax.Array, limits: jax.Array) -> Report:
-        self.compilations += 1  # JAX calls this only to trace it
-        return engine.run(self.task, Code(**code), batches, rates, limits)
-
-    def _compiled(self, program: Program) -> Callable[..., Report]:
-        return self._kept(str(program), lambda: self._program_loop(program))
-
-    def _program_loop(self, program: Program) -> Callable[..., Report]:
-        def run(batches: Batches, rates: jax.Array, limits: jax.Array) -> Report:
-            self.compilations += 1
-
-            def step(number: jax.Array, carry: Any) -> tuple[Any, jax.Array]:
-                weights, state = carry
-                loss, gradient = jax.value_and_grad(self.task.loss)(weights, batch_at(batches, number))
-                update, state = execute.step(program, weights, gradient, state, rates[number])
-                return (jax.tree.map(jnp.subtract, weights, update), state), loss
-
-            state = tuple(jax.tree.map(jnp.zeros_like, batches.weights) for _ in program.state)
-            return loop.train(self.task, step, (batches.weights, state), _first, batches, limits)
-
-        return run
-
-    def _optax_loop(self, make_optimizer: MakeOptimizer) -> Callable[..., Report]:
-        import optax
-
-        def run(batches: Batches, rates: jax.Array, limits: jax.Array) -> Report:
-            self.compilations += 1
-            optimizer = make_optimizer(lambda number: rates[number])
-
-            def step(number: jax.Array, carry: Any) -> tuple[Any, jax.Array]:
-                weights, state = carry
-                loss, gradient = jax.value_and_grad(self.task.loss)(weights, batch_at(batches, number))
-                updates, state = optimizer.update(gradient, state, weights)
-                return (optax.apply_updates(weights, updates), state), loss
-
-            carry = (batches.weights, optimizer.init(batches.weights))
-            return loop.train(self.task, step, carry, _first, batches, limits)
-
-        return run
+    def _interpret(self, programs: Scripts, batches: Batches, rates: jax.Array, limits: jax.Array) -> Report:
+        self.compilations += 1
+        return engine.run(self.task, programs, batches, rates, limits)
 
 
-def _first(carry: Any) -> Any:
-    return carry[0]
-
-
-def _arrays(code: Code) -> dict[str, Any]:
-    return {
-        "step": code.step,
-        "step_length": np.int32(code.step_length),
-        "schedule": code.schedule,
-        "schedule_length": np.int32(code.schedule_length),
-        "constants": code.constants,
-        "update": np.int32(code.update),
-    }
+_IDLE = Code(np.zeros((0, CODE_WIDTH), np.int32), np.zeros((0, CODE_WIDTH), np.int32), np.zeros(COLUMNS, np.float32))
+"""The program of a lane that nobody needs."""

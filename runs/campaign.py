@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
@@ -30,11 +30,12 @@ from runs.reader import Arm, Final
 from runs.store import RunStore
 from runs.terminal import errors
 from search.config import CampaignConfig, ConfigError, load_campaign, load_campaign_file
-from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, Reference, make_reference, make_trainer
+from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, Reference, make_trainer
 from search.events import Timing
 from search.evolution import WARM_START, History
 from search.head_start import HeadStart
 from search.meta_validation import MetaValidation
+from search.reference import make_reference
 from search.session import run_session
 
 if TYPE_CHECKING:
@@ -210,11 +211,12 @@ class Campaign:
                     evaluator,
                     ledger=ArmLedger(store, arm),
                     hurdle=config.hurdle,
+                    sweep=config.rate_sweep,
                     checkpoints=self._checkpoints(),
                     seeds=len(config.training_seeds),
                     reference=self._reference(store, arm),
                     validation=validation,
-                    batch_size=config.batch_size,
+                    batch_size=max(config.batch_size, config.lanes),
                     progress=None if quiet else view.update,
                     should_stop=stop.is_set,
                     timing=self.timing,
@@ -230,7 +232,8 @@ class Campaign:
         if arm.number == first.number:
             return None
         warm_start = store.evaluation(first, WARM_START).fitness
-        return make_reference(self.config.hurdle, self._checkpoints(), len(self.config.training_seeds), warm_start)
+        config, seeds = self.config, len(self.config.training_seeds)
+        return make_reference(config.hurdle, self._checkpoints(), seeds, warm_start, config.rate_sweep)
 
     def _meta_validation(self, store: RunStore, arm: Arm, history: History | None) -> MetaValidation | None:
         """The watch over the search's best program; controls have none."""
@@ -245,7 +248,7 @@ class Campaign:
 
         Programs of a control are known by ids of their own, so that equal programs of two arms are trained twice.
         """
-        trainer = make_trainer(self._setting)
+        trainer = make_trainer(replace(self._setting, lanes=1))
         arms = contenders(store)
         trials = [(arm, entry.ticket) for arm in arms for entry in finalists(store, arm)]
         seeds = finalist_seeds(store)
@@ -281,7 +284,8 @@ class Campaign:
         return True
 
     def _final(self, store: RunStore, trainer: Trainer, name: str, arm: Arm, ticket: int, seed: int) -> Final:
-        result = trainer.run(prune(store.ticket(arm, ticket).candidate.program), seed)
+        settled = store.ticket(arm, ticket)
+        result = trainer.run(prune(settled.candidate.program), seed, rate=settled.fitness.rate)
         return Final(
             contender=name,
             task=self.config.task,
@@ -325,8 +329,10 @@ class Campaign:
             def make() -> RayEvaluator:
                 return RayEvaluator(self._setting, workers=workers, address=address, gpus=options.gpus)
 
-            # A cluster is joined at once, so that one which cannot be is said before anything is done.
-            evaluator = HeadStart(self._setting, make, workers) if workers and address is None else make()
+            # A cluster is joined at once, so that one which cannot be is said before anything is done. And this process
+            # has no share of an accelerator, and rounds differently from one that has.
+            here_first = address is None and not options.gpus
+            evaluator = HeadStart(self._setting, make, workers) if workers and here_first else make()
         try:
             yield evaluator
         finally:

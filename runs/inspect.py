@@ -280,7 +280,9 @@ def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str,
             "task": settings["task"],
             "seeds": settings["training_seeds"],
             "outcome": settled.fitness.outcome,
+            "rate": settled.fitness.rate,
             "loss": settled.fitness.value,
+            "loss_so_far": settled.fitness.loss_so_far,
             "steps": settled.fitness.steps,
         }
     ]
@@ -291,7 +293,9 @@ def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str,
             "task": final.task,
             "seeds": [final.seed],
             "outcome": final.outcome,
+            "rate": settled.fitness.rate,
             "loss": final.loss,
+            "loss_so_far": None,
             "steps": final.steps,
         }
         for final in store.finals()

@@ -18,7 +18,7 @@ from typing import Any, Self
 from dsl.program import Program, ProgramError
 from dsl.syntax import parse
 from runs.errors import DamagedRunError, RunError, StorageError
-from runs.schema import ADDED, COLUMNS, Cell, unpack_curves, unpack_program, verified
+from runs.schema import ADDED, COLUMNS, Cell, unpack_details, unpack_program, verified
 from search.evaluate import OK, Fitness
 from search.events import Best, Candidate, Evaluated, Progress, Settled
 from search.evolution import WARM_START, History
@@ -376,4 +376,4 @@ class RunReader:
 
 def _evaluated(row: Sequence[Any]) -> Evaluated:
     _, ticket, fingerprint, outcome, value, steps, seconds, curves, _ = row
-    return Evaluated(ticket, fingerprint, Fitness(value, outcome, steps, seconds, *unpack_curves(curves)))
+    return Evaluated(ticket, fingerprint, Fitness(value, outcome, steps, seconds, **unpack_details(curves)))

@@ -16,6 +16,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 from runs.errors import DamagedRunError
 from search.evaluate import Fitness
@@ -24,7 +25,8 @@ APPLICATION_ID = 0x6F707473  # "opts"
 SCHEMA_VERSION = 2
 """Raised with every change of the tables; older versions are still read, and brought up to date when they are resumed.
 
-1: the first. 2: table ``validations``; with several tasks, ``curves`` holds an object with the losses on each.
+1: the first. 2: table ``validations``; with several tasks, ``curves`` holds an object with the losses on each, and with
+what else is known of a result; a program that does not know a key of it leaves it alone.
 """
 
 TABLES = {
@@ -147,17 +149,21 @@ def unpack_program(packed: bytes) -> str:
         raise DamagedRunError(f"a stored program cannot be unpacked: {error}") from error
 
 
-def pack_curves(fitness: Fitness) -> str:
-    """The training curves of a result; with several tasks also the loss on each. Empty when there is neither."""
-    if fitness.losses:
-        return json.dumps({"curves": fitness.curves, "losses": fitness.losses})
+def pack_details(fitness: Fitness) -> str:
+    """What else is known of a result: its training curves, with several tasks the loss on each, the learning rate where
+    it is not the program's own, and how far a program came that was stopped. Empty when there is nothing.
+    """
+    more = {"rate": fitness.rate} if fitness.rate != 1.0 else {}
+    more |= {"loss_so_far": fitness.loss_so_far} if fitness.loss_so_far is not None else {}
+    if fitness.losses or more:
+        return json.dumps({"curves": fitness.curves, "losses": fitness.losses, **more})
     return json.dumps(fitness.curves) if fitness.curves else ""
 
 
-def unpack_curves(text: str) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]:
-    """Curves and losses as ``pack_curves`` was given them."""
+def unpack_details(text: str) -> dict[str, Any]:
+    """The fields of ``Fitness`` that ``pack_details`` was given."""
     if not text:
-        return (), ()
+        return {}
     value = json.loads(text)
-    curves, losses = (value["curves"], value["losses"]) if isinstance(value, dict) else (value, ())
-    return tuple(map(tuple, curves)), tuple(losses)
+    fields: dict[str, Any] = value if isinstance(value, dict) else {"curves": value}
+    return fields | {"curves": tuple(map(tuple, fields["curves"])), "losses": tuple(fields.get("losses", ()))}

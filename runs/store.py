@@ -20,7 +20,7 @@ from dsl.fingerprint import FINGERPRINT_VERSION
 from runs.errors import RunError
 from runs.lock import LOCK_FILE, WriterLock
 from runs.reader import RUN_FILE, Arm, Final, RunReader, plain_errors
-from runs.schema import APPLICATION_ID, SCHEMA_VERSION, Cell, create_tables, insert, pack_curves, pack_program, signed
+from runs.schema import APPLICATION_ID, SCHEMA_VERSION, Cell, create_tables, insert, pack_details, pack_program, signed
 from search.events import Evaluated, Settled
 from search.evolution import SEARCH_VERSION
 from search.meta_validation import Validation
@@ -220,7 +220,7 @@ class RunStore(RunReader):
             signed("evaluations", (arm.number, e.ticket, e.fingerprint, f.outcome, f.value, f.steps, f.seconds, curves))
             for e in evaluated
             for f in (e.fitness,)
-            for curves in (pack_curves(f),)
+            for curves in (pack_details(f),)
         ]
         tickets = [
             signed("tickets", (arm.number, c.ticket, c.parent, c.mutation, c.owner, pack_program(str(c.program))))

@@ -245,6 +245,10 @@ def program_view(view: dict[str, Any]) -> None:
         ],
         right=["loss", "steps"],
     )
+    rate = view["evaluations"][0]["rate"]
+    if rate != 1.0:
+        say(f"The losses are those at {rate:g} times the program's own learning rate, the best of the rates tried.")
+    say(_ending(view["evaluations"][0]))
     say()
     say("Lineage, from the program back to the warm start:", "bold")
     table(
@@ -252,6 +256,17 @@ def program_view(view: dict[str, Any]) -> None:
         [[item["id"], number(item["fitness"]), item["mutation"]] for item in view["lineage"]],
         right=["fitness"],
     )
+
+
+def _ending(row: dict[str, Any]) -> str:
+    """How a search evaluation ended, in a sentence; for one that was stopped also where, and how far it came."""
+    from proxy_tasks.outcome import Outcome
+
+    sentence = Outcome(row["outcome"]).sentence
+    if row["outcome"] == Outcome.OK.value:
+        return sentence
+    so_far = "no loss was finite" if row["loss_so_far"] is None else f"the training loss was {row['loss_so_far']:g}"
+    return f"{sentence} It ended after {row['steps']:,} steps in all; then {so_far}."
 
 
 def evaluation(result: Evaluation) -> None:

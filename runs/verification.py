@@ -19,8 +19,9 @@ from runs.machine import about_machine, machine_changes
 from runs.reader import Arm, RunReader
 from runs.store import RunStore, version_fault
 from search.config import CampaignConfig
-from search.evaluate import Job, Reference, Trainers, evaluate, make_reference
+from search.evaluate import Job, Reference, Trainers, evaluate
 from search.evolution import WARM_START, Budget, ReplayError
+from search.reference import make_reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
         for arm in store.arms():
             if store.settled(arm):
                 yield _replay(store, config, arm)
-        trainers = Trainers()
+        trainers = Trainers.of(config.setting)
         for arm in store.arms():
             yield _sample(store, config, arm, sample, trainers)
 
@@ -124,4 +125,4 @@ def _sample(store: RunReader, config: CampaignConfig, arm: Arm, count: int, trai
 def _reference(store: RunReader, config: CampaignConfig, first: Arm) -> Reference:
     checkpoints = [get_task(task.task).checkpoints for task in config.setting.tasks]
     warm_start = store.evaluation(first, WARM_START).fitness
-    return make_reference(config.hurdle, checkpoints, len(config.training_seeds), warm_start)
+    return make_reference(config.hurdle, checkpoints, len(config.training_seeds), warm_start, config.rate_sweep)

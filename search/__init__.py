@@ -9,7 +9,9 @@ population     the ageing population, its tournaments and its digest
 fitness_cache  programs that mean the same are evaluated once
 evolution      draws tickets, takes in results, in ticket order; knows no workers, disk or clock
 events         what happens in a search, as frozen records
-evaluate       from a program to its fitness; the protocol of evaluators, and the one in this process
+fitness        what fitness means: tasks, seeds, rates, and what is recorded of an evaluation
+reference      what programs are measured against: hurdles, and which are near the top
+evaluate       from jobs to their fitness; the protocol of evaluators, and the one in this process
 meta_validation  the best program, watched on a larger task outside the fitness
 workers        evaluation on Ray
 head_start     evaluation in this process until the workers are there

@@ -31,13 +31,14 @@ from dsl.library import LIBRARY
 from dsl.program import MAX_STATE, Program, ProgramError
 from dsl.syntax import parse
 from dsl.verify import nearest, verify
-from search.evaluate import FurtherTask, HurdleConfig, Setting
+from search.evaluate import FurtherTask, Setting
 from search.evolution import Budget
 from search.faults import LAST, ConfigError, describe, line_of
 from search.meta_validation import MetaValidationConfig
 from search.mutate import ConstantsConfig, LimitsConfig, MutationWeights, Mutator
 from search.population import PopulationConfig
 from search.random_programs import RandomPrograms
+from search.reference import HurdleConfig, RateSweepConfig
 from search.yaml_text import read_yaml
 
 FINALIST_SEED = 900_000
@@ -106,6 +107,9 @@ class CampaignConfig(BaseModel):
         look_ahead: tickets that may be open at a time. It decides who can be a parent, hence what is found.
         batch_size: evaluations that travel together.
         hurdle: when bad programs are stopped early; None for never.
+        rate_sweep: the fitness of programs near the top is the best of several learning rates; None for their own.
+        lanes: training runs made together in one program of the machine, which is for accelerators. It can change the
+            last digits of a result, hence what is found.
         meta_validation: on which larger task the best program is watched; None for none.
         controls: algorithms to compare with, each with as many evaluations as the search; ``constants`` is the
             hyper-parameter control, the same evolution with only constants mutable.
@@ -136,6 +140,8 @@ class CampaignConfig(BaseModel):
     look_ahead: int = Field(default=128, ge=1, le=100_000)
     batch_size: int = Field(default=4, ge=1, le=1024)
     hurdle: HurdleConfig | None = None
+    rate_sweep: RateSweepConfig | None = None
+    lanes: int = Field(default=1, ge=1, le=65_536)
     meta_validation: MetaValidationConfig | None = None
     controls: list[Literal["constants", "random"]] = ["constants"]
     finalists: FinalistsConfig = FinalistsConfig()
@@ -251,6 +257,8 @@ class CampaignConfig(BaseModel):
             further=tuple(self.further_tasks),
             validation=None if validation is None else (validation.task, tuple(validation.seeds)),
             imports=tuple(self.imports),
+            rates=() if self.rate_sweep is None else tuple(self.rate_sweep.factors),
+            lanes=self.lanes,
         )
 
     @property

@@ -31,7 +31,7 @@ class HeadStart:
     """
 
     def __init__(self, setting: Setting, make: Callable[[], StartingEvaluator], workers: int):
-        self.workers = workers
+        self.workers, self._lanes = workers, setting.lanes
         self._here, self._queue = InProcessEvaluator(setting), list[list[Job]]()
         self._other: StartingEvaluator | None = None
         self._over = False
@@ -72,7 +72,8 @@ class HeadStart:
             self._queue.pop(0)
         if not self._queue:
             return []
-        self._here.submit([self._queue[0].pop(0)])
+        self._here.submit(self._queue[0][: self._lanes])
+        del self._queue[0][: self._lanes]
         return self._here.collect(timeout_s)
 
     def close(self) -> None:

@@ -13,3 +13,10 @@ def processor() -> str:
     except OSError:
         names = []
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def accelerator() -> str:
+    """Kind of the device that JAX computes on, such as ``NVIDIA H100``; starts JAX."""
+    import jax
+
+    return str(jax.devices()[0].device_kind)

@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dsl.program import Program
-from search.evaluate import Evaluator, Fitness, HurdleConfig, Job, Reference, make_reference
+from search.evaluate import Evaluator, Fitness, Job, Reference
 from search.events import Candidate, Evaluated, Progress, Settled, Timing
 from search.evolution import WARM_START, Evolution
 from search.meta_validation import MetaValidation, Validation
+from search.reference import HurdleConfig, RateSweepConfig, make_reference
 
 DRAWS_A_TURN = 256
 """Tickets drawn before results are looked at again, so that a stream of cache hits does not keep them waiting."""
@@ -88,6 +89,7 @@ def run_session(
     *,
     ledger: Ledger,
     hurdle: HurdleConfig | None = None,
+    sweep: RateSweepConfig | None = None,
     checkpoints: Sequence[Sequence[int]] = ((),),
     seeds: int = 1,
     reference: Reference | None = None,
@@ -104,6 +106,7 @@ def run_session(
         evaluator: where programs are evaluated; stays open.
         ledger: where results become durable before they are told.
         hurdle: when bad programs are stopped early; None for never.
+        sweep: which programs are tried at other rates; None for none.
         checkpoints: for each task its checkpoints, in steps; only needed with a hurdle.
         seeds: number of training seeds.
         reference: what programs are measured against; None for the warm start of this search.
@@ -127,7 +130,7 @@ def run_session(
     over = False
     while not over and not (should_stop is not None and should_stop()):
         if reference is None and evolution.warm_start_fitness is not None:
-            reference = make_reference(hurdle, checkpoints, seeds, evolution.warm_start_fitness)
+            reference = make_reference(hurdle, checkpoints, seeds, evolution.warm_start_fitness, sweep)
             if len(checkpoints) > 1 and not reference.losses:
                 raise WarmStartError("the warm start does not train on every task of the fitness: choose another one")
         drawn = 0 if evolution.finished else _draw(evolution, waiting, capacity)

@@ -24,14 +24,14 @@ from search.evaluate import (
     EvaluationError,
     Fitness,
     Job,
-    Naming,
     Reference,
     Setting,
     Trainers,
-    evaluate,
+    evaluate_named,
+    use_accelerator_share,
     use_one_cpu_thread,
 )
-from search.machine import processor
+from search.machine import accelerator, processor
 
 ATTEMPTS = 30
 """Times that a batch is handed out before its workers' deaths are put down to the batch."""
@@ -67,25 +67,25 @@ class _Worker:
 
     Args:
         setting: what fitness means.
+        gpus: its share of a GPU; 0 for none.
     """
 
-    def __init__(self, setting: Setting):
-        self._setting, self._trainers = setting, Trainers(method=setting.method)
-        use_one_cpu_thread()
+    def __init__(self, setting: Setting, gpus: float):
+        self._setting, self._trainers, self._gpus = setting, Trainers.of(setting), gpus
+        use_accelerator_share(gpus) if gpus else use_one_cpu_thread()
         import_tasks(setting.imports)
 
     def machine(self) -> str:
-        """Kind of the machine that it runs on."""
-        return processor()
+        """Kind of the machine that it computes on."""
+        return f"{processor()} with {accelerator()}" if self._gpus else processor()
 
     def evaluate(self, parcels: Sequence[Parcel]) -> list[tuple[int, Fitness]]:
         """Evaluates a batch."""
-        results: list[tuple[int, Fitness]] = []
-        for ticket, text, reference, keep_curves, validate in parcels:
-            job = Job(ticket, parse(text), reference, keep_curves, validate)
-            with Naming(job):
-                results.append((ticket, evaluate(self._trainers, self._setting, job)))
-        return results
+        jobs = [
+            Job(ticket, parse(text), reference, keep_curves, validate)
+            for ticket, text, reference, keep_curves, validate in parcels
+        ]
+        return evaluate_named(self._trainers, self._setting, jobs)
 
 
 @dataclass(slots=True)
@@ -112,19 +112,22 @@ class RayEvaluator:
     """
 
     def __init__(self, setting: Setting, workers: int | None, *, address: str | None = None, gpus: float = 0.0):
-        self._started_ray = start_ray(workers, address)
+        self._started_ray = start_ray(workers, address, gpus=bool(gpus))
         import ray
 
-        self._ray, self._setting = ray, setting
+        self._ray, self._setting, self._gpus = ray, setting, gpus
+        self._workers: list[Any] = []
+        self._queue: deque[_Batch] = deque()
+        self._flying: dict[Any, _Batch] = {}
+        if gpus > ray.cluster_resources().get("GPU", 0):
+            self.close()
+            raise WorkerError(f"Ray knows of no GPU, and each worker is to have {gpus:g} of one: leave out the share")
         count = workers if workers is not None else int(ray.cluster_resources().get("CPU", 1))
         if count < 1:
             raise WorkerError(f"at least 1 worker is needed, got {count}")
         # What a worker inherits is one thread on the CPU; a share of a GPU lets JAX see that GPU instead.
         self._actor = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Worker)
-        self._workers: list[Any] = []
         self._starting: dict[Any, int] = {}  # reference to a worker's first sign of life -> its place
-        self._queue: deque[_Batch] = deque()
-        self._flying: dict[Any, _Batch] = {}
         for place in range(count):
             self._start(place)
         self._node = ray.get_runtime_context().get_node_id()
@@ -203,7 +206,7 @@ class RayEvaluator:
 
     def _start(self, place: int) -> None:
         """Makes the worker of a place; it counts once ``_arrive`` has heard of it."""
-        worker: Any = self._actor.remote(self._setting)
+        worker: Any = self._actor.remote(self._setting, self._gpus)
         self._workers[place : place + 1] = [worker]
         self._starting[worker.machine.remote()] = place
 
@@ -312,8 +315,9 @@ class RayMap:
             ray.shutdown()
 
 
-def start_ray(workers: int | None, address: str | None) -> bool:
-    """Starts Ray here, or joins a cluster; does nothing in a process that has done so.
+def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -> bool:
+    """Starts Ray here, with the GPUs of this machine if they are wanted, or joins a cluster; does nothing in a process
+    that has done so.
 
     Returns:
         Whether the caller has to end it.
@@ -338,7 +342,7 @@ def start_ray(workers: int | None, address: str | None) -> bool:
             ray.init(
                 address="local",
                 num_cpus=workers,
-                num_gpus=0,
+                num_gpus=None if gpus else 0,
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 **quiet,

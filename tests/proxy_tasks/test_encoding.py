@@ -11,16 +11,8 @@ from dsl.generate import random_program
 from dsl.library import LIBRARY
 from dsl.program import Program, Statement
 from dsl.syntax import parse
-from proxy_tasks.encoding import (
-    COLUMNS,
-    ROWS,
-    SCHEDULE_INSTRUCTIONS,
-    STEP_INSTRUCTIONS,
-    WEIGHTS,
-    Code,
-    encode,
-    statements,
-)
+from proxy_tasks.encoding import COLUMNS, FIRST_STATE, ROWS, SPARE_ROW, WEIGHTS, Code, encode
+from proxy_tasks.instructions import SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, STEP_OPCODES, Instruction
 
 
 def coded(program: Program) -> Code:
@@ -29,31 +21,63 @@ def coded(program: Program) -> Code:
     return code
 
 
+def names(code: Code) -> list[str]:
+    """The functions that each instruction calls, the outermost first."""
+
+    def calls(instruction: Instruction) -> str:
+        inner = [calls(part) for part in instruction.operands if isinstance(part, Instruction)]
+        return " ".join([instruction.function.name, *inner])
+
+    return [calls(STEP_INSTRUCTIONS[row[0]]) for row in code.step]
+
+
 def test_every_function_has_an_opcode() -> None:
     assert {i.function.name for i in (*STEP_INSTRUCTIONS, *SCHEDULE_INSTRUCTIONS)} == set(FUNCTIONS)
+    assert len(STEP_OPCODES) == len(STEP_INSTRUCTIONS)
 
 
 def test_what_depends_on_the_schedule_alone_is_not_run_at_every_step() -> None:
     body = "a = lr * 0.1\n  b = cbrt(a)\n  c = pi()\n  a = b * c\n  update = g * a"
     code = coded(parse(f"def train(w, g, lr):\n  {body}\n  return update\n"))
-    assert (code.schedule_length, code.step_length) == (4, 1)
+    assert (len(code.schedule), names(code)) == (4, ["subtract multiply"])
 
 
-@pytest.mark.parametrize("name", LIBRARY)
-def test_the_count_of_statements_is_that_of_the_code(name: str) -> None:
-    program = prune(LIBRARY[name])
-    assert statements(program) == coded(program).step_length
+def test_what_is_read_once_is_made_where_it_is_read() -> None:
+    """Nine statements, of which two follow from the schedule, and the step itself."""
+    assert names(coded(prune(LIBRARY["adamw"]))) == [
+        "interp",
+        "interp square",
+        "add divide sqrt multiply",
+        "subtract multiply",
+    ]
 
 
-def test_weights_are_never_written_and_rows_stay_in_range() -> None:
+@pytest.mark.parametrize(
+    "body",
+    ["x = square(g)\n  y = x * 2.0\n  m = interp(x, m, 0.9)\n  update = y + m", "m = square(g)\n  update = m + w"],
+)
+def test_what_is_read_twice_or_kept_is_made_once(body: str) -> None:
+    code = coded(parse(f"def train(w, g, m, lr):\n  {body}\n  return update, m\n"))
+    assert names(code)[0] == "square"
+
+
+def test_state_moves_home_at_the_end_when_its_old_value_is_read_late() -> None:
+    """``m * g`` is made where it is read, after the new ``m``."""
+    body = "x = m * g\n  m = tanh(g)\n  y = abs(m)\n  update = x + y"
+    code = coded(parse(f"def train(w, g, m, lr):\n  {body}\n  return update, m\n"))
+    assert names(code) == ["tanh", "abs", "add multiply", "subtract", "multiply"]
+    assert code.step[-1, 1] == FIRST_STATE
+    assert code.constants[code.step[-1, 3]] == 1.0
+
+
+def test_weights_are_written_once_and_rows_stay_in_range() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         code = encode(random_program(rng, statements=int(rng.integers(1, 40))))
         if code is not None:
-            targets = code.step[: code.step_length, 1]
-            assert (targets != WEIGHTS).all()
-            assert (targets < ROWS).all()
-            assert code.update in targets
+            targets = code.step[:, 1]
+            assert (targets == WEIGHTS).sum() == 1
+            assert (targets < SPARE_ROW).all()
 
 
 def test_equal_constants_share_a_column() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -17,8 +16,9 @@ from dsl.generate import random_program
 from dsl.library import LIBRARY
 from dsl.program import Program
 from proxy_tasks import engine
-from proxy_tasks.encoding import FIRST_STATE, GRADIENT, ROWS, WEIGHTS, Code, encode
+from proxy_tasks.encoding import FIRST_STATE, GRADIENT, ROWS, WEIGHTS, encode
 from proxy_tasks.engine import Layout
+from proxy_tasks.script import Scripts, scripts
 
 SHAPES = ((3, 4), (4,), (), (4, 2))
 STEPS = 3
@@ -34,27 +34,34 @@ def interpreter() -> Any:
     layout = Layout.of([np.zeros(shape) for shape in SHAPES])
 
     @jax.jit
-    def run(code: dict[str, Any], w: list[jax.Array], gradients: list[list[jax.Array]], rates: jax.Array) -> jax.Array:
-        coded = Code(**code)
-        table = engine.schedule_table(coded, rates)
-        grads = jnp.stack([layout.row(gradient) for gradient in gradients])
-        file = jnp.zeros((ROWS, layout.size), jnp.float32).at[WEIGHTS].set(layout.row(w))
+    def run(programs: Scripts, w: jax.Array, gradients: jax.Array, rates: jax.Array) -> jax.Array:
+        lanes = rates.shape[0]
+        table = engine.schedule_table(programs, rates)
+        start = jnp.zeros((lanes, ROWS, layout.size), jnp.float32)
 
         def step(file: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
-            file = engine.interpret(coded, layout, file.at[GRADIENT].set(grads[index]), table[index])
-            return file, jnp.stack([file[coded.update], *file[FIRST_STATE : FIRST_STATE + 2]])
+            file = file.at[:, WEIGHTS].set(w[None]).at[:, GRADIENT].set(gradients[index][None])
+            file = engine.interpret(programs.step, layout, file, table[index])
+            return file, file[:, jnp.array([WEIGHTS, FIRST_STATE, FIRST_STATE + 1])]
 
-        return jax.lax.scan(step, file, jnp.arange(STEPS))[1]
+        return jax.lax.scan(step, start, jnp.arange(STEPS))[1]
 
     return run
 
 
+def together(programs: list[Program], w: Any, gradients: Any, rates: np.ndarray, grouped: bool) -> np.ndarray:
+    """For each step and program the new weights and two state variables, as rows; the weights are the same again."""
+    codes = [code for code in map(encode, programs) if code is not None]
+    assert len(codes) == len(programs)
+    rows = np.stack([flat(gradient) for gradient in gradients])
+    spread = np.broadcast_to(rates, (len(codes), STEPS))
+    return np.asarray(interpreter()(scripts(codes, grouped=grouped), flat(w), rows, spread))
+
+
 def interpreted(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list[np.ndarray]:
-    """For each step the update and the state, as rows."""
-    code = encode(program)
-    assert code is not None
-    steps = np.asarray(interpreter()(asdict(code), w, gradients, rates))
-    return [step[: 1 + len(program.state)] for step in steps]
+    """For each step the new weights and the state, as rows."""
+    steps = together([program], w, gradients, rates, grouped=False)
+    return [step[0, : 1 + len(program.state)] for step in steps]
 
 
 def flat(leaves: Any) -> np.ndarray:
@@ -66,7 +73,7 @@ def defined(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list
     steps = []
     for gradient, rate in zip(gradients, rates, strict=True):
         update, state = execute.step(program, [jnp.asarray(x) for x in w], gradient, state, rate)
-        steps.append(np.stack([flat(update), *map(flat, state)]))
+        steps.append(np.stack([flat(w) - flat(update), *map(flat, state)]))
     return steps
 
 
@@ -75,7 +82,7 @@ def referenced(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> l
     steps = []
     for gradient, rate in zip(gradients, rates, strict=True):
         update, state = execute.reference_step(program, w, gradient, state, float(rate))
-        steps.append(np.stack([flat(update), *map(flat, state)]))
+        steps.append(np.stack([flat(w) - flat(update), *map(flat, state)]))
     return steps
 
 
@@ -120,3 +127,17 @@ def test_generated_programs_agree_with_the_definition_and_with_the_reference(pro
             np.testing.assert_allclose(got[step] / size, meant[step] / size, atol=TOLERANCE, err_msg=str(program))
             np.testing.assert_allclose(got[step] / size, reference[step] / size, atol=TOLERANCE, err_msg=str(program))
     assert compared > programs
+
+
+def test_programs_that_run_together_do_what_they_do_alone() -> None:
+    """In the grouped order; training with several lanes tests the serial one."""
+    rng = np.random.default_rng(3)
+    w, gradients, rates = inputs(rng)
+    programs = [prune(random_program(rng, statements=int(rng.integers(1, 12)))) for _ in range(13)]
+    programs += [prune(LIBRARY["adamw"]), prune(LIBRARY["lion"]), prune(LIBRARY["sgd"])]
+    steps = together(programs, w, gradients, rates, grouped=True)
+    for lane, program in enumerate(programs):
+        alone = interpreted(program, w, gradients, rates)
+        for step in range(STEPS):
+            got = steps[step, lane, : len(alone[step])]
+            np.testing.assert_allclose(got, alone[step], rtol=1e-5, atol=1e-6, err_msg=str(program))

@@ -16,16 +16,15 @@ from search.evaluate import (
     EvaluationError,
     Evaluator,
     Fitness,
-    HurdleConfig,
     InProcessEvaluator,
     Job,
     Reference,
     Setting,
     evaluate,
-    make_reference,
 )
 from search.evolution import Budget, Evolution
 from search.population import PopulationConfig
+from search.reference import HurdleConfig, make_reference
 from search.session import run_session
 from search.workers import RayEvaluator
 

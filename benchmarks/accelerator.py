@@ -1,0 +1,162 @@
+"""Candidates trained at once: how many a second, by how many there are together, on the device that JAX has.
+
+    python benchmarks/accelerator.py                        all sizes that suit the device
+    python benchmarks/accelerator.py --lanes 64,256,1024    these
+    JAX_PLATFORMS=cpu python benchmarks/accelerator.py      the same code on a CPU
+
+Three things are measured in turns within one process, medians over the turns:
+
+- *together*: so many candidates in one call of the trainer, each a program of its own (half of them 30 mutations away
+  from AdamW, half random), every one with weights, state and a register file of its own;
+- *gradients*: the same loop with programs that do nothing, so that the batched gradients are all that is left;
+- *one core*: the same candidates one by one on one thread of the CPU, in a process of its own.
+
+``together_over_gradients`` says what the updates cost: 2 is as much as the gradients. The last line is one JSON object.
+No accelerator was at hand when this was written: figures of one are still to be measured with this command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from candidates import drifted
+
+from runs.machine import about_machine
+
+RATE = 1e-4
+"""Factor on every candidate's learning rate, so that few stop early by diverging."""
+
+ON_CPU, ON_ACCELERATOR = (1, 4, 16), (1, 16, 64, 256, 1024)
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    """Of one call."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def one_core(task: str, count: int) -> float:
+    """Seconds for one candidate, trained alone; the process must not have started JAX."""
+    from search.evaluate import use_one_cpu_thread
+
+    use_one_cpu_thread()
+    from proxy_tasks.registry import get_task
+    from proxy_tasks.trainer import Trainer
+
+    trainer, programs = Trainer(get_task(task), method="interpret"), drifted(count)
+    trainer.run(programs[0], 0, rate=RATE)
+    return median(seconds(lambda program=program: trainer.run(program, 0, rate=RATE)) for program in programs)
+
+
+def measure(task: str, lanes: int, rounds: int, grouped: bool | None) -> dict[str, Any]:
+    """Candidates together, and gradients alone.
+
+    Args:
+        task: name of the task.
+        lanes: candidates at once.
+        rounds: turns.
+        grouped: whether lanes execute equal statements together; None for the device's default.
+    """
+    import jax
+    import numpy as np
+
+    from proxy_tasks import engine
+    from proxy_tasks.encoding import CODE_WIDTH, COLUMNS, Code
+    from proxy_tasks.loop import Batches, prepare_lanes
+    from proxy_tasks.registry import get_task
+    from proxy_tasks.run import Run
+    from proxy_tasks.script import scripts
+    from proxy_tasks.trainer import Trainer
+
+    chosen = get_task(task)
+    trainer = Trainer(chosen, method="interpret", lanes=lanes, grouped=grouped)
+    runs = [Run(program, 0, RATE) for program in drifted(lanes)]
+    nothing = np.zeros((0, CODE_WIDTH), np.int32)
+    idle = scripts([Code(nothing, nothing, np.zeros(COLUMNS, np.float32))] * lanes, grouped=trainer.grouped)
+    splits = [tuple(map(jax.numpy.asarray, split)) for split in (chosen.data.train, chosen.data.validation)]
+    weights, order = jax.jit(lambda seeds: prepare_lanes(chosen, seeds))(np.zeros(lanes, np.uint32))
+    batches = Batches(weights, order, splits[0], splits[1], splits[1])
+    rates = np.broadcast_to(chosen.schedule(), (lanes, chosen.steps))
+    limits = np.full((lanes, len(chosen.checkpoints)), np.inf, np.float32)
+    alone = jax.jit(lambda *arguments: engine.run(chosen, *arguments))
+    sides: dict[str, Callable[[], Any]] = {
+        "together": lambda: trainer.run_all(runs),
+        "gradients": lambda: jax.block_until_ready(alone(idle, batches, rates, limits)),
+    }
+    for run in sides.values():
+        run()
+    times = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, run in sides.items():
+            times[name].append(seconds(run))
+    ended = [result.steps for result in trainer.run_all(runs)]
+    together = median(times["together"])
+    return {
+        "lanes": lanes,
+        "candidates_per_second": round(lanes / together, 1),
+        "together_s": round(together, 4),
+        "gradients_s": round(median(times["gradients"]), 4),
+        "together_over_gradients": round(median(map(float.__truediv__, times["together"], times["gradients"])), 3),
+        "ran_to_the_end": sum(steps == chosen.steps for steps in ended),
+    }
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="ae")
+    parser.add_argument("--lanes", help="numbers of candidates at once, with commas between")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--order", choices=["auto", "serial", "grouped"], default="auto", help="see proxy_tasks/script")
+    parser.add_argument("--one-core", type=int, metavar="N", help="only time N candidates on one core, one by one")
+    options = parser.parse_args()
+    if options.one_core:
+        print(json.dumps(one_core(options.task, options.one_core)))
+        return
+    command = [sys.executable, str(Path(__file__)), "--task", options.task, "--one-core", "16"]
+    ended = subprocess.run(  # noqa: S603 - this file
+        command, env=os.environ | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True, check=True
+    )
+    core = float(json.loads(ended.stdout.splitlines()[-1]))
+    import jax
+
+    device = jax.devices()[0]
+    sizes = ON_CPU if device.platform == "cpu" else ON_ACCELERATOR
+    if options.lanes:
+        sizes = tuple(int(number) for number in options.lanes.split(","))
+    grouped = None if options.order == "auto" else options.order == "grouped"
+    print(f"{device.device_kind} ({device.platform}); one core of the CPU: {1 / core:.1f} candidates a second")
+    rows: list[dict[str, Any]] = []
+    for lanes in sizes:
+        row = measure(options.task, lanes, options.rounds, grouped)
+        row["over_one_core"] = round(row["candidates_per_second"] * core, 2)
+        rows.append(row)
+        print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+    best = max(rows, key=lambda row: row["candidates_per_second"])
+    result = {
+        "device": device.device_kind,
+        "platform": device.platform,
+        "task": options.task,
+        "order": options.order,
+        "one_core_candidates_per_second": round(1 / core, 2),
+        "best_lanes": best["lanes"],
+        "best_candidates_per_second": best["candidates_per_second"],
+        "together_over_gradients": best["together_over_gradients"],
+        "sizes": rows,
+        "machine": about_machine(),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Programs to measure with: what a search evaluates, not a special case."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dsl.dataflow import prune
+from dsl.generate import random_program
+from dsl.library import LIBRARY
+from dsl.program import Program
+from proxy_tasks.outcome import Outcome
+from search.evaluate import InProcessEvaluator, Job, Setting, Trainers
+from search.mutate import MutationWeights, Mutator
+
+if TYPE_CHECKING:
+    from proxy_tasks.trainer import Trainer
+
+
+def evolved(task: str, trainers: Trainers, count: int, seed: int = 0) -> list[Program]:
+    """Distinct live programs at the end of a short evolution from AdamW: tournaments of 4 among the last 50."""
+    rng, mutator = np.random.default_rng(seed), Mutator(MutationWeights())
+    evaluator = InProcessEvaluator(Setting(task, (0,)), trainers)
+    population = [(LIBRARY["adamw"], 1.0)]
+    found: dict[str, Program] = {}
+    while len(found) < 6 * count:
+        entrants = [population[int(index)] for index in rng.integers(0, len(population), 4)]
+        child = mutator.mutate(rng, min(entrants, key=lambda entrant: entrant[1])[0])[0]
+        live = prune(child)
+        if str(live) in found:
+            population.append((child, population[-1][1]))
+            continue
+        evaluator.submit([Job(0, child)])
+        ((_, fitness),) = evaluator.collect(0.0)
+        if fitness.value is not None:
+            population.append((child, fitness.value))
+            found[str(live)] = live
+        population = population[-50:]
+    return list(found.values())[-count:]
+
+
+def random_live(trainer: Trainer, count: int, seed: int = 1) -> list[Program]:
+    """Random programs that train to the end on the proxy."""
+    rng = np.random.default_rng(seed)
+    programs: list[Program] = []
+    while len(programs) < count:
+        program = prune(random_program(rng, statements=int(rng.integers(4, 24))))
+        if trainer.run(program, 0, rate=1e-3).outcome is Outcome.OK:
+            programs.append(program)
+    return programs
+
+
+def drifted(count: int, seed: int = 2) -> list[Program]:
+    """Live programs without training any: half 30 mutations away from AdamW, half random."""
+    rng, mutator = np.random.default_rng(seed), Mutator(MutationWeights())
+    programs: list[Program] = []
+    for number in range(count):
+        program = LIBRARY["adamw"]
+        if number % 2:
+            program = random_program(rng, statements=int(rng.integers(4, 24)))
+        else:
+            for _ in range(30):
+                program = mutator.mutate(rng, program)[0]
+        programs.append(prune(program))
+    return programs

@@ -1,0 +1,282 @@
+"""How fast a candidate is evaluated, against compiling it and against the floor.
+
+    python benchmarks/evaluator.py            about ten minutes on one core
+    python benchmarks/evaluator.py --quick    two minutes, fewer rounds and sizes
+
+Every figure is a ratio of times measured in turns within this one process, and the median over the turns, so that other
+work on the machine hits both sides alike. All sides run the same task, gradient code, batches and hurdle-free loop.
+
+- *candidates*: what a search really evaluates: distinct programs that train, half from an evolution that starts from
+  AdamW on the quickstart proxy (the last it evaluated), half random live programs. No program is left out for its time.
+- *compiling*: the candidate's own training loop is jitted, compiled without any cache, and run.
+- *floor*: AdamW written by hand in JAX, its training loop compiled beforehand.
+
+The last line is one JSON object; ``speedup_over_compiling`` and ``time_over_floor`` are those of the candidates, the
+median, on the quickstart proxy; ``adamw_over_floor`` is AdamW interpreted against AdamW by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Any, NamedTuple
+
+from candidates import evolved, random_live
+
+from dsl.library import LIBRARY
+from dsl.program import Program
+from dsl.syntax import parse
+from runs.machine import about_machine
+from search.evaluate import InProcessEvaluator, Job, Setting, Trainers, use_one_cpu_thread
+
+use_one_cpu_thread()
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+
+from proxy_tasks.encoding import encode  # noqa: E402
+from proxy_tasks.models import MLP  # noqa: E402
+from proxy_tasks.registry import get_task  # noqa: E402
+from proxy_tasks.task import Task  # noqa: E402
+from proxy_tasks.trainer import Trainer  # noqa: E402
+
+PROXY = "ae"
+SMALL = ((64, 16, 8, 16, 64), (64, 48, 32, 8, 32, 48, 64), (64, 96, 64, 16, 64, 96, 64))
+"""Widths of other models on the proxy's data, of 2,000 to 30,000 parameters; the proxy itself lies between."""
+
+LARGE = ((64, 256, 96, 16, 96, 256, 64), (64, 512, 256, 16, 256, 512, 64))
+
+
+class AdamWState(NamedTuple):
+    """State of the floor's optimizer: number of steps, and trees like the parameters."""
+
+    count: Any
+    m: Any
+    v: Any
+
+
+class ByHand(NamedTuple):
+    """What an optax optimizer is."""
+
+    init: Callable[[Any], AdamWState]
+    update: Callable[[Any, AdamWState, Any], tuple[Any, AdamWState]]
+
+
+def adamw_by_hand(schedule: Callable[[Any], Any]) -> Any:
+    """AdamW without bias correction, as somebody would write it in JAX."""
+
+    def init(params: Any) -> AdamWState:
+        return AdamWState(jnp.int32(0), *(jax.tree.map(jnp.zeros_like, params) for _ in range(2)))
+
+    def update(gradient: Any, state: AdamWState, params: Any) -> tuple[Any, AdamWState]:
+        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, state.m, gradient)
+        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, state.v, gradient)
+        rate = 0.001 * schedule(state.count)
+        step = jax.tree.map(lambda w, m, v: -rate * (m / (jnp.sqrt(v) + 1e-8) + 0.01 * w), params, m, v)
+        return step, AdamWState(state.count + 1, m, v)
+
+    return ByHand(init, update)
+
+
+def timed(run: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def in_turns(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every side in every round; each is called once beforehand."""
+    for run in sides.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, run in sides.items():
+            times[name].append(timed(run))
+    return times
+
+
+def ratio(times: dict[str, list[float]], side: str, other: str) -> float:
+    """Median over the rounds of one side's time over the other's."""
+    return median(a / b for a, b in zip(times[side], times[other], strict=True))
+
+
+def sized(widths: Sequence[int], **changes: Any) -> Task:
+    """The proxy with another model, or other settings."""
+    model = MLP(tuple(widths), "tanh")
+    return replace(get_task(PROXY), name=f"{model.parameters}-{changes}", model=model, **changes)
+
+
+def against_the_floor(task: Task, candidates: Sequence[Program], rounds: int) -> dict[str, Any]:
+    """AdamW and the candidates interpreted, and AdamW compiled from its program, over AdamW by hand."""
+    interpreter, compiler = Trainer(task, method="interpret"), Trainer(task, method="compile")
+    adamw = LIBRARY["adamw"]
+    sides: dict[str, Callable[[], Any]] = {
+        "floor": lambda: compiler.run_optax(adamw_by_hand, 0),
+        "adamw": lambda: interpreter.run(adamw, 0),
+        "compiled": lambda: compiler.run(adamw, 0),
+    }
+    # At a tiny rate every candidate runs to the last step on every size, so that none looks fast because it diverged.
+    for number, program in enumerate(candidates):
+        sides[f"candidate {number}"] = lambda program=program: interpreter.run(program, 0, rate=1e-3)
+    times = in_turns(sides, rounds)
+    over = sorted(ratio(times, f"candidate {number}", "floor") for number in range(len(candidates)))
+    row = {
+        "parameters": task.parameters,
+        "floor_ms": round(1000 * median(times["floor"]), 2),
+        "adamw_over_floor": round(ratio(times, "adamw", "floor"), 3),
+        "compiled_over_floor": round(ratio(times, "compiled", "floor"), 3),
+    }
+    if over:
+        row |= {"candidates_over_floor": round(median(over), 3), "slowest_candidate_over_floor": round(over[-1], 3)}
+    return row
+
+
+def against_compiling(task: Task, candidates: Sequence[Program]) -> dict[str, Any]:
+    """Each candidate once compiled and run, and run by the interpreter in turn."""
+    interpreter = Trainer(task, method="interpret")
+    interpreter.run(candidates[0], 0, rate=1e-3)
+    pairs: list[tuple[float, float]] = []
+    for program in candidates:
+        compiler = Trainer(task, method="compile")  # a new one, which has nothing compiled
+        compiler.run_optax(adamw_by_hand, 0)  # but has its data and first weights, as has the interpreter
+        compiled = timed(lambda program=program, compiler=compiler: compiler.run(program, 0, rate=1e-3))
+        pairs.append((compiled, median(timed(lambda: interpreter.run(program, 0, rate=1e-3)) for _ in range(3))))  # noqa: B023
+    return {
+        "compiling_s": round(median(compiled for compiled, _ in pairs), 3),
+        "interpreted_s": round(median(interpreted for _, interpreted in pairs), 5),
+        "speedup_over_compiling": round(median(compiled / interpreted for compiled, interpreted in pairs), 1),
+    }
+
+
+def growth(rounds: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of a run as one thing grows and the others stay: instructions, parameters, steps, seeds."""
+    proxy = get_task(PROXY)
+    trainer = Trainer(proxy, method="interpret")
+    result: dict[str, dict[str, float]] = {}
+    programs = {str(count): chain(count) for count in (1, 5, 10, 20, 40)}
+    sides = {name: (lambda program=program: trainer.run(program, 0)) for name, program in programs.items()}
+    result["instructions"] = medians(in_turns(sides, rounds))
+    adamw = LIBRARY["adamw"]
+    tasks = [sized(widths) for widths in SMALL]
+    trainers = {str(task.parameters): Trainer(task, method="interpret") for task in tasks}
+    sides = {name: (lambda trainer=trainer: trainer.run(adamw, 0)) for name, trainer in trainers.items()}
+    result["parameters"] = medians(in_turns(sides, rounds))
+    trainers = {str(steps): Trainer(replace(proxy, steps=steps), method="interpret") for steps in (100, 300, 1000)}
+    sides = {name: (lambda trainer=trainer: trainer.run(adamw, 0)) for name, trainer in trainers.items()}
+    result["steps"] = medians(in_turns(sides, rounds))
+    evaluators = {
+        str(seeds): InProcessEvaluator(Setting(PROXY, tuple(range(seeds))), Trainers(trainer)) for seeds in (1, 2, 4)
+    }
+
+    def evaluate(evaluator: InProcessEvaluator) -> Any:
+        evaluator.submit([Job(0, adamw)])
+        return evaluator.collect(0.0)
+
+    sides = {name: (lambda evaluator=evaluator: evaluate(evaluator)) for name, evaluator in evaluators.items()}
+    result["seeds"] = medians(in_turns(sides, rounds))
+    return result
+
+
+def medians(times: dict[str, list[float]]) -> dict[str, float]:
+    """Milliseconds of each side."""
+    return {name: round(1000 * median(values), 2) for name, values in times.items()}
+
+
+def chain(count: int) -> Program:
+    """A program of so many instructions: powers are fused with nothing."""
+    body = "".join("  x = abs(x)\n" for _ in range(count - 2))
+    text = "  x = abs(g)\n" + body if count > 1 else ""
+    source = "x" if count > 1 else "g"
+    program = parse(f"def train(w, g, lr):\n{text}  update = {source} * 1e-9\n  return update\n")
+    code = encode(program)
+    assert code is not None
+    assert len(code.step) == count
+    return program
+
+
+def crossover(quick: bool) -> list[dict[str, Any]]:
+    """One program, first met: seconds by interpreter, by compiling, and which the automatic choice takes."""
+    rows: list[dict[str, Any]] = []
+    adamw = LIBRARY["adamw"]
+    settings = [(SMALL[2], 300), (SMALL[2], 3000), (LARGE[0], 300), (LARGE[0], 3000), (LARGE[1], 300), (LARGE[1], 1500)]
+    for widths, steps in settings[:4] if quick else settings:
+        task = sized(widths, steps=steps)
+        interpreter, compiler = Trainer(task, method="interpret"), Trainer(task, method="compile")
+        interpreter.run(LIBRARY["sgd"], 0, rate=1e-3)  # compiled once for the task
+        compiler.run(LIBRARY["sgd"], 0, rate=1e-3)
+        compiled = timed(lambda compiler=compiler: compiler.run(adamw, 0))
+        interpreted = timed(lambda interpreter=interpreter: interpreter.run(adamw, 0))
+        chosen = Trainer(task).method_for(adamw)
+        taken = compiled if chosen == "compile" else interpreted
+        rows.append(
+            {
+                "parameters": task.parameters,
+                "steps": steps,
+                "interpreted_s": round(interpreted, 3),
+                "compiled_s": round(compiled, 3),
+                "automatic": chosen,
+                "automatic_over_best": round(taken / min(compiled, interpreted), 3),
+            }
+        )
+    return rows
+
+
+def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """A table of figures."""
+    print(f"\n{title}")
+    names = list(rows[0])
+    widths = [max(len(name), *(len(str(row[name])) for row in rows)) for name in names]
+    print("  ".join(name.rjust(width) for name, width in zip(names, widths, strict=True)))
+    for row in rows:
+        print("  ".join(str(row[name]).rjust(width) for name, width in zip(names, widths, strict=True)), flush=True)
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, candidates and sizes")
+    options = parser.parse_args()
+    count, rounds = (3, 7) if options.quick else (8, 15)
+    proxy = get_task(PROXY)
+    trainer = Trainer(proxy, method="interpret")
+    candidates = evolved(PROXY, Trainers(trainer), count) + random_live(trainer, count)
+    lengths = [len(code.step) for code in map(encode, candidates) if code is not None]
+    print(f"{len(candidates)} candidates of {min(lengths)} to {max(lengths)} instructions, median {median(lengths)}")
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    compiling = against_compiling(proxy, candidates)
+    show("Against compiling each candidate, quickstart proxy", [compiling])
+    tasks = [proxy] if options.quick else [sized(SMALL[0]), proxy, *(sized(widths) for widths in SMALL[1:])]
+    floors = [against_the_floor(task, candidates, rounds) for task in tasks]
+    show("Against the floor", floors)
+    large = [] if options.quick else [against_the_floor(sized(widths), (), max(rounds // 3, 3)) for widths in LARGE]
+    if large:
+        show("Larger models", large)
+    grown = growth(rounds)
+    for name, times in grown.items():
+        show(f"Milliseconds of a run by {name}", [times])
+    chosen = crossover(options.quick)
+    show("One program, first met: where compiling wins", chosen)
+    (own,) = [row for row in floors if row["parameters"] == proxy.parameters]
+    result = {
+        **compiling,
+        "time_over_floor": own["candidates_over_floor"],
+        "adamw_over_floor": own["adamw_over_floor"],
+        "compiled_over_floor": large[-1]["compiled_over_floor"] if large else own["compiled_over_floor"],
+        "automatic_over_best": max(row["automatic_over_best"] for row in chosen),
+        "floors": floors,
+        "large": large,
+        "growth_ms": grown,
+        "crossover": chosen,
+        "machine": about_machine(),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""What a campaign's hurdle saved, and which good programs it has cost.
+
+    optsearch search quickstart --out RUN
+    python benchmarks/hurdle.py RUN                   a sample of 300 programs, about half a minute for quickstart
+    python benchmarks/hurdle.py RUN --sample 100000   all of them: then nothing is estimated
+
+Programs of the search are trained again, without any hurdle: the best of the run, a sample of those that the hurdle has
+stopped, and a sample of the others that trained. Each stands for as many as its sample leaves out. So it is known what
+the stopped ones would have reached, how many steps they would have taken, and which of them belong to the best 1 % of
+all programs, had there been no hurdle. The same is worked out for other factors at the same places.
+
+Steps are counted and not seconds: the numbers are the same on every machine. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proxy_tasks.registry import get_task
+from runs.arms import SEARCH
+from runs.machine import about_machine
+from runs.reader import Arm, RunReader
+from runs.store import RunStore
+from search.config import CampaignConfig
+from search.evaluate import OK, Evaluator, InProcessEvaluator, Job
+from search.evolution import WARM_START
+from search.fitness import Fitness, Reference
+from search.reference import HurdleConfig, make_reference
+
+FACTORS = (1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0)
+TOP = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A program trained again without a hurdle.
+
+    Attributes:
+        weight: how many programs of the run it stands for.
+        was: its fitness in the run.
+        now: its fitness without a hurdle, with curves unless it did not train.
+    """
+
+    weight: float
+    was: Fitness
+    now: Fitness
+
+
+def train_again(
+    store: RunReader, arm: Arm, config: CampaignConfig, reference: Reference, sample: int
+) -> tuple[list[Trained], float]:
+    """Programs without a hurdle, and the seconds that it took.
+
+    Args:
+        store: the run.
+        arm: its search.
+        config: its campaign.
+        reference: what its programs were measured against.
+        sample: programs to draw of those that were stopped, and of those that trained.
+    """
+    settled = store.settled(arm)
+    results = [result for result in store.evaluations(arm) if WARM_START < result.ticket < settled]
+    trained = sorted((r for r in results if r.fitness.value is not None), key=lambda r: r.fitness.value or 0.0)
+    best = trained[: max(1, math.ceil(TOP * len(results)))]
+    groups = [best]
+    draws = random.Random(0)  # noqa: S311 - which programs are drawn, nothing secret
+    weights = [1.0]
+    for group in (trained[len(best) :], [r for r in results if r.fitness.outcome == "hurdle"]):
+        drawn = draws.sample(group, min(sample, len(group)))
+        groups.append(drawn)
+        weights.append(len(group) / max(len(drawn), 1))
+    evaluator: Evaluator = InProcessEvaluator(config.setting)
+    free = Reference(None, reference.losses, reference.sweep_below)
+    found: list[Trained] = []
+    began = time.perf_counter()
+    for weight, group in zip(weights, groups, strict=True):
+        for result in group:
+            program = store.ticket(arm, result.ticket).candidate.program
+            evaluator.submit([Job(result.ticket, program, free, keep_curves=True)])
+            ((_, fitness),) = evaluator.collect(0.0)
+            found.append(Trained(weight, result.fitness, fitness))
+    return found, time.perf_counter() - began
+
+
+def stopped_after(curves: Fitness, limits: Reference, checkpoints: tuple[int, ...], seeds: int) -> int | None:
+    """Steps after which hurdles stop a program of which the curves are known; None when it passes."""
+    for place, (curve, steps) in enumerate(zip(curves.curves, limits.limits or (), strict=False)):
+        for step, limit in steps:
+            if not curve[checkpoints.index(step)] <= limit:
+                return place * checkpoints[-1] + step
+    return None
+
+
+def saving(found: list[Trained], line: float, stopped: list[int | None]) -> dict[str, Any]:
+    """What a hurdle saves and costs, given after how many steps it stops each program."""
+    without = sum(program.weight * program.now.steps for program in found)
+    withit = sum(
+        program.weight * (program.now.steps if steps is None else min(steps, program.now.steps))
+        for program, steps in zip(found, stopped, strict=True)
+    )
+    top = [
+        (program, steps)
+        for program, steps in zip(found, stopped, strict=True)
+        if program.now.value is not None and program.now.value <= line
+    ]
+    lost = sum(program.weight for program, steps in top if steps is not None)
+    total = sum(program.weight for program, _ in top)
+    count = sum(program.weight for program in found)
+    return {
+        "stopped_share": round(sum(p.weight for p, s in zip(found, stopped, strict=True) if s is not None) / count, 4),
+        "steps_saved_share": round(1 - withit / without, 4),
+        "top": round(total, 1),
+        "top_lost": round(lost, 1),
+        "top_lost_share": round(lost / total, 4) if total else 0.0,
+    }
+
+
+def top_line(found: list[Trained]) -> float:
+    """The fitness that the best 1 % reach when nobody is stopped."""
+    values = sorted((program.now.value, program.weight) for program in found if program.now.value is not None)
+    left = TOP * sum(program.weight for program in found)
+    for value, weight in values:
+        left -= weight
+        if left <= 0:
+            return value
+    return values[-1][0]
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a run whose campaign has a hurdle")
+    parser.add_argument("--sample", type=int, default=300, help="programs to draw of each kind")
+    options = parser.parse_args()
+    with RunStore.read(options.run) as store:
+        config = CampaignConfig.model_validate(dict(store.meta("settings")))
+        if config.hurdle is None or config.further_tasks:
+            parser.error("the campaign must have a hurdle and a single task")
+        arm, warm = store.arm(SEARCH), store.evaluation(store.arms()[0], WARM_START).fitness
+        checkpoints, seeds = get_task(config.task).checkpoints, len(config.training_seeds)
+        reference = make_reference(config.hurdle, [checkpoints], seeds, warm, config.rate_sweep)
+        found, seconds = train_again(store, arm, config, reference, options.sample)
+    line = top_line(found)
+    as_run = [program.was.steps if program.was.outcome == "hurdle" else None for program in found]
+    own = saving(found, line, as_run)
+    changed = sum(
+        program.was.outcome == OK and (program.was.value, program.was.steps) != (program.now.value, program.now.steps)
+        for program in found
+    )
+    rows: list[dict[str, Any]] = []
+    for factor in FACTORS:
+        other = HurdleConfig(factor=factor, at=config.hurdle.at)
+        limits = make_reference(other, [checkpoints], seeds, warm)
+        rows.append({"factor": factor, **saving(found, line, [stop(p, limits, checkpoints, seeds) for p in found])})
+    print(f"{len(found)} programs of the run trained again without a hurdle, in {seconds:.1f} s")
+    print(f"the hurdle of the run, factor {config.hurdle.factor:g} at {config.hurdle.at}:")
+    print("  ".join(f"{name} {value}" for name, value in own.items()))
+    print("other factors at the same places:")
+    for row in rows:
+        print("  ".join(f"{name} {value}" for name, value in row.items()))
+    result = {
+        "run": str(options.run),
+        "campaign": config.name,
+        "hurdle": config.hurdle.model_dump(),
+        "programs_trained_again": len(found),
+        "steps_saved_share": own["steps_saved_share"],
+        "top_lost_share": own["top_lost_share"],
+        "own": own,
+        "factors": rows,
+        "passed_programs_that_changed": changed,
+        "machine": about_machine(),
+    }
+    print(json.dumps(result))
+
+
+def stop(program: Trained, limits: Reference, checkpoints: tuple[int, ...], seeds: int) -> int | None:
+    """Steps after which hurdles stop a program; one that did not train is taken to end as it did."""
+    return None if program.now.value is None else stopped_after(program.now, limits, checkpoints, seeds)
+
+
+if __name__ == "__main__":
+    main()

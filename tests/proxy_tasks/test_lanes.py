@@ -1,0 +1,79 @@
+"""Runs that are trained together give what they give alone, up to rounding, whoever their neighbours are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import shared_trainer
+
+from dsl.generate import random_program
+from dsl.library import LIBRARY
+from dsl.program import Program, Statement
+from dsl.syntax import parse
+from proxy_tasks.hurdle import Hurdle
+from proxy_tasks.outcome import Outcome, TrainingResult
+from proxy_tasks.registry import TASKS
+from proxy_tasks.run import Run
+from proxy_tasks.trainer import Trainer
+
+DIVERGING = parse("def train(w, g, lr):\n  update = g * -1e30\n  return update\n")
+STILL = parse("def train(w, g, lr):\n  update = g * 0.0\n  return update\n")
+LANES = 4
+
+
+@pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["serial", "grouped"])
+def together(request: pytest.FixtureRequest) -> Trainer:
+    return Trainer(TASKS["ae"], method="interpret", lanes=LANES, grouped=request.param)
+
+
+def runs(interpreter: Trainer) -> list[Run]:
+    """More than there are lanes, so that the last go with idle ones: other seeds, rates, hurdles, ends and lengths."""
+    start = interpreter.run(STILL, 0).train_losses[1]
+    checkpoint = interpreter.task.checkpoints[1]
+    small = (Statement("update", "clip", ("update", 1.0)), Statement("update", "multiply", ("update", 1e-4)))
+    program = random_program(np.random.default_rng(1), statements=12)
+    return [
+        Run(LIBRARY["adamw"], 0),
+        Run(LIBRARY["lion"], 1, rate=0.5),
+        Run(DIVERGING, 0),
+        Run(STILL, 0, hurdle=Hurdle(((checkpoint, start * 0.9),))),
+        Run(Program(program.state, (*program.body, *small)), 2),
+        Run(LIBRARY["sgd"], 3, rate=0.1),
+    ]
+
+
+def agree(first: TrainingResult, second: TrainingResult) -> None:
+    assert (first.outcome, first.steps) == (second.outcome, second.steps)
+    np.testing.assert_allclose(first.train_losses, second.train_losses, rtol=1e-3)
+    losses = [np.array([result.loss, result.loss_so_far], float) for result in (first, second)]
+    np.testing.assert_allclose(*losses, rtol=1e-3)  # None is not a number, which equals itself here
+
+
+def test_together_and_alone_agree(together: Trainer, interpreter: Trainer) -> None:
+    chosen = runs(interpreter)
+    results = together.run_all(chosen)
+    for run, result in zip(chosen, results, strict=True):
+        agree(result, interpreter.run(run.program, run.seed, rate=run.rate, hurdle=run.hurdle))
+    assert {result.outcome for result in results} == set(Outcome)
+    assert together.compilations == 1
+
+
+def test_neighbours_change_no_bit(together: Trainer, interpreter: Trainer) -> None:
+    chosen = runs(interpreter)
+    alone = [together.run_all([run])[0] for run in chosen]
+    assert together.run_all(chosen[::-1])[::-1] == together.run_all(chosen) == alone
+
+
+def test_one_lane_is_the_trainer_itself(interpreter: Trainer) -> None:
+    chosen = runs(interpreter)[:2]
+    assert interpreter.run_all(chosen) == [interpreter.run(r.program, r.seed, rate=r.rate) for r in chosen]
+
+
+def test_programs_that_are_compiled_take_part() -> None:
+    trainer = shared_trainer("ae", "compile")
+    assert trainer.run_all([Run(LIBRARY["sgd"], 0, 0.1)]) == [trainer.run(LIBRARY["sgd"], 0, rate=0.1)]
+
+
+def test_a_trainer_has_a_lane() -> None:
+    with pytest.raises(ValueError, match="at least 1 lane, got 0"):
+        Trainer(TASKS["ae"], lanes=0)

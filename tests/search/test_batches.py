@@ -1,0 +1,34 @@
+"""A batch of evaluations, trained together by a trainer of several lanes, gives what each gives alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dsl.library import LIBRARY
+from dsl.syntax import parse
+from search.evaluate import InProcessEvaluator, Job, Setting, Trainers, evaluate
+from search.fitness import Reference
+
+SETTING = Setting("ae", (0, 1), rates=(3.0,), lanes=4)
+STOPPED = parse("def train(w, g, lr):\n  update = g * 0.0\n  return update\n")
+
+
+def test_a_batch_is_what_each_is_alone(ae_trainer: Trainers) -> None:
+    reference = Reference((((60, 0.8),), ((60, 0.8),)), (), 1e9)
+    programs = [LIBRARY["adamw"], STOPPED, LIBRARY["momentum"], LIBRARY["adam"], LIBRARY["rmsprop"]]
+    evaluator = InProcessEvaluator(SETTING)
+    evaluator.submit([Job(number, program, reference) for number, program in enumerate(programs)])
+    together = dict(evaluator.collect(0.0))
+    assert len(together) == SETTING.lanes
+    together |= dict(evaluator.collect(0.0))
+    assert evaluator.collect(0.0) == []
+    outcomes: set[str] = set()
+    for number, program in enumerate(programs):
+        alone = evaluate(ae_trainer, replace(SETTING, lanes=1), Job(number, program, reference))
+        assert (together[number].value or 0.0) == pytest.approx(alone.value or 0.0, rel=1e-3)
+        assert (together[number].outcome, together[number].steps) == (alone.outcome, alone.steps)
+        assert together[number].rate == alone.rate
+        outcomes.add(alone.outcome)
+    assert outcomes == {"ok", "hurdle"}

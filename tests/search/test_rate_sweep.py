@@ -1,0 +1,100 @@
+"""The best of several learning rates: spent near the top alone, a pure function of what the campaign records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from dsl.library import LIBRARY
+from dsl.program import Program
+from dsl.syntax import parse
+from search.evaluate import Job, Setting, Trainers, evaluate, evaluate_all
+from search.fitness import Fitness, FurtherTask, Reference
+from search.reference import RateSweepConfig, make_reference
+
+OWN = Setting("ae", (0,))
+SWEPT = replace(OWN, rates=(1 / 3, 3.0))
+ADAMW = LIBRARY["adamw"]
+
+
+def scaled(rate: float) -> Program:
+    """AdamW at a multiple of its learning rate."""
+    return parse(str(ADAMW).replace("lr * 0.001", f"lr * {0.001 * rate}"))
+
+
+def job(program: Program, line: float | None) -> Job:
+    return Job(1, program, Reference(None, (), line))
+
+
+def test_the_best_rate_counts_and_is_known(ae_trainer: Trainers) -> None:
+    losses = {rate: evaluate(ae_trainer, OWN, job(scaled(rate), None)).value or 0.0 for rate in (1 / 3, 1.0, 3.0)}
+    fitness = evaluate(ae_trainer, SWEPT, job(ADAMW, 1e9))
+    best = min(losses, key=lambda rate: losses[rate])
+    assert best != 1.0
+    assert fitness.rate == best
+    assert fitness.value == pytest.approx(losses[best], rel=1e-3)
+    assert fitness.steps == 900
+
+
+def test_only_programs_below_the_line_are_tried_at_other_rates(ae_trainer: Trainers) -> None:
+    own = evaluate(ae_trainer, OWN, job(ADAMW, None))
+    assert own.value is not None
+    for line in (None, own.value):
+        assert evaluate(ae_trainer, SWEPT, job(ADAMW, line)) == replace(own, seconds=pytest.approx(0, abs=60))
+
+
+def test_a_rate_that_fails_does_no_harm(ae_trainer: Trainers) -> None:
+    wild = replace(OWN, rates=(1000.0,))
+    program = parse("def train(w, g, lr):\n  update = g * 0.01\n  x = lr * 0.1\n  y = exp(x)\n  x = y * g\n"
+                    "  z = exp(y)\n  z = z * 1e-3\n  update = g * z\n  return update\n")  # fmt: skip
+    own, swept = (evaluate(ae_trainer, setting, job(program, 1e9)) for setting in (OWN, wild))
+    assert (swept.value, swept.rate) == (own.value, 1.0)
+    assert swept.steps > own.steps
+
+
+def test_the_line_follows_from_the_warm_start() -> None:
+    warm = Fitness(0.5, "ok", 300, 0.1, ((0.6,) * 10,))
+    steps = (tuple(range(30, 301, 30)),)
+    assert make_reference(None, steps, 1, warm).sweep_below is None
+    assert make_reference(None, steps, 1, warm, RateSweepConfig(within=0.1)).sweep_below == pytest.approx(0.55)
+    several = replace(warm, value=-0.1, losses=(0.5, 0.7))
+    assert make_reference(None, steps, 1, several, RateSweepConfig(within=0.1)).sweep_below == pytest.approx(0.0)
+    failed = Fitness(None, "non_finite", 3, 0.1)
+    assert make_reference(None, steps, 1, failed, RateSweepConfig()).sweep_below is None
+
+
+def test_the_warm_start_is_tried_at_every_rate_and_keeps_its_own_curves(ae_trainer: Trainers) -> None:
+    own = evaluate(ae_trainer, OWN, Job(0, ADAMW, keep_curves=True))
+    swept = evaluate(ae_trainer, SWEPT, Job(0, ADAMW, keep_curves=True))
+    assert (swept.steps, swept.curves) == (900, own.curves)
+    assert swept.value is not None
+    assert own.value is not None
+    assert swept.value < own.value
+
+
+def test_with_several_tasks_the_score_is_that_of_the_best_rate(ae_trainer: Trainers) -> None:
+    both = replace(SWEPT, further=(FurtherTask(task="digits"),))
+    warm = evaluate(ae_trainer, both, Job(0, ADAMW))
+    own = evaluate(ae_trainer, replace(both, rates=()), Job(0, ADAMW))
+    assert warm.losses == own.losses
+    assert warm.value is not None
+    assert warm.value <= 0.0
+    again = evaluate(ae_trainer, both, Job(1, ADAMW, Reference(None, warm.losses, 1.0)))
+    assert (again.value, again.rate) == (warm.value, warm.rate)
+
+
+@pytest.mark.parametrize("factors", [[1.0], [3.0, 3.0], [], [0.0]])
+def test_factors_are_other_rates(factors: list[float]) -> None:
+    with pytest.raises(ValidationError):
+        RateSweepConfig(factors=factors)
+
+
+def test_many_jobs_are_what_each_is_alone(ae_trainer: Trainers) -> None:
+    diverging = parse("def train(w, g, lr):\n  update = g * -1e30\n  return update\n")
+    setting = replace(SWEPT, seeds=(0, 1), validation=("digits", (2,)))
+    jobs = [job(ADAMW, 1e9), job(LIBRARY["lion"], None), job(diverging, 1e9), Job(4, ADAMW, validate=True)]
+    alone = [evaluate(ae_trainer, setting, one) for one in jobs]
+    for one, other in zip(evaluate_all(ae_trainer, setting, jobs), alone, strict=True):
+        assert one == replace(other, seconds=one.seconds)
