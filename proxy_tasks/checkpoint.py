@@ -116,5 +116,6 @@ class Checkpoint:
             params = task.init(first)
             return lax.fori_loop(0, task.steps, step, (params, optimizer.init(params)))[0]
 
-        with jax.enable_x64(False), jax.ensure_compile_time_eval():
-            return [np.asarray(leaf) for leaf in jax.tree.leaves(jax.jit(trained)(task.data.train))]
+        with jax.enable_x64(False):  # compiled ahead of time: a call inside somebody's trace would be traced too
+            compiled = jax.jit(trained).lower(task.data.train).compile()
+            return [np.asarray(leaf) for leaf in jax.tree.leaves(compiled(task.data.train))]
