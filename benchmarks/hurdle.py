@@ -7,7 +7,8 @@
 Programs of the search are trained again, without any hurdle: the best of the run, a sample of those that the hurdle has
 stopped, and a sample of the others that trained. Each stands for as many as its sample leaves out. So it is known what
 the stopped ones would have reached, how many steps they would have taken, and which of them belong to the best 1 % of
-all programs, had there been no hurdle. The same is worked out for other factors at the same places.
+these, had there been no hurdle. The same is worked out for other factors at the same places. Programs that diverged by
+themselves are left out.
 
 Steps are counted and not seconds: the numbers are the same on every machine. The last line is one JSON object.
 """

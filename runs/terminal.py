@@ -265,8 +265,11 @@ def _ending(row: dict[str, Any]) -> str:
     sentence = Outcome(row["outcome"]).sentence
     if row["outcome"] == Outcome.OK.value:
         return sentence
-    so_far = "no loss was finite" if row["loss_so_far"] is None else f"the training loss was {row['loss_so_far']:g}"
-    return f"{sentence} It ended after {row['steps']:,} steps in all; then {so_far}."
+    if row["loss_so_far"] is None:
+        so_far = "no training loss since its last checkpoint was finite"
+    else:
+        so_far = f"its training loss since the last checkpoint was {row['loss_so_far']:g} on average"
+    return f"{sentence} It ended after {row['steps']:,} steps; {so_far}."
 
 
 def evaluation(result: Evaluation) -> None:

@@ -123,7 +123,7 @@ def use_accelerator_share(share: float) -> None:
         share: share of one device, above 0; of several devices each is taken whole.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * min(share, 1.0):.3f}")
-    os.environ.setdefault("JAX_PLATFORMS", "cuda,cpu")
+    os.environ.setdefault("JAX_PLATFORMS", "")  # whatever there is, the accelerator first
 
 
 def make_trainer(setting: Setting) -> Trainer:

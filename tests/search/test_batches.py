@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from made_up import Ledger, make_evolution
 
 from dsl.library import LIBRARY
 from dsl.syntax import parse
 from search.evaluate import InProcessEvaluator, Job, Setting, Trainers, evaluate
+from search.evolution import Budget
 from search.fitness import Reference
+from search.reference import HurdleConfig, RateSweepConfig
+from search.session import run_session
 
 SETTING = Setting("ae", (0, 1), rates=(3.0,), lanes=4)
 STOPPED = parse("def train(w, g, lr):\n  update = g * 0.0\n  return update\n")
@@ -32,3 +36,23 @@ def test_a_batch_is_what_each_is_alone(ae_trainer: Trainers) -> None:
         assert together[number].rate == alone.rate
         outcomes.add(alone.outcome)
     assert outcomes == {"ok", "hurdle"}
+
+
+def test_a_search_with_lanes_finds_the_same_however_jobs_are_batched() -> None:
+    setting = Setting("ae", (0,), rates=(3.0,), lanes=4)
+    evaluator = InProcessEvaluator(setting)
+    digests: set[str] = set()
+    for batch_size in (4, 7):
+        evolution = make_evolution(budget=Budget(programs=40))
+        checkpoints = (tuple(range(30, 301, 30)),)
+        run_session(
+            evolution,
+            evaluator,
+            ledger=Ledger(),
+            hurdle=HurdleConfig(),
+            sweep=RateSweepConfig(factors=[3.0]),
+            checkpoints=checkpoints,
+            batch_size=batch_size,
+        )
+        digests.add(evolution.population_digest())
+    assert len(digests) == 1

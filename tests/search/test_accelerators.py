@@ -1,0 +1,54 @@
+"""Shares of an accelerator: asked for through Ray, and the memory that goes with them set before JAX starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from search.evaluate import Setting, use_accelerator_share, use_one_cpu_thread
+from search.workers import RayEvaluator, WorkerError
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XLA_PYTHON_CLIENT_MEM_FRACTION", "JAX_PLATFORMS"):
+        monkeypatch.setenv(name, "")  # so that what the test sets is taken back
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(("share", "fraction"), [(0.25, "0.225"), (1.0, "0.900"), (2.0, "0.900")])
+@pytest.mark.usefixtures("environment")
+def test_a_share_is_that_of_the_memory(share: float, fraction: str) -> None:
+    use_accelerator_share(share)
+    use_one_cpu_thread()  # as a trainer does that is made later
+    assert os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] == fraction
+    assert os.environ["JAX_PLATFORMS"] == ""
+
+
+@pytest.mark.usefixtures("environment")
+def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.5")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    use_accelerator_share(0.25)
+    assert os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.5"
+    assert os.environ["JAX_PLATFORMS"] == "cpu"
+
+
+def test_jax_starts_with_a_share() -> None:
+    """Here without an accelerator, so that it falls back to the CPU."""
+    code = "from search.evaluate import use_accelerator_share as use; use(0.5)\n"
+    code += "from search.machine import accelerator; print(accelerator())"
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip()
+
+
+def test_a_share_of_nothing_is_refused(local_ray: Any) -> None:
+    if local_ray.cluster_resources().get("GPU", 0):
+        pytest.skip("there is a GPU here")
+    with pytest.raises(WorkerError, match="Ray knows of no GPU, and each worker is to have"):
+        RayEvaluator(Setting("ae", (0,)), 1, gpus=0.5)
