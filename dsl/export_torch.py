@@ -1,6 +1,6 @@
 """Programs as PyTorch optimizers: a file that needs torch alone.
 
-Elementwise programs run on all parameters of a group at once, joined to one long array, so that a model of many small
+Elementwise programs run on all small arrays of a group at once, joined to a long one, so that a model of many small
 arrays costs a few kernel calls a step. Programs with norms keep the arrays apart.
 """
 
@@ -10,10 +10,14 @@ from collections.abc import Mapping, Sequence
 
 from dsl.dataflow import prune
 from dsl.functions import FUNCTIONS, Scope
-from dsl.parameters import parametrised, plain, without_clashes
+from dsl.parameters import parametrised, without_clashes
 from dsl.program import Program, Statement
+from dsl.source import about, formatted, helpers, method
 from dsl.types import Kind
 from dsl.verify import input_kinds, verify
+
+LARGE = 16_384
+"""Arrays of more elements than this are not joined: copying them would cost more than calls of kernels."""
 
 _TREE_FUNCTIONS = {
     "dot": '''def dot(x, y):
@@ -35,14 +39,7 @@ _TREE_FUNCTIONS = {
     return [a * factor for a in x]
 ''',
 }
-_NEEDS = {"dot": ("dot",), "global_norm": ("dot", "global_norm")}
-
-_FILE = '''"""{title}
-
-{program}
-
-Weights change by -update. Needs torch alone; made by optsearch.{notes}
-"""
+_FILE = '''"""{about}"""
 
 import torch
 
@@ -51,19 +48,22 @@ def single(x):
     """The array in single precision or better: in bfloat16 itself, 0.999 is 1."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
-{helpers}
+{helpers}{join}
 def step({parameters}{extra}):
     """{step_words}"""
-{body}
+{numbers}{body}
     return {returns}
 
 
 class {name}(torch.optim.Optimizer):
-    """{class_words}"""
+    """{method}
+
+    `lr` is the learning rate; the other arguments are the constants. Each may differ between groups of parameters.
+    """
 
     def __init__(self, params, lr=1.0{keywords}):
-        super().__init__(params, dict({defaults}))
-
+        super().__init__(params, {{{defaults}}})
+{load}
     @torch.no_grad()
     def step(self, closure=None):
         """One step; `closure`, if given, computes the loss and its gradients anew."""
@@ -75,7 +75,8 @@ class {name}(torch.optim.Optimizer):
             alike = {{}}
             for w in group["params"]:
                 if w.grad is not None:
-                    alike.setdefault({alike}, []).append(w)
+                    kind = {alike}
+                    alike.setdefault(kind, []).append(w)
             for weights in alike.values():
                 self._update(weights, group)
         return loss
@@ -87,10 +88,26 @@ class {name}(torch.optim.Optimizer):
 {states}{call}
 '''
 
-_JOINED = """        def joined(arrays):
-            return torch.cat([single(x).reshape(-1) for x in arrays])
+_LOAD = '''
+    def load_state_dict(self, state_dict):
+        """Goes on from a saved state, in the precision in which it was saved."""
+        super().load_state_dict(state_dict)
+        weights = [w for group in self.param_groups for w in group["params"]]
+        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
+        for w, number in zip(weights, numbers):
+            for name, value in state_dict["state"].get(number, {}).items():
+                self.state[w][name] = value.to(w.device, copy=True)
+'''
 
-        sizes = [w.numel() for w in weights]
+_JOIN = '''
+def joined(arrays):
+    """Arrays end to end as one; a single one is not copied."""
+    flat = [single(x).reshape(-1) for x in arrays]
+    return flat[0] if len(flat) == 1 else torch.cat(flat)
+
+'''
+
+_JOINED = """        sizes = [w.numel() for w in weights]
         {results} = step({arguments})
         for w, change in zip(weights, update.split(sizes)):
             w.sub_(change.view_as(w))"""
@@ -134,24 +151,26 @@ def to_torch_source(
     words = "One step on lists of arrays" if apart else "One step on arrays of one shape"
     call = template.format(results=results, arguments=arguments)
     call += "".join(_keep(variable, split, apart=apart) for variable in state)
-    return _FILE.format(
-        title=plain(title),
-        program="\n".join(f"    {line}" for line in str(program).splitlines()),
-        notes="".join(f"\n{plain(note)}" for note in notes),
-        helpers=_helpers(program),
+    source = _FILE.format(
+        about=about(title, program, "torch alone", notes),
+        helpers=helpers(program, _TREE_FUNCTIONS),
+        join="" if apart else _JOIN,
+        numbers="    number = lr.new_tensor\n" if any("number(" in line for line in lines) else "",
         parameters=", ".join(program.parameters),
         extra=extra,
         step_words=f"{words}: the update, to be subtracted{', and the new state' if state else ''}.",
         body="\n".join(f"    {line}" for line in lines),
         returns=", ".join(program.outputs),
         name=name,
-        class_words=plain(title) + " `lr` is the learning rate; the other arguments are its constants.",
+        method=method(title, named, "    "),
         keywords="".join(f", {constant}={value!r}" for constant, value in named.defaults.items()),
-        defaults=", ".join(["lr=lr", *(f"{constant}={constant}" for constant in named.defaults)]),
-        alike="w.device" if apart else "(w.device, w.dtype)",
+        defaults=", ".join(f'"{constant}": {constant}' for constant in ("lr", *named.defaults)),
+        load=_LOAD if state else "",
+        alike="w.device" if apart else f"id(w) if w.numel() > {LARGE:_} else (w.device, w.dtype)",
         states=_states(state),
         call=call,
     )
+    return formatted(source)
 
 
 def _states(state: Sequence[str]) -> str:
@@ -209,23 +228,32 @@ def _expression(statement: Statement, constants: Mapping[str, float]) -> str:
     args: list[str] = []
     for arg in statement.args:
         if isinstance(arg, str):
-            args.append(f"torch.tensor({arg})" if called and arg in constants else arg)
+            args.append(f"number({arg})" if called and arg in constants else arg)
         elif alone or called:
-            args.append(f"torch.tensor({arg!r})")
+            args.append(f"number({arg!r})")
         else:
             args.append(f"({arg!r})" if arg < 0 else repr(arg))
     code = function.torch_code.format(*args)
-    return code if args else f"torch.tensor({code})"
-
-
-def _helpers(program: Program) -> str:
-    used = {statement.function for statement in program.body} & set(_TREE_FUNCTIONS)
-    needed = {need for name in used for need in (*_NEEDS.get(name, ("dot", "global_norm")), name)}
-    return "".join(f"\n{text}\n" for name, text in _TREE_FUNCTIONS.items() if name in needed)
+    return code if args else f"number({code})"
 
 
 _TAKEN = frozenset(
-    {"change", "closure", "group", "joined", "loss", "memory", "new", "own", "params", "rate", "self", "single"}
-    | {"sizes", "state", "step", "super", "torch", "weights", "zip", "first", "alike", "sum", "dict"}
+    {
+        "change",
+        "closure",
+        "first",
+        "group",
+        "id",
+        "joined",
+        "kind",
+        "loss",
+        "memory",
+        "new",
+        "number",
+        "own",
+        "params",
+        "rate",
+    }
+    | {"self", "single", "sizes", "state", "step", "sum", "super", "torch", "weights", "zip"}
 )
 """Names that the file uses itself."""
