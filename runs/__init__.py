@@ -10,6 +10,7 @@ store        a run on disk, for its one writer; reader for everybody else; schem
 finalists    which program of a search is its best
 inspect      what a run holds, as plain values
 distillation what `simplify` runs
+trainings    trainings of ablation that are kept
 exporting    what `export` writes
 provenance   where a program comes from and what was measured of it
 programs     programs as users name them

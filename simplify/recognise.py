@@ -22,7 +22,7 @@ from dsl.program import INPUTS, OUTPUT, Program
 from dsl.verify import input_kinds
 from dsl.walk import walk
 from simplify.bounds import WILD, state_bounds, wild_state
-from simplify.egraph import Binding, ContradictionError, EGraph
+from simplify.egraph import Binding, ContradictionError, EGraph, Reading
 from simplify.extract import Key, Need, extract
 from simplify.order import readable
 from simplify.patterns import Call, Name, Pattern, pattern
@@ -182,7 +182,7 @@ class _Read:
         graph, wild, bounds = self.graph, wild_state(program), state_bounds(program)
         self.inputs = {name: graph.variable(name) for name in INPUTS}
         self.start = {n: graph.variable(n, bounds[n], WILD if n in wild else 1) for n in program.state}
-        values = walk(program, {**self.inputs, **self.start}, _Adding(graph))
+        values = walk(program, {**self.inputs, **self.start}, Reading(graph))
         self.outputs = [values[name] for name in program.outputs]
         self.zero, self.one = graph.constant(0.0), graph.constant(1.0)
         try:
@@ -296,19 +296,6 @@ class _Read:
             return f"({below[0]} {infix} {below[1]})" if infix else f"{name}({', '.join(below)})"
 
         return write(found.roots[0])
-
-
-class _Adding:
-    """The domain of the walk that reads a program into an e-graph."""
-
-    def __init__(self, graph: EGraph):
-        self.graph = graph
-
-    def constant(self, value: float) -> int:
-        return self.graph.constant(value)
-
-    def apply(self, function: Function, operands: list[int]) -> int:
-        return self.graph.add(function.name, operands)
 
 
 def _short(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -104,14 +105,14 @@ def reference_path(program: Program, steps: int = STEPS, lr: float = LR, roundin
     return np.array(path)
 
 
-def optax_path(module: ModuleType, steps: int = STEPS, lr: float = LR) -> Way:
-    """The way of the weights by an exported optax file, in float64, all steps in one compiled loop."""
+def optax_path(make: Callable[[float], Any], steps: int = STEPS, lr: float = LR) -> Way:
+    """The way of the weights by an optax optimizer, in float64, all steps in one compiled loop."""
     import jax
     import jax.numpy as jnp
     import optax
 
     with jax.enable_x64(True):
-        optimizer = module.optimizer(lr)
+        optimizer = make(lr)
         first, every = gradients(steps)
         w = [jnp.asarray(x) for x in first]
 
