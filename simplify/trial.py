@@ -17,7 +17,6 @@ import numpy as np
 
 from dsl.fingerprint import fingerprint
 from dsl.program import Program, Statement
-from dsl.syntax import parse
 from search.evaluate import Job, Naming, Setting, Trainers, evaluate
 
 Results = MutableMapping[str, float | None]
@@ -36,12 +35,12 @@ class Training:
     """One training to be done.
 
     Attributes:
-        text: the program.
+        program: what is trained.
         task: name of the task.
         seed: training seed.
     """
 
-    text: str
+    program: Program
     task: str
     seed: int
 
@@ -56,7 +55,7 @@ class Map(Protocol):
 
 def train(job: Training) -> float | None:
     """Validation loss by the evaluation that searches use; None where training failed."""
-    asked = Job(0, parse(job.text))
+    asked = Job(0, job.program)
     with Naming(asked):
         value = evaluate(_trainers(), Setting(job.task, (job.seed,)), asked).value
     return value if value is None or math.isfinite(value) else None
@@ -170,7 +169,7 @@ class Panel:
 
     def _train(self, trials: Mapping[str, Trial]) -> None:
         missing = {key: trial for key, trial in trials.items() if key not in self.results}
-        jobs = [Training(str(program), task, seed) for program, task, seed in missing.values()]
+        jobs = [Training(program, task, seed) for program, task, seed in missing.values()]
         for key, loss in zip(missing, self.run(train, jobs), strict=True):
             self.results[key] = loss
             self.trained += 1
@@ -202,9 +201,8 @@ class Panel:
         losses: list[float] = []
         for look, count in enumerate(test.looks):
             for seed in range(test.first_seed + len(differences), test.first_seed + count):
-                if len(differences) != 1:  # after the first seed the others of a look, unless it is hopeless
-                    until = seed if not differences else test.first_seed + count - 1
-                    self.train_ahead((one, task, s) for s in range(seed, until + 1) for one in (reference, candidate))
+                ahead = range(seed, test.first_seed + count) if differences else (seed,)  # it may be hopeless
+                self.train_ahead((one, task, s) for s in ahead for one in (reference, candidate))
                 theirs = self.losses(reference, task, [seed])[0]
                 if theirs is None:
                     raise DoesNotTrainError(f"the program does not train on {task} with seed {seed}")

@@ -27,7 +27,7 @@ from simplify.trial import Panel
 def made_up(run, jobs):
     for job in jobs:
         time.sleep(float(sys.argv[2]))
-        yield 1.0 + zlib.crc32(f"{job.text} {job.seed}".encode()) / 1e11 + 0.3 * ("sign" not in job.text)
+        yield 1.0 + zlib.crc32(f"{job.program} {job.seed}".encode()) / 1e11 + 0.3 * ("sign" not in str(job.program))
 
 panel = Panel(("ae",), made_up, 2, Trainings(Path(sys.argv[1])))
 print(json.dumps([distil(LIBRARY["signum"], panel=panel).as_values(), panel.trained]))

@@ -44,7 +44,7 @@ def test_ablation_needs_a_task() -> None:
 def test_what_training_tells_apart_is_not_kept() -> None:
     def misses_division(run: object, jobs: Iterable[Training]) -> Iterator[float]:
         for job in jobs:
-            yield 1.0 if " / " in job.text else 2.0
+            yield 1.0 if " / " in str(job.program) else 2.0
 
     result = distil(LIBRARY["lion-raw"], panel=Panel(("made up",), misses_division))
     assert any(s.function == "divide" for s in result.program.body)
