@@ -37,8 +37,8 @@ def test_latex_of_lion() -> None:
     assert r"  \State $\Delta \gets \left(u + \theta \cdot \lambda\right) \cdot \eta \cdot \alpha$" in lines
 
 
-PLAIN = """Delta alpha beta cos cosh exp eta frac gets lambda langle left ln log max mathrm min nabla pi rangle right sin
-sinh sqrt tan tanh theta arccos arcsin arctan cdot epsilon angle le begin end caption"""
+PLAIN = """Delta alpha beta cos cosh exp eta frac gets lambda langle left ln log max mathrm min nabla pi rangle right
+sin sinh sqrt tan tanh theta arccos arcsin arctan cdot epsilon angle le begin end caption"""
 """Commands of LaTeX itself that are used."""
 
 OF_PACKAGES = {"amsmath": "operatorname", "algpseudocode": "Require State While EndWhile", "algorithm": ""}
