@@ -172,7 +172,7 @@ def simplify(
     workers: Workers = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps the trainings.", show_default="optsearch-runs/simplify-NAME-FINGERPRINT"),
+        typer.Option(help="Folder that keeps the trainings.", show_default="one under optsearch-runs/"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Forget the trainings that are kept there.")] = False,
     as_json: AsJson = False,

@@ -313,3 +313,17 @@ def test_exported_files_say_where_from_and_how_good(optsearch: Command, small_ru
         said += [f"{entry['fresh']['mean']:.6g} (" for entry in (best, view["warm_start"], control)]
         for words in said:
             assert words in text
+
+
+def test_a_program_that_does_not_train_cannot_be_ablated(optsearch: Command, tmp_path: Path) -> None:
+    file = tmp_path / "huge.txt"
+    file.write_text("def train(w, g, lr):\n  big = exp(1000.0)\n  update = g * big\n  return update\n")
+    said = optsearch("simplify", file, "--workers", "0", "--out", tmp_path / "kept")
+    assert said.code == 1
+    assert "does not train on ae with any learning rate that was tried: choose another task" in said.err
+    assert "Traceback" not in said.err
+    damaged = tmp_path / "kept" / "trainings.jsonl"
+    damaged.write_bytes(damaged.read_bytes().replace(b"null", b"0.25", 1))
+    said = optsearch("simplify", file, "--workers", "0", "--out", tmp_path / "kept")
+    assert said.code == 1
+    assert "trainings.jsonl: line 1 is not as it was written" in said.err
