@@ -167,7 +167,7 @@ def simplify(
     ] = "prune,rewrite,ablate",
     tasks: Annotated[
         list[str] | None,
-        typer.Option("--task", help="Task on which ablation tests changes; may be repeated.", show_default="ae"),
+        typer.Option("--task", help="Task of ablation; may be repeated.", show_default="that of the run, else ae"),
     ] = None,
     workers: Workers = None,
     out: Annotated[
@@ -187,7 +187,7 @@ def simplify(
 
     try:
         result = run_distillation(
-            program, steps.split(","), tasks or ["ae"], workers=workers, out=out, force=force, quiet=as_json
+            program, steps.split(","), tasks, workers=workers, out=out, force=force, quiet=as_json
         )
     except KeyboardInterrupt:
         terminal.errors.print("Interrupted; the trainings are kept. The same command goes on.")

@@ -22,7 +22,7 @@ from simplify.trial import Panel
 def run_distillation(
     reference: str,
     steps: Sequence[str],
-    tasks: Sequence[str],
+    tasks: Sequence[str] | None = None,
     *,
     workers: int | None = None,
     out: Path | None = None,
@@ -34,7 +34,7 @@ def run_distillation(
     Args:
         reference: a program as users name them.
         steps: names of steps.
-        tasks: names of the tasks on which ablation tests changes.
+        tasks: names of the tasks on which ablation tests changes; None for that of the program's run, or ``ae``.
         workers: trainings at a time, on local Ray; 0 for one at a time in this process, None for one for each core.
         out: folder in which trainings are kept; None for one of the program's name and meaning among the runs.
         force: whether to forget trainings that are kept there.
@@ -47,8 +47,8 @@ def run_distillation(
     for step in steps:
         if step not in STEPS:
             raise RunError(f"unknown step '{step}'{nearest(step, STEPS)}; the steps are {', '.join(STEPS)}")
-    names = tuple(dict.fromkeys(get_task(task).name for task in tasks))
     named, chosen = load_program(reference), cast(Sequence[StepName], steps)
+    names = tuple(dict.fromkeys(get_task(task).name for task in tasks or [named.task or "ae"]))
 
     def show(line: str) -> None:
         errors.print(line, markup=False, style="dim", soft_wrap=True)

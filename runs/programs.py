@@ -24,12 +24,14 @@ class NamedProgram:
     program: the program.
     source: where it comes from, in words.
     run: folder and id of a program of a run; None for others.
+    task: the task of that run; None for others.
     """
 
     name: str
     program: Program
     source: str
     run: tuple[Path, str] | None = None
+    task: str | None = None
 
 
 def run_folder(reference: str) -> Path:
@@ -78,7 +80,7 @@ def _from_run(run: str, program_id: str) -> NamedProgram:
         name = arm.program_id(ticket)
         settings = store.meta("settings")
         source = f"Program {name} of the run {folder.name} (campaign {settings['name']}, seed {settings['seed']})"
-        return NamedProgram(f"{folder.name}:{name}", program, source, (folder, name))
+        return NamedProgram(f"{folder.name}:{name}", program, source, (folder, name), settings["task"])
 
 
 def _read(path: Path) -> Program:
