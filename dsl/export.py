@@ -17,7 +17,7 @@ from dsl.source import about, formatted, helpers, method
 from dsl.types import Kind
 from dsl.verify import input_kinds, verify
 
-_TREE_FUNCTIONS = {
+_DEFINITIONS = {
     "dot": '''def dot(x, y):
     """Inner product over all arrays of two trees."""
     pairs = zip(jax.tree.leaves(x), jax.tree.leaves(y))
@@ -130,7 +130,7 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
         method=method(title, named, "    "),
         extra=extra,
         keywords="".join(f", {name}={value!r}" for name, value in named.defaults.items()),
-        helpers=helpers(program, _TREE_FUNCTIONS),
+        helpers=helpers(program, _DEFINITIONS),
         state_words=f", and the state ({', '.join(state)}), each like the parameters" if state else "",
         state_fields="".join(f"\n    {name}: optax.Params" for name in state),
         parameters=", ".join(program.parameters),

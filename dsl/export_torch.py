@@ -19,7 +19,11 @@ from dsl.verify import input_kinds, verify
 LARGE = 16_384
 """Arrays of more elements than this are not joined: copying them would cost more than calls of kernels."""
 
-_TREE_FUNCTIONS = {
+_DEFINITIONS = {
+    "sign": '''def sign(x):
+    """Sign of every number; NaN stays NaN, of which torch.sign makes 0."""
+    return torch.where(torch.isnan(x), x, torch.sign(x))
+''',
     "dot": '''def dot(x, y):
     """Inner product over all arrays of two lists."""
     return sum(torch.sum(a * b) for a, b in zip(x, y))
@@ -153,7 +157,7 @@ def to_torch_source(
     call += "".join(_keep(variable, split, apart=apart) for variable in state)
     source = _FILE.format(
         about=about(title, program, "torch alone", notes),
-        helpers=helpers(program, _TREE_FUNCTIONS),
+        helpers=helpers(program, _DEFINITIONS),
         join="" if apart else _JOIN,
         numbers="    number = lr.new_tensor\n" if any("number(" in line for line in lines) else "",
         parameters=", ".join(program.parameters),

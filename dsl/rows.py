@@ -67,7 +67,7 @@ class Function:
         reference: its float64 meaning in NumPy; takes the operands.
         jax_code: how an exported file writes it, with ``{0}``, ``{1}``, ... for the operands; functions of the whole
             tree are called by their own names, which the file defines.
-        torch_code: the same for PyTorch tensors.
+        torch_code: the same for PyTorch tensors; ``sign`` is defined by the file too, since torch makes 0 of NaN.
         latex: the same as a formula.
         operands: for each operand the kinds that it accepts.
         result: kind of the result; None for the largest kind among the operands.

@@ -23,8 +23,9 @@ _NEEDS = {
     "global_norm": ("dot", "global_norm"),
     "cosine_sim": ("dot", "global_norm", "cosine_sim"),
     "clip_by_global_norm": ("dot", "global_norm", "clip_by_global_norm"),
+    "sign": ("sign",),
 }
-"""Functions of whole trees, and the helpers that a file needs for each."""
+"""Functions that a file may have to define, and the definitions that it needs for each."""
 
 
 def about(title: str, program: Program, needs: str, notes: Sequence[str]) -> str:
@@ -70,7 +71,7 @@ def method(title: str, named: Parametrised, indent: str) -> str:
 
 
 def helpers(program: Program, texts: Mapping[str, str]) -> str:
-    """Definitions of the functions of whole trees that a program calls, those that they need first."""
+    """Definitions, as given, of the functions that a program calls, those that they need first."""
     needed = {need for statement in program.body for need in _NEEDS.get(statement.function, ())}
     return "".join(f"\n{texts[name]}\n" for name in texts if name in needed)
 

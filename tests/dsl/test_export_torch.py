@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,14 @@ def test_names_of_the_program_never_shadow_those_of_the_file(tmp_path: Path) -> 
         " update = update + _m\n limit = maximum(g, 0.1)\n update = update + limit\n return update, sizes, torch, _m\n"
     )
     assert first_difference(torch_path(load(to_torch_source(program), tmp_path)), known(program)) is None
+
+
+def test_a_gradient_that_is_no_number_shows(tmp_path: Path) -> None:
+    """``torch.sign`` makes 0 of NaN: a training that has diverged would go on as if nothing had happened."""
+    w = torch.nn.Parameter(torch.ones(2))
+    w.grad = torch.tensor([math.nan, 1.0])
+    load(to_torch_source(LIBRARY["lion"]), tmp_path).Optimizer([w], lr=1.0).step()
+    assert torch.isnan(w).tolist() == [True, False]
 
 
 def test_a_class_needs_a_name() -> None:
