@@ -1,7 +1,7 @@
 """Programs as PyTorch optimizers: a file that needs torch alone.
 
 Elementwise programs run on all small arrays of a group at once, joined to a long one, so that a model of many small
-arrays costs a few kernel calls a step. Programs with norms keep the arrays apart.
+arrays costs a few kernel calls a step, and on a CPU piece by piece. Programs with norms keep the arrays apart.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from dsl.verify import input_kinds, verify
 
 LARGE = 16_384
 """Arrays of more elements than this are not joined: copying them would cost more than calls of kernels."""
+
+BLOCK = 65_536
+"""Elements that are changed at a time on a CPU: what lies between fits into its cache."""
 
 _DEFINITIONS = {
     "sign": '''def sign(x):
@@ -105,16 +108,24 @@ _LOAD = '''
 
 _JOIN = '''
 def joined(arrays):
-    """Arrays end to end as one; a single one is not copied."""
-    flat = [single(x).reshape(-1) for x in arrays]
-    return flat[0] if len(flat) == 1 else torch.cat(flat)
+    """Arrays end to end as one, in single precision or better; a single array is not copied."""
+    flat = [x.reshape(-1) for x in arrays]
+    return single(flat[0] if len(flat) == 1 else torch.cat(flat))
+
+
+def put_back(whole, arrays):
+    """Takes joined arrays apart again, where joining has copied them."""
+    if whole.data_ptr() != arrays[0].data_ptr():
+        parts = whole.split([x.numel() for x in arrays])
+        torch._foreach_copy_(arrays, [part.view_as(x) for part, x in zip(parts, arrays)])
 
 '''
 
-_JOINED = """        sizes = [w.numel() for w in weights]
-        {results} = step({arguments})
-        for w, change in zip(weights, update.split(sizes)):
-            w.sub_(change.view_as(w))"""
+_JOINED = """        whole = [{gathered}]
+        size = {block:_} if whole[0].is_cpu else max(whole[0].numel(), 1)  # on a CPU what fits into its cache
+        for w, g{olds} in zip(*(x.split(size) for x in whole)):
+{change}
+        put_back(whole[0], weights)"""
 
 _APART = """        {results} = step({arguments})
         for w, change in zip(weights, update):
@@ -148,13 +159,8 @@ def to_torch_source(
     state, extra = program.state, "".join(f", {constant}" for constant in named.defaults)
     constants = "".join(f', group["{constant}"]' for constant in named.defaults)
     lines = _apart(named.program, named.defaults, kinds) if apart else _joined(named.program, named.defaults)
-    arguments = _arguments(state, apart=apart) + constants
-    results = ", ".join(("update", *state)) if state else "update"
-    template = _APART if apart else _JOINED
-    split = "" if apart else ".split(sizes)"
     words = "One step on lists of arrays" if apart else "One step on arrays of one shape"
-    call = template.format(results=results, arguments=arguments)
-    call += "".join(_keep(variable, split, apart=apart) for variable in state)
+    call = _call_apart(state, constants) if apart else _call_joined(state, constants)
     source = _FILE.format(
         about=about(title, program, "torch alone", notes),
         helpers=helpers(program, _DEFINITIONS),
@@ -190,18 +196,31 @@ def _states(state: Sequence[str]) -> str:
     )
 
 
-def _arguments(state: Sequence[str], *, apart: bool) -> str:
-    gathered = ["weights", "[w.grad for w in weights]", *(f'[own["{name}"] for own in memory]' for name in state)]
-    if apart:
-        trees = ["[single(w) for w in weights]", "[single(w.grad) for w in weights]"]
-        trees += [f'[single(own["{name}"]) for own in memory]' for name in state]
-        return ", ".join([*trees, "rate"])
-    return ", ".join([*(f"joined({arrays})" for arrays in gathered), "rate"])
+def _call_apart(state: Sequence[str], constants: str) -> str:
+    """Lines that change the arrays of a group as lists."""
+    trees = ["[single(w) for w in weights]", "[single(w.grad) for w in weights]"]
+    trees += [f'[single(own["{name}"]) for own in memory]' for name in state]
+    call = _APART.format(results=", ".join(("update", *state)), arguments=", ".join([*trees, "rate"]) + constants)
+    for name in state:
+        call += f'\n        for own, new in zip(memory, {name}):\n            own["{name}"].copy_(new)'
+    return call
 
 
-def _keep(name: str, split: str, *, apart: bool) -> str:
-    shaped = "new" if apart else f'new.view_as(own["{name}"])'
-    return f'\n        for own, new in zip(memory, {name}{split}):\n            own["{name}"].copy_({shaped})'
+def _call_joined(state: Sequence[str], constants: str) -> str:
+    """Lines that change the arrays of a group as one, piece by piece."""
+    memory = [f'[own["{name}"] for own in memory]' for name in state]
+    gathered = ", ".join(f"joined({arrays})" for arrays in ("weights", "[w.grad for w in weights]", *memory))
+    if not state:
+        change = f"            w.sub_(step(w, g, rate{constants}))"
+        return _JOINED.format(gathered=gathered, block=BLOCK, olds="", change=change)
+    change = f"""            update, *new = step(w, g, *old, rate{constants})
+            w.sub_(update)
+            for x, y in zip(old, new):
+                x.copy_(y)"""
+    call = _JOINED.format(gathered=gathered, block=BLOCK, olds=", *old", change=change)
+    for number, arrays in enumerate(memory, start=2):
+        call += f"\n        put_back(whole[{number}], {arrays})"
+    return call
 
 
 def _joined(program: Program, constants: Mapping[str, float]) -> list[str]:
@@ -266,6 +285,6 @@ _TAKEN = frozenset(
         "params",
         "rate",
     }
-    | {"self", "single", "sizes", "state", "step", "sum", "super", "torch", "weights", "zip"}
+    | {"rate", "self", "single", "size", "state", "step", "sum", "super", "torch", "weights", "whole", "zip"}
 )
 """Names that the file uses itself."""
