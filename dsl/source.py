@@ -13,6 +13,8 @@ from dsl.program import Program
 WIDTH = 120
 """Longest line of an exported file."""
 
+LONGEST_TITLE = 100
+
 _PLAIN_POWER = re.compile(r"(?<![\w.])([\w.]+) \*\* ([\w.]+)(?![\w.(])")
 """A power of a name or number by another, which people write without spaces."""
 
@@ -40,7 +42,7 @@ def about(title: str, program: Program, needs: str, notes: Sequence[str]) -> str
     Returns:
         Lines of which none can end the docstring.
     """
-    lines = [plain(title), "", *(f"    {line}" for line in str(program).splitlines()), ""]
+    lines = [plain(title[:LONGEST_TITLE]), "", *(f"    {line}" for line in str(program).splitlines()), ""]
     lines.append(f"Weights change by -update. Needs {needs}; made by optsearch.")
     for note in notes:
         lines += ["", *_filled(plain(note), WIDTH)]
@@ -58,7 +60,7 @@ def method(title: str, named: Parametrised, indent: str) -> str:
     program, width = named.program, WIDTH - len(indent)
     state = f", state {', '.join(program.state)} (zero at first)" if program.state else ""
     lines = [
-        plain(title),
+        plain(title[:LONGEST_TITLE]),
         "",
         *_filled(f"At every step, for weights w, gradient g{state} and learning rate lr:", width),
         "",

@@ -49,8 +49,9 @@ def largest() -> Program:
 
 def test_files_are_formatted_as_a_formatter_leaves_them(tmp_path: Path, programs: Callable[..., list[Program]]) -> None:
     for number, program in enumerate([*LIBRARY.values(), *programs(100, seed=11), largest()]):
-        (tmp_path / f"for_optax_{number}.py").write_text(to_optax_source(program, notes=HOSTILE), encoding="utf-8")
-        (tmp_path / f"for_torch_{number}.py").write_text(to_torch_source(program, notes=HOSTILE), encoding="utf-8")
+        for export in (to_optax_source, to_torch_source):
+            path = tmp_path / f"{export.__name__}_{number}.py"
+            path.write_text(export(program, HOSTILE[number % len(HOSTILE)], HOSTILE), encoding="utf-8")
     ruff = [sys.executable, "-m", "ruff"]
     command = [*ruff, "format", "--isolated", "--line-length", str(WIDTH), "--diff", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
