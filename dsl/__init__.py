@@ -18,6 +18,8 @@ transform    a program as an optax gradient transformation
 generate     random well-typed statements
 library      known optimizers as programs
 parameters   names in exported files: constants by role, no clashes
+formulas     programs as formulas, in any notation
+source       what exported Python files share: docstrings, helpers, line lengths
 export       programs as optax files
 export_torch programs as PyTorch optimizers
 export_text  programs for readers: LaTeX, pseudocode, JSON

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 
 from dsl.dataflow import prune
 from dsl.functions import FUNCTIONS, Scope
-from dsl.parameters import parametrised, plain, without_clashes
+from dsl.parameters import parametrised, without_clashes
 from dsl.program import Program, Statement
+from dsl.source import about, formatted, helpers, method
 from dsl.types import Kind
 from dsl.verify import input_kinds, verify
 
-_TREE_FUNCTIONS = {
+_DEFINITIONS = {
     "dot": '''def dot(x, y):
     """Inner product over all arrays of two trees."""
     pairs = zip(jax.tree.leaves(x), jax.tree.leaves(y))
@@ -36,14 +37,7 @@ _TREE_FUNCTIONS = {
     return jax.tree.map(lambda a: a * factor, x)
 ''',
 }
-_NEEDS = {"dot": ("dot",), "global_norm": ("dot", "global_norm")}
-
-_FILE = '''"""{title}
-
-{program}
-
-Weights change by -update. Needs jax and optax; made by optsearch.{notes}
-"""
+_FILE = '''"""{about}"""
 
 from typing import NamedTuple
 
@@ -70,7 +64,10 @@ def step({parameters}{extra}):
 
 
 def optimizer(lr{keywords}) -> optax.GradientTransformation:
-    """The optimizer for a learning rate `lr`: a number, or a schedule from step to number."""
+    """{method}
+
+    `lr` is a number, or a schedule from step to number.
+    """
 
     def init(params):
         return State({initial})
@@ -101,7 +98,8 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
     """
     program = without_clashes(prune(program), _TAKEN)
     kinds, named = verify(program), parametrised(program, _TAKEN)
-    program_text, program, extra = str(program), named.program, "".join(f", {name}" for name in named.defaults)
+    docstring = about(title, program, "jax and optax", notes)
+    program, extra = named.program, "".join(f", {name}" for name in named.defaults)
     whole_tree = any(FUNCTIONS[statement.function].scope is not Scope.ELEMENT for statement in program.body)
     state = program.state
     body = (
@@ -127,13 +125,12 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
             call = [call[0].replace("mapped =", "change =")]
         words = "One step on one array: the update, to be subtracted"
     call += [f"{name} = {cast.format(name)}" for name in state]
-    return _FILE.format(
-        title=plain(title),
-        program="\n".join(f"    {line}" for line in program_text.splitlines()),
-        notes="".join(f"\n{plain(note)}" for note in notes),
+    source = _FILE.format(
+        about=docstring,
+        method=method(title, named, "    "),
         extra=extra,
         keywords="".join(f", {name}={value!r}" for name, value in named.defaults.items()),
-        helpers=_helpers(program),
+        helpers=helpers(program, _DEFINITIONS),
         state_words=f", and the state ({', '.join(state)}), each like the parameters" if state else "",
         state_fields="".join(f"\n    {name}: optax.Params" for name in state),
         parameters=", ".join(program.parameters),
@@ -149,6 +146,7 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
         call="\n".join(f"        {line}" for line in call),
         final=", ".join(["count=optax.safe_increment(state.count)", *changed]),
     )
+    return formatted(source)
 
 
 def _expression(statement: Statement) -> str:
@@ -176,12 +174,6 @@ def _tree_lines(program: Program, constants: Mapping[str, float], results: Seque
         lines.append(f"{statement.target} = {code}")
         kinds[statement.target] = kind
     return lines
-
-
-def _helpers(program: Program) -> str:
-    used = {statement.function for statement in program.body} & set(_TREE_FUNCTIONS)
-    needed = {need for name in used for need in (*_NEEDS.get(name, ("dot", "global_norm")), name)}
-    return "".join(f"\n{text}\n" for name, text in _TREE_FUNCTIONS.items() if name in needed)
 
 
 _TAKEN = frozenset(

@@ -1,49 +1,41 @@
-"""Programs for readers: an algorithm box in LaTeX, pseudocode, and JSON.
-
-Values that are used once are written where they are used, so that a line of the box is a step of the method and not of
-the program.
-"""
+"""Programs for readers: an algorithm box in LaTeX, pseudocode, and JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dsl.dataflow import prune
 from dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from dsl.formulas import ATOM, POWER, PRODUCT, SUM, TEXT, Notation, formulas, legend
 from dsl.functions import FUNCTIONS
-from dsl.parameters import parametrised
-from dsl.program import OUTPUT, Argument, Program
+from dsl.parameters import parametrised, plain
+from dsl.program import OUTPUT, Program
 
-_SUM, _PRODUCT, _POWER, _ATOM = 1, 2, 3, 4
-
-_LEVELS: Mapping[str, tuple[int, tuple[int, ...]]] = {
-    "add": (_SUM, (_SUM, _SUM)),
-    "subtract": (_SUM, (_SUM, _PRODUCT)),
-    "interp": (_SUM, (_PRODUCT, _PRODUCT, _PRODUCT)),
-    "multiply": (_PRODUCT, (_PRODUCT, _PRODUCT)),
-    "negative": (_PRODUCT, (_PRODUCT,)),
-    "square": (_POWER, (_ATOM,)),
-    "cube": (_POWER, (_ATOM,)),
-    "power": (_POWER, (_ATOM, 0)),
-    "divide": (_POWER, (0, 0)),
-    "reciprocal": (_POWER, (0,)),
+_LEVELS = {
+    "add": (SUM, (SUM, SUM)),
+    "subtract": (SUM, (SUM, PRODUCT)),
+    "interp": (SUM, (PRODUCT, PRODUCT, PRODUCT)),
+    "multiply": (PRODUCT, (PRODUCT, PRODUCT)),
+    "negative": (SUM, (PRODUCT,)),
+    "square": (POWER, (ATOM,)),
+    "cube": (POWER, (ATOM,)),
+    "power": (POWER, (ATOM, 0)),
+    "divide": (POWER, (0, 0)),
+    "reciprocal": (POWER, (0,)),
 }
-"""How tightly a call's formula holds together, and how tightly its operands have to; others stand in brackets."""
-
-_LONG = 60
-"""Characters beyond which a value gets a line of its own."""
 
 _GREEK = {"beta": r"\beta", "weight_decay": r"\lambda", "lr": r"\eta", "w": r"\theta", "g": "g", "scale": r"\alpha"}
 
 
-def to_latex(program: Program, title: str = "An optimizer") -> str:
-    """An algorithm box, for the packages ``algorithm`` and ``algpseudocode``.
+def to_latex(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
+    """An algorithm box; a comment says which packages it needs.
 
     Args:
         program: a verified program; its dead statements are left out.
         title: caption.
+        notes: lines for comments, such as where the program comes from.
 
     Returns:
         LaTeX source of one ``algorithm`` environment.
@@ -51,16 +43,18 @@ def to_latex(program: Program, title: str = "An optimizer") -> str:
     program = prune(program)
     named = parametrised(program)
     constants = ", ".join(f"${_symbol(name)} = {_number(value)}$" for name, value in named.defaults.items())
-    state = ", ".join(f"${_symbol(name)}$" for name in program.state)
-    needs = [r"gradient $g$ and schedule $\eta$ at every step", *([f"constants {constants}"] if constants else [])]
+    needs = [r"weights $\theta$, loss $f$, learning rate $\eta$", *([f"constants {constants}"] if constants else [])]
     lines = [
+        r"% Needs \usepackage{amsmath}, \usepackage{algorithm} and \usepackage{algpseudocode}.",
+        *(f"% {plain(note)}" for note in notes),
         r"\begin{algorithm}",
         rf"\caption{{{_escaped(title)}}}",
         r"\begin{algorithmic}[1]",
         rf"\Require {'; '.join(needs)}",
-        *([rf"\State {state} $\gets 0$"] if state else []),
-        r"\While{not converged}",
-        *(rf"  \State ${_symbol(name)} \gets {formula}$" for name, formula in _formulas(named.program)),
+        *([rf"\State ${', '.join(map(_symbol, program.state))} \gets 0$"] if program.state else []),
+        r"\While{$\theta$ not converged}",
+        r"  \State $g \gets \nabla f(\theta)$",
+        *(rf"  \State ${_symbol(name)} \gets {formula}$" for name, formula in formulas(named.program, _LATEX)),
         r"  \State $\theta \gets \theta - \Delta$",
         r"\EndWhile",
         r"\end{algorithmic}",
@@ -69,45 +63,40 @@ def to_latex(program: Program, title: str = "An optimizer") -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_pseudocode(program: Program, title: str = "An optimizer") -> str:
-    """The program in words and arrows, its constants listed at the top.
+def to_pseudocode(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
+    """The program in formulas and arrows, its constants listed at the top.
 
     Args:
         program: a verified program; its dead statements are left out.
         title: first line.
+        notes: lines that follow the program.
 
     Returns:
         Plain text.
     """
     program = prune(program)
     named = parametrised(program)
-    lines = [title, "inputs: weights w, gradient g, learning rate lr"]
+    lines = [plain(title).rstrip("."), "inputs: weights w, gradient g, learning rate lr"]
     if program.state:
         lines.append(f"state: {', '.join(program.state)}, zero at first")
     lines += [f"{name} = {value:g}" for name, value in named.defaults.items()]
     lines.append("at every step:")
-    for target, function, args in named.program.body:
-        infix = FUNCTIONS[function].infix
-        texts = [arg if isinstance(arg, str) else f"{arg:g}" for arg in args]
-        if function == "interp":
-            right = f"(1 - {texts[2]}) * {texts[0]} + {texts[2]} * {texts[1]}"
-        elif infix:
-            right = f"{texts[0]} {infix} {texts[1]}"
-        else:
-            right = f"{function}({', '.join(texts)})"
-        lines.append(f"    {target} <- {right}")
-    return "\n".join([*lines, "    w <- w - update"]) + "\n"
+    lines += [f"    {name} <- {formula}" for name, formula in formulas(named.program, TEXT)]
+    lines.append("    w <- w - update")
+    lines += [f"({words})" for words in legend(program)]
+    return "\n".join([*lines, *map(plain, notes)]) + "\n"
 
 
-def to_json(program: Program, title: str = "An optimizer") -> str:
+def to_json(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
     """The program as data.
 
     Args:
         program: a verified program; its dead statements are left out.
         title: its name.
+        notes: what is to be said about it.
 
     Returns:
-        A JSON object: name, text, state, statements, constants by role, and the fingerprint with its version.
+        A JSON object: name, text, state, statements, constants by role, the fingerprint with its version, and notes.
     """
     program = prune(program)
     values: dict[str, Any] = {
@@ -118,79 +107,9 @@ def to_json(program: Program, title: str = "An optimizer") -> str:
         "constants": dict(parametrised(program).defaults),
         "fingerprint": fingerprint(program),
         "fingerprint_version": FINGERPRINT_VERSION,
+        "notes": list(notes),
     }
     return json.dumps(values, indent=2, allow_nan=False) + "\n"
-
-
-Formula = tuple[str, int]
-"""LaTeX and how tightly it holds together."""
-
-
-def _formulas(program: Program) -> list[tuple[str, str]]:
-    """Name and formula of every line."""
-    own_line = _own_lines(program)
-    values: dict[str, Formula] = {}
-    lines: list[tuple[str, str]] = []
-    last = {statement.target: number for number, statement in enumerate(program.body)}
-    for number, (target, function, args) in enumerate(program.body):
-        formula = _formula(function, [_operand(arg, values) for arg in args])
-        final = last[target] == number and target in program.outputs
-        if final or own_line[number] or len(formula[0]) > _LONG:
-            name = target if final else _unique("u" if target == OUTPUT else target, lines, program)
-            lines.append((name, formula[0]))
-            values[target] = _symbol(name), _ATOM
-        else:
-            values[target] = formula
-    return lines
-
-
-def _own_lines(program: Program) -> list[bool]:
-    """For each statement whether its value needs a line: it is read twice, or after state that it reads has changed."""
-    readers: list[list[int]] = [[] for _ in program.body]
-    where: dict[str, int] = {}
-    below: list[list[str | int]] = []
-    for number, (target, _, args) in enumerate(program.body):
-        sources = [where.get(arg, arg) for arg in args if isinstance(arg, str)]
-        for source in sources:
-            if isinstance(source, int):
-                readers[source].append(number)
-        below.append(sources)
-        where[target] = number
-    changes = {name: where[name] for name in program.state if name in where}
-    reads: list[set[str]] = []
-    own_line: list[bool] = []
-    for number, sources in enumerate(below):
-        seen: set[str] = set()
-        for source in sources:
-            seen |= {source} if isinstance(source, str) else set() if own_line[source] else reads[source]
-        used = readers[number]
-        stale = any(number < changes[name] < max(used, default=0) for name in seen if name in changes)
-        reads.append(seen)
-        own_line.append(len(used) != 1 or stale)
-    return own_line
-
-
-def _operand(arg: Argument, values: Mapping[str, Formula]) -> Formula:
-    if isinstance(arg, str):
-        return values.get(arg) or (_symbol(arg), _ATOM)
-    return (_number(arg), _ATOM if arg >= 0 else _SUM)
-
-
-def _formula(function: str, operands: Sequence[Formula]) -> Formula:
-    level, needed = _LEVELS.get(function, (_POWER, (0,) * len(operands)))
-    texts = [
-        text if own >= least else rf"\left({text}\right)" for (text, own), least in zip(operands, needed, strict=True)
-    ]
-    return FUNCTIONS[function].latex.format(*texts), level
-
-
-def _unique(target: str, lines: Sequence[tuple[str, str]], program: Program) -> str:
-    """A name for a value in between that no line and no variable has."""
-    taken = {name for name, _ in lines} | {"w", "g", "lr", *program.outputs}
-    name, number = target, 2
-    while name in taken:
-        name, number = f"{target}{number}", number + 1
-    return name
 
 
 def _symbol(name: str) -> str:
@@ -221,3 +140,12 @@ def _escaped(text: str) -> str:
     return "".join(
         rf"\{c}" if c in "_&%$#{}" else c for c in text if c.isascii() and c.isprintable() and c not in r"\^~"
     )
+
+
+_LATEX = Notation(
+    symbol=_symbol,
+    number=_number,
+    call=lambda function, operands: FUNCTIONS[function].latex.format(*operands),
+    bracket=lambda text: rf"\left({text}\right)",
+    levels=_LEVELS,
+)

@@ -1,7 +1,7 @@
 """Programs as PyTorch optimizers: a file that needs torch alone.
 
-Elementwise programs run on all parameters of a group at once, joined to one long array, so that a model of many small
-arrays costs a few kernel calls a step. Programs with norms keep the arrays apart.
+Elementwise programs run on all small arrays of a group at once, joined to a long one, so that a model of many small
+arrays costs a few kernel calls a step, and on a CPU piece by piece. Programs with norms keep the arrays apart.
 """
 
 from __future__ import annotations
@@ -10,12 +10,23 @@ from collections.abc import Mapping, Sequence
 
 from dsl.dataflow import prune
 from dsl.functions import FUNCTIONS, Scope
-from dsl.parameters import parametrised, plain, without_clashes
+from dsl.parameters import parametrised, without_clashes
 from dsl.program import Program, Statement
+from dsl.source import about, formatted, helpers, method
 from dsl.types import Kind
 from dsl.verify import input_kinds, verify
 
-_TREE_FUNCTIONS = {
+LARGE = 16_384
+"""Arrays of more elements than this are not joined: copying them would cost more than calls of kernels."""
+
+BLOCK = 65_536
+"""Elements that are changed at a time on a CPU: what lies between fits into its cache."""
+
+_DEFINITIONS = {
+    "sign": '''def sign(x):
+    """Sign of every number; NaN stays NaN, of which torch.sign makes 0."""
+    return torch.where(torch.isnan(x), x, torch.sign(x))
+''',
     "dot": '''def dot(x, y):
     """Inner product over all arrays of two lists."""
     return sum(torch.sum(a * b) for a, b in zip(x, y))
@@ -35,14 +46,7 @@ _TREE_FUNCTIONS = {
     return [a * factor for a in x]
 ''',
 }
-_NEEDS = {"dot": ("dot",), "global_norm": ("dot", "global_norm")}
-
-_FILE = '''"""{title}
-
-{program}
-
-Weights change by -update. Needs torch alone; made by optsearch.{notes}
-"""
+_FILE = '''"""{about}"""
 
 import torch
 
@@ -51,19 +55,22 @@ def single(x):
     """The array in single precision or better: in bfloat16 itself, 0.999 is 1."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
-{helpers}
+{helpers}{join}
 def step({parameters}{extra}):
     """{step_words}"""
-{body}
+{numbers}{body}
     return {returns}
 
 
 class {name}(torch.optim.Optimizer):
-    """{class_words}"""
+    """{method}
+
+    `lr` is the learning rate; the other arguments are the constants. Each may differ between groups of parameters.
+    """
 
     def __init__(self, params, lr=1.0{keywords}):
-        super().__init__(params, dict({defaults}))
-
+        super().__init__(params, {{{defaults}}})
+{load}
     @torch.no_grad()
     def step(self, closure=None):
         """One step; `closure`, if given, computes the loss and its gradients anew."""
@@ -75,7 +82,8 @@ class {name}(torch.optim.Optimizer):
             alike = {{}}
             for w in group["params"]:
                 if w.grad is not None:
-                    alike.setdefault({alike}, []).append(w)
+                    kind = {alike}
+                    alike.setdefault(kind, []).append(w)
             for weights in alike.values():
                 self._update(weights, group)
         return loss
@@ -87,13 +95,37 @@ class {name}(torch.optim.Optimizer):
 {states}{call}
 '''
 
-_JOINED = """        def joined(arrays):
-            return torch.cat([single(x).reshape(-1) for x in arrays])
+_LOAD = '''
+    def load_state_dict(self, state_dict):
+        """Goes on from a saved state, in the precision in which it was saved."""
+        super().load_state_dict(state_dict)
+        weights = [w for group in self.param_groups for w in group["params"]]
+        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
+        for w, number in zip(weights, numbers):
+            for name, value in state_dict["state"].get(number, {}).items():
+                self.state[w][name] = value.to(w.device, copy=True)
+'''
 
-        sizes = [w.numel() for w in weights]
-        {results} = step({arguments})
-        for w, change in zip(weights, update.split(sizes)):
-            w.sub_(change.view_as(w))"""
+_JOIN = '''
+def joined(arrays):
+    """Arrays end to end as one, in single precision or better; a single array is not copied."""
+    flat = [x.reshape(-1) for x in arrays]
+    return single(flat[0] if len(flat) == 1 else torch.cat(flat))
+
+
+def put_back(whole, arrays):
+    """Takes joined arrays apart again, where joining has copied them."""
+    if whole.data_ptr() != arrays[0].data_ptr():
+        parts = whole.split([x.numel() for x in arrays])
+        torch._foreach_copy_(arrays, [part.view_as(x) for part, x in zip(parts, arrays)])
+
+'''
+
+_JOINED = """        whole = [{gathered}]
+        size = {block:_} if whole[0].is_cpu else max(whole[0].numel(), 1)  # on a CPU what fits into its cache
+        for w, g{olds} in zip(*(x.split(size) for x in whole)):
+{change}
+        put_back(whole[0], weights)"""
 
 _APART = """        {results} = step({arguments})
         for w, change in zip(weights, update):
@@ -127,31 +159,28 @@ def to_torch_source(
     state, extra = program.state, "".join(f", {constant}" for constant in named.defaults)
     constants = "".join(f', group["{constant}"]' for constant in named.defaults)
     lines = _apart(named.program, named.defaults, kinds) if apart else _joined(named.program, named.defaults)
-    arguments = _arguments(state, apart=apart) + constants
-    results = ", ".join(("update", *state)) if state else "update"
-    template = _APART if apart else _JOINED
-    split = "" if apart else ".split(sizes)"
     words = "One step on lists of arrays" if apart else "One step on arrays of one shape"
-    call = template.format(results=results, arguments=arguments)
-    call += "".join(_keep(variable, split, apart=apart) for variable in state)
-    return _FILE.format(
-        title=plain(title),
-        program="\n".join(f"    {line}" for line in str(program).splitlines()),
-        notes="".join(f"\n{plain(note)}" for note in notes),
-        helpers=_helpers(program),
+    call = _call_apart(state, constants) if apart else _call_joined(state, constants)
+    source = _FILE.format(
+        about=about(title, program, "torch alone", notes),
+        helpers=helpers(program, _DEFINITIONS),
+        join="" if apart else _JOIN,
+        numbers="    number = lr.new_tensor\n" if any("number(" in line for line in lines) else "",
         parameters=", ".join(program.parameters),
         extra=extra,
         step_words=f"{words}: the update, to be subtracted{', and the new state' if state else ''}.",
         body="\n".join(f"    {line}" for line in lines),
         returns=", ".join(program.outputs),
         name=name,
-        class_words=plain(title) + " `lr` is the learning rate; the other arguments are its constants.",
+        method=method(title, named, "    "),
         keywords="".join(f", {constant}={value!r}" for constant, value in named.defaults.items()),
-        defaults=", ".join(["lr=lr", *(f"{constant}={constant}" for constant in named.defaults)]),
-        alike="w.device" if apart else "(w.device, w.dtype)",
+        defaults=", ".join(f'"{constant}": {constant}' for constant in ("lr", *named.defaults)),
+        load=_LOAD if state else "",
+        alike="w.device" if apart else f"id(w) if w.numel() > {LARGE:_} else (w.device, w.dtype)",
         states=_states(state),
         call=call,
     )
+    return formatted(source)
 
 
 def _states(state: Sequence[str]) -> str:
@@ -167,18 +196,31 @@ def _states(state: Sequence[str]) -> str:
     )
 
 
-def _arguments(state: Sequence[str], *, apart: bool) -> str:
-    gathered = ["weights", "[w.grad for w in weights]", *(f'[own["{name}"] for own in memory]' for name in state)]
-    if apart:
-        trees = ["[single(w) for w in weights]", "[single(w.grad) for w in weights]"]
-        trees += [f'[single(own["{name}"]) for own in memory]' for name in state]
-        return ", ".join([*trees, "rate"])
-    return ", ".join([*(f"joined({arrays})" for arrays in gathered), "rate"])
+def _call_apart(state: Sequence[str], constants: str) -> str:
+    """Lines that change the arrays of a group as lists."""
+    trees = ["[single(w) for w in weights]", "[single(w.grad) for w in weights]"]
+    trees += [f'[single(own["{name}"]) for own in memory]' for name in state]
+    call = _APART.format(results=", ".join(("update", *state)), arguments=", ".join([*trees, "rate"]) + constants)
+    for name in state:
+        call += f'\n        for own, new in zip(memory, {name}):\n            own["{name}"].copy_(new)'
+    return call
 
 
-def _keep(name: str, split: str, *, apart: bool) -> str:
-    shaped = "new" if apart else f'new.view_as(own["{name}"])'
-    return f'\n        for own, new in zip(memory, {name}{split}):\n            own["{name}"].copy_({shaped})'
+def _call_joined(state: Sequence[str], constants: str) -> str:
+    """Lines that change the arrays of a group as one, piece by piece."""
+    memory = [f'[own["{name}"] for own in memory]' for name in state]
+    gathered = ", ".join(f"joined({arrays})" for arrays in ("weights", "[w.grad for w in weights]", *memory))
+    if not state:
+        change = f"            w.sub_(step(w, g, rate{constants}))"
+        return _JOINED.format(gathered=gathered, block=BLOCK, olds="", change=change)
+    change = f"""            update, *new = step(w, g, *old, rate{constants})
+            w.sub_(update)
+            for x, y in zip(old, new):
+                x.copy_(y)"""
+    call = _JOINED.format(gathered=gathered, block=BLOCK, olds=", *old", change=change)
+    for number, arrays in enumerate(memory, start=2):
+        call += f"\n        put_back(whole[{number}], {arrays})"
+    return call
 
 
 def _joined(program: Program, constants: Mapping[str, float]) -> list[str]:
@@ -202,30 +244,47 @@ def _apart(program: Program, constants: Mapping[str, float], results: Sequence[K
 
 
 def _expression(statement: Statement, constants: Mapping[str, float]) -> str:
-    """The right-hand side; constants become tensors where a function of torch takes them."""
-    function = FUNCTIONS[statement.function]
+    """The right-hand side; constants become tensors where a function of torch takes them.
+
+    An average with constant weights is one addition, a third of the time of its formula. It is no ``torch.lerp``, which
+    gives NaN where the formula gives infinity.
+    """
+    code = FUNCTIONS[statement.function].torch_code
+    weight = statement.args[-1] if statement.function == "interp" else None
+    if isinstance(weight, str) and weight in constants:
+        x, y = (f"number({a})" if a in constants or not isinstance(a, str) else a for a in statement.args[:2])
+        return f"torch.add((1.0 - {weight}) * {x}, {y}, alpha={weight})"
     alone = not any(isinstance(arg, str) for arg in statement.args)
-    called = "torch." in function.torch_code
+    called = "torch." in code
     args: list[str] = []
     for arg in statement.args:
         if isinstance(arg, str):
-            args.append(f"torch.tensor({arg})" if called and arg in constants else arg)
+            args.append(f"number({arg})" if called and arg in constants else arg)
         elif alone or called:
-            args.append(f"torch.tensor({arg!r})")
+            args.append(f"number({arg!r})")
         else:
             args.append(f"({arg!r})" if arg < 0 else repr(arg))
-    code = function.torch_code.format(*args)
-    return code if args else f"torch.tensor({code})"
-
-
-def _helpers(program: Program) -> str:
-    used = {statement.function for statement in program.body} & set(_TREE_FUNCTIONS)
-    needed = {need for name in used for need in (*_NEEDS.get(name, ("dot", "global_norm")), name)}
-    return "".join(f"\n{text}\n" for name, text in _TREE_FUNCTIONS.items() if name in needed)
+    code = code.format(*args)
+    return code if args else f"number({code})"
 
 
 _TAKEN = frozenset(
-    {"change", "closure", "group", "joined", "loss", "memory", "new", "own", "params", "rate", "self", "single"}
-    | {"sizes", "state", "step", "super", "torch", "weights", "zip", "first", "alike", "sum", "dict"}
+    {
+        "change",
+        "closure",
+        "first",
+        "group",
+        "id",
+        "joined",
+        "kind",
+        "loss",
+        "memory",
+        "new",
+        "number",
+        "own",
+        "params",
+        "rate",
+    }
+    | {"rate", "self", "single", "size", "state", "step", "sum", "super", "torch", "weights", "whole", "zip"}
 )
 """Names that the file uses itself."""

@@ -125,8 +125,8 @@ _ROWS = (
     # Sign, powers and roots
     unary("abs", latex=r"\left|{0}\right|", parity=EVEN, degree=1.0, operation=_ARITHMETIC,
         idempotent=True, range=_POSITIVE, total=True),
-    unary("sign", latex=_word("sign"), parity=ODD, degree=0.0, operation=_ARITHMETIC,
-        idempotent=True, range=_UNIT, keeps_sign=True, total=True),
+    unary("sign", code=("jnp.sign({0})", "sign({0})"), latex=_word("sign"), parity=ODD, degree=0.0,
+        operation=_ARITHMETIC, idempotent=True, range=_UNIT, keeps_sign=True, total=True),
     unary("negative", (lambda jnp, x: -x, np.negative), "-{0}", "-{0}", parity=ODD, degree=1.0, operation=_ARITHMETIC,
         inverse="negative", total=True),
     unary("reciprocal", (lambda jnp, x: 1.0 / (x + GUARD), lambda x: 1.0 / _guarded(x)), "1.0 / ({0} + 1e-8)",

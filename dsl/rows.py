@@ -67,7 +67,7 @@ class Function:
         reference: its float64 meaning in NumPy; takes the operands.
         jax_code: how an exported file writes it, with ``{0}``, ``{1}``, ... for the operands; functions of the whole
             tree are called by their own names, which the file defines.
-        torch_code: the same for PyTorch tensors.
+        torch_code: the same for PyTorch tensors; ``sign`` is defined by the file too, since torch makes 0 of NaN.
         latex: the same as a formula.
         operands: for each operand the kinds that it accepts.
         result: kind of the result; None for the largest kind among the operands.
@@ -112,6 +112,14 @@ class Function:
         return f"({operands}) -> {result}"
 
 
+def _laws(arity: int, **laws: Any) -> Laws:
+    """Laws with a parity and a degree for every operand; one that is no tuple is that of all operands."""
+    for name, nothing in (("parity", NONE), ("degree", None)):
+        given = laws.get(name, nothing)
+        laws[name] = given if isinstance(given, tuple) else (given,) * arity
+    return Laws(**laws)
+
+
 def constant(name: str, value: float, latex: str) -> Function:
     """A function of no operands."""
     return Function(
@@ -123,7 +131,7 @@ def constant(name: str, value: float, latex: str) -> Function:
         latex=latex,
         operands=(),
         operation=Operation.CONSTANT,
-        laws=Laws(range=(value, value), total=True),
+        laws=_laws(0, range=(value, value), total=True),
     )
 
 
@@ -133,8 +141,6 @@ def unary(
     code: str | tuple[str, str] | None = None,
     latex: str | None = None,
     *,
-    parity: int = NONE,
-    degree: float | None = None,
     domain: Interval = WIDE,
     operation: Operation = Operation.TRANSCENDENTAL,
     operations: int = 1,
@@ -147,12 +153,10 @@ def unary(
         meanings: in JAX and in NumPy.
         code: for JAX and PyTorch, one text where they agree.
         latex: None for a command of that name.
-        parity: parity of its operand.
-        degree: degree of its operand.
         domain: sampling domain.
         operation: class of arithmetic.
         operations: how many of them.
-        laws: other laws.
+        laws: its laws.
     """
     jax, reference = meanings or (lambda jnp, x: getattr(jnp, name)(x), getattr(np, name))
     jax_code, torch_code = (code, code) if isinstance(code, str) else code or (f"jnp.{name}({{0}})",) * 2
@@ -167,7 +171,7 @@ def unary(
         operation=operation,
         operations=operations,
         domain=(domain,),
-        laws=Laws(parity=(parity,), degree=(degree,), **laws),
+        laws=_laws(1, **laws),
     )
 
 
@@ -191,7 +195,6 @@ def elementwise(
     **laws: Any,
 ) -> Function:
     """A function of several operands of any kind, with ``code`` for JAX and, its module renamed, PyTorch."""
-    nothing: dict[str, Any] = {"parity": (NONE,) * len(domain), "degree": (None,) * len(domain)}
     return Function(
         name,
         jax=jax,
@@ -204,7 +207,7 @@ def elementwise(
         operations=operations,
         domain=domain,
         infix=infix,
-        laws=Laws(**{**nothing, **laws}),
+        laws=_laws(len(domain), **laws),
     )
 
 
@@ -236,5 +239,5 @@ def reduction(
         operation=Operation.REDUCTION,
         operations=operations,
         domain=(WIDE,) * len(operands),
-        laws=Laws(**laws),
+        laws=_laws(len(operands), **laws),
     )

@@ -10,8 +10,9 @@ store        a run on disk, for its one writer; reader for everybody else; schem
 finalists    which program of a search is its best
 inspect      what a run holds, as plain values
 distillation what `simplify` runs
-evaluation   programs against tuned baselines on a task
+trainings    trainings of ablation that are kept
 exporting    what `export` writes
+provenance   where a program comes from and what was measured of it
 programs     programs as users name them
 evaluation   programs against tuned baselines on a task
 catalog      what there is: tasks, functions, library, campaigns

@@ -176,20 +176,39 @@ def simplify(
     ] = "prune,rewrite,ablate",
     tasks: Annotated[
         list[str] | None,
-        typer.Option("--task", help="Task on which ablation tests changes; may be repeated.", show_default="ae"),
+        typer.Option("--task", help="Task of ablation; may be repeated.", show_default="that of the run, else ae"),
     ] = None,
     imports: Imports = None,
+    workers: Workers = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the trainings.", show_default="one under optsearch-runs/"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Forget the trainings that are kept there.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Distil a program to the shortest readable form that trains as well, with a record of every step.
 
     Prune removes what cannot influence the update (exact); rewrite finds the cheapest program that is equal by the laws
-    of the functions; ablate leaves out what training does not miss.
+    of the functions; ablate leaves out what training does not miss. The same command goes on after an interruption.
     """
     from runs import terminal
     from runs.distillation import run_distillation
 
-    result = run_distillation(program, steps.split(","), tasks or ["ae"], imports=imports or (), quiet=as_json)
+    try:
+        result = run_distillation(
+            program,
+            steps.split(","),
+            tasks,
+            workers=workers,
+            out=out,
+            force=force,
+            imports=imports or (),
+            quiet=as_json,
+        )
+    except KeyboardInterrupt:
+        terminal.errors.print("Interrupted; the trainings are kept. The same command goes on.")
+        raise typer.Exit(130) from None
     _print_json(result.as_values()) if as_json else terminal.distilled(result)
 
 
@@ -343,8 +362,9 @@ _EXIT_CODES = (
     ("runs.errors", "RunError", 2),
     ("search.session", "WarmStartError", 1),
     ("search.workers", "WorkerError", 1),
+    ("simplify.trial", "DoesNotTrainError", 1),
 )
-"""Errors whose message is for the user: unknown names, bad programs and folders, and Ray that fails."""
+"""Errors whose message is for the user: unknown names, bad programs and folders, what fails to train, and Ray."""
 
 
 def _exit_code(error: Exception) -> int | None:

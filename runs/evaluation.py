@@ -50,18 +50,18 @@ def run_evaluation(
         contenders.append(Contender(name, named.program))
     contenders += [baseline(name) for name in dict.fromkeys(baselines)]
     task = get_task(task).name
-    with _pool(available_cores() if workers is None else workers) as run, _view(quiet) as progress:
-        return evaluate(contenders, task, fresh_seeds(seeds), run=run, progress=progress, imports=imports)
+    with _pool(available_cores() if workers is None else workers, imports) as run, _view(quiet) as progress:
+        return evaluate(contenders, task, fresh_seeds(seeds), run=run, progress=progress)
 
 
 @contextmanager
-def _pool(workers: int) -> Generator[Map]:
+def _pool(workers: int, imports: Sequence[str]) -> Generator[Map]:
     if workers == 0:
         yield map
         return
     from search.workers import RayMap
 
-    pool = RayMap(workers)
+    pool = RayMap(workers, imports=imports)
     try:
         yield pool
     finally:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from dsl.export import to_optax_source
 from dsl.export_text import to_json, to_latex, to_pseudocode
 from dsl.export_torch import to_torch_source
 from dsl.program import Program
 from runs.programs import NamedProgram
+from runs.provenance import notes
 
-FORMS: Mapping[str, Callable[[Program, str], str]] = {
+FORMS: Mapping[str, Callable[[Program, str, Sequence[str]], str]] = {
     "optax": to_optax_source,
     "torch": to_torch_source,
     "latex": to_latex,
     "pseudocode": to_pseudocode,
     "json": to_json,
 }
-"""Each form by name: takes a program and a title."""
+"""Each form by name: takes a program, a title and notes."""
 
 
 def exported(named: NamedProgram, form: str) -> str:
     """A program in one of the forms, as text that ends with a line break."""
-    return FORMS[form](named.program, named.name).rstrip("\n") + "\n"
+    return FORMS[form](named.program, named.name, notes(named)).rstrip("\n") + "\n"

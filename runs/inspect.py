@@ -203,9 +203,9 @@ def _entry(
     if text:
         program = store.ticket(arm, evaluated.ticket).candidate.program
         entry |= {"text": str(program), "pruned": str(prune(program))}
-    chosen_on, compared_on = finalist_seeds(store), _fresh_seeds(store)
+    chosen_on = finalist_seeds(store)
     entry["finalist"] = _runs([final for final in finals if final.contender == entry["id"] and final.seed in chosen_on])
-    entry["fresh"] = _runs([final for final in finals if final.contender == entry["id"] and final.seed in compared_on])
+    entry["fresh"] = fresh_runs(store, entry["id"], finals)
     return entry
 
 
@@ -215,8 +215,10 @@ def _best_entry(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str
     return _entry(store, arm, best(store, arm, finals), finals, text=True)
 
 
-def _fresh_seeds(store: RunReader) -> range:
-    return range(FRESH_SEED, FRESH_SEED + int(store.meta("settings")["fresh_seeds"]))
+def fresh_runs(store: RunReader, program_id: str, finals: Sequence[Final]) -> dict[str, Any] | None:
+    """Losses of a program on seeds that no search has used, their mean and its interval; None when it has none."""
+    seeds = range(FRESH_SEED, FRESH_SEED + int(store.meta("settings")["fresh_seeds"]))
+    return _runs([final for final in finals if final.contender == program_id and final.seed in seeds])
 
 
 def _control(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str, Any]:

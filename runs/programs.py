@@ -22,10 +22,16 @@ class NamedProgram:
     """Attributes:
     name: short name for tables and titles.
     program: the program.
+    source: where it comes from, in words.
+    run: folder and id of a program of a run; None for others.
+    task: the task of that run; None for others.
     """
 
     name: str
     program: Program
+    source: str
+    run: tuple[Path, str] | None = None
+    task: str | None = None
 
 
 def run_folder(reference: str) -> Path:
@@ -54,10 +60,10 @@ def load_program(reference: str) -> NamedProgram:
         RunError: the run cannot be read, or has no such program.
     """
     if reference in LIBRARY:
-        return NamedProgram(reference, LIBRARY[reference])
+        return NamedProgram(reference, LIBRARY[reference], f"Library program {reference}")
     path = Path(reference)
     if path.is_file():
-        return NamedProgram(path.stem, _read(path))
+        return NamedProgram(path.stem, _read(path), f"File {path.name}")
     run, colon, program_id = reference.rpartition(":")
     if colon or path.is_dir() or (RUNS_FOLDER / reference).is_dir():
         return _from_run(run if colon else reference, program_id if colon else "best")
@@ -71,7 +77,10 @@ def _from_run(run: str, program_id: str) -> NamedProgram:
     with RunStore.read(folder) as store:
         arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
         program = store.ticket(arm, ticket).candidate.program
-        return NamedProgram(f"{folder.name}:{arm.program_id(ticket)}", program)
+        name = arm.program_id(ticket)
+        settings = store.meta("settings")
+        source = f"Program {name} of the run {folder.name} (campaign {settings['name']}, seed {settings['seed']})"
+        return NamedProgram(f"{folder.name}:{name}", program, source, (folder, name), settings["task"])
 
 
 def _read(path: Path) -> Program:

@@ -280,13 +280,14 @@ class RayMap:
     Args:
         workers: calls that run at the same time; None for one on each core of the cluster.
         address: a Ray cluster to join; None to start Ray here.
+        imports: references of the user's own tasks, which every process imports before it calls anything.
 
     Raises:
         WorkerError: Ray cannot be started or joined.
     """
 
-    def __init__(self, workers: int | None, *, address: str | None = None):
-        self._started_ray = start_ray(workers, address)
+    def __init__(self, workers: int | None, *, address: str | None = None, imports: Sequence[str] = ()):
+        self._started_ray, self._imports = start_ray(workers, address), tuple(imports)
 
     def __call__(self, run: Callable[[T], R], jobs: Iterable[T], /) -> Iterator[R]:
         """Results in the order of the jobs; a call whose process dies is tried again.
@@ -297,8 +298,8 @@ class RayMap:
         import ray
         from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
 
-        remote: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(run)
-        references = [remote.remote(job) for job in jobs]
+        remote: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(_with_tasks)
+        references = [remote.remote(self._imports, run, job) for job in jobs]
         for reference in references:
             try:
                 yield ray.get(reference)
@@ -313,6 +314,11 @@ class RayMap:
             import ray
 
             ray.shutdown()
+
+
+def _with_tasks(imports: Sequence[str], run: Callable[[T], R], job: T) -> R:
+    import_tasks(imports)
+    return run(job)
 
 
 def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -> bool:

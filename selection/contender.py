@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsl.program import Program
 from proxy_tasks.outcome import TrainingResult
-from proxy_tasks.registry import get_task, import_tasks
+from proxy_tasks.registry import get_task
 from selection.baselines import get_baseline
 
 if TYPE_CHECKING:
@@ -60,19 +60,16 @@ class Job:
         task: name of the task.
         learning_rate: factor on the task's schedule.
         seed: seed of initial weights and batches.
-        imports: references of the user's own tasks.
     """
 
     contender: Contender
     task: str
     learning_rate: float
     seed: int
-    imports: tuple[str, ...] = ()
 
 
 def run_job(job: Job) -> TrainingResult:
     """Trains as a job says, in this process."""
-    import_tasks(job.imports)
     trainer = _trainer(job.task)
     if job.contender.program is not None:
         return trainer.run(job.contender.program, job.seed, rate=job.learning_rate)

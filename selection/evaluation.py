@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Protocol
 
 from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.registry import get_task, import_tasks
+from proxy_tasks.registry import get_task
 from selection.contender import Contender, Job, run_job
 from selection.statistics import Interval, mean_interval, paired_difference
 from selection.tuning import GRID, Tuned, choose, tuning_seeds
@@ -147,7 +147,6 @@ def evaluate(
     grid: Sequence[float] = GRID,
     run: Map = map,
     progress: Callable[[Progress], None] | None = None,
-    imports: Sequence[str] = (),
 ) -> Evaluation:
     """Tunes every contender and compares them on fresh seeds.
 
@@ -159,7 +158,6 @@ def evaluate(
         grid: factors on each contender's reference rate, in rising order.
         run: runs the jobs; None of its processes shares anything with another.
         progress: called when a run has ended; None for silence.
-        imports: references of the user's own tasks, ``module:object`` each.
 
     Returns:
         Rows, summaries and comparisons.
@@ -168,8 +166,6 @@ def evaluate(
         TaskError: there is no such task.
         ValueError: no contenders, two of one name, no seeds, a seed twice, or one that tuning uses too.
     """
-    own = tuple(imports)
-    import_tasks(own)
     task = get_task(task).name
     tuning = tuning_seeds() if tune_on is None else tuple(tune_on)
     _check(contenders, seeds, tuning, grid)
@@ -177,7 +173,7 @@ def evaluate(
     counted = _Counted(run, progress, total)
 
     trials = [
-        Job(contender, task, contender.reference * factor, seed, own)
+        Job(contender, task, contender.reference * factor, seed)
         for contender in contenders
         for factor in grid
         for seed in tuning
@@ -187,9 +183,7 @@ def evaluate(
 
     rates = [contender.reference * choice.factor for contender, choice in zip(contenders, tuned, strict=True)]
     jobs = [
-        Job(contender, task, rate, seed, own)
-        for contender, rate in zip(contenders, rates, strict=True)
-        for seed in seeds
+        Job(contender, task, rate, seed) for contender, rate in zip(contenders, rates, strict=True) for seed in seeds
     ]
     results = counted("evaluation", jobs)
     rows = tuple(

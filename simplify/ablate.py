@@ -12,8 +12,9 @@ Source: Chen et al. 2023 (arXiv:2302.06675), section 2.3, step 2.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -38,6 +39,9 @@ TUNING_SEEDS = (499_998, 499_999)
 KNOWN = (0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999, 1.0, 2.0, 10.0)
 """Constants that people use, beside powers of ten; the nearest is tried before rounding."""
 
+
+LOOK_AHEAD = 8
+"""Programs of the evolution that may be in training at a time, whatever the number of workers."""
 
 QUICK = SaturationLimits(rounds=4, nodes=500)
 """Limits for rewriting a candidate; what is kept is rewritten with the usual ones."""
@@ -85,21 +89,20 @@ class Ablated:
         program: the result.
         changes: those that were kept, in order.
         rejected: number of changes that were tested and not kept.
-        rate: the factor on the learning rate at which everything was tested.
-        evaluations: trainings that were run.
+        rates: for each task the factor on the learning rate at which everything was tested.
     """
 
     program: Program
     changes: tuple[Change, ...]
     rejected: int
-    rate: float
-    evaluations: int
+    rates: Mapping[str, float]
 
 
 def ablate(
     program: Program,
     panel: Panel,
     *,
+    rates: Mapping[str, float] | None = None,
     test: NoWorse | None = None,
     evolution: EvolutionBudget | None = None,
     watch: Callable[[str], None] | None = None,
@@ -109,6 +112,8 @@ def ablate(
     Args:
         program: a verified program, best pruned and rewritten.
         panel: tasks, where to train, and results that are known.
+        rates: for each task the factor on the learning rate, at which the program trains on all seeds of the test; None
+            to find the best.
         test: when a change may be kept; None for the usual one.
         evolution: budget of the second part; None for the usual one.
         watch: called with a line for every test; None for nobody watches.
@@ -117,17 +122,34 @@ def ablate(
         A program with no more statements and no more state.
 
     Raises:
-        ValueError: the program does not train on a task.
+        DoesNotTrainError: the program does not train on a task.
     """
-    return _Ablation(program, panel, test or NoWorse(), watch).run(evolution or EvolutionBudget())
+    test = test or NoWorse()
+    rates = tuned_rates(program, panel, test) if rates is None else rates
+    return _Ablation(program, panel, rates, test, watch).run(evolution or EvolutionBudget())
+
+
+def tuned_rates(program: Program, panel: Panel, test: NoWorse) -> dict[str, float]:
+    """For each task the factor on the learning rate with which a program trains best, on all seeds of a test.
+
+    Raises:
+        DoesNotTrainError: there is none.
+    """
+    needed = range(test.first_seed, test.first_seed + test.looks[-1])
+    return {task: panel.tuned_rate(program, task, RATES, TUNING_SEEDS, needed) for task in panel.tasks}
 
 
 class _Ablation:
-    def __init__(self, program: Program, panel: Panel, test: NoWorse, watch: Callable[[str], None] | None):
-        self.panel, self.test, self.watch = panel, test, watch
-        self.before = panel.evaluations
-        self.rate = panel.tuned_rate(program, RATES, TUNING_SEEDS)
-        self.reference, self.current = at_rate(program, self.rate), program
+    def __init__(
+        self,
+        program: Program,
+        panel: Panel,
+        rates: Mapping[str, float],
+        test: NoWorse,
+        watch: Callable[[str], None] | None,
+    ):
+        self.panel, self.rates, self.test, self.watch = panel, rates, test, watch
+        self.reference = self.current = program
         self.changes: list[Change] = []
         self.failed: set[str] = set()
 
@@ -135,22 +157,31 @@ class _Ablation:
         self._greedy(shorter)
         if evolution.evaluations:
             found = list(self._evolved(evolution))
-            if any(self._try("evolution without insertion", program) for program in found):
+            if self._first_that_passes(("evolution without insertion", program) for program in found):
                 self._greedy(shorter)
         self._greedy(rounded)
-        used = self.panel.evaluations - self.before
-        return Ablated(self.current, tuple(self.changes), len(self.failed), self.rate, used)
+        return Ablated(self.current, tuple(self.changes), len(self.failed), self.rates)
 
     def _greedy(self, candidates: Callable[[Program], Iterator[tuple[str, Program]]]) -> None:
         """Keeps the first change that passes, and begins again, until none does."""
-        while any(self._try(what, program) for what, program in candidates(self.current)):
+        while self._first_that_passes(candidates(self.current)):
             pass
+
+    def _first_that_passes(self, candidates: Iterable[tuple[str, Program]]) -> bool:
+        """Keeps the first change that passes; on several workers the next ones train their first seed meanwhile."""
+        waiting = (row for row in candidates if fingerprint(row[1]) not in self.failed)
+        task, seed = self.panel.tasks[0], self.test.first_seed
+        while group := list(islice(waiting, self.panel.ahead)):
+            self.panel.train_ahead((at_rate(program, self.rates[task]), task, seed) for _, program in group)
+            if any(self._try(what, program) for what, program in group):
+                return True
+        return False
 
     def _try(self, what: str, program: Program) -> bool:
         meaning = fingerprint(program)
         if meaning in self.failed:
             return False
-        verdict = self.panel.compare(at_rate(program, self.rate), self.reference, self.test)
+        verdict = self.panel.compare(program, self.reference, self.test, self.rates)
         if self.watch is not None:
             kept = "kept" if verdict.no_worse else "not kept"
             self.watch(f"{what}: {verdict.worst:+.2%} of the loss on {verdict.seeds} seeds, {kept}")
@@ -169,15 +200,18 @@ class _Ablation:
             name="ablation",
             seed=budget.seed,
             population=PopulationConfig(size=budget.population, tournament=budget.tournament),
-            look_ahead=1,
+            look_ahead=LOOK_AHEAD,
             variation=Mutator(weights),
             budget=Budget(evaluations=budget.evaluations, programs=50 * budget.evaluations),
         )
         scores: list[tuple[float, int, Program]] = []
+        task, seeds = self.panel.tasks[0], self._seeds(budget.seeds)
+        rate = self.rates[task]
         while not evolution.finished:
-            candidate = evolution.ask()
-            if candidate is not None and candidate.evaluate:
-                score = self._score(candidate.program, budget.seeds)
+            waiting = [candidate for candidate in iter(evolution.ask, None) if candidate.evaluate]
+            self.panel.train_ahead((at_rate(c.program, rate), task, seed) for c in waiting for seed in seeds)
+            for candidate in waiting:
+                score = self._score(candidate.program, seeds)
                 evolution.tell(candidate.ticket, Fitness(score, OK if score is not None else "failed", 0, 0.0))
                 if score is not None:
                     scores.append((score, candidate.ticket, candidate.program))
@@ -186,17 +220,20 @@ class _Ablation:
             if _size(short)[:2] < _size(self.current)[:2]:
                 yield short
 
-    def _score(self, program: Program, seeds: int) -> float | None:
+    def _seeds(self, count: int) -> range:
+        return range(self.test.first_seed, self.test.first_seed + count)
+
+    def _score(self, program: Program, seeds: Sequence[int]) -> float | None:
         """Loss on the first task as a share of the reference's, and a quarter of the tolerance for each statement."""
-        task, chosen = self.panel.tasks[0], range(self.test.first_seed, self.test.first_seed + seeds)
-        mine = self.panel.losses(at_rate(program, self.rate), task, chosen)
-        theirs = self.panel.losses(self.reference, task, chosen)
+        task = self.panel.tasks[0]
+        mine = self.panel.losses(at_rate(program, self.rates[task]), task, seeds)
+        theirs = self.panel.losses(at_rate(self.reference, self.rates[task]), task, seeds)
         share = 0.0
         for one, other in zip(mine, theirs, strict=True):
             if one is None or other is None:
                 return None
             share += 1.0 + (one - other) / abs(other)
-        return share / seeds + 0.25 * self.test.tolerance * len(prune(program).body)
+        return share / len(seeds) + 0.25 * self.test.tolerance * len(prune(program).body)
 
 
 def shorter(program: Program) -> Iterator[tuple[str, Program]]:

@@ -7,24 +7,21 @@ the original, since equal up to rounding and equal in training are two things.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dsl.program import Program
-from simplify.ablate import EvolutionBudget, ablate
+from simplify.ablate import EvolutionBudget, ablate, tuned_rates
 from simplify.prune import prune
 from simplify.recognise import Recognised, recognise
 from simplify.rewrite import rewrite
 from simplify.rules import Exactness
-from simplify.trial import MakeEvaluator, NoWorse, Panel, Results
+from simplify.trial import NoWorse, Panel
 
 StepName = Literal["prune", "rewrite", "ablate"]
 STEPS: tuple[StepName, ...] = ("prune", "rewrite", "ablate")
 """All steps, in their order."""
-
-COMPARED_SEEDS = 3
-"""Seeds on which a rewritten program is trained beside the original."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,7 @@ class Step:
     Attributes:
         step: ``prune``, ``rewrite`` or ``ablate``.
         what: what was done.
+        removed: statements that a prune took out, each with its number in the body, counted from 1.
         rules: names of the rules it rests on; empty for steps without rules.
         exact: how far the program before and after may differ.
         statements: number of statements after it.
@@ -51,6 +49,7 @@ class Step:
     state: int
     cost: float | None = None
     seeds: int = 0
+    removed: tuple[tuple[int, str], ...] = ()
 
     def as_values(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -58,6 +57,7 @@ class Step:
         return {
             "step": self.step,
             "what": self.what,
+            "removed": [f"{number}: {text}" for number, text in self.removed],
             "rules": list(self.rules),
             "exact": self.exact.words,
             "statements": self.statements,
@@ -68,7 +68,9 @@ class Step:
 
     def __str__(self) -> str:
         cost = "" if self.cost is None else f"; loss {self.cost:+.2%} on {self.seeds} seeds"
-        return f"{self.step}: {self.what} ({self.exact.words}{cost})"
+        rules = f" by {', '.join(self.rules)}" if self.rules else ""
+        lines = [f"{self.step}: {self.what} ({self.exact.words}{rules}{cost})"]
+        return "\n".join([*lines, *(f"  statement {number}: {text}" for number, text in self.removed)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,14 @@ class Distilled:
         program: the result.
         recognised: what it is; None when it is nothing known.
         steps: the record.
-        rate: the factor on the learning rate at which changes were tested; None without ablation.
-        evaluations: number of trainings.
+        rates: for each task the factor on the learning rate at which changes were tested; empty without ablation.
+        evaluations: number of trainings that it rests on.
     """
 
     program: Program
     recognised: Recognised | None
     steps: tuple[Step, ...]
-    rate: float | None = None
+    rates: Mapping[str, float] = field(default_factory=dict[str, float])
     evaluations: int = 0
 
     @property
@@ -115,7 +117,7 @@ class Distilled:
                 "sentence": str(found),
             },
             "steps": [step.as_values() for step in self.steps],
-            "rate": self.rate,
+            "rates": dict(self.rates),
             "evaluations": self.evaluations,
         }
 
@@ -124,9 +126,7 @@ def distil(
     program: Program,
     steps: Sequence[StepName] = STEPS,
     *,
-    tasks: Sequence[str] = ("ae",),
-    make_evaluator: MakeEvaluator | None = None,
-    results: Results | None = None,
+    panel: Panel | None = None,
     test: NoWorse | None = None,
     evolution: EvolutionBudget | None = None,
     watch: Callable[[str], None] | None = None,
@@ -136,9 +136,8 @@ def distil(
     Args:
         program: a verified program.
         steps: which steps to take; their order is always prune, rewrite, ablate. Rewriting prunes in any case.
-        tasks: proxy tasks on which ablation tests changes; a change must pass on all.
-        make_evaluator: gives an evaluator for a task and seed; None to train in this process.
-        results: trainings that are known, and where new ones are put; pass the same again to go on. None for none.
+        panel: tasks on which ablation tests changes, where to train, and trainings that are known; a change must pass
+            on all tasks. None for the task ``ae`` in this process.
         test: when ablation may keep a change; None for the usual one.
         evolution: size of the evolution that ends ablation; None for the usual one.
         watch: called with a line for every test of ablation; None for nobody watches.
@@ -147,37 +146,35 @@ def distil(
         The result with its record.
 
     Raises:
-        ValueError: a step is unknown or given with no task, or the program does not train on a task.
+        ValueError: a step is unknown or there is no task.
+        DoesNotTrainError: ablation is asked for and the program does not train on a task.
     """
     unknown = [step for step in steps if step not in STEPS]
     if unknown:
         raise ValueError(f"unknown step '{unknown[0]}': the steps are {', '.join(STEPS)}")
-    if "ablate" in steps and not tasks:
+    panel, test = panel or Panel(("ae",)), test or NoWorse()
+    if "ablate" in steps and not panel.tasks:
         raise ValueError("ablation needs at least one task")
     record: list[Step] = []
     current = program
     if "prune" in steps:
         current = _prune(current, record)
+    pruned = current
     if "rewrite" in steps:
         current = _rewrite(current, record)
-    rate, evaluations = None, 0
+    rates: Mapping[str, float] = {}
     if "ablate" in steps:
-        panel = Panel(tuple(tasks))
-        if make_evaluator is not None:
-            panel.make_evaluator = make_evaluator
-        if results is not None:
-            panel.results = results
-        if current != program:
-            _train_beside(program, current, panel, test or NoWorse(), record)
-        ablated = ablate(current, panel, test=test, evolution=evolution, watch=watch)
-        current, rate, evaluations = ablated.program, ablated.rate, panel.evaluations
+        rates = tuned_rates(pruned, panel, test)
+        current = _train_beside(pruned, current, panel, test, rates, record)
+        ablated = ablate(current, panel, rates=rates, test=test, evolution=evolution, watch=watch)
+        current = ablated.program
         for change in ablated.changes:
             after, verdict = change.program, change.verdict
             size = len(after.body), len(after.state)
             record.append(
                 Step("ablate", change.what, (), Exactness.EMPIRICAL, *size, cost=verdict.worst, seeds=verdict.seeds)
             )
-    return Distilled(current, recognise(current), tuple(record), rate, evaluations)
+    return Distilled(current, recognise(current), tuple(record), rates, panel.evaluations)
 
 
 def _prune(program: Program, record: list[Step]) -> Program:
@@ -185,7 +182,8 @@ def _prune(program: Program, record: list[Step]) -> Program:
     after = pruned.program
     removed = f"removed {len(pruned.removed)} of {len(program.body)} statements"
     removed += f" and the state {', '.join(pruned.removed_state)}" if pruned.removed_state else ""
-    record.append(Step("prune", removed, (), Exactness.EXACT, len(after.body), len(after.state)))
+    size = len(after.body), len(after.state)
+    record.append(Step("prune", removed, (), Exactness.EXACT, *size, removed=pruned.removed))
     return after
 
 
@@ -201,16 +199,17 @@ def _rewrite(program: Program, record: list[Step]) -> Program:
     return after
 
 
-def _train_beside(program: Program, after: Program, panel: Panel, test: NoWorse, record: list[Step]) -> None:
-    """Puts what training says of pruning and rewriting into the last entry of the record."""
-    differences: list[float] = []
-    for task in panel.tasks:
-        seeds = range(test.first_seed, test.first_seed + COMPARED_SEEDS)
-        before, now = panel.losses(program, task, seeds), panel.losses(after, task, seeds)
-        differences += [(y - x) / abs(x) for x, y in zip(before, now, strict=True) if x is not None and y is not None]
-    if differences and record:
-        last = record[-1]
-        cost = math.fsum(differences) / len(differences)
-        record[-1] = Step(
-            last.step, last.what, last.rules, last.exact, last.statements, last.state, cost, len(differences)
-        )
+def _train_beside(
+    program: Program, after: Program, panel: Panel, test: NoWorse, rates: Mapping[str, float], record: list[Step]
+) -> Program:
+    """Trains a rewritten program beside the one it came from; goes back to that where training tells them apart."""
+    if after == program:
+        return program
+    verdict = panel.compare(after, program, test, rates)
+    record[-1] = replace(record[-1], cost=verdict.worst, seeds=verdict.seeds)
+    if verdict.no_worse:
+        return after
+    size = len(program.body), len(program.state)
+    what = "the rewritten form trains worse, so it is given up: rounding or the guard of a division matters here"
+    record.append(Step("rewrite", what, (), Exactness.EXACT, *size))
+    return program

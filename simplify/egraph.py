@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dsl.functions import FUNCTIONS, LEAVES, Scope
+from dsl.functions import FUNCTIONS, LEAVES, Function, Scope
 from simplify.bounds import ANYTHING, WILD, Bounds, bounds_of, growth_of
 from simplify.patterns import SPECIAL, Call, Name, Pattern, computed
 
@@ -302,6 +302,21 @@ class EGraph:
         others = [node for node in nodes if node[1] and FUNCTIONS[node[0]].operands[0] != LEAVES]
         wide = [node for node in others if not all(self.find(o) in self._constants for o in node[1])]
         self.classes[owner] = [(f"#{value!r}", ()), *wide[:1]]
+
+
+class Reading:
+    """The domain of the walk that reads a program into an e-graph."""
+
+    def __init__(self, graph: EGraph):
+        self.graph = graph
+
+    def constant(self, value: float) -> int:
+        """The class of a constant."""
+        return self.graph.constant(value)
+
+    def apply(self, function: Function, operands: list[int]) -> int:
+        """The class of a call."""
+        return self.graph.add(function.name, operands)
 
 
 def _rounded(value: float) -> float:

@@ -83,6 +83,7 @@ class _Writer:
         self._add_copies()
         self.depth = self._depths()
         self.calls = [(name, self._arranged(name, operands)) for name, operands in self.calls]
+        self.reads = self._all_reads()
         self.sequence = self._sequence()
         self.uses = self._uses()
         self.names: dict[int, str] = {}
@@ -229,7 +230,7 @@ class _Writer:
             return "lr"
         if self._only(number, {"lr"}):
             return _free("rate", taken)
-        if self._reads(number) == {"w"} or (function == "multiply" and "w" in operands):
+        if self._only(number, {"w"}) or (function == "multiply" and "w" in operands):
             return _free("wd", taken)
         if FUNCTIONS[function].arity == 1 and sources:
             name = sources[0]
@@ -247,17 +248,16 @@ class _Writer:
         own = [number for number in inner if self.names.get(number) == name]
         return self.uses.get(own[0] if own else name, 0) == 1
 
-    def _reads(self, number: int) -> set[str]:
-        found: set[str] = set()
-        for operand in self.calls[number][1]:
-            if isinstance(operand, str):
-                found.add(operand)
-            elif isinstance(operand, int):
-                found |= self._reads(operand)
-        return found
+    def _all_reads(self) -> list[set[str]]:
+        """For each call the names of the variables that it is computed from."""
+        reads: list[set[str]] = []
+        for _, operands in self.calls:
+            names = {operand for operand in operands if isinstance(operand, str)}
+            reads.append(names.union(*(reads[operand] for operand in operands if isinstance(operand, int))))
+        return reads
 
     def _only(self, number: int, names: set[str]) -> bool:
-        return self._reads(number) == names
+        return self.reads[number] == names
 
 
 _WORDS = {

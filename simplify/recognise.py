@@ -22,8 +22,8 @@ from dsl.program import INPUTS, OUTPUT, Program
 from dsl.verify import input_kinds
 from dsl.walk import walk
 from simplify.bounds import WILD, state_bounds, wild_state
-from simplify.egraph import Binding, ContradictionError, EGraph
-from simplify.extract import Key, Need, extract
+from simplify.egraph import Binding, ContradictionError, EGraph, Reading
+from simplify.extract import Extracted, Key, Need, extract
 from simplify.order import readable
 from simplify.patterns import Call, Name, Pattern, pattern
 from simplify.saturate import SaturationLimits, saturate
@@ -31,6 +31,9 @@ from simplify.saturate import SaturationLimits, saturate
 LIMITS = SaturationLimits(rounds=6, nodes=1500)
 
 _BETAS, _DECAY, _RATE = ("beta1", "beta2"), "weight_decay", "learning_rate"
+
+LONGEST = 80
+"""Characters of a function of the gradient that are still read."""
 
 _FIXED = "fixed"
 """Bound where a constant stands in place of the learning rate."""
@@ -182,8 +185,9 @@ class _Read:
         graph, wild, bounds = self.graph, wild_state(program), state_bounds(program)
         self.inputs = {name: graph.variable(name) for name in INPUTS}
         self.start = {n: graph.variable(n, bounds[n], WILD if n in wild else 1) for n in program.state}
-        values = walk(program, {**self.inputs, **self.start}, _Adding(graph))
+        values = walk(program, {**self.inputs, **self.start}, Reading(graph))
         self.outputs = [values[name] for name in program.outputs]
+        self.forms: dict[int, Extracted | None] = {}
         self.zero, self.one = graph.constant(0.0), graph.constant(1.0)
         try:
             saturate(graph, LIMITS)
@@ -275,40 +279,40 @@ class _Read:
 
     def _is_gradient(self, owner: int) -> bool:
         """Whether a class is a function of the gradient, and perhaps the learning rate, alone."""
-        text = self._text(owner)
-        if text is None:
-            return False
-        words = set(text.replace("(", " ").replace(")", " ").replace(",", " ").split())
-        return "g" in words and not words & {"w", *self.program.state}
-
-    def _text(self, owner: int) -> str | None:
-        found = extract(self.graph, [(owner, Need.LEAF)], input_kinds(self.program))
+        found = self._form(owner)
         if found is None:
-            return None
+            return False
+        used = {name[1:] for (name, _), _ in found.choices.values() if name[0] == "$"}
+        return "g" in used and not used & {"w", *self.program.state}
+
+    def _form(self, owner: int) -> Extracted | None:
+        """The cheapest form of a class."""
+        if owner not in self.forms:
+            self.forms[owner] = extract(self.graph, [(owner, Need.LEAF)], input_kinds(self.program))
+        return self.forms[owner]
+
+    def _text(self, owner: int) -> str:
+        """The cheapest form of a class in words, if it is not too long for a sentence."""
+        found = self._form(owner)
+        if found is None:
+            return "something"
+        choices, texts = found.choices, dict[Key, str]()
 
         def write(key: Key) -> str:
-            (name, _), operands = found.choices[key]
-            if name[0] == "$":
-                return name[1:]
-            if name[0] == "#":
-                return _short(readable(float(name[1:])))
-            below, infix = [write(operand) for operand in operands], FUNCTIONS[name].infix
-            return f"({below[0]} {infix} {below[1]})" if infix else f"{name}({', '.join(below)})"
+            if key not in texts:
+                (name, _), operands = choices[key]
+                if name[0] == "$":
+                    texts[key] = name[1:]
+                elif name[0] == "#":
+                    texts[key] = _short(readable(float(name[1:])))
+                else:
+                    below, infix = [write(operand) for operand in operands], FUNCTIONS[name].infix
+                    text = f"({below[0]} {infix} {below[1]})" if infix else f"{name}({', '.join(below)})"
+                    texts[key] = text if len(text) <= LONGEST else "..."
+            return texts[key]
 
-        return write(found.roots[0])
-
-
-class _Adding:
-    """The domain of the walk that reads a program into an e-graph."""
-
-    def __init__(self, graph: EGraph):
-        self.graph = graph
-
-    def constant(self, value: float) -> int:
-        return self.graph.constant(value)
-
-    def apply(self, function: Function, operands: list[int]) -> int:
-        return self.graph.add(function.name, operands)
+        text = write(found.roots[0])
+        return "a long function of g" if "..." in text else text
 
 
 def _short(value: float) -> str:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dsl.dataflow import prune
-from dsl.functions import FUNCTIONS, Function
+from dsl.functions import FUNCTIONS
 from dsl.program import INPUTS, OUTPUT, Program, ProgramError
 from dsl.verify import input_kinds, verify
 from dsl.walk import walk
 from simplify.bounds import WILD, state_bounds, wild_state
-from simplify.egraph import ContradictionError, EGraph
+from simplify.egraph import ContradictionError, EGraph, Reading
 from simplify.equivalence import same_updates
 from simplify.extract import STATEMENT, Extracted, Need, constant_cost, extract, function_cost
 from simplify.order import Graph, Value, graph_of, order, readable, write
@@ -91,7 +91,7 @@ def rewrite(program: Program, limits: SaturationLimits = LIMITS) -> Rewritten:
 
 def _simplest(program: Program, limits: SaturationLimits) -> _Form | None:
     """The cheapest form over all meanings of the state that are tried."""
-    best = _form(program, Substitution(), limits)
+    best = _settled(program, limits)
     if best is None:
         return None
     tried: set[tuple[str, Substitution]] = set()
@@ -108,12 +108,29 @@ def _simplest(program: Program, limits: SaturationLimits) -> _Form | None:
             nodes += TRIAL.nodes if other is None else other.nodes
             if other is not None and other.cost < best.cost - CLEARLY:
                 rules = best.rules | other.rules | {substitution.name}
-                again = _form(other.program, Substitution(), limits)
+                again = _settled(other.program, limits)
                 if again is not None and again.cost <= other.cost:
                     other, rules = again, rules | again.rules
                 best = replace(other, rules=rules, complete=other.complete and best.complete)
                 improved = True
                 break
+    return best
+
+
+def _settled(program: Program, limits: SaturationLimits) -> _Form | None:
+    """The cheapest form with the state as it is.
+
+    Where the limits were reached before the rules were exhausted, what was found is taken as the program and all is
+    done again: it is shorter, so the rules get further.
+    """
+    best = _form(program, Substitution(), limits)
+    nodes = 0 if best is None else best.nodes
+    while best is not None and not best.complete and nodes < NODES:
+        other = _form(best.program, Substitution(), limits)
+        if other is None or other.cost >= best.cost - CLEARLY:
+            return best if other is None else replace(best, complete=other.complete)
+        nodes += other.nodes
+        best = replace(other, rules=best.rules | other.rules, nodes=nodes)
     return best
 
 
@@ -129,7 +146,7 @@ def _form(program: Program, substitution: Substitution, limits: SaturationLimits
     starts = dict(leaves)
     if substitution.target is not None:
         starts[substitution.target] = substitution.view(graph, leaves)
-    values = walk(program, {**inputs, **starts}, _Reading(graph))
+    values = walk(program, {**inputs, **starts}, Reading(graph))
     after = {name: values[name] for name in program.state}
     kept = substitution.stored(graph, after)
     claimed = None
@@ -156,19 +173,6 @@ def _form(program: Program, substitution: Substitution, limits: SaturationLimits
         rules |= graph.reasons.get(node, frozenset()) | graph.merged.get(graph.find(key[0]), frozenset())
     cost = found.cost + STATE * len(written.state) + STATEMENT * (len(written.body) - _calls(found))
     return _Form(written, cost, rules, complete, graph.size)
-
-
-class _Reading:
-    """The domain of the walk that reads a program into an e-graph."""
-
-    def __init__(self, graph: EGraph):
-        self.graph = graph
-
-    def constant(self, value: float) -> int:
-        return self.graph.constant(value)
-
-    def apply(self, function: Function, operands: list[int]) -> int:
-        return self.graph.add(function.name, operands)
 
 
 def _graph(state: tuple[str, ...], found: Extracted) -> Graph:

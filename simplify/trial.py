@@ -8,26 +8,62 @@ it. The test looks after a few seeds and goes on only while neither is known, so
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Protocol
 
 import numpy as np
 
 from dsl.fingerprint import fingerprint
-from dsl.program import Program
-from search.evaluate import Evaluator, InProcessEvaluator, Job, Setting, Trainers
+from dsl.program import Program, Statement
+from search.evaluate import Job, Naming, Setting, Trainers, evaluate
 
 Results = MutableMapping[str, float | None]
 """Loss, or None where training failed, for ``fingerprint task seed``: plain values, so that they can be kept."""
 
-MakeEvaluator = Callable[[Setting], Evaluator]
-"""Gives an evaluator for one task and one seed."""
-
 HOPELESS = 10.0
 """A first seed that is worse by this many tolerances decides."""
 
-WAIT_S = 5.0
+
+class DoesNotTrainError(ValueError):
+    """A program does not train, so that nothing can be compared with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One training to be done.
+
+    Attributes:
+        program: what is trained.
+        task: name of the task.
+        seed: training seed.
+    """
+
+    program: Program
+    task: str
+    seed: int
+
+
+class Map(Protocol):
+    """Runs jobs, here or on Ray, and gives the results in the order of the jobs: the builtin `map` is one."""
+
+    def __call__(self, run: Callable[[Training], float | None], jobs: Iterable[Training], /) -> Iterable[float | None]:
+        """Results in the order of the jobs."""
+        ...
+
+
+def train(job: Training) -> float | None:
+    """Validation loss by the evaluation that searches use; None where training failed."""
+    asked = Job(0, job.program)
+    with Naming([asked]):
+        value = evaluate(_trainers(), Setting(job.task, (job.seed,)), asked).value
+    return value if value is None or math.isfinite(value) else None
+
+
+@cache
+def _trainers() -> Trainers:
+    return Trainers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,61 +124,72 @@ class Verdict:
         return max((value for _, value in self.difference), default=0.0)
 
 
-class InProcess:
-    """Evaluators in this process that share one trainer for each task."""
-
-    def __init__(self) -> None:
-        self._trainers = Trainers()
-        self._evaluators: dict[Setting, Evaluator] = {}
-
-    def __call__(self, setting: Setting) -> Evaluator:
-        """The evaluator of a task and seeds."""
-        if setting not in self._evaluators:
-            self._evaluators[setting] = InProcessEvaluator(setting, self._trainers)
-        return self._evaluators[setting]
+Trial = tuple[Program, str, int]
+"""A program, a task and a seed."""
 
 
 @dataclass(slots=True)
 class Panel:
     """Trains programs on tasks and seeds, each once.
 
+    What is asked for decides what comes out; where and in which order it is trained does not.
+
     Attributes:
         tasks: names of the tasks.
-        make_evaluator: where programs are trained.
+        run: where programs are trained.
+        ahead: trainings that run at a time; with more than one, those that are likely to be asked for are done early.
         results: what is known; grows.
-        evaluations: number of trainings so far, those that were known apart.
+        trained: number of trainings that were done here.
     """
 
     tasks: tuple[str, ...]
-    make_evaluator: MakeEvaluator = field(default_factory=InProcess)
+    run: Map = map
+    ahead: int = 1
     results: Results = field(default_factory=dict[str, float | None])
-    evaluations: int = 0
+    trained: int = 0
+    _asked: set[str] = field(default_factory=set[str])
+
+    @property
+    def evaluations(self) -> int:
+        """Number of trainings that were asked for, those that were known included."""
+        return len(self._asked)
 
     def losses(self, program: Program, task: str, seeds: Sequence[int]) -> list[float | None]:
         """Validation loss for each seed; None where training failed."""
         meaning = fingerprint(program)
         keys = [f"{meaning} {task} {seed}" for seed in seeds]
-        waiting: list[tuple[str, Evaluator]] = []
-        for key, seed in zip(keys, seeds, strict=True):
-            if key not in self.results:
-                evaluator = self.make_evaluator(Setting(task, (seed,)))
-                evaluator.submit([Job(0, program)])
-                waiting.append((key, evaluator))
-        for key, evaluator in waiting:
-            arrived = evaluator.collect(WAIT_S)
-            while not arrived:
-                arrived = evaluator.collect(WAIT_S)
-            value = arrived[0][1].value
-            self.results[key] = value if value is None or math.isfinite(value) else None
-            self.evaluations += 1
+        self._asked.update(keys)
+        self._train({key: (program, task, seed) for key, seed in zip(keys, seeds, strict=True)})
         return [self.results[key] for key in keys]
 
-    def compare(self, candidate: Program, reference: Program, test: NoWorse) -> Verdict:
-        """Tests a candidate on every task; the first on which it is worse ends it."""
+    def train_ahead(self, trials: Iterable[Trial]) -> None:
+        """Trains at once what may be asked for soon; does nothing where trainings run one by one."""
+        if self.ahead > 1:
+            self._train({f"{fingerprint(trial[0])} {trial[1]} {trial[2]}": trial for trial in trials})
+
+    def _train(self, trials: Mapping[str, Trial]) -> None:
+        missing = {key: trial for key, trial in trials.items() if key not in self.results}
+        jobs = [Training(program, task, seed) for program, task, seed in missing.values()]
+        for key, loss in zip(missing, self.run(train, jobs), strict=True):
+            self.results[key] = loss
+            self.trained += 1
+
+    def compare(
+        self, candidate: Program, reference: Program, test: NoWorse, rates: Mapping[str, float] | None = None
+    ) -> Verdict:
+        """Tests a candidate on every task; the first on which it is worse ends it.
+
+        Args:
+            candidate: what may be kept.
+            reference: what it is compared with.
+            test: the test.
+            rates: for each task the factor on the learning rate of both; None for 1.
+        """
         found: list[tuple[str, float]] = []
         used = 0
         for task in self.tasks:
-            decided, share, count = self._on_task(candidate, reference, test, task)
+            rate = 1.0 if rates is None else rates[task]
+            decided, share, count = self._on_task(at_rate(candidate, rate), at_rate(reference, rate), test, task)
             found.append((task, share))
             used += count
             if not decided:
@@ -154,9 +201,11 @@ class Panel:
         losses: list[float] = []
         for look, count in enumerate(test.looks):
             for seed in range(test.first_seed + len(differences), test.first_seed + count):
+                ahead = range(seed, test.first_seed + count) if differences else (seed,)  # it may be hopeless
+                self.train_ahead((one, task, s) for s in ahead for one in (reference, candidate))
                 theirs = self.losses(reference, task, [seed])[0]
                 if theirs is None:
-                    raise ValueError(f"the program does not train on {task} with seed {seed}: nothing can be compared")
+                    raise DoesNotTrainError(f"the program does not train on {task} with seed {seed}")
                 mine = self.losses(candidate, task, [seed])[0]
                 if mine is None:
                     return False, math.inf, len(differences) + 1
@@ -170,28 +219,39 @@ class Panel:
                 return decided, math.fsum(differences) / len(differences) / scale, len(differences)
         raise ValueError("the last look decides")
 
-    def tuned_rate(self, program: Program, rates: Sequence[float], seeds: Sequence[int]) -> float:
-        """The factor on the learning rate with which a program trains best on the first task.
+    def tuned_rate(
+        self, program: Program, task: str, rates: Sequence[float], seeds: Sequence[int], needed: Sequence[int]
+    ) -> float:
+        """The factor on the learning rate with which a program trains best.
+
+        Args:
+            program: a verified program.
+            task: where.
+            rates: what is tried.
+            seeds: on which the rates are compared.
+            needed: seeds on which it has to train as well.
 
         Raises:
-            ValueError: it trains with none of them.
+            DoesNotTrainError: it trains with none of them.
         """
-        best: tuple[float, float] | None = None
+        self.train_ahead((at_rate(program, rate), task, seed) for rate in rates for seed in seeds)
+        found: list[tuple[float, float]] = []
         for rate in rates:
-            losses = self.losses(at_rate(program, rate), self.tasks[0], seeds)
+            losses = self.losses(at_rate(program, rate), task, seeds)
             known = [loss for loss in losses if loss is not None]
             if len(known) == len(losses):
-                mean = math.fsum(known) / len(known)
-                best = (mean, rate) if best is None or mean < best[0] else best
-        if best is None:
-            raise ValueError(f"the program does not train on {self.tasks[0]} with any learning rate that was tried")
-        return best[1]
+                found.append((math.fsum(known), rate))
+        for _, rate in sorted(found):
+            if None not in self.losses(at_rate(program, rate), task, needed):
+                return rate
+        raise DoesNotTrainError(
+            f"the program does not train on {task} with any learning rate that was tried: choose another task, "
+            "or take only the steps prune,rewrite"
+        )
 
 
 def at_rate(program: Program, rate: float) -> Program:
     """The program with its learning rate multiplied, as ``Trainer.run`` does."""
-    from dsl.program import Statement
-
     if rate == 1.0:
         return program
     return Program(program.state, (Statement("lr", "multiply", ("lr", rate)), *program.body))

@@ -27,16 +27,42 @@ def balanced(text: str) -> bool:
 
 def test_latex_of_lion() -> None:
     lines = to_latex(LIBRARY["lion"], "Lion").splitlines()
-    assert lines[0] == r"\begin{algorithm}"
+    assert lines[:2] == [
+        r"% Needs \usepackage{amsmath}, \usepackage{algorithm} and \usepackage{algpseudocode}.",
+        r"\begin{algorithm}",
+    ]
+    assert r"\State $m \gets 0$" in lines
     assert r"\caption{Lion}" in lines
     assert r"  \State $m \gets \left(1 - \beta_{2}\right) g + \beta_{2} \, m$" in lines
     assert r"  \State $\Delta \gets \left(u + \theta \cdot \lambda\right) \cdot \eta \cdot \alpha$" in lines
 
 
+PLAIN = """Delta alpha beta cos cosh exp eta frac gets lambda langle left ln log max mathrm min nabla pi rangle right
+sin sinh sqrt tan tanh theta arccos arcsin arctan cdot epsilon angle le begin end caption"""
+"""Commands of LaTeX itself that are used."""
+
+OF_PACKAGES = {"amsmath": "operatorname", "algpseudocode": "Require State While EndWhile", "algorithm": ""}
+
+
 def test_latex_is_well_formed(programs: Callable[..., list[Program]]) -> None:
+    known = {*PLAIN.split(), *" ".join(OF_PACKAGES.values()).split()}
     for program in [*LIBRARY.values(), *programs(100, seed=3)]:
         text = to_latex(program, "100 % of {this} & that_one")
         assert balanced(text), text
+        packages, _, body = text.partition("\n")
+        assert set(re.findall(r"\\usepackage\{(\w+)\}", packages)) == OF_PACKAGES.keys()
+        assert set(re.findall(r"\\([A-Za-z]+)", body)) <= known
+        open_environments: list[str] = []
+        for command, name in re.findall(r"\\(begin|end)\{(\w+)\}", body):
+            if command == "begin":
+                open_environments.append(name)
+            else:
+                assert open_environments.pop() == name
+        assert not open_environments
+        for line in body.splitlines():
+            assert re.sub(r"\\.", "", line).count("$") % 2 == 0, line
+            outside = re.sub(r"\$[^$]*\$", "", re.sub(r"\\[_&%$#{}]", "", line))
+            assert not set(outside) & set("_^&#"), line
 
 
 def test_old_state_is_never_read_under_its_new_name() -> None:
@@ -45,7 +71,7 @@ def test_old_state_is_never_read_under_its_new_name() -> None:
     )
     lines = to_latex(program).splitlines()
     assert lines.index(r"  \State $\mathrm{old} \gets m \cdot \mathrm{factor}$") < next(
-        n for n, line in enumerate(lines) if r"$m \gets" in line
+        n for n, line in enumerate(lines) if line.startswith(r"  \State $m \gets")
     )
 
 

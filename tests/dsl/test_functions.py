@@ -134,8 +134,8 @@ def test_jax_code_is_the_jax_meaning(row: Function) -> None:
 @rows()
 def test_torch_code_is_the_jax_meaning(row: Function) -> None:
     torch = pytest.importorskip("torch")
-    if row.scope is Scope.TREE:
-        assert row.torch_code.startswith(f"{row.name}(")
+    if row.scope is Scope.TREE or row.name == "sign":
+        assert row.torch_code.startswith(f"{row.name}(")  # the exported file defines it: see test_export_torch
         return
     if row.arity == 0:
         assert float(row.torch_code) == pytest.approx(float(row.jax(jnp)))
@@ -145,6 +145,24 @@ def test_torch_code_is_the_jax_meaning(row: Function) -> None:
     tensors = dict(zip("abc", map(torch.tensor, operands), strict=False))
     result = evaluated(text, tensors, {"torch": torch})
     assert_close(result.numpy(), row.jax(jnp, *as_jax(operands)), 5e-6)
+
+
+SPECIAL = (math.nan, math.inf, -math.inf, 0.0, -1.0, 0.5, 2.0, -1e300, 1e300)
+
+
+@rows()
+def test_torch_code_keeps_what_is_not_finite(row: Function) -> None:
+    torch = pytest.importorskip("torch")
+    if row.scope is not Scope.ELEMENT or row.arity == 0 or row.name == "sign":
+        return
+    operands = np.array(list(itertools.product(SPECIAL, repeat=row.arity))).T
+    text = row.torch_code.format(*"abc"[: row.arity])
+    result = evaluated(text, dict(zip("abc", map(torch.tensor, operands), strict=False)), {"torch": torch}).numpy()
+    with np.errstate(all="ignore"):
+        expected = row.reference(*operands)
+    np.testing.assert_array_equal(np.isnan(result), np.isnan(expected))
+    infinite = np.isinf(expected)
+    np.testing.assert_array_equal(result[infinite], expected[infinite])
 
 
 def evaluated(text: str, values: dict[str, Any], modules: dict[str, Any]) -> Any:

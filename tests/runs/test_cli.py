@@ -296,3 +296,34 @@ def test_help_needs_neither_jax_nor_ray() -> None:
 def test_json_is_json_only(optsearch: Command, small_run: Path) -> None:
     said = optsearch("show", small_run, "--json")
     assert json.dumps(json.loads(said.out), indent=2) + "\n" == said.out
+
+
+def test_exported_files_say_where_from_and_how_good(optsearch: Command, small_run: Path) -> None:
+    view = optsearch("show", small_run, "--json").json()
+    best, control = view["best"], view["controls"][0]["best"]
+    about = optsearch("show", f"{small_run}:best", "--json").json()
+    for form in ("optax", "torch", "latex", "pseudocode", "json"):
+        text = " ".join(optsearch("export", f"{small_run}:best", "--to", form).out.split())
+        said = [f"Program {best['id']} of the run {small_run.name} (campaign quickstart, seed 0)", about["fingerprint"]]
+        said += [
+            "on task ae, seeds 0",
+            "On 3 seeds that the search never used",
+            "Controls on the same seeds: warm start adamw",
+        ]
+        said += [f"{entry['fresh']['mean']:.6g} (" for entry in (best, view["warm_start"], control)]
+        for words in said:
+            assert words in text
+
+
+def test_a_program_that_does_not_train_cannot_be_ablated(optsearch: Command, tmp_path: Path) -> None:
+    file = tmp_path / "huge.txt"
+    file.write_text("def train(w, g, lr):\n  big = exp(1000.0)\n  update = g * big\n  return update\n")
+    said = optsearch("simplify", file, "--workers", "0", "--out", tmp_path / "kept")
+    assert said.code == 1
+    assert "does not train on ae with any learning rate that was tried: choose another task" in said.err
+    assert "Traceback" not in said.err
+    damaged = tmp_path / "kept" / "trainings.jsonl"
+    damaged.write_bytes(damaged.read_bytes().replace(b"null", b"0.25", 1))
+    said = optsearch("simplify", file, "--workers", "0", "--out", tmp_path / "kept")
+    assert said.code == 1
+    assert "trainings.jsonl: line 1 is not as it was written" in said.err

@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from dsl.library import LIBRARY
 from dsl.program import Program
 from dsl.syntax import parse
-from search.evaluate import Fitness, Job, Setting
 from simplify.ablate import EvolutionBudget, ablate, rounded, rounder_values, shorter
 from simplify.distil import distil
 from simplify.rewrite import rewrite
-from simplify.trial import Panel, Results
+from simplify.trial import DoesNotTrainError, NoWorse, Panel, Results, Training
 
 NO_EVOLUTION = EvolutionBudget(evaluations=0)
 
 
-class MissesSign:
-    """A task that only wants a sign in the program and a second constant near 0.99."""
+def misses_sign(run: object, jobs: Iterable[Training]) -> Iterator[float]:
+    """A task that only wants a sign and an interpolation in the program."""
+    for job in jobs:
+        functions = [s.function for s in job.program.body]
+        missing = 0.5 * ("sign" not in functions) + 0.2 * ("interp" not in functions)
+        yield 1.0 + 0.001 * (job.seed % 7) + missing
 
-    workers = 1
 
-    def __init__(self, setting: Setting):
-        self.setting, self.jobs, self.submitted = setting, list[Job](), 0
-
-    def submit(self, jobs: Sequence[Job]) -> None:
-        self.jobs += jobs
-
-    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
-        job = self.jobs.pop()
-        seed = self.setting.seeds[0]
-        loss = 1.0 + 0.001 * (seed % 7)
-        loss += 0.0 if any(s.function == "sign" for s in job.program.body) else 0.5
-        loss += 0.0 if any(s.function == "interp" for s in job.program.body) else 0.2
-        return [(job.ticket, Fitness(loss, "ok", 1, 0.0))]
-
-    def close(self) -> None:
-        self.jobs.clear()
+def made_up(results: Results | None = None, ahead: int = 1) -> Panel:
+    return Panel(("made up",), misses_sign, ahead, {} if results is None else results)
 
 
 def run(program: Program, results: Results | None = None) -> tuple[Program, Panel]:
-    panel = Panel(("made up",), MissesSign, {} if results is None else results)
+    panel = made_up(results)
     return ablate(program, panel, evolution=NO_EVOLUTION).program, panel
 
 
@@ -60,25 +48,43 @@ def test_known_results_are_not_trained_again() -> None:
     first, panel = run(program)
     again, resumed = run(program, dict(panel.results))
     assert again == first
-    assert panel.evaluations > 0
-    assert resumed.evaluations == 0
+    assert panel.trained == panel.evaluations == resumed.evaluations > 0
+    assert resumed.trained == 0
 
 
 def test_an_interrupted_ablation_goes_on() -> None:
     program = rewrite(LIBRARY["lion-raw"]).program
     first, panel = run(program)
     half = dict(list(panel.results.items())[: len(panel.results) // 2])
-    missing = panel.evaluations - len(half)
+    missing = panel.trained - len(half)
     again, resumed = run(program, half)
     assert again == first
-    assert resumed.evaluations == missing
+    assert resumed.trained == missing
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_any_number_of_workers_gives_the_same_result(workers: int) -> None:
+    program = rewrite(LIBRARY["lion-raw"]).program
+    one, several = made_up(), made_up(ahead=workers)
+    budget = EvolutionBudget(evaluations=15, population=6)
+    assert ablate(program, one, evolution=budget) == ablate(program, several, evolution=budget)
+    assert one.evaluations == several.evaluations
+    assert one.trained == one.evaluations <= several.trained <= 2 * one.evaluations
+
+
+def test_what_is_hopeless_is_trained_once() -> None:
+    program = LIBRARY["signum"]
+    panel = made_up()
+    verdict = panel.compare(LIBRARY["sgd"], program, NoWorse())
+    assert not verdict.no_worse
+    assert panel.trained == 2
 
 
 def test_evolution_inserts_nothing_and_is_the_same_twice() -> None:
     program = LIBRARY["lion"]
     budget = EvolutionBudget(evaluations=15, population=6)
-    one = ablate(program, Panel(("made up",), MissesSign), evolution=budget)
-    other = ablate(program, Panel(("made up",), MissesSign), evolution=budget)
+    one = ablate(program, made_up(), evolution=budget)
+    other = ablate(program, made_up(), evolution=budget)
     assert one == other
     assert len(one.program.body) <= len(program.body)
 
@@ -106,7 +112,7 @@ def test_round_constants_are_left_alone() -> None:
 
 def test_a_program_that_does_not_train_is_refused() -> None:
     program = parse("def train(w, g, lr):\n  big = exp(1000.0)\n  update = g * big\n  return update\n")
-    with pytest.raises(ValueError, match="does not train on ae"):
+    with pytest.raises(DoesNotTrainError, match="does not train on ae with any learning rate"):
         ablate(program, Panel(("ae",)), evolution=NO_EVOLUTION)
 
 

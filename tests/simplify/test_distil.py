@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from dsl.library import LIBRARY
 from dsl.syntax import parse
 from simplify.distil import distil
+from simplify.trial import Panel, Training
 
 
 def test_steps_are_recorded_and_are_plain_values() -> None:
@@ -36,4 +38,22 @@ def test_unknown_steps_are_refused() -> None:
 
 def test_ablation_needs_a_task() -> None:
     with pytest.raises(ValueError, match="at least one task"):
-        distil(LIBRARY["lion"], tasks=())
+        distil(LIBRARY["lion"], panel=Panel(()))
+
+
+def test_what_training_tells_apart_is_not_kept() -> None:
+    def misses_division(run: object, jobs: Iterable[Training]) -> Iterator[float]:
+        for job in jobs:
+            yield 1.0 if " / " in str(job.program) else 2.0
+
+    result = distil(LIBRARY["lion-raw"], panel=Panel(("made up",), misses_division))
+    assert any(s.function == "divide" for s in result.program.body)
+    given_up = next(step for step in result.steps if "given up" in step.what)
+    assert given_up.step == "rewrite"
+    assert result.steps[1].cost == pytest.approx(1.0)
+
+
+def test_the_record_names_statements_and_rules() -> None:
+    words = "\n".join(map(str, distil(LIBRARY["lion-raw"], ("prune", "rewrite")).steps))
+    assert "statement 3: v845 = sqrt(0.6270633339881897)" in words
+    assert "interp of interp" in words

@@ -15,6 +15,7 @@ from dsl.program import Program
 from dsl.syntax import parse
 from dsl.verify import verify
 from simplify.order import order
+from simplify.recognise import recognise
 
 
 @pytest.mark.parametrize("name", LIBRARY)
@@ -60,3 +61,18 @@ def test_states_that_swap_need_a_copy() -> None:
         "  update = m * v\n  return update, m, v\n"
     )
     assert fingerprint(order(program)) == fingerprint(program)
+
+
+def test_values_that_are_shared_again_and_again_are_read_once() -> None:
+    """Each value uses the two before it: its formula, written as a tree, would be as long as 1.6 ** 60."""
+    body = [f"  x{n} = x{n - 1} * x{n - 2}\n" for n in range(2, 60)]
+    text = f"def train(w, g, lr):\n  x0 = tanh(g)\n  x1 = sin(g)\n{''.join(body)}  update = x59 * lr\n  return update\n"
+    program = parse(text)
+    assert len(order(program).body) == len(program.body)
+    assert recognise(program) is None
+    with_memory = text.replace(
+        "update = x59 * lr", "m = interp(x59, m, 0.9)\n  update = sign(m)\n  update = update * lr"
+    )
+    with_memory = with_memory.replace("g, lr)", "g, m, lr)").replace("return update", "return update, m")
+    words = "this is Signum with beta = 0.9, on a long function of g in place of the gradient"
+    assert str(recognise(parse(with_memory))) == words

@@ -1,0 +1,88 @@
+"""Exported files take the way of the interpreter: 100 steps in float64, to 1e-6 of the way gone.
+
+Chaotic programs part from themselves when any result is off by one unit in the last place. Each is compared for as many
+steps as the interpreter agrees with itself under such roundings, and at least 90 of 100 for all 100 steps. Weights that
+are not finite have to be so from the same step on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from exported import Known, first_difference, known, load, optax_path, torch_path
+
+from dsl.export import to_optax_source
+from dsl.export_torch import to_torch_source
+from dsl.library import LIBRARY
+from dsl.program import Program
+from dsl.transform import to_optax
+
+LEAST_WHOLE = 0.9
+"""Least share of programs that are compared over all steps."""
+
+MOST_BY_COMPILER = 0.03
+"""Largest share of programs that XLA itself changes."""
+
+Programs = Callable[..., list[Program]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Attributes:
+    whole: share of programs that could be compared over all steps.
+    by_compiler: share of programs whose optax file takes another way than the reference, the one that the JAX
+        interpreter takes when it is compiled: XLA itself turns ``exp(x) ** y`` into ``exp(x * y)``.
+    """
+
+    whole: float
+    by_compiler: float
+
+
+def compare(programs: Sequence[Program], folder: Path) -> Compared:
+    """Compares both files of every program with the interpreter."""
+    whole = by_compiler = 0
+    for number, program in enumerate(programs):
+        interpreted = known(program)
+        whole += interpreted.whole
+        mine = optax_path(load(to_optax_source(program), folder, f"for_optax_{number}").optimizer)
+        if first_difference(mine, interpreted) is not None:
+            by_compiler += 1
+            compiled = optax_path(lambda lr, program=program: to_optax(program, lr))
+            assert first_difference(mine, Known(compiled, interpreted.steps)) is None, f"optax\n{program}"
+        if find_spec("torch") is not None:
+            mine = torch_path(load(to_torch_source(program), folder, f"for_torch_{number}"))
+            assert first_difference(mine, interpreted) is None, f"torch\n{program}"
+    return Compared(whole / len(programs), by_compiler / len(programs))
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_library(name: str, tmp_path: Path) -> None:
+    assert compare([LIBRARY[name]], tmp_path) == Compared(whole=1.0, by_compiler=0.0)
+
+
+def test_generated_programs(tmp_path: Path, programs: Programs) -> None:
+    compared = compare(programs(40, seed=5), tmp_path)
+    assert compared.whole >= LEAST_WHOLE
+    assert compared.by_compiler <= MOST_BY_COMPILER
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", range(10))
+def test_1000_generated_programs(shard: int, tmp_path: Path, programs: Programs) -> None:
+    compared = compare(programs(1000, seed=6)[shard::10], tmp_path)
+    print(compared)
+    assert compared.whole >= LEAST_WHOLE
+    assert compared.by_compiler <= MOST_BY_COMPILER
+
+
+def test_a_wrong_file_is_found_out(tmp_path: Path) -> None:
+    of_interpreter = known(LIBRARY["adam"])
+    source = to_optax_source(LIBRARY["adam"])
+    assert first_difference(optax_path(load(source, tmp_path, "right").optimizer), of_interpreter) is None
+    wrong = source.replace("beta2=0.999,", "beta2=0.999001,")
+    assert wrong != source
+    assert first_difference(optax_path(load(wrong, tmp_path, "wrong").optimizer), of_interpreter) is not None
