@@ -7,6 +7,12 @@ reader       what can be read from a run
 ledger       one search's part of a run file, as its session sees it
 study        several seeds of one campaign, and what they say together
 store        a run on disk, for its one writer; reader for everybody else; schema, lock and errors beside them
+report       runs as one HTML file; findings, history and lineage: what it says, read from a run
+page/        the template, style and script of that file
+explain      a program for people: cost, behaviour, formula
+charts       a chart as data; search_charts: those of a search; drawing: charts as files, and their library
+highlight    program text with its parts told apart
+words        what a comparison says
 finalists    which program of a search is its best
 inspect      what a run holds, as plain values
 distillation what `simplify` runs

@@ -11,6 +11,7 @@ from typing import Any
 
 from dsl.dataflow import prune
 from dsl.library import LIBRARY
+from dsl.program import Program
 from runs.arms import SEARCH, controls, evaluations_of, first_stage, searches
 from runs.finalists import best, finalist_seeds
 from runs.lock import is_locked
@@ -159,6 +160,25 @@ def leaderboard(store: RunReader, count: int) -> list[dict[str, Any]]:
     return rows
 
 
+def program_entries(store: RunReader, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a leaderboard, each with its program, that of its parent, and the mutation between them."""
+    entries: list[dict[str, Any]] = []
+    for row in rows:
+        arm, ticket = store.find(row["id"])
+        item = store.ticket(arm, ticket).candidate
+        parent = None if item.parent is None else store.ticket(arm, item.parent).candidate
+        entry = {"program": item.program, "mutation": item.mutation, "parent": None, "parent_id": None}
+        if parent is not None:
+            entry |= {"parent": parent.program, "parent_id": arm.program_id(parent.ticket)}
+        entries.append(dict(row) | entry)
+    return entries
+
+
+def text_view(program: Program) -> dict[str, str]:
+    """A program's text, and without its dead statements."""
+    return {"text": str(program), "pruned": str(prune(program))}
+
+
 def program_view(store: RunReader, program_id: str) -> dict[str, Any]:
     """One program of a run: text, pruned text, lineage to the warm start, and every evaluation."""
     arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
@@ -168,8 +188,7 @@ def program_view(store: RunReader, program_id: str) -> dict[str, Any]:
     return {
         "id": arm.program_id(ticket),
         "arm": arm.name,
-        "text": str(settled.candidate.program),
-        "pruned": str(prune(settled.candidate.program)),
+        **text_view(settled.candidate.program),
         "fitness": settled.fitness.value,
         "outcome": settled.fitness.outcome,
         "fingerprint": settled.candidate.fingerprint,

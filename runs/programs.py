@@ -42,6 +42,11 @@ def run_folder(reference: str) -> Path:
     raise RunError(f"'{reference}' is not a run: {reason}{nearest(reference, known)}")
 
 
+def is_program(reference: str) -> bool:
+    """Whether a reference means a program by itself, a library name or a file, and no run and no program of a run."""
+    return reference in LIBRARY or Path(reference).is_file()
+
+
 def load_program(reference: str) -> NamedProgram:
     """The program that a user means.
 

@@ -20,7 +20,8 @@ from runs.arms import SEARCH
 from runs.progress import ProgressView
 from runs.reader import Arm, RunReader
 from runs.store import RunStore
-from runs.terminal import console, number
+from runs.terminal import console
+from runs.words import number
 from search.events import Progress
 from search.population import redundancy
 
