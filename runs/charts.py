@@ -39,6 +39,7 @@ CONFIG: Spec = {
         "orient": "bottom",
         "columns": 3,
         "labelLimit": 240,
+        "symbolOpacity": 1,
     },
     "header": {"labelColor": "currentColor", "titleColor": "currentColor"},
     "range": {"category": list(PALETTE)},
@@ -71,7 +72,8 @@ class Chart:
         Args:
             width: in pixels; ``container`` for that of its place on the page.
         """
-        fit = {"type": "fit", "contains": "padding"}
+        steps = isinstance(self.spec.get("height"), dict)
+        fit = {"type": "fit-x" if steps else "fit", "contains": "padding"}
         data: Spec = {"values": list(self.rows)}
         return {"width": width, "height": 260, "autosize": fit, "data": data, "config": CONFIG, **self.spec}
 

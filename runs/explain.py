@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ TITLES = {
     "spike": "Response to a spike",
     "noise": "Averaging of noise",
     "turn": "When the gradient turns",
+    "schedule": "Response to the schedule",
     "stability": "Stability on quadratics",
 }
 
@@ -152,7 +154,7 @@ def response_charts(explanation: Explanation, name: str, prefix: str = "") -> li
         for label, _, limits in contenders
         for x, y in zip(limits.curvatures, limits.rates, strict=True)
     ]
-    titles = "curvature of the quadratic", "largest stable value of the schedule"
+    titles = "curvature of the quadratic", "largest stable schedule"
     charts.append(_response_chart(prefix, "stability", explanation.stability.says, titles, True, rows))
     return charts
 
@@ -165,19 +167,29 @@ def _response_chart(
     scale: Row = {"type": "log"} if logarithmic else {"zero": True, "nice": True}
     names = list(dict.fromkeys(row["series"] for row in rows))
     pick = picked()
-    form = {"axis": {"format": "~g"}} if logarithmic else {}
     encoding = {
-        "x": axis("x", titles[0], scale={"type": "log"} if logarithmic else {"nice": False}, **form),
-        "y": axis("y", titles[1], scale=scale, **form),
+        "x": axis("x", titles[0], scale=scale if logarithmic else {"nice": False}, **_ticks(known, "x", logarithmic)),
+        "y": axis("y", titles[1], scale=scale, **_ticks(known, "y", logarithmic)),
         "color": series(domain=names),
-        "strokeDash": series(domain=names) | {"scale": {"domain": names, "range": DASHES}, "legend": None},
+        "strokeDash": series(domain=names) | {"scale": {"domain": names, "range": DASHES}},
         "opacity": pick["opacity"],
         "tooltip": tips(("series", "program", None), ("x", titles[0], ".4~g"), ("y", titles[1], ".4~g")),
     }  # fmt: skip
     mark = {"type": "line", "point": {"size": 18}} if logarithmic else {"type": "line"}
-    spec: Row = {"params": pick["params"], "mark": mark, "encoding": encoding, "height": 200}
+    spec: Row = {"params": pick["params"], "mark": mark, "encoding": encoding, "height": 220}
     note = says + (f" {hidden} points without a finite value are not drawn." if hidden else "")
     return Chart(f"{prefix}{name}", TITLES[name], note, spec, known)
+
+
+def _ticks(rows: Sequence[Row], name: str, logarithmic: bool) -> dict[str, Any]:
+    """Ticks at powers of ten where there are several, about six of them."""
+    if not logarithmic or not rows:
+        return {}
+    values = [row[name] for row in rows]
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    apart = max(round((last - first) / 6), 1)
+    ticks = {"values": [10.0**power for power in range(first, last + 1, apart)]} if last - first > 1 else {}
+    return {"axis": {"format": "~g", **ticks}}
 
 
 def cost_table(found: Cost) -> list[tuple[str, str, str]]:
@@ -221,8 +233,8 @@ def _cost_words(found: Cost) -> str:
     arrays = f"{found.state} state array{'' if found.state == 1 else 's'}"
     operations, moved = sum(found.operations.values()), BYTES * found.traffic
     return (
-        f"It keeps {arrays}, {BYTES * found.state} bytes a parameter (AdamW {BYTES * other.state}), takes "
-        f"{operations} operations a parameter and step, worth {found.arithmetic:g} additions (AdamW {other.arithmetic:g}), and "
+        f"It keeps {arrays}, {BYTES * found.state} bytes a parameter (AdamW {BYTES * other.state}), takes {operations} "
+        f"operations a parameter and step, worth {found.arithmetic:g} additions (AdamW {other.arithmetic:g}), and it "
         f"moves {moved} bytes, {found.traffic / other.traffic:.2f} of AdamW's."
     )
 

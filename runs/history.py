@@ -110,9 +110,9 @@ def evaluated_points(history: History, most: int) -> tuple[list[Row], int]:
 def over_time(store: RunReader, history: History) -> list[Row]:
     """Windows of the search: ``programs`` at the end of each, and what there is in it.
 
-    ``hits`` is the share of the window's programs that an earlier one stands for; ``redundant`` the share of statements
-    that cannot influence the update, in some of the window's programs; ``best``, ``tenth``, ``median``, ``ninetieth`` are
-    of the fitness of the population at the window's end, as far as it trained.
+    ``hits`` is the share of the window's programs that an earlier one stands for, ``redundant`` that of statements that
+    cannot influence the update, in some of the window's programs; ``best``, ``tenth``, ``median`` and ``ninetieth``
+    are of the population's fitness at the window's end, as far as it trained.
     """
     total = len(history) - 1
     if total < 1:

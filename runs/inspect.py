@@ -15,6 +15,7 @@ from dsl.program import Program
 from runs.arms import SEARCH, controls, evaluations_of, first_stage, searches
 from runs.finalists import best, finalist_seeds
 from runs.lock import is_locked
+from runs.progress import Glance
 from runs.reader import Arm, Final, RunReader
 from search.config import FRESH_SEED
 from search.events import Evaluated, Progress, Settled
@@ -66,6 +67,29 @@ def snapshot(store: RunReader) -> dict[str, Any]:
         "meta_validation": validation and {key: validation[key] for key in ("task", "carry_forward", "overfitting")},
         "seconds": round(store.seconds(), 2),
     }
+
+
+def rivals(store: RunReader, arm: Arm) -> dict[str, float]:
+    """Best fitness of the searches before one, by name."""
+    found: dict[str, float] = {}
+    for other in store.arms():
+        for entry in store.leaderboard(other, 1) if other.number < arm.number else ():
+            found[other.name] = entry.fitness.value or 0.0
+    return found
+
+
+def glance(store: RunReader, arm: Arm, progress: Progress, redundant: float | None) -> Glance:
+    """What a live view shows beside the counts: the best program, and what meta-validation says."""
+    program = None
+    if progress.best is not None and progress.best.ticket < store.settled(arm):
+        program = store.ticket(arm, progress.best.ticket).candidate.program
+    validation = meta_validation(store, arm) if arm.name == SEARCH else None
+    words = ""
+    if validation and validation["carry_forward"] is not None:
+        latest = validation["programs"][-1]
+        loss = "does not train" if latest["loss"] is None else f"{latest['loss']:.5f}"
+        words = f"{validation['task']}: latest {loss}, best program {validation['carry_forward']}"
+    return Glance(redundant, program, words)
 
 
 def summary(store: RunReader) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What a program answers to known gradients: scale, a spike, noise, a turn of sign; each a curve and a sentence.
+"""What a program answers: to the gradients' scale, a spike, noise, a turn of sign; to the schedule. Curves, sentences.
 
-An optimizer that nobody designed explains itself by what it does. In every probe the schedule is 1 and the weights
-stand still at zero, so that weight decay, which has a probe of its own, is silent.
+An optimizer that nobody designed explains itself by what it does. Unless a probe says otherwise, the schedule
+is 1; the weights stand still at zero, so that weight decay, which ``stability`` looks at, is silent.
 
 Source: reading momentum, clipping and adaptation from responses follows Maheswaranathan et al. 2021 (arXiv:2011.02159).
 """
@@ -23,14 +23,20 @@ SCALES = tuple(10.0**power for power in range(-4, 5))
 SPIKE, SPIKE_AT, SPIKE_AFTER = 10.0, 100, 300
 """Size of the spike, in standard deviations of the noise it stands in; steps before it, and after it."""
 
-NOISES = (1.0, 3.0, 10.0)
+NOISES = (3.0, 10.0, 30.0)
 """Standard deviations of the noise, in means of the gradient."""
 
 TURN_AT, TURN_AFTER = 200, 150
 """Equal gradients before the turn, and steps after it."""
 
+SCHEDULE = tuple(2.0**-power for power in range(7, -1, -1))
+"""Values of the schedule."""
+
 _PARAMETERS = 1024
 _INVARIANT = 0.01
+
+_ALWAYS = 1e4
+"""Updates that are as good as the mean of more gradients show no noise at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,10 @@ def probes(program: Program) -> tuple[Probe, ...]:
         program: a verified program.
 
     Returns:
-        Scale, spike, noise and turn.
+        Scale, spike, noise, turn and schedule.
     """
-    return scale_probe(program), spike_probe(program), noise_probe(program), turn_probe(program)
+    asked = (scale_probe, spike_probe, noise_probe, turn_probe, schedule_probe)
+    return tuple(probe(program) for probe in asked)
 
 
 def scale_probe(program: Program) -> Probe:
@@ -80,10 +87,8 @@ def scale_probe(program: Program) -> Probe:
     stream = _noise(0, 60, 16)
     factors = np.array(SCALES)[:, None]
     updates, _ = simulate(program, lambda t, _: stream[t] * factors, np.zeros((len(SCALES), 16)), len(stream))
-    with np.errstate(all="ignore"):
-        sizes = np.sqrt(np.mean(updates[-10:] ** 2, axis=(0, 2)))
-        relative = sizes / sizes[SCALES.index(1.0)]
-        slopes = np.diff(np.log10(relative))
+    relative, slopes = _relative(updates, SCALES.index(1.0))
+    slopes = slopes / np.log2(10.0)
     value: float | None = None
     if not np.isfinite(relative).all():
         says = "The update is not a finite number at some scales of the gradient."
@@ -98,7 +103,7 @@ def scale_probe(program: Program) -> Probe:
             f"A gradient 10 times as large gives an update {relative[5]:.3g} times as large, one 10 times as small "
             f"{relative[3]:.3g} times: neither invariant nor a power."
         )
-    title = "update, in updates at scale 1"
+    title = "update (at scale 1: 1)"
     return Probe("scale", "factor on all gradients", title, SCALES, _known(relative), True, value, says)
 
 
@@ -110,7 +115,7 @@ def spike_probe(program: Program) -> Probe:
         after which less than a tenth is left, None when more than that is left in the end.
     """
     steps = SPIKE_AT + SPIKE_AFTER
-    stream = 0.5 + _noise(1, steps, _PARAMETERS)
+    stream = _noise(1, steps, _PARAMETERS)
     spike = np.array([[0.0], [SPIKE]])
 
     def gradient(t: int, _: Array) -> Array:
@@ -122,7 +127,7 @@ def spike_probe(program: Program) -> Probe:
         peak = np.max(np.abs(change))
         response = change / peak
     x = tuple(float(t) for t in range(SPIKE_AFTER))
-    titles = f"steps after a gradient {SPIKE:g} standard deviations too large", "change of the update, in its largest"
+    titles = f"steps after a gradient {SPIKE:g} standard deviations too large", "mean change of the update"
     if not np.isfinite(response).all():
         says = "A spike changes nothing." if peak == 0.0 else "A spike makes updates that are not finite."
         return Probe("spike", *titles, x, _known(response), False, 0.0 if peak == 0.0 else None, says)
@@ -157,6 +162,7 @@ def noise_probe(program: Program) -> Probe:
     with np.errstate(all="ignore"):
         taken = updates[warm::apart]
         averaged = np.mean(np.mean(taken, axis=2) ** 2 / np.var(taken, axis=2), axis=0) * levels[:, 0] ** 2
+    averaged = np.where(averaged < _ALWAYS, averaged, np.inf)
     value = float(averaged[-1])
     titles = "standard deviation of the noise, in mean gradients", "gradients averaged"
     if not math.isfinite(value):
@@ -186,7 +192,7 @@ def turn_probe(program: Program) -> Probe:
         path = updates[TURN_AT - 20 :, 0, 0] / abs(updates[TURN_AT - 1, 0, 0])
         shaken = np.max(np.abs(updates[TURN_AT - 20 : TURN_AT, 1, 0])) / abs(updates[TURN_AT - 1, 0, 0])
     x = tuple(float(t) for t in range(-20, TURN_AFTER))
-    titles = "steps after equal gradients change their sign", "update, in the last one before the turn"
+    titles = "steps after equal gradients change their sign", "update (before the turn: 1)"
     if not np.isfinite(path).all() or not math.isfinite(shaken):
         return Probe("turn", *titles, x, _known(path), False, None, "Equal gradients give no finite update.")
     turned = np.flatnonzero(path[20:] * np.sign(path[19]) <= 0.0)
@@ -199,6 +205,41 @@ def turn_probe(program: Program) -> Probe:
         f"updates {size} those of equal ones."
     )
     return Probe("turn", *titles, x, _known(path), False, None if goes_on is None else float(goes_on), says)
+
+
+def schedule_probe(program: Program) -> Probe:
+    """How the update follows the value of the learning-rate schedule.
+
+    A program that does not is no better optimizer for that: it has its own schedule, which others may have as well.
+
+    Returns:
+        Sizes beside that at 1; ``value`` is the exponent p of ``update ~ schedule^p``, None where there is none.
+    """
+    stream, rates = _noise(6, 60, 16), np.array(SCHEDULE)[:, None]
+    updates, _ = simulate(program, lambda t, _: stream[t] + 0.0 * rates, np.zeros((len(rates), 16)), 60, lr=rates)
+    relative, slopes = _relative(updates, SCHEDULE.index(1.0))
+    value: float | None = None
+    if not np.isfinite(relative).all():
+        says = "The update is not finite at some values of the schedule."
+    elif np.max(np.abs(relative - 1.0)) < _INVARIANT:
+        value, says = 0.0, "It ignores the learning-rate schedule: its steps do not shrink as training ends."
+    elif np.ptp(slopes) < 0.02:
+        value = float(np.mean(slopes))
+        same = abs(value - 1.0) < 0.02
+        says = f"The update is {'in proportion to' if same else f'with the power {value:.2g} of'} the schedule."
+        says += "" if same else " A control should have that schedule too."
+    else:
+        says = f"The schedule is reshaped: at half its value the update is {relative[-2]:.3g} times as large."
+    title = "update (at 1: 1)"
+    return Probe("schedule", "value of the schedule", title, SCHEDULE, _known(relative), True, value, says)
+
+
+def _relative(updates: Array, one: int) -> tuple[Array, Array]:
+    """Sizes of the last updates of each lane beside that of one lane, and their slopes on logarithmic axes by lane."""
+    with np.errstate(all="ignore"):
+        sizes = np.sqrt(np.mean(updates[-10:] ** 2, axis=(0, 2)))
+        relative = np.asarray(sizes / sizes[one])
+        return relative, np.diff(np.log2(relative))
 
 
 def _noise(seed: int, steps: int, parameters: int) -> Array:

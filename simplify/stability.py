@@ -152,7 +152,7 @@ def _law(rates: tuple[float | None, ...]) -> Stability:
     known = [(h, rate) for h, rate in zip(CURVATURES, rates, strict=True) if rate is not None]
     if len(known) < 3:
         return Stability(
-            CURVATURES, rates, None, "Learning rates have no limit of stability in the range that was tried."
+            CURVATURES, rates, None, "No value of the schedule makes the difference between stable and unstable."
         )
     x, y = np.log10([h for h, _ in known]), np.log10([rate for _, rate in known])
     slope = float(np.polyfit(x, y, 1)[0])
