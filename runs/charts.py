@@ -72,8 +72,7 @@ class Chart:
         Args:
             width: in pixels; ``container`` for that of its place on the page.
         """
-        steps = isinstance(self.spec.get("height"), dict)
-        fit = {"type": "fit-x" if steps else "fit", "contains": "padding"}
+        fit = {"type": "fit", "contains": "padding"}
         data: Spec = {"values": list(self.rows)}
         return {"width": width, "height": 260, "autosize": fit, "data": data, "config": CONFIG, **self.spec}
 

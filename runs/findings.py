@@ -85,7 +85,7 @@ def read_findings(store: RunReader, name: str) -> Findings:
     if edges:
         shown.append(charts.tree_chart(edges, hidden))
     if len(line) > 1:
-        shown.append(charts.lineage_chart([{"step": step, **_without_text(row)} for step, row in enumerate(line)]))
+        shown.append(charts.lineage_chart([{"step": step, **without(row, "text")} for step, row in enumerate(line)]))
     finals, failed = _finals(view)
     if finals:
         shown.insert(0, charts.finals_chart(finals, failed))
@@ -145,8 +145,9 @@ def _finals(view: dict[str, Any]) -> tuple[list[Row], int]:
     return rows, failed
 
 
-def _without_text(row: Row) -> Row:
-    return {key: value for key, value in row.items() if key != "text"}
+def without(row: Row, *names: str) -> Row:
+    """A row without some of its columns."""
+    return {key: value for key, value in row.items() if key not in names}
 
 
 def _campaign_file(settings: dict[str, Any]) -> str:

@@ -123,7 +123,7 @@ def finals_chart(rows: Sequence[Row], hidden: int) -> Chart:
     note = "One tick a seed that the search never used; the dot is the mean, the bar its 95 % interval."
     note += f" {hidden} runs that did not train have no tick." if hidden else ""
     return Chart(
-        "finals", "The best program beside its controls", note, {"layer": layers, "height": {"step": 34}}, rows
+        "finals", "The best program beside its controls", note, {"layer": layers, "height": 60 + 34 * len(order)}, rows
     )
 
 
@@ -164,7 +164,12 @@ def mutations_chart(rows: Sequence[Row], verdicts: Sequence[str]) -> Chart:
         "order": axis("place", ""),
         "tooltip": tooltip,
     }
-    spec: Spec = {"transform": places, "mark": {"type": "bar"}, "encoding": encoding, "height": {"step": 28}}
+    spec: Spec = {
+        "transform": places,
+        "mark": {"type": "bar"},
+        "encoding": encoding,
+        "height": 90 + 26 * len({row["kind"] for row in rows}),
+    }
     return Chart(
         "mutations",
         "What mutations led to",

@@ -22,6 +22,9 @@ from simplify.lanes import Array, simulate
 
 STEPS, PARAMETERS = 150, 24
 
+_SCHEDULE = 0.7
+"""Value of the schedule: not 1, where reading it would show nowhere."""
+
 _KEPT = 100
 """Updates that are compared: the last ones, when averages have warmed up."""
 
@@ -118,7 +121,7 @@ def _response(program: Program) -> Array:
     drift = 0.5 * np.where(np.arange(STEPS) < 2 * STEPS // 3, 1.0, -1.0)
     gradients = (rng.standard_normal((STEPS, PARAMETERS)) + drift[:, None]) * sizes
     weights = 0.1 * rng.standard_normal((1, PARAMETERS))
-    updates, _ = simulate(program, lambda t, _: gradients[t][None], weights, STEPS)
+    updates, _ = simulate(program, lambda t, _: gradients[t][None], weights, STEPS, lr=_SCHEDULE)
     return np.asarray(updates[-_KEPT:, 0])
 
 
