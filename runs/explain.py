@@ -170,7 +170,7 @@ def _response_chart(
     encoding = {
         "x": axis("x", titles[0], scale=scale if logarithmic else {"nice": False}, **_ticks(known, "x", logarithmic)),
         "y": axis("y", titles[1], scale=scale, **_ticks(known, "y", logarithmic)),
-        "color": series(domain=names),
+        "color": series(domain=names) | {"legend": {"symbolType": "stroke"}},
         "strokeDash": series(domain=names) | {"scale": {"domain": names, "range": DASHES}},
         "opacity": pick["opacity"],
         "tooltip": tips(("series", "program", None), ("x", titles[0], ".4~g"), ("y", titles[1], ".4~g")),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import yaml
 
 from dsl.program import Program
@@ -83,7 +83,7 @@ def read_findings(store: RunReader, name: str) -> Findings:
     line = line_of(store, arm, ticket)
     edges, hidden = family_tree(history, ticket, int(settings["population"]["size"]))
     if edges:
-        shown.append(charts.tree_chart(edges, hidden))
+        shown.append(charts.tree_chart(edges, hidden, fitness_range([found])[1]))
     if len(line) > 1:
         shown.append(charts.lineage_chart([{"step": step, **without(row, "text")} for step, row in enumerate(line)]))
     finals, failed = _finals(view)
@@ -112,16 +112,15 @@ def _history_charts(history: History, windows: Sequence[Row]) -> list[Chart]:
     return shown
 
 
-def ceiling(findings: Sequence[Findings]) -> float:
-    """Largest fitness that the chart of progress draws: a little above the warm start and every line's start."""
-    ends: list[float] = []
-    for run in findings:
-        for history in run.histories.values():
-            known = history.fitness[[0, -1]]
-            ends += [float(value) for value in known if math.isfinite(value)]
-            best = history.fitness[history.fitness == history.fitness]
-            ends += [float(best.min()), float(best[0])] if len(best) else []
-    return max(ends) + 0.1 * (max(ends) - min(ends)) if ends else 0.0
+def fitness_range(findings: Sequence[Findings]) -> tuple[float, float]:
+    """Fitness that the chart of progress spans: from the best to a little above where the searches began."""
+    known = [history.fitness[np.isfinite(history.fitness)] for run in findings for history in run.histories.values()]
+    known = [fitness for fitness in known if len(fitness)]
+    if not known:
+        return 0.0, 1.0
+    low, high = min(float(fitness.min()) for fitness in known), max(float(fitness[0]) for fitness in known)
+    margin = 0.08 * (high - low) or 0.01
+    return low - margin, high + margin
 
 
 def _finals(view: dict[str, Any]) -> tuple[list[Row], int]:

@@ -39,7 +39,7 @@ def line_of(store: RunReader, arm: Arm, ticket: int) -> list[Row]:
                 "id": arm.program_id(item.candidate.ticket),
                 "ticket": item.candidate.ticket,
                 "mutation": mutation,
-                "kind": mutation.split(" ", 1)[0] if rows else "",
+                "kind": mutation.split(" ", 1)[0] if rows else "warm start",
                 "fitness": mine,
                 "gain": gain,
                 "best": bool(rows) and mine is not None and mine < lowest,

@@ -21,7 +21,7 @@ from runs.arms import SEARCH
 from runs.charts import Chart, Row
 from runs.drawing import library
 from runs.explain import cost_table, distilled, explain, formula, influence_marks, response_charts
-from runs.findings import Findings, ceiling, read_findings
+from runs.findings import Findings, fitness_range, read_findings
 from runs.highlight import html_line, html_lines
 from runs.history import best_so_far, evaluated_points
 from runs.lineage import difference
@@ -96,7 +96,7 @@ def to_html(report: Report) -> str:
         library=library(),
         style=sources["report.css"],
         script=sources["report.js"],
-        title=", ".join(run.view["name"] for run in report.runs[:3]),
+        title=", ".join(dict.fromkeys(run.view["name"] for run in report.runs)),
     )
 
 
@@ -130,19 +130,21 @@ def _labels(folders: Sequence[Path]) -> list[str]:
 
 
 def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
-    several = len(runs) > 1
+    alike = len(runs) == 1 or _is_study(runs)  # runs of a study share the colours of their searches
     lines: list[Row] = []
     shares: list[Row] = []
     validated: list[Row] = []
     for run in runs:
         for name, history in run.histories.items():
-            label = f"{run.name}: {name}" if several else name
-            lines += [{"series": label, **row} for row in best_so_far(history)]
-        label = f"{run.name}: " if several else ""
+            label = name if alike else f"{run.name}: {name}"
+            lines += [{"series": label, "run": run.name, **row} for row in best_so_far(history)]
+        label = "" if alike else f"{run.name}: "
         for row in run.windows:
             for what, words in (("hits", "cache hits"), ("redundant", "redundant statements")):
                 if row[what] is not None:
-                    shares.append({"series": label + words, "programs": row["programs"], "share": row[what]})
+                    shares.append(
+                        {"series": label + words, "run": run.name, "programs": row["programs"], "share": row[what]}
+                    )
         meta = run.view["meta_validation"]
         rows = (
             [row for row in meta["programs"] if row["loss"] is not None and row["fitness"] is not None] if meta else []
@@ -153,11 +155,11 @@ def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
         ]
     shown: list[Chart] = []
     points, hidden = [], 0
-    if not several and SEARCH in runs[0].histories:
+    if len(runs) == 1 and SEARCH in runs[0].histories:
         found, hidden = evaluated_points(runs[0].histories[SEARCH], POINTS)
-        points = [{"series": SEARCH, **row} for row in found]
+        points = [{"series": SEARCH, "run": runs[0].name, **row} for row in found]
     if lines:
-        shown.append(charts.progress_chart(lines, points, _bands(runs), hidden, ceiling(runs)))
+        shown.append(charts.progress_chart(lines, points, _bands(runs), hidden, fitness_range(runs)))
     if shares:
         shown.append(charts.time_chart(shares))
     if validated:
@@ -191,7 +193,7 @@ def _bands(runs: Sequence[Findings]) -> list[Row]:
             values = [float(line[programs]) for line in best]
             if np.isfinite(values).all():
                 mean = mean_interval(values)
-                row = {"series": f"mean of {len(best)}: {name}", "programs": int(programs)}
+                row = {"series": name, "programs": int(programs)}
                 rows.append(row | {"mean": mean.mean, "low": mean.low, "high": mean.high})
     return rows
 
@@ -208,7 +210,7 @@ def _run_values(run: Findings, responses: Sequence[Chart]) -> dict[str, Any]:
         "responses": responses,
         "best": None,
         "board": [_board_values(row) for row in run.board],
-        "line": [row | {"changed": bool(row["gain"]) or not row["mutation"]} for row in run.line],
+        "line": [row | {"changed": bool(row["gain"]) or row is run.line[0]} for row in run.line],
     }
     if run.best is not None:
         short, explanation = distilled(run.best), explain(run.best)

@@ -11,63 +11,56 @@ from runs.charts import NOT_ZERO, PALETTE, PERCENT, PROGRAMS, Chart, Row, Spec, 
 
 
 def progress_chart(
-    lines: Sequence[Row], points: Sequence[Row], bands: Sequence[Row], hidden: int, ceiling: float
+    lines: Sequence[Row], points: Sequence[Row], bands: Sequence[Row], hidden: int, span: tuple[float, float]
 ) -> Chart:
     """Best fitness against programs generated, of every search of every run.
 
     Args:
-        lines: ``series``, ``programs``, ``fitness``, ``program``.
-        points: evaluated programs, the same fields; those above the ceiling are left out here.
+        lines: ``series``, ``run``, ``programs``, ``fitness``, ``program``.
+        points: evaluated programs, the same fields.
         bands: ``series``, ``programs``, ``mean``, ``low``, ``high`` over the runs of a study.
         hidden: evaluated programs that ``points`` leaves out already.
-        ceiling: largest fitness that is drawn.
+        span: least and largest fitness that are drawn; points outside are left out.
     """
-    low = [point for point in points if point["fitness"] <= ceiling]
-    hidden += len(points) - len(low)
-    rows = [{"part": "points", **row} for row in low]
+    inside = [point for point in points if point["fitness"] <= span[1]]
+    hidden += len(points) - len(inside)
+    rows = [{"part": "points", **row} for row in inside]
     rows += [{"part": "line", **row} for row in lines] + [{"part": "band", **row} for row in bands]
-    scale = {**NOT_ZERO, "clamp": True}
+    names = list(dict.fromkeys(row["series"] for row in lines))
+    scale = {"domain": list(span), "nice": False, "zero": False, "clamp": True}
+    title, x, color = "best fitness (validation loss)", axis("programs", PROGRAMS), series(domain=names)
+    y, pick = axis("fitness", title, scale=scale), picked()
     tooltip = tips(
-        ("series", "search", None),
-        ("program", "program", None),
-        ("programs", "generated", ",d"),
-        ("fitness", "fitness", ".5f"),
-    )
-    names = list(dict.fromkeys(row["series"] for row in [*lines, *bands]))
-    x, y, color = (
-        axis("programs", PROGRAMS),
-        axis("fitness", "best fitness (validation loss)", scale=scale),
-        series(domain=names),
-    )
-    pick = picked()
+        ("run", "run", None), ("series", "search", None), ("program", "program", None),
+        ("programs", "generated", ",d"), ("fitness", "fitness", ".5f"),
+    )  # fmt: skip
     layers: list[Spec] = []
-    if low:
-        channels = {"x": x, "y": y, "tooltip": tooltip, "opacity": {"value": 0.3}, "color": {"value": PALETTE[-1]}}
-        layers.append({"transform": only("points"), "mark": {"type": "circle", "size": 12}, "encoding": channels})
+    if inside:
+        faint = {"opacity": {"value": 0.3}, "color": {"value": PALETTE[-1]}}
+        layers.append(_layer("points", {"type": "circle", "size": 12}, {"x": x, "y": y, "tooltip": tooltip, **faint}))
     if bands:
-        ends = {"x": x, "y": axis("low", y["title"], scale=scale), "y2": {"field": "high"}, "color": color}
-        layers.append({"transform": only("band"), "mark": {"type": "area", "opacity": 0.18}, "encoding": ends})
-        middle = {"x": x, "y": axis("mean", y["title"], scale=scale), "color": color}
-        layers.append({"transform": only("band"), "mark": {"type": "line", "strokeDash": [5, 3]}, "encoding": middle})
-    layers.append(
-        {
-            "transform": only("line"),
-            "params": pick["params"],
-            "mark": {"type": "line", "interpolate": "step-after", "point": {"size": 22, "filled": True}},
-            "encoding": {"x": x, "y": y, "color": color, "tooltip": tooltip, "opacity": pick["opacity"]},
-        }
-    )
+        low, mean = axis("low", title, scale=scale), axis("mean", title, scale=scale)
+        ends = {"x": x, "y": low, "y2": {"field": "high"}, "color": color}
+        layers.append(_layer("band", {"type": "area", "opacity": 0.15}, ends))
+        layers.append(_layer("band", {"type": "line", "strokeDash": [5, 3]}, {"x": x, "y": mean, "color": color}))
+    steps: Spec = {"type": "line", "interpolate": "step-after", "point": {"size": 22, "filled": True}}
+    steps |= {"strokeWidth": 1} if bands else {}
+    detail: Spec = {"field": "run", "type": "nominal"}
+    encoding = {"x": x, "y": y, "color": color, "detail": detail, "tooltip": tooltip, "opacity": pick["opacity"]}
+    layers.append(_layer("line", steps, encoding) | {"params": pick["params"]})
     note = "Lower is better. Points are changes of the best program; click a name below the chart to single it out."
-    note += " Dashed lines and bands are means over the runs with 95 % intervals." if bands else ""
-    note += f" Grey dots are evaluated programs; {hidden:,} more are not drawn." if low else ""
+    note += " Dashed lines and bands are means over the runs with 95 % intervals, cut at the edge." if bands else ""
+    note += f" Grey dots are evaluated programs; {hidden:,} more are not drawn." if inside else ""
     return Chart("progress", "Search progress", note, {"layer": layers, "height": 320}, rows)
 
 
 def time_chart(rows: Sequence[Row]) -> Chart:
-    """Shares of cache hits and of redundant statements: ``series``, ``programs``, ``share``."""
+    """Shares of cache hits and of redundant statements: ``series``, ``run``, ``programs``, ``share``."""
     pick = picked()
     y = axis("share", "share", axis=PERCENT, scale={"domain": [0, 1]})
-    tooltip = tips(("series", "", None), ("programs", "generated", ",d"), ("share", "share", ".1%"))
+    tooltip = tips(
+        ("run", "run", None), ("series", "", None), ("programs", "generated", ",d"), ("share", "share", ".1%")
+    )
     encoding = {
         "x": axis("programs", PROGRAMS),
         "y": y,
@@ -205,8 +198,16 @@ def population_chart(rows: Sequence[Row]) -> Chart:
     return Chart("population", "The population over time", note, {"layer": [band, median, best]}, rows)
 
 
-def tree_chart(rows: Sequence[Row], hidden: int) -> Chart:
-    """The family tree: edges as ``lineage.family_tree`` gives them."""
+def tree_chart(edges: Sequence[Row], hidden: int, top: float) -> Chart:
+    """The family tree: edges as ``lineage.family_tree`` gives them.
+
+    Args:
+        edges: the edges.
+        hidden: programs that they leave out.
+        top: largest fitness that is drawn.
+    """
+    rows = [edge for edge in edges if edge["fitness"] <= top]
+    hidden += len(edges) - len(rows)
     names = ["winner's line", "others"]
     tooltip = tips(
         ("program", "program", None),

@@ -115,13 +115,17 @@ def test_several_runs_stand_side_by_side_with_intervals(tmp_path: Path) -> None:
     assert "Side by side" in study.text
     assert "A study of 2 seeds" in study.text
     specs = study.specs()
-    names = {row["series"] for row in specs["progress"]["data"]["values"]}
-    assert {"seed1: search", "seed2: control", "mean of 2: search"} <= names
+    rows = specs["progress"]["data"]["values"]
+    assert {row["series"] for row in rows} == {"search", "control"}, "runs of a study share colours"
+    assert {row.get("run") for row in rows if row["part"] == "line"} == {"seed1", "seed2"}
+    assert all(row["low"] <= row["mean"] <= row["high"] for row in rows if row["part"] == "band")
+    assert [row["part"] for row in rows].count("band") > 10
     assert "run2-lineage" in specs
     other = made_up_run(tmp_path / "again" / "seed1", "population.size=30", programs=60)
     mixed = read_report([runs[0], other])
     assert [run.name.endswith("/seed1") for run in mixed.runs] == [True, True]
     assert "band" not in {row["part"] for row in mixed.charts[0].rows}
+    assert len({row["series"] for row in mixed.charts[0].rows}) == 4
 
 
 def test_planted_scripts_stay_text(tmp_path: Path) -> None:
