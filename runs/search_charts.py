@@ -65,6 +65,7 @@ def time_chart(rows: Sequence[Row]) -> Chart:
         "x": axis("programs", PROGRAMS),
         "y": y,
         "color": series(),
+        "detail": {"field": "run", "type": "nominal"},
         "tooltip": tooltip,
         "opacity": pick["opacity"],
     }
@@ -80,7 +81,7 @@ def meta_chart(rows: Sequence[Row], task: str) -> Chart:
         ("series", "run", None), ("program", "program", None), ("evaluations", "after evaluations", ",d"),
         ("fitness", "fitness", ".5f"), ("loss", "larger task", ".5f"),
     )  # fmt: skip
-    x = axis("fitness", "search fitness (validation loss), better to the right", scale={**NOT_ZERO, "reverse": True})
+    x = axis("fitness", "search fitness (better to the right)", scale={**NOT_ZERO, "reverse": True})
     y = axis("loss", "validation loss on the larger task", scale=NOT_ZERO)
     line = {
         "mark": {"type": "line", "opacity": 0.4, "strokeWidth": 1},

@@ -127,7 +127,7 @@ def spike_probe(program: Program) -> Probe:
         peak = np.max(np.abs(change))
         response = change / peak
     x = tuple(float(t) for t in range(SPIKE_AFTER))
-    titles = f"steps after a gradient {SPIKE:g} standard deviations too large", "mean change of the update"
+    titles = "steps after the spike", "mean change of the update"
     if not np.isfinite(response).all():
         says = "A spike changes nothing." if peak == 0.0 else "A spike makes updates that are not finite."
         return Probe("spike", *titles, x, _known(response), False, 0.0 if peak == 0.0 else None, says)
@@ -164,7 +164,7 @@ def noise_probe(program: Program) -> Probe:
         averaged = np.mean(np.mean(taken, axis=2) ** 2 / np.var(taken, axis=2), axis=0) * levels[:, 0] ** 2
     averaged = np.where(averaged < _ALWAYS, averaged, np.inf)
     value = float(averaged[-1])
-    titles = "standard deviation of the noise, in mean gradients", "gradients averaged"
+    titles = "noise, in mean gradients", "gradients averaged"
     if not math.isfinite(value):
         says = "The update says nothing of the mean gradient under noise."
         return Probe("noise", *titles, NOISES, _known(averaged), True, None, says)
@@ -192,7 +192,7 @@ def turn_probe(program: Program) -> Probe:
         path = updates[TURN_AT - 20 :, 0, 0] / abs(updates[TURN_AT - 1, 0, 0])
         shaken = np.max(np.abs(updates[TURN_AT - 20 : TURN_AT, 1, 0])) / abs(updates[TURN_AT - 1, 0, 0])
     x = tuple(float(t) for t in range(-20, TURN_AFTER))
-    titles = "steps after equal gradients change their sign", "update (before the turn: 1)"
+    titles = "steps after the turn", "update (before the turn: 1)"
     if not np.isfinite(path).all() or not math.isfinite(shaken):
         return Probe("turn", *titles, x, _known(path), False, None, "Equal gradients give no finite update.")
     turned = np.flatnonzero(path[20:] * np.sign(path[19]) <= 0.0)
