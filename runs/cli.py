@@ -89,6 +89,7 @@ def search(
             run_summary(views[-1])
             say()
             say(f"Look closer:  optsearch show {finished.folder}")
+            say(f"See it all:   optsearch report {finished.folder}")
             say(f"Take it home: optsearch export {finished.folder}:best --to optax")
     if seeds > 1:
         together = study_summary(views)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from runs.charts import Chart
+from runs.charts import Chart, Spec
 from runs.errors import RunError
 
 WIDTH = 560
@@ -25,6 +25,17 @@ def library() -> str:
     import vl_convert
 
     return str(vl_convert.javascript_bundle())  # pyright: ignore[reportCallIssue] - its stub lacks the default
+
+
+def to_svg(chart: Chart) -> str:
+    """A chart as an image on white."""
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(_on_white(chart)))
+
+
+def _on_white(chart: Chart) -> Spec:
+    return chart.drawn(WIDTH) | {"background": "white", "title": chart.title}
 
 
 def write_figures(charts: Iterable[Chart], folder: Path) -> list[Path]:
@@ -46,10 +57,9 @@ def write_figures(charts: Iterable[Chart], folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for chart in charts:
-            spec = chart.drawn(WIDTH) | {"background": "white", "title": chart.title}
             contents = {
-                ".svg": vl_convert.vegalite_to_svg(spec).encode(),
-                ".pdf": vl_convert.vegalite_to_pdf(spec),
+                ".svg": to_svg(chart).encode(),
+                ".pdf": vl_convert.vegalite_to_pdf(_on_white(chart)),
                 ".csv": table(chart).encode(),
             }
             for ending, content in contents.items():

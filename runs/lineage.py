@@ -21,7 +21,7 @@ MEMBERS = 60
 
 
 def line_of(store: RunReader, arm: Arm, ticket: int) -> list[Row]:
-    """The line from the warm start to a program.
+    """The line from the warm start to a program, through the first stage's search if the program's search began there.
 
     Returns:
         For each program, the warm start first: ``id``, ``ticket``, ``mutation`` in words, ``kind``, ``fitness``,
@@ -48,7 +48,8 @@ def line_of(store: RunReader, arm: Arm, ticket: int) -> list[Row]:
             }
         )
         lowest, before = min(lowest, math.inf if mine is None else mine), mine
-    return rows
+    start = str(arm.settings.get("start", "0"))
+    return rows if start == "0" else line_of(store, *store.find(start)) + rows[1:]
 
 
 def difference(parent: str, child: str) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ from dsl.dataflow import prune
 from dsl.program import Program
 from dsl.verify import nearest
 from runs.charts import Chart, Row
-from runs.drawing import WIDTH
+from runs.drawing import to_svg
 from runs.errors import RunError
 from runs.explain import Explanation, explain
 from runs.findings import Findings, without
@@ -54,9 +54,7 @@ class Drawing:
     chart: Chart
 
     def _repr_svg_(self) -> str:
-        import vl_convert
-
-        return str(vl_convert.vegalite_to_svg(self.chart.drawn(WIDTH) | {"background": "white"}))
+        return to_svg(self.chart)
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,6 +206,7 @@ def _run_values(run: Findings, responses: Sequence[Chart]) -> dict[str, Any]:
         "run": run,
         "view": view,
         "verdicts": [verdict(row, warm) for row in view["comparison"]],
+        "cautions": [],
         "controls": [(control_name(c["name"], warm), c) for c in view["controls"]],
         "responses": responses,
         "best": None,
@@ -214,6 +215,7 @@ def _run_values(run: Findings, responses: Sequence[Chart]) -> dict[str, Any]:
     }
     if run.best is not None:
         short, explanation = distilled(run.best), explain(run.best)
+        values["cautions"] = [p.says for p in explanation.probes if p.name == "schedule" and p.value != 1.0]
         marks = influence_marks(explanation.influences)
         lines = html_lines(run.best)
         values["best"] = {

@@ -225,9 +225,10 @@ def schedule_probe(program: Program) -> Probe:
         value, says = 0.0, "It ignores the learning-rate schedule: its steps do not shrink as training ends."
     elif np.ptp(slopes) < 0.02:
         value = float(np.mean(slopes))
-        same = abs(value - 1.0) < 0.02
-        says = f"The update is {'in proportion to' if same else f'with the power {value:.2g} of'} the schedule."
-        says += "" if same else " A control should have that schedule too."
+        if abs(value - 1.0) < 0.02:
+            value, says = 1.0, "The update is in proportion to the schedule."
+        else:
+            says = f"The update goes with the power {value:.2g} of the schedule: give controls that schedule too."
     else:
         says = f"The schedule is reshaped: at half its value the update is {relative[-2]:.3g} times as large."
     title = "update (at 1: 1)"

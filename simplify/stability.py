@@ -11,6 +11,7 @@ et al. 2022 (arXiv:2209.11208).
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -99,7 +100,7 @@ def restraint(program: Program) -> Restraint:
         says.append(f"Weight decay is decoupled: each step takes {share:.3g} of the weights, whatever the gradients.")
         limit = proved if proved is not None else largest if bounded else None
         if limit and share > 0.0:
-            bound = limit / share
+            bound = min(limit / share, sys.float_info.max)
             reached = _reached(program)
             ground = "hence" if proved is not None else "as far as the probes show,"
             tried = "" if reached is None else f"; pushed outward by steady gradients they ended at {reached:.3f} of it"

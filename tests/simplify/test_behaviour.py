@@ -93,7 +93,7 @@ def test_schedule() -> None:
     assert "ignores" in schedule_probe(program("update = g * 0.1")).says
     root = schedule_probe(program("lr = sqrt(lr); update = g * lr"))
     assert root.value == pytest.approx(0.5, abs=1e-3)
-    assert "control" in root.says
+    assert "controls" in root.says
 
 
 def test_bounds_and_decay() -> None:
