@@ -172,7 +172,9 @@ def show(
 
 @app.command()
 def report(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Folders of runs, or names in optsearch-runs/.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Folders of runs or studies, or names in optsearch-runs/.")
+    ],
     out: Annotated[Path, typer.Option(help="HTML file to write; an earlier one is replaced.")] = Path("report.html"),
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write the charts there, as SVG, PDF and CSV.")
@@ -180,11 +182,11 @@ def report(
 ) -> None:
     """Write one HTML file that shows what runs have found: it holds everything and needs no network."""
     from runs.drawing import write_figures
-    from runs.programs import run_folder
+    from runs.programs import run_folders
     from runs.report import read_report, to_html
     from runs.terminal import say
 
-    found = read_report(list(dict.fromkeys(run_folder(run) for run in runs)))
+    found = read_report(list(dict.fromkeys(folder for run in runs for folder in run_folders(run))))
     page = to_html(found)
     try:
         out.write_text(page, encoding="utf-8")

@@ -238,7 +238,7 @@ def counted_view(console: Console, *, quiet: bool = False) -> Generator[Callable
         A function to be told what is being done, how many pieces of work are done, and of how many.
     """
     columns = (TextColumn("{task.description}"), BarColumn(BAR_CELLS), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=console, disable=quiet or not console.is_terminal) as view:
+    with Bars(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as view:
         bar = view.add_task("starting", total=None)
 
         def show(words: str, done: int, total: int) -> None:

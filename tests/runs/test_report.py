@@ -16,13 +16,16 @@ import yaml
 from command_line import Command
 from made_up_run import made_up_run
 
+from dsl.dataflow import prune
 from runs.drawing import library
 from runs.findings import read_findings
 from runs.history import VERDICTS, best_so_far, evaluated_points, mutation_statistics, over_time, read_history
 from runs.lineage import difference, family_tree, line_of
+from runs.programs import run_folders
 from runs.report import read_report, to_html
 from runs.store import RunStore
 from search.config import CampaignConfig, load_campaign
+from simplify.distil import Distilled
 
 PLANTED = "<script>alert('x')</script></script>&amp;"
 VOID = {"meta", "input", "br"}
@@ -37,6 +40,12 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(made_up: Path) -> str:
     return to_html(read_report([made_up]))
+
+
+@pytest.fixture
+def undistilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the slow part of a page out: the machine that distils, which has tests of its own."""
+    monkeypatch.setattr("runs.report.distilled", lambda program: Distilled(prune(program), None, ()))
 
 
 class Reader(HTMLParser):
@@ -109,6 +118,7 @@ def test_charts_have_titles_units_legends_and_say_what_they_hide(page: str) -> N
     assert "more are not drawn" in Reader(page).text
 
 
+@pytest.mark.usefixtures("undistilled")
 def test_several_runs_stand_side_by_side_with_intervals(tmp_path: Path) -> None:
     runs = [made_up_run(tmp_path / f"seed{seed}", f"seed={seed}", programs=60) for seed in (1, 2)]
     study = Reader(to_html(read_report(runs)))
@@ -121,6 +131,7 @@ def test_several_runs_stand_side_by_side_with_intervals(tmp_path: Path) -> None:
     assert all(row["low"] <= row["mean"] <= row["high"] for row in rows if row["part"] == "band")
     assert [row["part"] for row in rows].count("band") > 10
     assert "run2-lineage" in specs
+    assert run_folders(str(tmp_path)) == runs, "a study's folder means its runs"
     other = made_up_run(tmp_path / "again" / "seed1", "population.size=30", programs=60)
     mixed = read_report([runs[0], other])
     assert [run.name.endswith("/seed1") for run in mixed.runs] == [True, True]
@@ -128,6 +139,7 @@ def test_several_runs_stand_side_by_side_with_intervals(tmp_path: Path) -> None:
     assert len({row["series"] for row in mixed.charts[0].rows}) == 4
 
 
+@pytest.mark.usefixtures("undistilled")
 def test_planted_scripts_stay_text(tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "<img src=x onerror=alert(1)>", f"description={json.dumps(PLANTED)}", programs=40)
     RunStore.resume(folder, settings=_settings(folder), about={PLANTED: PLANTED}).close()
@@ -152,6 +164,7 @@ def _settings(folder: Path) -> dict[str, Any]:
         return store.meta("settings")
 
 
+@pytest.mark.usefixtures("undistilled")
 @pytest.mark.parametrize("state", ["empty", "no results", "one program", "running", "crashed", "nothing trained"])
 def test_runs_in_every_state(state: str, tmp_path: Path, made_up: Path) -> None:
     folder = tmp_path / "run"
@@ -192,6 +205,7 @@ def test_the_settings_start_the_same_run(made_up: Path) -> None:
     assert yaml.safe_load(text)["name"] == "quickstart"
 
 
+@pytest.mark.usefixtures("undistilled")
 def test_the_command_writes_page_and_figures(made_up: Path, tmp_path: Path, optsearch: Command) -> None:
     said = optsearch("report", made_up, made_up, "--out", tmp_path / "r.html", "--figures", tmp_path / "figures")
     assert said.code == 0, said.err
