@@ -7,6 +7,13 @@ reader       what can be read from a run
 ledger       one search's part of a run file, as its session sees it
 study        several seeds of one campaign, and what they say together
 store        a run on disk, for its one writer; reader for everybody else; schema, lock and errors beside them
+report       runs as one HTML file; findings, history and lineage: what it says, read from a run
+page/        the template, style and script of that file
+notebook     a run in a notebook: what `load` gives
+explain      a program for people: cost, behaviour, formula
+charts       a chart as data; search_charts: those of a search; drawing: charts as files, and their library
+highlight    program text with its parts told apart
+words        what a comparison says
 finalists    which program of a search is its best
 inspect      what a run holds, as plain values
 distillation what `simplify` runs
@@ -23,3 +30,25 @@ terminal     what the commands print
 machine      where and with what a run is made
 campaigns/   shipped campaigns
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runs.notebook import Run
+
+
+def load(reference: str | Path) -> Run:
+    """A run for notebooks and scripts; see ``runs.notebook``.
+
+    Args:
+        reference: its folder, or its name in ``optsearch-runs/``.
+
+    Raises:
+        RunError: there is no run, or it cannot be read.
+    """
+    from runs.notebook import load_run  # here, so that the command line starts at once
+
+    return load_run(reference)

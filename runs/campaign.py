@@ -22,10 +22,11 @@ from proxy_tasks.registry import get_task, import_tasks
 from runs.arms import SEARCH, PlannedArm, contenders, controls, evaluations_of, make_evolution, planned_arms
 from runs.errors import RunError
 from runs.finalists import best, finalist_seeds, finalists
+from runs.inspect import glance, rivals
 from runs.ledger import ArmLedger
 from runs.machine import about_machine, available_cores, machine_changes
 from runs.programs import RUNS_FOLDER
-from runs.progress import ProgressView
+from runs.progress import ProgressView, counted_view
 from runs.reader import Arm, Final
 from runs.store import RunStore
 from runs.terminal import errors
@@ -205,7 +206,14 @@ class Campaign:
         counted = ("programs", budget.programs) if budget.programs else ("evaluations", budget.evaluations or 1)
         validation = self._meta_validation(store, arm, history)
         try:
-            with ProgressView(errors, arm.name, counted, redundancy=evolution.redundancy) as view:
+            with ProgressView(
+                errors,
+                arm.name,
+                counted,
+                glance=lambda progress: glance(store, arm, progress, evolution.redundancy()),
+                rivals=rivals(store, arm),
+                workers=f"{evaluator.workers} worker{'' if evaluator.workers == 1 else 's'}",
+            ) as view:
                 progress = run_session(
                     evolution,
                     evaluator,
@@ -275,12 +283,16 @@ class Campaign:
         there = {(final.contender, final.seed) for final in store.finals()}
         places = {arm.program_id(ticket): (arm, ticket) for arm, ticket in chosen}
         pending = [(name, seed) for name in places for seed in seeds if (name, seed) not in there]
-        if pending and not quiet:
+        if not pending:
+            return True
+        if not quiet:
             errors.print(f"{purpose}: {len(places)} programs, {len(seeds)} seeds", markup=False)
-        for name, seed in pending:
-            if stop.is_set():
-                return False
-            store.add_final([self._final(store, trainer, name, *places[name], seed)])
+        with counted_view(errors, quiet=quiet or not errors.is_terminal) as show:
+            for done, (name, seed) in enumerate(pending):
+                if stop.is_set():
+                    return False
+                show(f"program {name}", done, len(pending))
+                store.add_final([self._final(store, trainer, name, *places[name], seed)])
         return True
 
     def _final(self, store: RunStore, trainer: Trainer, name: str, arm: Arm, ticket: int, seed: int) -> Final:

@@ -97,6 +97,7 @@ def search(
             run_summary(views[-1])
             say()
             say(f"Look closer:  optsearch show {finished.folder}")
+            say(f"See it all:   optsearch report {finished.folder}")
             say(f"Take it home: optsearch export {finished.folder}:best --to optax")
     if seeds > 1:
         together = study_summary(views)
@@ -148,24 +149,61 @@ def verify(
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN[:ID]", help="A run, or one program of it; ID may be best.")],
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN[:ID]", help="A run; one program of it, ID may be best; a file or a library name."),
+    ],
     top: Annotated[int, typer.Option(help="Number of programs on the leaderboard.", min=1)] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run's leaderboard and controls, or one program: text, pruned text, lineage, evaluations."""
+    """Show a run's leaderboard and controls, or one program: text, cost, behaviour, lineage, evaluations."""
     from runs import inspect, terminal
-    from runs.programs import run_folder
+    from runs.explain import behaviour_of
+    from runs.programs import is_program, load_program, run_folder
     from runs.store import RunStore
 
+    if is_program(run):
+        named = load_program(run)
+        view = inspect.text_view(named.program) | {"id": named.name, "behaviour": behaviour_of(str(named.program))}
+        _print_json(view) if as_json else terminal.program_view(view)
+        return
     path, colon, program_id = (run, "", "") if RunStore.exists(Path(run)) else run.rpartition(":")
     with RunStore.read(run_folder(path if colon else run)) as store:
         if colon:
             view = inspect.program_view(store, program_id)
+            view["behaviour"] = behaviour_of(view["text"])
             _print_json(view) if as_json else terminal.program_view(view)
         else:
             view = inspect.summary(store)
             rows = inspect.leaderboard(store, top) if view["generated"] or view["best"] else []
             _print_json(view | {"leaderboard": rows}) if as_json else terminal.run_summary(view, rows)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Folders of runs or studies, or names in optsearch-runs/.")
+    ],
+    out: Annotated[Path, typer.Option(help="HTML file to write; an earlier one is replaced.")] = Path("report.html"),
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write the charts there, as SVG, PDF and CSV.")
+    ] = None,
+) -> None:
+    """Write one HTML file that shows what runs have found: it holds everything and needs no network."""
+    from runs.drawing import write_figures
+    from runs.programs import run_folders
+    from runs.report import read_report, to_html
+    from runs.terminal import say
+
+    found = read_report(list(dict.fromkeys(folder for run in runs for folder in run_folders(run))))
+    page = to_html(found)
+    try:
+        out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{out}: the report cannot be written: {error.strerror}") from error
+    say(f"{out}: {len(page) / 1e6:.1f} MB, {len(found.all_charts())} charts")
+    if figures is not None:
+        say(f"{figures}: {len(write_figures(found.all_charts(), figures))} files")
 
 
 @app.command()

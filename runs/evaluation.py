@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from proxy_tasks.registry import get_task, import_tasks
 from runs.machine import available_cores
 from runs.programs import load_program
+from runs.progress import counted_view
 from runs.terminal import errors
 from selection.contender import Contender, baseline
 from selection.evaluation import Evaluation, Map, evaluate
@@ -50,7 +49,12 @@ def run_evaluation(
         contenders.append(Contender(name, named.program))
     contenders += [baseline(name) for name in dict.fromkeys(baselines)]
     task = get_task(task).name
-    with _pool(available_cores() if workers is None else workers, imports) as run, _view(quiet) as progress:
+    count = available_cores() if workers is None else workers
+    with _pool(count, imports) as run, counted_view(errors, quiet=quiet) as show:
+
+        def progress(ended: Ended) -> None:
+            show(f"{ended.stage}: {ended.job.contender.name}", ended.done, ended.total)
+
         return evaluate(contenders, task, fresh_seeds(seeds), run=run, progress=progress)
 
 
@@ -66,25 +70,6 @@ def _pool(workers: int, imports: Sequence[str]) -> Generator[Map]:
         yield pool
     finally:
         pool.close()
-
-
-@contextmanager
-def _view(quiet: bool) -> Generator[Callable[[Ended], None] | None]:
-    """A progress bar in a terminal, a line now and then elsewhere."""
-    if quiet:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as view:
-        bar = view.add_task("starting")
-
-        def show(ended: Ended) -> None:
-            words = f"{ended.stage}: {ended.job.contender.name}"
-            view.update(bar, completed=ended.done, total=ended.total, description=words)
-            if not errors.is_terminal and (ended.done % 25 == 0 or ended.done == ended.total):
-                errors.print(f"{ended.done} of {ended.total} training runs done", markup=False)
-
-        yield show
 
 
 def as_values(evaluation: Evaluation) -> dict[str, Any]:

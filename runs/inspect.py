@@ -11,9 +11,11 @@ from typing import Any
 
 from dsl.dataflow import prune
 from dsl.library import LIBRARY
+from dsl.program import Program
 from runs.arms import SEARCH, controls, evaluations_of, first_stage, searches
 from runs.finalists import best, finalist_seeds
 from runs.lock import is_locked
+from runs.progress import Glance
 from runs.reader import Arm, Final, RunReader
 from search.config import FRESH_SEED
 from search.events import Evaluated, Progress, Settled
@@ -65,6 +67,29 @@ def snapshot(store: RunReader) -> dict[str, Any]:
         "meta_validation": validation and {key: validation[key] for key in ("task", "carry_forward", "overfitting")},
         "seconds": round(store.seconds(), 2),
     }
+
+
+def rivals(store: RunReader, arm: Arm) -> dict[str, float]:
+    """Best fitness of the searches before one, by name."""
+    found: dict[str, float] = {}
+    for other in store.arms():
+        for entry in store.leaderboard(other, 1) if other.number < arm.number else ():
+            found[other.name] = entry.fitness.value or 0.0
+    return found
+
+
+def glance(store: RunReader, arm: Arm, progress: Progress, redundant: float | None) -> Glance:
+    """What a live view shows beside the counts: the best program, and what meta-validation says."""
+    program = None
+    if progress.best is not None and progress.best.ticket < store.settled(arm):
+        program = store.ticket(arm, progress.best.ticket).candidate.program
+    validation = meta_validation(store, arm) if arm.name == SEARCH else None
+    words = ""
+    if validation and validation["carry_forward"] is not None:
+        latest = validation["programs"][-1]
+        loss = "does not train" if latest["loss"] is None else f"{latest['loss']:.5f}"
+        words = f"{validation['task']}: latest {loss}, best program {validation['carry_forward']}"
+    return Glance(redundant, program, words)
 
 
 def summary(store: RunReader) -> dict[str, Any]:
@@ -159,6 +184,25 @@ def leaderboard(store: RunReader, count: int) -> list[dict[str, Any]]:
     return rows
 
 
+def program_entries(store: RunReader, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a leaderboard, each with its program, that of its parent, and the mutation between them."""
+    entries: list[dict[str, Any]] = []
+    for row in rows:
+        arm, ticket = store.find(row["id"])
+        item = store.ticket(arm, ticket).candidate
+        parent = None if item.parent is None else store.ticket(arm, item.parent).candidate
+        entry = {"program": item.program, "mutation": item.mutation, "parent": None, "parent_id": None}
+        if parent is not None:
+            entry |= {"parent": parent.program, "parent_id": arm.program_id(parent.ticket)}
+        entries.append(dict(row) | entry)
+    return entries
+
+
+def text_view(program: Program) -> dict[str, str]:
+    """A program's text, and without its dead statements."""
+    return {"text": str(program), "pruned": str(prune(program))}
+
+
 def program_view(store: RunReader, program_id: str) -> dict[str, Any]:
     """One program of a run: text, pruned text, lineage to the warm start, and every evaluation."""
     arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
@@ -168,8 +212,7 @@ def program_view(store: RunReader, program_id: str) -> dict[str, Any]:
     return {
         "id": arm.program_id(ticket),
         "arm": arm.name,
-        "text": str(settled.candidate.program),
-        "pruned": str(prune(settled.candidate.program)),
+        **text_view(settled.candidate.program),
         "fitness": settled.fitness.value,
         "outcome": settled.fitness.outcome,
         "fingerprint": settled.candidate.fingerprint,

@@ -48,6 +48,24 @@ def run_folder(reference: str) -> Path:
     raise RunError(f"'{reference}' is not a run: {reason}{nearest(reference, known)}")
 
 
+def run_folders(reference: str) -> list[Path]:
+    """The folders of a run or, given the folder of a study, of its runs.
+
+    Raises:
+        RunError: there is no run.
+    """
+    for folder in (Path(reference), RUNS_FOLDER / reference):
+        inside = [entry for entry in sorted(folder.glob("*")) if RunStore.exists(entry)]
+        if inside and not RunStore.exists(folder):
+            return inside
+    return [run_folder(reference)]
+
+
+def is_program(reference: str) -> bool:
+    """Whether a reference means a program by itself, a library name or a file, and no run and no program of a run."""
+    return reference in LIBRARY or Path(reference).is_file()
+
+
 def load_program(reference: str) -> NamedProgram:
     """The program that a user means.
 

@@ -260,6 +260,12 @@ class RunReader:
             if first <= upper:
                 raise DamagedRunError(f"table tickets: record ({arm.number}, {first}) is missing")
 
+    def links(self, arm: Arm) -> Iterator[tuple[int | None, str, int]]:
+        """Parent, mutation and owner of every recorded ticket in order, without its program, which takes long."""
+        with plain_errors(self.path):
+            for row in self._rows("tickets", "arm = ? ORDER BY ticket", (arm.number,)):
+                yield row[2], row[3], row[4]
+
     def ticket(self, arm: Arm, ticket: int) -> Settled:
         """One ticket with its program and fitness.
 
@@ -320,6 +326,12 @@ class RunReader:
         settled = self.settled(arm)
         trained = (r for r in self.evaluations(arm) if r.ticket < settled and r.fitness.outcome == OK)
         return heapq.nsmallest(count, trained, key=lambda r: (r.fitness.value or 0.0, r.ticket))
+
+    def programs(self, arm: Arm, tickets: Sequence[int]) -> list[Program]:
+        """The programs of some recorded tickets."""
+        with plain_errors(self.path):
+            rows = (self._row("tickets", "arm = ? AND ticket = ?", (arm.number, ticket)) for ticket in tickets)
+            return [parse(unpack_program(row[5])) for row in rows]
 
     def population(self, arm: Arm, size: int) -> list[Program]:
         """The programs of the population that the recorded tickets make, without its founders."""

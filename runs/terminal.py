@@ -12,6 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dsl.syntax import parse
+from runs.highlight import terminal_text
+from runs.words import bounds, number, verdict
+
 if TYPE_CHECKING:
     from selection.evaluation import Evaluation
     from simplify.distil import Distilled
@@ -78,19 +82,9 @@ def tasks(rows: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def number(value: float | None, digits: int = 5) -> str:
-    """A loss as text."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def bounds(interval: Sequence[float] | None, digits: int = 5) -> str:
-    """An interval as text."""
-    return "-" if interval is None else f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
-
-
-def program(text: str, indent: str = "  ") -> None:
-    """A program's text, indented."""
-    say("\n".join(indent + line for line in text.rstrip("\n").split("\n")))
+def program(text: str) -> None:
+    """A program's text, indented and with its parts told apart."""
+    console.print(terminal_text(parse(text)), soft_wrap=True)
 
 
 def run_summary(view: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> None:
@@ -160,19 +154,14 @@ def study(view: dict[str, Any]) -> None:
     say(f"Study of {len(view['seeds'])} seeds (mean over runs, 95 % interval):", "bold")
     names = ("best_fitness", "best_fresh_loss", "cache_hit_rate", "redundant_share")
     known = [(name.replace("_", " "), view[name]) for name in names if view[name] is not None]
-    rows = [[name, number(value["mean"]), _interval(value["interval"]), value["runs"]] for name, value in known]
+    rows = [[name, number(value["mean"]), bounds(value["interval"]), value["runs"]] for name, value in known]
     table(["", "mean", "interval", "runs"], rows, right=["mean", "runs"])
     for row in view["comparison"]:
         if row["difference"] is not None:
             say(
                 f"Loss of {row['control']} minus that of the best program, paired by run: {row['difference']:+.5f} "
-                f"{_interval(row['interval'])}"
+                f"{bounds(row['interval'])}"
             )
-
-
-def _interval(interval: Sequence[float | None]) -> str:
-    low, high = interval
-    return "-" if low is None or high is None else bounds([low, high])
 
 
 def comparison(view: dict[str, Any]) -> None:
@@ -205,36 +194,33 @@ def comparison(view: dict[str, Any]) -> None:
         right=["search fitness", "mean"],
     )
     for row in view["comparison"]:
-        say(_verdict(row, view["warm_start"]["name"]))
-
-
-def _verdict(row: dict[str, Any], warm_start: str) -> str:
-    names = {"warm start": f"{warm_start} as given", "random": "random search"}
-    name = names.get(row["control"], f"{warm_start} with tuned constants")
-    if row["winner"] is None:
-        return f"Neither the best program nor {name} trains on every fresh seed."
-    if row["difference"] is None:
-        return f"Only {'the best program' if row['winner'] == 'best' else name} trains on every fresh seed."
-    gap = f"{abs(row['difference']):.5f}"
-    spread = f"paired difference {row['difference']:+.5f}, 95 % interval {bounds(row['interval'])}"
-    if row["winner"] == "best":
-        return f"The best program beats {name} by {gap} ({spread})."
-    if row["winner"] == "undecided":
-        return f"No difference from {name} is shown ({spread}, which includes 0)."
-    return f"The control wins: {name} beats the best program by {gap} ({spread})."
+        say(verdict(row, view["warm_start"]["name"]))
 
 
 def program_view(view: dict[str, Any]) -> None:
-    """One program of a run."""
-    say(f"Program {view['id']}: fitness {number(view['fitness'])}, outcome {view['outcome']}", "bold")
-    if view["evaluated_as"] != view["id"]:
-        say(f"It means the same as program {view['evaluated_as']}, whose evaluation it shares.")
+    """One program, of a run or by itself."""
+    if "fitness" not in view:
+        say(f"Program {view['id']}", "bold")
+    else:
+        say(f"Program {view['id']}: fitness {number(view['fitness'])}, outcome {view['outcome']}", "bold")
+        if view["evaluated_as"] != view["id"]:
+            say(f"It means the same as program {view['evaluated_as']}, whose evaluation it shares.")
     say()
     program(view["text"])
     if view["pruned"] != view["text"]:
         say()
         say("Dead statements pruned:", "bold")
         program(view["pruned"])
+    say()
+    say("What it does:", "bold")
+    for sentence in view["behaviour"]["says"]:
+        say(f"  - {sentence}")
+    if "fitness" in view:
+        _history(view)
+
+
+def _history(view: dict[str, Any]) -> None:
+    """Evaluations of a run's program, and where it comes from."""
     say()
     say("Evaluations:", "bold")
     table(

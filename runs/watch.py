@@ -17,10 +17,13 @@ from rich.console import Console
 
 from runs import inspect
 from runs.arms import SEARCH
-from runs.progress import ProgressView
+from runs.history import best_so_far, read_history
+from runs.inspect import glance
+from runs.progress import Glance, ProgressView
 from runs.reader import Arm, RunReader
 from runs.store import RunStore
-from runs.terminal import console, number
+from runs.terminal import console
+from runs.words import number
 from search.events import Progress
 from search.population import redundancy
 
@@ -75,12 +78,13 @@ def _watch_words(folder: Path, *, live: bool) -> str:
             with RunStore.read(folder) as store:
                 status, arm = inspect.status(store), inspect.current_arm(store)
                 if arm is not None:
+                    progress = store.progress(arm)
+                    seen = glance(store, arm, progress, redundancy(store.population(arm, _size(store))))
                     if view is None or arm.name != shown:
                         _leave(view)
-                        view, shown = ProgressView(target, arm.name, _budget(store, arm)), arm.name
+                        view, shown = _view(target, store, arm), arm.name
                         view.__enter__()
-                    share, progress = redundancy(store.population(arm, _size(store))), store.progress(arm)
-                    view.redundancy = _constant(share)
+                    view.glance = _constant(seen)
                     view.update(progress)
                     best = _best(arm, progress) or best
             if status != "running":
@@ -99,8 +103,14 @@ def _leave(view: ProgressView | None) -> None:
         view.__exit__(None, None, None)
 
 
-def _constant(share: float | None) -> Callable[[], float | None]:
-    return lambda: share
+def _view(target: Console, store: RunReader, arm: Arm) -> ProgressView:
+    """A view that knows what came before it."""
+    bests = [(row["programs"], row["fitness"]) for row in best_so_far(read_history(store, arm))]
+    return ProgressView(target, arm.name, _budget(store, arm), rivals=inspect.rivals(store, arm), bests=bests)
+
+
+def _constant(seen: Glance) -> Callable[[Progress], Glance]:
+    return lambda progress: seen
 
 
 def _best(arm: Arm, progress: Progress) -> str | None:

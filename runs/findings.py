@@ -1,0 +1,155 @@
+"""One run as the report shows it: its histories, its best programs, its winner's line, and the charts of it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import yaml
+
+from dsl.program import Program
+from runs import search_charts as charts
+from runs.arms import SEARCH
+from runs.charts import Chart, Row
+from runs.history import (
+    VERDICTS,
+    History,
+    mutation_statistics,
+    outcomes_over_time,
+    over_time,
+    read_history,
+)
+from runs.inspect import leaderboard, program_entries, summary
+from runs.lineage import family_tree, line_of
+from runs.reader import RunReader
+from runs.words import control_name
+
+TOP = 30
+"""Programs that are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """One run.
+
+    Attributes:
+        name: its label in charts and headings, different from those of other runs.
+        view: as ``inspect.summary`` gives it.
+        settings: of its campaign.
+        campaign: all settings as a campaign file that starts the same run.
+        sessions: when and with what it was made.
+        histories: of each search by name, those with programs.
+        windows: of the search, as ``history.over_time`` gives them.
+        board: its best programs: ``id``, ``fitness``, ``statements``, ``live_statements``, ``state``, ``program``,
+            ``parent`` (its program, or None), ``mutation``.
+        line: from the warm start to the best program.
+        best: the best program; None when nothing has trained.
+        charts: those that show this run alone.
+    """
+
+    name: str
+    view: dict[str, Any]
+    settings: dict[str, Any]
+    campaign: str
+    sessions: Sequence[Any]
+    histories: dict[str, History]
+    windows: list[Row]
+    board: list[Row]
+    line: list[Row]
+    best: Program | None
+    charts: list[Chart]
+
+
+def read_findings(store: RunReader, name: str) -> Findings:
+    """Reads what a report says of a run, whatever state the run is in.
+
+    Args:
+        store: the run.
+        name: its label.
+    """
+    view, settings = summary(store), dict(store.meta("settings"))
+    histories = {arm.name: history for arm in store.arms() if len(history := read_history(store, arm))}
+    found = Findings(name, view, settings, _campaign_file(settings), store.sessions(), histories, [], [], [], None, [])
+    history = histories.get(SEARCH)
+    if history is None:
+        return found
+    windows = over_time(store, history)
+    shown = _history_charts(history, windows)
+    if not view["best"]:
+        return replace(found, windows=windows, charts=shown)
+    arm, ticket = store.find(view["best"]["id"])
+    line = line_of(store, arm, ticket)
+    edges, hidden = family_tree(history, ticket, int(settings["population"]["size"]))
+    if edges:
+        shown.append(charts.tree_chart(edges, hidden, fitness_range([found])[1]))
+    if len(line) > 1:
+        shown.append(charts.lineage_chart([{"step": step, **without(row, "text")} for step, row in enumerate(line)]))
+    finals, failed = _finals(view)
+    if finals:
+        shown.insert(0, charts.finals_chart(finals, failed))
+    board = program_entries(store, leaderboard(store, TOP))
+    best = store.ticket(arm, ticket).candidate.program
+    return replace(found, windows=windows, board=board, line=line, best=best, charts=shown)
+
+
+def _history_charts(history: History, windows: Sequence[Row]) -> list[Chart]:
+    shown: list[Chart] = []
+    outcomes = outcomes_over_time(history)
+    if outcomes:
+        shown.append(charts.outcomes_chart(outcomes))
+    rows: list[Row] = []
+    for kind in mutation_statistics(history):
+        for verdict in VERDICTS:
+            share = kind[verdict] / kind["children"]
+            rows.append({"kind": kind["kind"], "verdict": verdict, "children": kind[verdict], "share": share})
+    if rows:
+        shown.append(charts.mutations_chart(rows, VERDICTS))
+    population = [row for row in windows if row["median"] is not None]
+    if len(population) > 1:
+        shown.append(charts.population_chart(population))
+    return shown
+
+
+def fitness_range(findings: Sequence[Findings]) -> tuple[float, float]:
+    """Fitness that the chart of progress spans: from the best to a little above where the searches began."""
+    known = [history.fitness[np.isfinite(history.fitness)] for run in findings for history in run.histories.values()]
+    known = [fitness for fitness in known if len(fitness)]
+    if not known:
+        return 0.0, 1.0
+    low, high = min(float(fitness.min()) for fitness in known), max(float(fitness[0]) for fitness in known)
+    margin = 0.08 * (high - low) or 0.01
+    return low - margin, high + margin
+
+
+def _finals(view: dict[str, Any]) -> tuple[list[Row], int]:
+    """Losses on fresh seeds of the best program, the controls' and the warm start; and how many did not train."""
+    entries = [(f"best program {view['best']['id']}", view["best"])]
+    entries += [(control_name(c["name"], view["warm_start"]["name"]), c["best"]) for c in view["controls"] if c["best"]]
+    entries.append((control_name("warm start", view["warm_start"]["name"]), view["warm_start"]))
+    rows: list[Row] = []
+    failed = 0
+    for name, entry in entries:
+        fresh = entry["fresh"]
+        if not fresh:
+            continue
+        for seed, loss in zip(fresh["seeds"], fresh["losses"], strict=True):
+            failed += loss is None
+            if loss is not None:
+                rows.append({"part": "seed", "contender": name, "seed": seed, "loss": loss})
+        if fresh["mean"] is not None:
+            low, high = fresh["interval"]
+            rows.append({"part": "mean", "contender": name, "loss": fresh["mean"], "low": low, "high": high})
+    return rows, failed
+
+
+def without(row: Row, *names: str) -> Row:
+    """A row without some of its columns."""
+    return {key: value for key, value in row.items() if key not in names}
+
+
+def _campaign_file(settings: dict[str, Any]) -> str:
+    """All settings that are set, as YAML that ``search`` takes."""
+    given = {key: value for key, value in settings.items() if value is not None}
+    return yaml.safe_dump(given, sort_keys=False, allow_unicode=True, width=110)

@@ -1,0 +1,240 @@
+"""A run in a notebook: programs as objects that show themselves, tables as data frames.
+
+    from runs import load
+
+    run = load("quickstart-seed0")
+    run.best                  # highlighted text, what it does, where it comes from
+    run.table("leaderboard")  # a pandas or polars frame where one of them is installed
+
+Everything is read when the run is loaded; load it again to see a running one grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from markupsafe import Markup
+
+from dsl.dataflow import prune
+from dsl.program import Program
+from dsl.verify import nearest
+from runs.charts import Chart, Row
+from runs.drawing import to_svg
+from runs.errors import RunError
+from runs.explain import Explanation, explain
+from runs.findings import Findings, without
+from runs.highlight import html_lines
+from runs.history import History, best_so_far, evaluated_points, mutation_statistics
+from runs.lineage import line_of
+from runs.programs import run_folder
+from runs.report import Report, read_report
+from runs.store import RunStore
+from runs.words import number, verdict
+
+if TYPE_CHECKING:
+    import optax
+
+FrameLibrary = Literal["pandas", "polars", "rows"]
+FRAMES: tuple[FrameLibrary, ...] = ("pandas", "polars")
+"""Libraries whose frames tables become, in the order in which they are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A chart that a notebook draws.
+
+    Attributes:
+        chart: the chart.
+    """
+
+    chart: Chart
+
+    def _repr_svg_(self) -> str:
+        return to_svg(self.chart)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProgram:
+    """A program of a run.
+
+    Attributes:
+        id: its id within the run.
+        fitness: lower is better; None when it did not train.
+        program: the program.
+        lineage: from the warm start to it: rows with ``id``, ``fitness``, ``gain``, ``mutation``.
+    """
+
+    id: str
+    fitness: float | None
+    program: Program
+    lineage: Sequence[Row]
+
+    @property
+    def pruned(self) -> Program:
+        """The program without its dead statements."""
+        return prune(self.program)
+
+    def explain(self) -> Explanation:
+        """What it does."""
+        return explain(self.program)
+
+    def to_optax(self, learning_rate: float | Callable[[Any], Any] = 1.0) -> optax.GradientTransformation:
+        """The program as an optimizer for JAX.
+
+        Args:
+            learning_rate: the program's ``lr``: a number, or a schedule from step to number.
+        """
+        from dsl.transform import to_optax
+
+        return to_optax(self.program, learning_rate)
+
+    def __str__(self) -> str:
+        return str(self.program)
+
+    def _repr_html_(self) -> str:
+        lines = Markup("\n").join(html_lines(self.program))
+        says = Markup("").join(Markup("<li>{}</li>").format(sentence) for _, sentence in self.explain().says())
+        page = Markup(
+            "<style>{}</style><div class='optsearch'><b>program {}</b>, fitness {}, {} mutations from the warm start"
+            "<pre>{}</pre><ul>{}</ul></div>"
+        )
+        return str(page.format(_STYLE, self.id, number(self.fitness), len(self.lineage) - 1, lines, says))
+
+
+_STYLE = Markup(
+    ".optsearch .keyword{color:#8b3ea8}.optsearch .function{color:#1e6fa8}.optsearch .number{color:#9a5b00}"
+    ".optsearch .state{color:#1c7a45;font-weight:600}.optsearch .dead{opacity:.45}"
+)
+
+
+class Run:
+    """A run that has been read.
+
+    Args:
+        folder: its folder.
+        report: what a report of it alone holds.
+    """
+
+    def __init__(self, folder: Path, report: Report):
+        self.folder = folder
+        self._report = report
+        self._tables: dict[str, Callable[[], list[Row]]] = {
+            "leaderboard": self._leaderboard,
+            "progress": lambda: self._by_search(best_so_far),
+            "evaluations": lambda: self._by_search(lambda history: evaluated_points(history, len(history))[0]),
+            "windows": lambda: list(self._findings.windows),
+            "mutations": lambda: self._by_search(mutation_statistics),
+            "lineage": lambda: [without(row, "text") for row in self._findings.line],
+        }
+
+    def _leaderboard(self) -> list[Row]:
+        return [without(row, "program", "parent") | {"text": str(row["program"])} for row in self._findings.board]
+
+    def _by_search(self, rows_of: Callable[[History], list[Row]]) -> list[Row]:
+        histories = self._findings.histories
+        return [{"search": name, **row} for name, history in histories.items() for row in rows_of(history)]
+
+    @property
+    def _findings(self) -> Findings:
+        return self._report.runs[0]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The run in one object, as ``optsearch show RUN --json`` prints it."""
+        return self._findings.view
+
+    @property
+    def best(self) -> FoundProgram:
+        """The best program.
+
+        Raises:
+            RunError: nothing has trained yet.
+        """
+        if self.summary["best"] is None:
+            raise RunError(f"{self.folder}: no program has been evaluated yet: let the search run on")
+        return self.program(self.summary["best"]["id"])
+
+    @property
+    def programs(self) -> list[FoundProgram]:
+        """The best programs with different meanings, the lowest fitness first."""
+        return [self.program(row["id"]) for row in self._findings.board]
+
+    def program(self, program_id: str) -> FoundProgram:
+        """A program by its id, such as ``8123``, or ``c8123`` of the control.
+
+        Raises:
+            RunError: the run has none of that id.
+        """
+        with RunStore.read(self.folder) as store:
+            arm, ticket = store.find(program_id)
+            item = store.ticket(arm, ticket)
+            return FoundProgram(program_id, item.fitness.value, item.candidate.program, line_of(store, arm, ticket))
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables."""
+        return tuple(self._tables)
+
+    def table(self, name: str, library: FrameLibrary | None = None) -> Any:
+        """A table.
+
+        Args:
+            name: one of ``tables``.
+            library: whose frame to give, or ``rows`` for a list of dictionaries; None for the first that is installed,
+                rows without any.
+
+        Raises:
+            RunError: there is no table of that name, or the library is not installed.
+        """
+        if name not in self._tables:
+            raise RunError(f"no table '{name}'{nearest(name, self._tables)}; there are {', '.join(self._tables)}")
+        return _frame(self._tables[name](), library)
+
+    @property
+    def charts(self) -> dict[str, Drawing]:
+        """The charts of the report by name; a notebook draws the one that a cell ends with."""
+        return {chart.name: Drawing(chart) for chart in self._report.all_charts()}
+
+    def __repr__(self) -> str:
+        best = self.summary["best"]
+        words = f"best program {best['id']}, fitness {number(best['fitness'])}" if best else "nothing has trained yet"
+        return f"<Run {self.folder.name}: {self.summary['status']}, {self.summary['generated']:,} programs, {words}>"
+
+    def _repr_html_(self) -> str:
+        view = self.summary
+        warm = view["warm_start"]["name"] if view["warm_start"] else ""
+        says = Markup("").join(Markup("<li>{}</li>").format(verdict(row, warm)) for row in view["comparison"])
+        line = Markup("<tr><td>{}</td><td>{}</td><td>{}</td></tr>")
+        board = [(row["id"], number(row["fitness"]), row["live_statements"]) for row in self._findings.board[:10]]
+        rows = Markup("").join(line.format(*cells) for cells in board)
+        head = Markup("<tr><th>program</th><th>fitness</th><th>live statements</th></tr>")
+        return str(Markup("<p>{}</p><ul>{}</ul><table>{}{}</table>").format(repr(self), says, head, rows))
+
+
+def load_run(reference: str | Path) -> Run:
+    """Reads a run.
+
+    Args:
+        reference: its folder, or its name in ``optsearch-runs/``.
+
+    Raises:
+        RunError: there is no run, or it cannot be read.
+    """
+    folder = run_folder(str(reference))
+    return Run(folder, read_report([folder]))
+
+
+def _frame(rows: list[Row], library: FrameLibrary | None) -> Any:
+    if library == "rows":
+        return rows
+    for name in FRAMES if library is None else (library,):
+        try:
+            return import_module(name).DataFrame(rows)
+        except ImportError:
+            if library is not None:
+                raise RunError(f"{name} is not installed: install it, or ask for library='rows'") from None
+    return rows

@@ -1,0 +1,268 @@
+"""The report holds what the run holds, in one file that loads nothing, whatever state the run is in."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from command_line import Command
+from made_up_run import made_up_run
+
+from dsl.dataflow import prune
+from runs.drawing import library
+from runs.findings import read_findings
+from runs.history import VERDICTS, best_so_far, evaluated_points, mutation_statistics, over_time, read_history
+from runs.lineage import difference, family_tree, line_of
+from runs.programs import run_folders
+from runs.report import read_report, to_html
+from runs.store import RunStore
+from search.config import CampaignConfig, load_campaign
+from simplify.distil import Distilled
+
+PLANTED = "<script>alert('x')</script></script>&amp;"
+VOID = {"meta", "input", "br"}
+OPTIONAL = {"tr", "th", "td", "dt", "dd"}
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_up_run(tmp_path_factory.mktemp("runs") / "one")
+
+
+@pytest.fixture(scope="module")
+def page(made_up: Path) -> str:
+    return to_html(read_report([made_up]))
+
+
+@pytest.fixture
+def undistilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the slow part of a page out: the machine that distils, which has tests of its own."""
+    monkeypatch.setattr("runs.report.distilled", lambda program: Distilled(prune(program), None, ()))
+
+
+class Reader(HTMLParser):
+    """Elements, their attributes and the scripts' texts; notices tags that do not match."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID | OPTIONAL:
+            self.open.append(tag)
+            self.scripts += [""] * (tag == "script")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in OPTIONAL:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        elif self.open and self.open[-1] != "style":
+            self.text += data
+
+    def specs(self) -> dict[str, Any]:
+        return json.loads(self.scripts[0])
+
+
+def test_a_page_is_whole_and_loads_nothing(page: str) -> None:
+    read = Reader(page)
+    assert read.open == []
+    assert [name for name, attrs in read.tags if {"src", "href"} & set(attrs)] == []
+    policy = next(attrs["content"] for _, attrs in read.tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert "eval" not in policy
+    places = [attrs["data-chart"] for _, attrs in read.tags if "data-chart" in attrs]
+    assert sorted(map(str, places)) == sorted(read.specs())
+    assert len(page) - len(library()) < 1_000_000
+
+
+def test_the_headline_says_what_was_found_and_how_sure(made_up: Path, page: str) -> None:
+    text = Reader(page).text
+    with RunStore.read(made_up) as store:
+        view = read_findings(store, "one").view
+    assert f"Program {view['best']['id']}, fitness {view['best']['fitness']:.5f}" in text
+    assert text.count("95 % interval [") >= 2
+    assert "adamw with tuned constants" in text
+    for sentence in ("The update ", "On the right: how much", "bytes a parameter (AdamW 8)"):
+        assert sentence in text
+
+
+def test_charts_have_titles_units_legends_and_say_what_they_hide(page: str) -> None:
+    specs = Reader(page).specs()
+    expected = {"progress", "cache", "meta-validation", "finals", "outcomes", "mutations", "population", "lineage"}
+    assert expected | {"family-tree", "scale", "spike", "noise", "turn", "schedule", "stability"} == set(specs)
+    for name, spec in specs.items():
+        layers = spec.get("layer", [spec])
+        for layer in layers:
+            for channel in ("x", "y"):
+                assert "title" in layer["encoding"][channel], (name, channel)
+        assert any("tooltip" in layer["encoding"] for layer in layers), name
+        assert spec["data"]["values"], name
+    assert "more are not drawn" in Reader(page).text
+
+
+@pytest.mark.usefixtures("undistilled")
+def test_several_runs_stand_side_by_side_with_intervals(tmp_path: Path) -> None:
+    runs = [made_up_run(tmp_path / f"seed{seed}", f"seed={seed}", programs=60) for seed in (1, 2)]
+    study = Reader(to_html(read_report(runs)))
+    assert "Side by side" in study.text
+    assert "A study of 2 seeds" in study.text
+    specs = study.specs()
+    rows = specs["progress"]["data"]["values"]
+    assert {row["series"] for row in rows} == {"search", "control"}, "runs of a study share colours"
+    assert {row.get("run") for row in rows if row["part"] == "line"} == {"seed1", "seed2"}
+    assert all(row["low"] <= row["mean"] <= row["high"] for row in rows if row["part"] == "band")
+    assert [row["part"] for row in rows].count("band") > 10
+    assert "run2-lineage" in specs
+    assert run_folders(str(tmp_path)) == runs, "a study's folder means its runs"
+    other = made_up_run(tmp_path / "again" / "seed1", "population.size=30", programs=60)
+    mixed = read_report([runs[0], other])
+    assert [run.name.endswith("/seed1") for run in mixed.runs] == [True, True]
+    assert "band" not in {row["part"] for row in mixed.charts[0].rows}
+    assert len({row["series"] for row in mixed.charts[0].rows}) == 4
+
+
+@pytest.mark.usefixtures("undistilled")
+def test_planted_scripts_stay_text(tmp_path: Path) -> None:
+    folder = made_up_run(tmp_path / "<img src=x onerror=alert(1)>", f"description={json.dumps(PLANTED)}", programs=40)
+    RunStore.resume(folder, settings=_settings(folder), about={PLANTED: PLANTED}).close()
+    report = read_report([folder])
+    row = next(row for row in report.runs[0].line if row["mutation"])
+    row["mutation"] = PLANTED
+    report.runs[0].board[0]["mutation"] = PLANTED
+    for chart in report.all_charts():
+        chart.rows[0]["series"] = PLANTED
+    page = to_html(report)
+    read = Reader(page)
+    assert len(read.scripts) == 3
+    assert [attrs for name, attrs in read.tags if name == "img"] == []
+    assert read.text.count(PLANTED) >= 4
+    assert "<script>alert" not in page
+    assert "onerror=alert(1)>" not in page
+    assert read.specs()["cache"]["data"]["values"][0]["series"] == PLANTED
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    with RunStore.read(folder) as store:
+        return store.meta("settings")
+
+
+@pytest.mark.usefixtures("undistilled")
+@pytest.mark.parametrize("state", ["empty", "no results", "one program", "running", "crashed", "nothing trained"])
+def test_runs_in_every_state(state: str, tmp_path: Path, made_up: Path) -> None:
+    folder = tmp_path / "run"
+    if state == "one program":
+        made_up_run(folder, "controls=[]", programs=1)
+    elif state in ("running", "crashed"):
+        shutil.copytree(made_up, folder)
+        store = RunStore.resume(folder, settings=_settings(folder), about={})
+        store.set_meta("status", "running")
+        if state == "running":
+            read = Reader(to_html(read_report([folder])))
+            store.close()
+            assert "running" in read.text
+            return
+        store.close()
+    else:
+        made_up_run(folder, programs=40)
+        settings = _settings(folder)
+        shutil.rmtree(folder)
+        with RunStore.create(folder, campaign="", settings=settings, about={}) as store:
+            if state != "empty":
+                store.add_arm("search", "", {"algorithm": "evolution"})
+            store.set_meta("status", "running")
+    read = Reader(to_html(read_report([folder])))
+    assert "run folder" in read.text
+    if state in ("empty", "no results", "nothing trained"):
+        assert "Nothing has trained yet" in read.text
+        assert read.specs() == {}
+    if state != "one program":
+        assert "crashed" in read.text
+
+
+def test_the_settings_start_the_same_run(made_up: Path) -> None:
+    with RunStore.read(made_up) as store:
+        text = read_findings(store, "one").campaign
+        settings = store.meta("settings")
+    assert load_campaign(text, source="campaign.yaml") == CampaignConfig.model_validate(settings)
+    assert yaml.safe_load(text)["name"] == "quickstart"
+
+
+@pytest.mark.usefixtures("undistilled")
+def test_the_command_writes_page_and_figures(made_up: Path, tmp_path: Path, optsearch: Command) -> None:
+    said = optsearch("report", made_up, made_up, "--out", tmp_path / "r.html", "--figures", tmp_path / "figures")
+    assert said.code == 0, said.err
+    names = set(Reader((tmp_path / "r.html").read_text(encoding="utf-8")).specs())
+    assert f"{len(names)} charts" in said.out
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        f"{name}.{ending}" for name in names for ending in ("svg", "pdf", "csv")
+    }
+    svg = (tmp_path / "figures" / "progress.svg").read_text(encoding="utf-8")
+    assert "programs generated" in svg
+    assert "best fitness" in svg
+    assert (tmp_path / "figures" / "progress.pdf").read_bytes().startswith(b"%PDF")
+    with (tmp_path / "figures" / "mutations.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["verdict"] for row in rows} == set(VERDICTS)
+    assert optsearch("report", tmp_path).code == 2
+    assert "cannot be written" in optsearch("report", made_up, "--out", tmp_path / "no" / "r.html").err
+
+
+def test_a_program_says_what_it_does(made_up: Path, optsearch: Command) -> None:
+    said = optsearch("show", f"{made_up}:best")
+    assert "What it does:" in said.out
+    assert "Lineage" in said.out
+    view = optsearch("show", "lion", "--json").json()
+    assert view["behaviour"]["weight_bound"] == pytest.approx(10.0)
+    assert view["behaviour"]["cost"]["state_bytes"] == 4
+    assert re.search(r"max \|w\| <= 10\b", optsearch("show", "lion").out)
+
+
+def test_histories_add_up(made_up: Path) -> None:
+    with RunStore.read(made_up) as store:
+        arm = store.arm("search")
+        history, progress = read_history(store, arm), store.progress(arm)
+        windows = over_time(store, history)
+        line = line_of(store, arm, 150)
+        edges, hidden = family_tree(history, 150, 20)
+    assert len(history) - 1 == progress.generated == windows[-1]["programs"]
+    bests = best_so_far(history)
+    assert progress.best is not None
+    assert bests[-1]["fitness"] == progress.best.fitness
+    assert [row["fitness"] for row in bests] == sorted((row["fitness"] for row in bests), reverse=True)
+    points, left_out = evaluated_points(history, 10)
+    assert len(points) <= 10
+    assert len(points) + left_out == progress.outcomes["ok"] + 1
+    edge = np.unique([0, *(row["programs"] for row in windows)])
+    hits = sum(row["hits"] * wide for row, wide in zip(windows, np.diff(edge), strict=True))
+    assert round(hits) == progress.generated - sum(progress.outcomes.values())
+    for row in mutation_statistics(history):
+        assert row["children"] == sum(row[verdict] for verdict in VERDICTS)
+    assert line[0]["id"] == "0"
+    assert line[-1]["id"] == "150"
+    gains = [row["gain"] for row in line if row["gain"] is not None]
+    if len(gains) == len(line) - 1:
+        assert sum(gains) == pytest.approx(line[0]["fitness"] - line[-1]["fitness"])
+    assert {row["from_programs"] for row in edges} <= {0} | {row["programs"] for row in edges}
+    assert hidden + len({row["programs"] for row in edges} | {0}) == len(history)
+
+
+def test_differences_show_lines_of_both() -> None:
+    assert difference("a\nb\n", "a\nc\n") == [(" ", "a"), ("-", "b"), ("+", "c")]

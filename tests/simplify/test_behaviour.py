@@ -1,0 +1,187 @@
+"""Probes say of known optimizers what theory says of them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from dsl.library import LIBRARY
+from dsl.program import Program
+from dsl.syntax import parse
+from simplify.lanes import simulate
+from simplify.likeness import influence_words, influences, likeness_words, likenesses
+from simplify.probes import (
+    NOISES,
+    Probe,
+    noise_probe,
+    probes,
+    scale_probe,
+    schedule_probe,
+    spike_probe,
+    turn_probe,
+)
+from simplify.stability import CURVATURES, restraint, stability
+
+NAMES = sorted(LIBRARY)
+
+
+def program(statements: str, state: str = "") -> Program:
+    """A program of statements that are separated by semicolons."""
+    names = f"w, g, {state}, lr" if state else "w, g, lr"
+    body = statements.split("; ")
+    return parse("\n".join([f"def train({names}):", *body, f"return update{', ' + state if state else ''}"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "exponent"), [("sgd", 1), ("momentum", 1), ("lion", 0), ("signum", 0), ("adamw", 0), ("rmsprop", 0)]
+)
+def test_scale(name: str, exponent: int) -> None:
+    assert scale_probe(LIBRARY[name]).value == pytest.approx(exponent, abs=1e-3)
+
+
+def test_scale_of_what_is_no_power() -> None:
+    clipped = scale_probe(program("update = clip(g, 1.0); update = update * lr"))
+    assert clipped.value is None
+    assert "neither" in clipped.says
+    assert scale_probe(program("update = cbrt(g); update = update * lr")).value == pytest.approx(1 / 3, abs=1e-3)
+
+
+def test_spike() -> None:
+    """A linear average forgets with its decay: less than a tenth is left after log(0.1) / log(0.9) = 21.9 steps."""
+    assert spike_probe(LIBRARY["sgd"]).value == 1
+    assert spike_probe(LIBRARY["rmsprop"]).value == 1
+    assert spike_probe(LIBRARY["momentum"]).value == 22
+    assert spike_probe(LIBRARY["adamw"]).value == 22
+    lion, signum = spike_probe(LIBRARY["lion"]).value, spike_probe(LIBRARY["signum"]).value
+    assert lion is not None
+    assert signum is not None
+    assert lion > 3 * signum > 3 * 22, "the sign makes a spike last until noise covers it; Lion's decay is slower"
+    forever = spike_probe(program("s = s + g; update = s * lr", "s"))
+    assert forever.value is None
+    assert "more than a tenth is left" in forever.says
+
+
+def test_noise() -> None:
+    """Decay b averages (1 + b) / (1 - b) gradients; a sign keeps 2 / pi of what is under it."""
+    assert noise_probe(LIBRARY["sgd"]).value == pytest.approx(1.0, rel=0.1)
+    assert noise_probe(LIBRARY["rmsprop"]).value == pytest.approx(1.0, rel=0.1)
+    assert noise_probe(LIBRARY["momentum"]).value == pytest.approx(19.0, rel=0.1)
+    assert noise_probe(LIBRARY["adamw"]).value == pytest.approx(19.0, rel=0.1)
+    assert noise_probe(LIBRARY["signum"]).value == pytest.approx(19.0 * 2 / math.pi, rel=0.15)
+    variance = 0.1**2 + 0.9**2 * 0.01 / 1.99  # of Lion's interpolation, for noise of variance 1
+    assert noise_probe(LIBRARY["lion"]).value == pytest.approx(2 / math.pi / variance, rel=0.15)
+    assert noise_probe(LIBRARY["lion"]).x == NOISES
+
+
+def test_turn() -> None:
+    assert turn_probe(LIBRARY["sgd"]).value == 0
+    assert turn_probe(LIBRARY["rmsprop"]).value == 0
+    for name in ("momentum", "adamw", "signum"):
+        assert turn_probe(LIBRARY[name]).value == 6  # 2 * 0.9^t < 1 from t = 6.6 on, counted from the turn's own step
+    before = 1 - 0.99**200
+    turns = math.log((1 + 1 / 9) / (1 + before)) / math.log(0.99)
+    assert turn_probe(LIBRARY["lion"]).value == math.ceil(turns)
+
+
+def test_schedule() -> None:
+    for name in NAMES:
+        if name != "lion-raw":  # which clips the gradient by lr
+            assert schedule_probe(LIBRARY[name]).value == pytest.approx(1.0, abs=1e-3), name
+    assert schedule_probe(program("update = g * 0.1")).value == 0
+    assert "ignores" in schedule_probe(program("update = g * 0.1")).says
+    root = schedule_probe(program("lr = sqrt(lr); update = g * lr"))
+    assert root.value == pytest.approx(0.5, abs=1e-3)
+    assert "controls" in root.says
+
+
+def test_bounds_and_decay() -> None:
+    lion = restraint(LIBRARY["lion"])
+    assert (lion.bounded, lion.decay, lion.proved) == (True, "decoupled", pytest.approx(1e-4))
+    assert lion.weight_bound == pytest.approx(1 / 0.1), "1 / lambda"
+    assert lion.reached == pytest.approx(1.0, abs=1e-3)
+    adamw = restraint(LIBRARY["adamw"])
+    assert (adamw.bounded, adamw.decay, adamw.proved) == (True, "decoupled", None)
+    assert adamw.share == pytest.approx(0.01 * 0.001)
+    assert restraint(LIBRARY["signum"]).decay == "none"
+    assert restraint(LIBRARY["sgd"]).bounded is False
+    rmsprop = restraint(LIBRARY["rmsprop"])
+    assert rmsprop.bounded
+    assert rmsprop.largest == pytest.approx(1 / math.sqrt(0.1), rel=1e-3), "one gradient after none"
+    coupled = program("d = w * 0.1; g = g + d; m = interp(g, m, 0.9); update = sign(m); update = update * lr", "m")
+    assert restraint(coupled).decay == "coupled"
+
+
+@pytest.mark.parametrize("update", ["u = tanh(m)", "u = sign(m)", "u = clip(m, 2.0)", "u = arctan(m)"])
+def test_weights_of_lion_k_stay_within_their_bound(update: str) -> None:
+    decay = program(f"{update}; m = interp(g, m, 0.9); d = w * 0.2; u = u + d; lr = lr * 0.01; update = u * lr", "m")
+    found = restraint(decay)
+    assert found.proved is not None
+    assert found.weight_bound == pytest.approx(found.proved / (0.2 * 0.01))
+    assert found.reached is not None
+    assert found.reached <= 1.0 + 1e-3
+
+
+def test_stability() -> None:
+    """Gradient descent is stable up to 2 / curvature, what ignores the gradient's scale up to one rate for all."""
+    for rate, curvature in zip(stability(LIBRARY["sgd"]).rates, CURVATURES, strict=True):
+        assert rate == pytest.approx(2 / curvature, rel=0.01)
+    assert stability(LIBRARY["sgd"]).exponent == pytest.approx(-1.0, abs=1e-3)
+    for name in ("lion", "signum", "rmsprop", "adamw"):
+        assert stability(LIBRARY[name]).exponent == pytest.approx(0.0, abs=0.01), name
+    assert stability(LIBRARY["rmsprop"]).rates[3] == pytest.approx(2 * math.sqrt(0.1), rel=0.01)
+    assert stability(program("update = g * 0.1")).exponent is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_library_program_is_nearest_to_itself(name: str) -> None:
+    nearest = likenesses(LIBRARY[name])[0]
+    assert nearest.name == name or nearest.distance < 1e-6
+    assert nearest.distance == pytest.approx(0.0, abs=1e-9)
+    assert name in likeness_words(likenesses(LIBRARY[name])) or nearest.name != name
+
+
+def test_a_constant_factor_is_no_distance() -> None:
+    larger = parse(str(LIBRARY["lion"]).replace("0.0001", "0.3"))
+    assert likenesses(larger)[0] == likenesses(LIBRARY["lion"])[0]
+    opposite = program("update = g * -1.0; update = update * lr")
+    assert next(like.distance for like in likenesses(opposite) if like.name == "sgd") == pytest.approx(2.0)
+
+
+def test_influence_finds_what_does_not_matter() -> None:
+    idle = program("s = tanh(0.0001); h = g * 1.0001; dead = g + w; h = h + s; update = h * lr")
+    rows = {row.line: row for row in influences(idle)}
+    assert set(rows) == {2, 3, 5, 6}, "dead statements are left out"
+    assert rows[3].change == pytest.approx(1e-4, rel=0.01)
+    assert rows[6].change == pytest.approx(1 / 0.7 - 1)
+    assert "line 3, 5." in influence_words(influences(idle))
+    lion = {row.statement: row.change for row in influences(LIBRARY["lion"])}
+    assert all(change is None or change > 0.001 for change in lion.values())
+
+
+def test_lanes_know_nothing_of_each_other() -> None:
+    """A reduction in one lane sees that lane alone."""
+    normed = program(
+        "n = norm(g); t = dot(g, w); u = g / n; u = clip_by_global_norm(u, 0.5); u = u + t; update = u * lr"
+    )
+    rng = np.random.default_rng(0)
+    gradients, weights = rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
+    together, _ = simulate(normed, lambda *_: gradients, weights, 2)
+    for lane in range(3):
+        alone, _ = simulate(normed, lambda *_, lane=lane: gradients[lane : lane + 1], weights[lane : lane + 1], 2)
+        np.testing.assert_array_equal(together[:, lane], alone[:, 0])
+
+
+@pytest.mark.parametrize(
+    "body", ["update = exp10(g)", "update = w - w", "update = arctanh(g)", "update = reciprocal(w)"]
+)
+def test_wild_programs_get_sentences_too(body: str) -> None:
+    wild = program(body)
+    found: list[Probe] = list(probes(wild))
+    assert all(probe.says and None not in (probe.x_title, probe.y_title) for probe in found)
+    assert all(y is None or math.isfinite(y) for probe in found for y in probe.y)
+    assert restraint(wild).says
+    assert stability(wild).says
+    assert likeness_words(likenesses(wild))
+    assert influence_words(influences(wild))
