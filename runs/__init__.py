@@ -1,6 +1,6 @@
 """Campaigns on disk and in the terminal.
 
-cli          the command `optsearch`
+cli          the command `optsearch`; options: what several commands take
 campaign     one campaign from its settings to its verdict
 arms         the searches of a campaign, in order
 reader       what can be read from a run

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from runs.errors import DamagedRunError, RunError
+from runs.options import AsJson, Imports, ProgramArgument, RunArgument, Workers, print_json
 
 app = typer.Typer(
     help="Discovers optimizers: evolves small programs, scores each by training tiny models, and hands the best back.",
@@ -23,20 +24,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name in optsearch-runs/.")]
-Workers = Annotated[
-    int | None, typer.Option(help="Worker processes; 0 trains in this one.", show_default="one for each core", min=0)
-]
-ProgramArgument = Annotated[
-    str, typer.Argument(metavar="PROGRAM", help="A file, a library name such as lion, RUN:ID or RUN:best.")
-]
-
-Imports = Annotated[
-    list[str] | None,
-    typer.Option("--import", metavar="MODULE:OBJECT", help="Your own task, called as the object; may be repeated."),
-]
 
 
 @app.command()
@@ -87,7 +74,7 @@ def search(
             views.append(summary(store))
         if finished.interrupted:
             if as_json:
-                _print_json(views[-1])
+                print_json(views[-1])
             errors.print(
                 f"Interrupted; everything is saved in {finished.folder}. The same command resumes.", markup=False
             )
@@ -101,9 +88,9 @@ def search(
             say(f"Take it home: optsearch export {finished.folder}:best --to optax")
     if seeds > 1:
         together = study_summary(views)
-        _print_json({"runs": views, "study": together}) if as_json else study(together)
+        print_json({"runs": views, "study": together}) if as_json else study(together)
     elif as_json:
-        _print_json(views[0])
+        print_json(views[0])
 
 
 @app.command()
@@ -142,7 +129,7 @@ def verify(
         if not as_json:
             say(f"{'ok  ' if check.agrees else 'FAIL'} {check.name}: {check.says}")
     if as_json:
-        _print_json(checks)
+        print_json(checks)
     if not all(check["agrees"] for check in checks):
         raise typer.Exit(1)
 
@@ -165,18 +152,18 @@ def show(
     if is_program(run):
         named = load_program(run)
         view = inspect.text_view(named.program) | {"id": named.name, "behaviour": behaviour_of(str(named.program))}
-        _print_json(view) if as_json else terminal.program_view(view)
+        print_json(view) if as_json else terminal.program_view(view)
         return
     path, colon, program_id = (run, "", "") if RunStore.exists(Path(run)) else run.rpartition(":")
     with RunStore.read(run_folder(path if colon else run)) as store:
         if colon:
             view = inspect.program_view(store, program_id)
             view["behaviour"] = behaviour_of(view["text"])
-            _print_json(view) if as_json else terminal.program_view(view)
+            print_json(view) if as_json else terminal.program_view(view)
         else:
             view = inspect.summary(store)
             rows = inspect.leaderboard(store, top) if view["generated"] or view["best"] else []
-            _print_json(view | {"leaderboard": rows}) if as_json else terminal.run_summary(view, rows)
+            print_json(view | {"leaderboard": rows}) if as_json else terminal.run_summary(view, rows)
 
 
 @app.command()
@@ -247,7 +234,7 @@ def simplify(
     except KeyboardInterrupt:
         terminal.errors.print("Interrupted; the trainings are kept. The same command goes on.")
         raise typer.Exit(130) from None
-    _print_json(result.as_values()) if as_json else terminal.distilled(result)
+    print_json(result.as_values()) if as_json else terminal.distilled(result)
 
 
 @app.command()
@@ -276,7 +263,7 @@ def evaluate(
     result = run_evaluation(
         programs, task, seeds, baselines or ["adamw", "lion"], workers=workers, imports=imports or (), quiet=as_json
     )
-    _print_json(as_values(result)) if as_json else terminal.evaluation(result)
+    print_json(as_values(result)) if as_json else terminal.evaluation(result)
 
 
 @app.command()
@@ -321,7 +308,7 @@ def tasks(
 
     own = import_tasks(imports or ())
     if check is None:
-        _print_json(catalog.tasks(own)) if as_json else terminal.tasks(catalog.tasks(own))
+        print_json(catalog.tasks(own)) if as_json else terminal.tasks(catalog.tasks(own))
         return
     laws: list[dict[str, Any]] = []
     for law in catalog.check_task(check):
@@ -329,7 +316,7 @@ def tasks(
         if not as_json:
             terminal.say(f"{'ok  ' if law['kept'] else 'FAIL'} {law['law']}: {law['says'] or law['sentence']}")
     if as_json:
-        _print_json(laws)
+        print_json(laws)
     if not all(law["kept"] for law in laws):
         raise typer.Exit(1)
 
@@ -358,15 +345,11 @@ def campaigns(as_json: AsJson = False) -> None:
     _print_rows(catalog.campaigns(), as_json, right=["programs", "population"])
 
 
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
 def _print_rows(
     rows: Sequence[dict[str, Any]], as_json: bool, *, hidden: Sequence[str] = (), right: Sequence[str] = ()
 ) -> None:
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     from runs.terminal import table
 
