@@ -46,7 +46,8 @@ class Checkpoint:
     @property
     def version(self) -> str:
         """16 hex digits."""
-        return hashlib.sha256(f"checkpoint {FORMAT} {self.task.version} {self.learning_rate!r}".encode()).hexdigest()[:16]
+        name = f"checkpoint {FORMAT} {self.task.version} {self.learning_rate!r}"
+        return hashlib.sha256(name.encode()).hexdigest()[:16]
 
     @property
     def path(self) -> Path:
