@@ -24,6 +24,9 @@ from proxy_tasks.task import Task
 if TYPE_CHECKING:
     from proxy_tasks.models import Params
 
+FORMAT = 2
+"""Raised whenever the training of a checkpoint, or its file, changes."""
+
 DIGEST_BYTES = 32
 """Length of the sha256 at the start of a file."""
 
@@ -43,7 +46,8 @@ class Checkpoint:
     @property
     def version(self) -> str:
         """16 hex digits."""
-        return hashlib.sha256(f"checkpoint 1 {self.task.version} {self.learning_rate!r}".encode()).hexdigest()[:16]
+        name = f"checkpoint {FORMAT} {self.task.version} {self.learning_rate!r}"
+        return hashlib.sha256(name.encode()).hexdigest()[:16]
 
     @property
     def path(self) -> Path:

@@ -79,7 +79,7 @@ _X_AE = replace(
 _LMMLP = tuple(
     _ladder(
         "lmmlp",
-        "Perceptron that predicts the next character of Shakespeare's plays from the last eight or ten.",
+        "Perceptron that predicts the next character of Shakespeare's plays from a few before it.",
         Classification(),
         (partial(text.next_characters, 8), WindowMLP(SYMBOLS, 8, 12, (64,)), 64, 300),
         (partial(text.next_characters, 8), WindowMLP(SYMBOLS, 8, 16, (128,)), 128, 760),

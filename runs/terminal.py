@@ -76,10 +76,8 @@ def tasks(rows: Sequence[dict[str, Any]]) -> None:
             right=["parameters", "steps", "batch", "AdamW", "noise"],
         )
         say()
-    say(
-        "AdamW: mean validation loss at its best learning rate. Noise: standard deviation over seeds. "
-        "--json says everything; docs/tasks.md explains."
-    )
+    say("AdamW: mean validation loss at its best learning rate. Noise: its standard deviation over seeds.")
+    say("--json says everything; docs/tasks.md explains.")
 
 
 def program(text: str) -> None:

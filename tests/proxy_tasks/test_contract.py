@@ -1,4 +1,4 @@
-"""The contract that every task keeps: proxies as they are, larger rungs for a few steps."""
+"""The contract that every task keeps: proxies as they are, larger rungs, slowly, for a few steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from proxy_tasks.registry import TASKS, get_task
 from proxy_tasks.task import RUNGS, Task
 
 PROXIES = [name for name, task in TASKS.items() if task.rung == RUNGS[0]]
-LARGER = [name for name in TASKS if name not in PROXIES]
+QUICK = [name for name in PROXIES if name != "mlm"]
+"""Compiling is what these tests cost, and `mlm` is the Transformer of `lm` with a loss that has a test of its own."""
+
+LONG = [name for name in TASKS if name not in QUICK]
 SHORT = 60
 """Steps in which the larger rungs have to learn something."""
 
@@ -30,16 +33,16 @@ def subject(name: str) -> Subject:
     return Subject(task if name in PROXIES else replace(task, steps=min(SHORT, task.steps)), "compile")
 
 
-@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("name", QUICK)
 @every_law
 def test_every_proxy_keeps_the_law(name: str, law: Law) -> None:
     assert law.check(subject(name)) is None, law.sentence
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LARGER)
+@pytest.mark.parametrize("name", LONG)
 @every_law
-def test_every_larger_rung_keeps_the_law(name: str, law: Law) -> None:
+def test_every_larger_task_keeps_the_law(name: str, law: Law) -> None:
     assert law.check(subject(name)) is None, law.sentence
 
 
