@@ -20,7 +20,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 from typing import Any, NamedTuple
@@ -37,6 +38,7 @@ use_one_cpu_thread()
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
+from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 from proxy_tasks.encoding import encode  # noqa: E402
 from proxy_tasks.models import MLP  # noqa: E402
@@ -136,15 +138,27 @@ def against_the_floor(task: Task, candidates: Sequence[Program], rounds: int) ->
     return row
 
 
+@contextmanager
+def no_cache() -> Generator[None]:
+    """Nothing is taken from the persistent cache of compiled programs, or put there."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # it remembers whether it is in use
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
+        compilation_cache.reset_cache()
+
+
 def against_compiling(task: Task, candidates: Sequence[Program]) -> dict[str, Any]:
     """Each candidate once compiled and run, and run by the interpreter in turn."""
     interpreter = Trainer(task, method="interpret")
     interpreter.run(candidates[0], 0, rate=1e-3)
+    compiler = Trainer(task, method="compile")
+    compiler.run_optax(adamw_by_hand, 0)  # so that it has its data and first weights, as has the interpreter
     pairs: list[tuple[float, float]] = []
     for program in candidates:
-        compiler = Trainer(task, method="compile")  # a new one, which has nothing compiled
-        compiler.run_optax(adamw_by_hand, 0)  # but has its data and first weights, as has the interpreter
-        compiled = timed(lambda program=program, compiler=compiler: compiler.run(program, 0, rate=1e-3))
+        compiled = timed(lambda program=program: compiler.run(program, 0, rate=1e-3))
         pairs.append((compiled, median(timed(lambda: interpreter.run(program, 0, rate=1e-3)) for _ in range(3))))  # noqa: B023
     return {
         "compiling_s": round(median(compiled for compiled, _ in pairs), 3),
@@ -203,8 +217,8 @@ def crossover(quick: bool) -> list[dict[str, Any]]:
     """One program, first met: seconds by interpreter, by compiling, and which the automatic choice takes."""
     rows: list[dict[str, Any]] = []
     adamw = LIBRARY["adamw"]
-    settings = [(SMALL[2], 300), (SMALL[2], 3000), (LARGE[0], 300), (LARGE[0], 3000), (LARGE[1], 300), (LARGE[1], 1500)]
-    for widths, steps in settings[:4] if quick else settings:
+    settings = [(widths, steps) for widths in (SMALL[2], *LARGE) for steps in (300, 2000)]
+    for widths, steps in (settings[0], settings[3]) if quick else settings:
         task = sized(widths, steps=steps)
         interpreter, compiler = Trainer(task, method="interpret"), Trainer(task, method="compile")
         interpreter.run(LIBRARY["sgd"], 0, rate=1e-3)  # compiled once for the task
@@ -248,8 +262,8 @@ def main() -> None:
     lengths = [len(code.step) for code in map(encode, candidates) if code is not None]
     print(f"{len(candidates)} candidates of {min(lengths)} to {max(lengths)} instructions, median {median(lengths)}")
 
-    jax.config.update("jax_enable_compilation_cache", False)
-    compiling = against_compiling(proxy, candidates)
+    with no_cache():
+        compiling = against_compiling(proxy, candidates)
     show("Against compiling each candidate, quickstart proxy", [compiling])
     tasks = [proxy] if options.quick else [sized(SMALL[0]), proxy, *(sized(widths) for widths in SMALL[1:])]
     floors = [against_the_floor(task, candidates, rounds) for task in tasks]
@@ -260,7 +274,8 @@ def main() -> None:
     grown = growth(rounds)
     for name, times in grown.items():
         show(f"Milliseconds of a run by {name}", [times])
-    chosen = crossover(options.quick)
+    with no_cache():
+        chosen = crossover(options.quick)
     show("One program, first met: where compiling wins", chosen)
     (own,) = [row for row in floors if row["parameters"] == proxy.parameters]
     result = {
