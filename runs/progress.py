@@ -26,6 +26,9 @@ from search.events import Progress
 PLAIN_INTERVAL_S = 5.0
 """Time between plain lines, and between two glances."""
 
+FIRST_GLANCE_S = 1.0
+"""Time between two glances as long as there is a best program and its text is not known."""
+
 REFRESH_PER_S = 4.0
 BAR_CELLS = 20
 SPARK_CELLS = 16
@@ -115,7 +118,8 @@ class ProgressView:
         self._latest = progress
         if progress.best is not None and (not self._bests or progress.best.fitness < self._bests[-1][1]):
             self._bests.append((progress.generated, progress.best.fitness))
-        if now - self._looked >= PLAIN_INTERVAL_S:
+        found = progress.best is not None and self._glance.program is None
+        if now - self._looked >= (FIRST_GLANCE_S if found else PLAIN_INTERVAL_S):
             self._looked, self._glance = now, self.glance(progress)
         if self._console.is_terminal:
             self._live.update(self._block(progress))

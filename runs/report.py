@@ -17,7 +17,7 @@ import jinja2
 import numpy as np
 
 from runs import search_charts as charts
-from runs.arms import SEARCH
+from runs.arms import CONTROL, RANDOM, SEARCH
 from runs.charts import Chart, Row
 from runs.drawing import library
 from runs.explain import cost_table, distilled, explain, formula, influence_marks, response_charts
@@ -136,7 +136,7 @@ def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
     validated: list[Row] = []
     for run in runs:
         for name, history in run.histories.items():
-            label = name if alike else f"{run.name}: {name}"
+            label = _label(run, name) if alike else f"{run.name}: {_label(run, name)}"
             lines += [{"series": label, "run": run.name, **row} for row in best_so_far(history)]
         label = "" if alike else f"{run.name}: "
         for row in run.windows:
@@ -168,6 +168,12 @@ def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
     return shown
 
 
+def _label(run: Findings, name: str) -> str:
+    """What one search of a run is called: controls by what they are."""
+    warm = run.view["warm_start"]["name"] if run.view["warm_start"] else "the warm start"
+    return {CONTROL: control_name("constants", warm), RANDOM: control_name("random", warm)}.get(name, name)
+
+
 def _is_study(runs: Sequence[Findings]) -> bool:
     """Whether runs differ in their seed alone."""
     others = [{key: value for key, value in run.settings.items() if key != "seed"} for run in runs]
@@ -193,7 +199,7 @@ def _bands(runs: Sequence[Findings]) -> list[Row]:
             values = [float(line[programs]) for line in best]
             if np.isfinite(values).all():
                 mean = mean_interval(values)
-                row = {"series": name, "programs": int(programs)}
+                row = {"series": _label(runs[0], name), "programs": int(programs)}
                 rows.append(row | {"mean": mean.mean, "low": mean.low, "high": mean.high})
     return rows
 

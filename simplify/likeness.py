@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Influence:
     change: float | None
 
 
-@cache
+@lru_cache(maxsize=256)
 def likenesses(program: Program) -> tuple[Likeness, ...]:
     """Distances to all library programs, the nearest first; those without finite updates are left out.
 
@@ -73,7 +73,7 @@ def likenesses(program: Program) -> tuple[Likeness, ...]:
     return tuple(sorted(found, key=lambda like: (round(like.distance, 12), like.name)))
 
 
-@cache
+@lru_cache(maxsize=256)
 def influences(program: Program) -> tuple[Influence, ...]:
     """What each statement does to the updates; dead statements, which do nothing, are left out.
 
@@ -113,7 +113,7 @@ def influence_words(rows: tuple[Influence, ...]) -> str:
     return f"Of {len(rows)} live statements {len(idle)} {change} the updates by less than 1 %: line {lines}."
 
 
-@cache
+@lru_cache(maxsize=256)
 def _response(program: Program) -> Array:
     """The last updates on the common stream, ``(steps, parameters)``."""
     rng = np.random.default_rng(5)

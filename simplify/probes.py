@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class Probe:
     says: str
 
 
-@cache
+@lru_cache(maxsize=256)
 def probes(program: Program) -> tuple[Probe, ...]:
     """All probes of this file.
 

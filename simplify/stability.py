@@ -14,7 +14,7 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -80,7 +80,7 @@ class Stability:
     says: str
 
 
-@cache
+@lru_cache(maxsize=256)
 def restraint(program: Program) -> Restraint:
     """What bounds a program's updates and its weights.
 
@@ -108,7 +108,7 @@ def restraint(program: Program) -> Restraint:
     return Restraint(largest, bounded or proved is not None, proved, decay, share, bound, reached, tuple(says))
 
 
-@cache
+@lru_cache(maxsize=256)
 def stability(program: Program) -> Stability:
     """Largest stable learning rates against curvature.
 

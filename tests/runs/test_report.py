@@ -126,7 +126,7 @@ def test_several_runs_stand_side_by_side_with_intervals(tmp_path: Path) -> None:
     assert "A study of 2 seeds" in study.text
     specs = study.specs()
     rows = specs["progress"]["data"]["values"]
-    assert {row["series"] for row in rows} == {"search", "control"}, "runs of a study share colours"
+    assert {row["series"] for row in rows} == {"search", "adamw with tuned constants"}, "runs of a study share colours"
     assert {row.get("run") for row in rows if row["part"] == "line"} == {"seed1", "seed2"}
     assert all(row["low"] <= row["mean"] <= row["high"] for row in rows if row["part"] == "band")
     assert [row["part"] for row in rows].count("band") > 10

@@ -35,7 +35,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield chromium
         chromium.close()
 
@@ -142,3 +142,17 @@ def test_it_fits(opened: Callable[..., Any], width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     wide = page.locator("[data-chart] svg").evaluate_all("(all) => Math.max(...all.map((one) => one.clientWidth))")
     assert wide <= width
+
+
+def test_on_paper_charts_stay_in_their_frames(opened: Callable[..., Any]) -> None:
+    page = opened(width=794, scheme="dark")
+    page.emulate_media(media="print")
+    over = page.locator("figure").evaluate_all(
+        "(all) => all.filter((one) => one.querySelector('svg').getBoundingClientRect().right >"
+        " one.getBoundingClientRect().right + 1).length"
+    )
+    assert over == 0
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.locator(".board details[open]").count() == 0
+    page.pdf(path=None)
+    assert page.locator(".board details[open]").count() == page.locator(".board details").count()
