@@ -200,8 +200,8 @@ class Campaign:
         self, store: RunStore, planned: PlannedArm, evaluator: Evaluator, quiet: bool, stop: threading.Event
     ) -> bool:
         config, arm, budget = self.config, planned.arm, planned.budget
-        tail = config.population.size + config.look_ahead
-        history = store.history(arm, tail) if store.settled(arm) or any(store.evaluations(arm)) else None
+        ledger = ArmLedger(store, arm)
+        history = ledger.history(config.population.size + config.look_ahead)
         evolution = make_evolution(store, config, arm, budget, history)
         counted = ("programs", budget.programs) if budget.programs else ("evaluations", budget.evaluations or 1)
         validation = self._meta_validation(store, arm, history)
@@ -217,7 +217,7 @@ class Campaign:
                 progress = run_session(
                     evolution,
                     evaluator,
-                    ledger=ArmLedger(store, arm),
+                    ledger=ledger,
                     hurdle=config.hurdle,
                     sweep=config.rate_sweep,
                     checkpoints=self._checkpoints(),

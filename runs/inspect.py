@@ -17,7 +17,6 @@ from runs.finalists import best, finalist_seeds
 from runs.lock import is_locked
 from runs.progress import Glance
 from runs.reader import Arm, Final, RunReader
-from search.config import FRESH_SEED
 from search.events import Evaluated, Progress, Settled
 from search.population import redundancy
 from selection.statistics import mean_interval, paired_difference
@@ -260,8 +259,8 @@ def _best_entry(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str
 
 def fresh_runs(store: RunReader, program_id: str, finals: Sequence[Final]) -> dict[str, Any] | None:
     """Losses of a program on seeds that no search has used, their mean and its interval; None when it has none."""
-    seeds = range(FRESH_SEED, FRESH_SEED + int(store.meta("settings")["fresh_seeds"]))
-    return _runs([final for final in finals if final.contender == program_id and final.seed in seeds])
+    chosen_on = finalist_seeds(store)
+    return _runs([final for final in finals if final.contender == program_id and final.seed not in chosen_on])
 
 
 def _control(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str, Any]:

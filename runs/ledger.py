@@ -8,6 +8,7 @@ from dsl.program import Program
 from runs.reader import Arm
 from runs.store import RunStore
 from search.events import Evaluated, Settled
+from search.evolution import History
 from search.meta_validation import Validation
 
 
@@ -21,6 +22,15 @@ class ArmLedger:
 
     def __init__(self, store: RunStore, arm: Arm):
         self._store, self._arm = store, arm
+
+    def history(self, tail: int) -> History | None:
+        """All results and the last ``tail`` tickets; None when nothing is recorded yet.
+
+        Raises:
+            DamagedRunError: a record is damaged or missing.
+        """
+        begun = self._store.settled(self._arm) or self._store.count_evaluations(self._arm)
+        return self._store.history(self._arm, tail) if begun else None
 
     def append(self, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
         """Make results and settled tickets durable."""

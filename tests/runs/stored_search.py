@@ -69,13 +69,13 @@ def resume(folder: Path, **changes: Any) -> RunStore:
 
 def search(store: RunStore, programs: int = 100, stop_after: int = 10**9) -> tuple[Arm, Evolution]:
     arm = store.add_arm("search", "", {"budget": programs})
-    history = store.history(arm, TAIL) if store.settled(arm) else None
-    evolution = make_evolution(history, programs)
+    ledger = ArmLedger(store, arm)
+    evolution = make_evolution(ledger.history(TAIL), programs)
     turns = iter(range(stop_after))
     run_session(
         evolution,
         QuickEvaluator(),
-        ledger=ArmLedger(store, arm),
+        ledger=ledger,
         should_stop=lambda: next(turns, None) is None,
     )
     return arm, evolution

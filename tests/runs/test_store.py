@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from stored_search import SETTINGS, TAIL, create, resume, search
+from stored_search import SETTINGS, TAIL, QuickEvaluator, create, resume, search, undisturbed
 
 from dsl.fingerprint import fingerprint
 from dsl.library import LIBRARY
@@ -17,6 +17,8 @@ from runs.lock import is_locked
 from runs.reader import RUN_FILE, Final, RunReader
 from runs.schema import SCHEMA_VERSION, pack_program, unpack_program
 from runs.store import RunStore
+from search.evaluate import Job
+from search.events import Evaluated
 from search.evolution import Evolution
 
 
@@ -204,3 +206,15 @@ def test_packed_programs_are_smaller_and_come_back() -> None:
 
 def test_readers_cannot_write() -> None:
     assert not any(hasattr(RunReader, name) for name in ("append", "set_meta", "add_arm", "add_final", "add_failure"))
+
+
+def test_a_result_without_a_settled_ticket_is_not_made_again(tmp_path: Path) -> None:
+    """The warm start's result is durable a moment before its ticket."""
+    with create(tmp_path / "run") as store:
+        evaluator = QuickEvaluator()
+        evaluator.submit([Job(0, LIBRARY["adamw"])])
+        ((ticket, fitness),) = evaluator.collect(0.0)
+        arm = store.add_arm("search", "", {"budget": 100})
+        store.append(arm, [Evaluated(ticket, fingerprint(LIBRARY["adamw"]), fitness)], [])
+    with resume(tmp_path / "run") as store:
+        assert search(store)[1].population_digest() == undisturbed(tmp_path / "undisturbed", 100)
