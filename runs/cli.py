@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from runs.errors import DamagedRunError, RunError
-from runs.options import AsJson, Imports, ProgramArgument, RunArgument, Workers, print_json
+from runs.options import AsJson, Imports, ProgramArgument, RunArgument, Workers, print_json, print_rows
 
 app = typer.Typer(
     help="Discovers optimizers: evolves small programs, scores each by training tiny models, and hands the best back.",
@@ -326,7 +325,7 @@ def functions(as_json: AsJson = False) -> None:
     """List the functions that programs can call."""
     from runs import catalog
 
-    _print_rows(catalog.functions(), as_json)
+    print_rows(catalog.functions(), as_json)
 
 
 @app.command()
@@ -334,7 +333,7 @@ def library(as_json: AsJson = False) -> None:
     """List the optimizers that ship as programs."""
     from runs import catalog
 
-    _print_rows(catalog.library(), as_json, hidden=["text"], right=["statements"])
+    print_rows(catalog.library(), as_json, hidden=["text"], right=["statements"])
 
 
 @app.command()
@@ -342,20 +341,7 @@ def campaigns(as_json: AsJson = False) -> None:
     """List the campaigns that ship with optsearch."""
     from runs import catalog
 
-    _print_rows(catalog.campaigns(), as_json, right=["programs", "population"])
-
-
-def _print_rows(
-    rows: Sequence[dict[str, Any]], as_json: bool, *, hidden: Sequence[str] = (), right: Sequence[str] = ()
-) -> None:
-    if as_json:
-        print_json(rows)
-        return
-    from runs.terminal import table
-
-    columns = [name for name in rows[0] if name not in hidden]
-    cells = [[", ".join(v) or "none" if isinstance(v := row[name], list) else v for name in columns] for row in rows]
-    table(columns, cells, right=right)
+    print_rows(catalog.campaigns(), as_json, right=["programs", "population"])
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -26,3 +27,24 @@ Imports = Annotated[
 def print_json(value: Any) -> None:
     """A value on the standard output."""
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def print_rows(
+    rows: Sequence[dict[str, Any]], as_json: bool, *, hidden: Sequence[str] = (), right: Sequence[str] = ()
+) -> None:
+    """Rows of equal keys as a table, or as JSON.
+
+    Args:
+        rows: at least one.
+        as_json: which.
+        hidden: keys that the table leaves out.
+        right: columns of numbers.
+    """
+    if as_json:
+        print_json(rows)
+        return
+    from runs.terminal import table
+
+    columns = [name for name in rows[0] if name not in hidden]
+    cells = [[", ".join(v) or "none" if isinstance(v := row[name], list) else v for name in columns] for row in rows]
+    table(columns, cells, right=right)
