@@ -26,6 +26,7 @@ from simplify.egraph import Binding, ContradictionError, EGraph, Reading
 from simplify.extract import Extracted, Key, Need, extract
 from simplify.order import readable
 from simplify.patterns import Call, Name, Pattern, pattern
+from simplify.rules import IN_PROPORTION, RULES
 from simplify.saturate import SaturationLimits, saturate
 
 LIMITS = SaturationLimits(rounds=6, nodes=1500)
@@ -190,7 +191,7 @@ class _Read:
         self.forms: dict[int, Extracted | None] = {}
         self.zero, self.one = graph.constant(0.0), graph.constant(1.0)
         try:
-            saturate(graph, LIMITS)
+            saturate(graph, LIMITS, (*RULES, *IN_PROPORTION))
             self.sound = True
         except ContradictionError:
             self.sound = False

@@ -237,3 +237,9 @@ _RELATIONS = (
 
 RULES: tuple[Rule, ...] = (*lawful_rules(), *_RELATIONS)
 """Every rule."""
+
+IN_PROPORTION: tuple[Rule, ...] = (
+    Rule("factor out of scaled terms", "a * x + b * y", "a * (x + ratio(b, a) * y)", where=(("a", POSITIVE),),
+        simplifies=False, unless=frozenset({"factor out of scaled terms", *_TERMS})),
+)  # fmt: skip
+"""Rules for comparing programs alone: they shorten nothing, but a decay is known by its proportion to the rest."""

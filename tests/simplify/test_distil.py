@@ -9,6 +9,7 @@ import pytest
 
 from dsl.library import LIBRARY
 from dsl.syntax import parse
+from simplify.ablate import EvolutionBudget
 from simplify.distil import distil
 from simplify.trial import Panel, Training
 
@@ -46,7 +47,12 @@ def test_what_training_tells_apart_is_not_kept() -> None:
         for job in jobs:
             yield 1.0 if " / " in str(job.program) else 2.0
 
-    result = distil(LIBRARY["lion-raw"], panel=Panel(("made up",), misses_division))
+    program = parse(
+        "def train(w, g, lr):\n  size = g * g\n  size = sqrt(size)\n  update = g / size\n"
+        "  update = update * lr\n  return update\n"
+    )
+    assert len(distil(program, ("rewrite",)).program.body) == 2
+    result = distil(program, panel=Panel(("made up",), misses_division), evolution=EvolutionBudget(evaluations=0))
     assert any(s.function == "divide" for s in result.program.body)
     given_up = next(step for step in result.steps if "given up" in step.what)
     assert given_up.step == "rewrite"

@@ -11,10 +11,11 @@ from hypothesis import assume, given, settings
 
 from dsl.functions import FUNCTIONS, GUARD, Scope
 from simplify.patterns import SPECIAL, Call, Name, evaluate, names, pattern
-from simplify.rules import RULES, Exactness, Rule, lawful_rules
+from simplify.rules import IN_PROPORTION, RULES, Exactness, Rule, lawful_rules
 
 WIDEST = 1e3
-IDS = [f"{number}-{rule.name}" for number, rule in enumerate(RULES)]
+ALL = (*RULES, *IN_PROPORTION)
+IDS = [f"{number}-{rule.name}" for number, rule in enumerate(ALL)]
 
 
 def domain(rule: Rule, name: Name) -> st.SearchStrategy[float]:
@@ -34,7 +35,7 @@ def functions(form: object) -> set[str]:
     return {form.function} | {f for o in form.operands for f in functions(o)} if isinstance(form, Call) else set()
 
 
-@pytest.mark.parametrize("rule", RULES, ids=IDS)
+@pytest.mark.parametrize("rule", ALL, ids=IDS)
 @settings(max_examples=25)
 @given(data=st.data())
 def test_rule_holds_on_its_domain(rule: Rule, data: st.DataObject) -> None:
@@ -97,7 +98,7 @@ def guard_effect(rule: Rule, values: dict[str, object]) -> float:
 
 
 def test_rules_are_rows_with_distinct_forms() -> None:
-    rows = [(rule.left, rule.right, rule.where) for rule in RULES]
+    rows = [(rule.left, rule.right, rule.where) for rule in ALL]
     assert len(set(rows)) == len(rows)
 
 
@@ -113,7 +114,7 @@ def test_rules_read_the_laws() -> None:
 
 
 def test_results_use_no_name_that_the_form_lacks() -> None:
-    for rule in RULES:
+    for rule in ALL:
         given = {name.name for name in names(rule.form)}
         assert {name.name for name in names(rule.result)} <= given
         for text, _ in rule.where:
