@@ -233,7 +233,7 @@ def free_adamw(rng: np.random.Generator) -> Program:
 
     def changed(statement: Statement) -> Statement:
         args = tuple(constants.get(arg, arg) if isinstance(arg, float) else arg for arg in statement.args)
-        return Statement(statement.result, statement.function, args)
+        return Statement(statement.target, statement.function, args)
 
     adamw = LIBRARY["adamw"]
     return Program(adamw.state, tuple(map(changed, adamw.body)))
