@@ -11,6 +11,10 @@ work on the machine hits both sides alike. All sides run the same task, gradient
 - *compiling*: the candidate's own training loop is jitted, compiled without any cache, and run.
 - *floor*: AdamW written by hand in JAX, its training loop compiled beforehand.
 
+Measured with ``--quick`` on two cores of an AMD EPYC that did other work beside it: 160 times as fast as compiling each
+candidate. Candidates take 1.10 times as long as the floor (slowest of six 1.29), AdamW itself 1.05 times. A run takes
+15 ms; each further instruction adds 0.4 ms, and time is proportional to steps and seeds.
+
 The last line is one JSON object; ``speedup_over_compiling`` and ``time_over_floor`` are those of the candidates, the
 median, on the quickstart proxy; ``adamw_over_floor`` is AdamW interpreted against AdamW by hand.
 """

@@ -10,6 +10,9 @@ the stopped ones would have reached, how many steps they would have taken, and w
 these, had there been no hurdle. The same is worked out for other factors at the same places. Programs that diverged by
 themselves are left out.
 
+Measured on the first 1,500 programs of quickstart: the hurdle stopped 12 % of the programs and saved 9 % of the steps,
+and none of the best 1 %; a factor of 1.05 would have saved 42 %, and none of the best 1 % either.
+
 Steps are counted and not seconds: the numbers are the same on every machine. The last line is one JSON object.
 """
 

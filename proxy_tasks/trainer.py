@@ -6,7 +6,7 @@ kind of machine. A program runs in one of two ways that agree up to rounding:
 - *interpret*: as data of a training loop that was compiled once for the task (`engine`);
 - *compile*: its own training loop is compiled, which pays when a run takes far longer than compiling.
 
-`auto` estimates what the interpreter would lose over a run, ``steps * statements * (overhead + parameters * pass)``,
+`auto` estimates what the interpreter would lose over a run, ``steps * instructions * (overhead + parameters * pass)``,
 and compiles when that is more than the time to compile. It looks at sizes only, so the choice never varies.
 
 A trainer of several *lanes* interprets that many runs at once in one program, with gradients batched over them. Lanes
@@ -39,10 +39,10 @@ from proxy_tasks.task import Task
 
 Method = Literal["auto", "interpret", "compile"]
 STATEMENT_S = 0.6e-6
-"""What the interpreter spends on a statement however small the model, in seconds."""
+"""What the interpreter spends on an instruction however small the model, in seconds."""
 
-ELEMENT_S = 0.2e-9
-"""What it loses on each parameter and statement by not fusing statements, in seconds."""
+ELEMENT_S = 0.3e-9
+"""What it loses on each parameter and instruction by passing over memory for it, in seconds."""
 
 COMPILE_S = 1.5
 """Time to compile a program's own training loop, in seconds."""
