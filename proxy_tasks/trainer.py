@@ -13,7 +13,7 @@ and compiles when that is more than the time to compile. It looks at sizes only,
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
@@ -105,7 +105,13 @@ class Trainer:
         return loop.result(self.task, report)
 
     def run_optax(
-        self, make_optimizer: MakeOptimizer, seed: int, *, rate: float = 1.0, hurdle: Hurdle | None = None
+        self,
+        make_optimizer: MakeOptimizer,
+        seed: int,
+        *,
+        rate: float = 1.0,
+        hurdle: Hurdle | None = None,
+        values: Sequence[float] = (),
     ) -> TrainingResult:
         """Trains with an optax optimizer.
 
@@ -115,6 +121,8 @@ class Trainer:
             seed: as in `run`: the same weights and batches.
             rate: factor on the task's schedule.
             hurdle: when to stop early; None for never.
+            values: further numbers that the optimizer may depend on with no new compilation; it finds them behind the
+                schedule's last step, as ``schedule(steps)``, ``schedule(steps + 1)``, ...
 
         Returns:
             How it ended, and the losses.
@@ -123,7 +131,7 @@ class Trainer:
             ValueError: the hurdle does not fit the task's checkpoints.
         """
         limits = (hurdle or NO_HURDLE).at(self.task.checkpoints)
-        rates = np.float32(rate) * self._schedule
+        rates = np.concatenate([np.float32(rate) * self._schedule, np.asarray(values, np.float32)])
         report = self._kept(make_optimizer, lambda: self._optax_loop(make_optimizer))(
             self._batches(seed), rates, limits
         )

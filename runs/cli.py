@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 130 interrupted with the
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
+from runs import comparing
 from runs.errors import DamagedRunError, RunError
+from runs.options import AsJson, ProgramArgument, RunArgument, Workers, print_json
 
 app = typer.Typer(
     help="Discovers optimizers: evolves small programs, scores each by training tiny models, and hands the best back.",
@@ -23,15 +24,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name in optsearch-runs/.")]
-Workers = Annotated[
-    int | None, typer.Option(help="Worker processes; 0 trains in this one.", show_default="one for each core", min=0)
-]
-ProgramArgument = Annotated[
-    str, typer.Argument(metavar="PROGRAM", help="A file, a library name such as lion, RUN:ID or RUN:best.")
-]
 
 
 @app.command()
@@ -79,7 +71,7 @@ def search(
             views.append(summary(store))
         if finished.interrupted:
             if as_json:
-                _print_json(views[-1])
+                print_json(views[-1])
             errors.print(
                 f"Interrupted; everything is saved in {finished.folder}. The same command resumes.", markup=False
             )
@@ -92,9 +84,9 @@ def search(
             say(f"Take it home: optsearch export {finished.folder}:best --to optax")
     if seeds > 1:
         together = study_summary(views)
-        _print_json({"runs": views, "study": together}) if as_json else study(together)
+        print_json({"runs": views, "study": together}) if as_json else study(together)
     elif as_json:
-        _print_json(views[0])
+        print_json(views[0])
 
 
 @app.command()
@@ -132,7 +124,7 @@ def verify(
         if not as_json:
             say(f"{'ok  ' if check.agrees else 'FAIL'} {check.name}: {check.says}")
     if as_json:
-        _print_json(checks)
+        print_json(checks)
     if not all(check["agrees"] for check in checks):
         raise typer.Exit(1)
 
@@ -152,11 +144,11 @@ def show(
     with RunStore.read(run_folder(path if colon else run)) as store:
         if colon:
             view = inspect.program_view(store, program_id)
-            _print_json(view) if as_json else terminal.program_view(view)
+            print_json(view) if as_json else terminal.program_view(view)
         else:
             view = inspect.summary(store)
             rows = inspect.leaderboard(store, top) if view["generated"] or view["best"] else []
-            _print_json(view | {"leaderboard": rows}) if as_json else terminal.run_summary(view, rows)
+            print_json(view | {"leaderboard": rows}) if as_json else terminal.run_summary(view, rows)
 
 
 @app.command()
@@ -180,33 +172,11 @@ def simplify(
     from runs.distillation import run_distillation
 
     result = run_distillation(program, steps.split(","), tasks or ["ae"], quiet=as_json)
-    _print_json(result.as_values()) if as_json else terminal.distilled(result)
+    print_json(result.as_values()) if as_json else terminal.distilled(result)
 
 
-@app.command()
-def evaluate(
-    programs: Annotated[
-        list[str], typer.Argument(metavar="PROGRAM...", help="Files, library names such as lion, RUN:ID or RUN:best.")
-    ],
-    task: Annotated[str, typer.Option("--task", help="Task to train on; `optsearch tasks` lists them.")] = "X_ae",
-    seeds: Annotated[int, typer.Option("--seeds", help="Number of fresh seeds.", min=2, max=1000)] = 8,
-    baselines: Annotated[
-        list[str] | None,
-        typer.Option("--baseline", help="An optax optimizer; may be repeated.", show_default="adamw, lion"),
-    ] = None,
-    workers: Workers = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare programs with optax baselines on a larger task.
-
-    Every contender's learning rate is tuned on the same grid by validation loss; then all run on the same fresh seeds
-    and are compared by test loss.
-    """
-    from runs import terminal
-    from runs.evaluation import as_values, run_evaluation
-
-    result = run_evaluation(programs, task, seeds, baselines or ["adamw", "lion"], workers=workers, quiet=as_json)
-    _print_json(as_values(result)) if as_json else terminal.evaluation(result)
+app.command()(comparing.evaluate)
+app.command()(comparing.select)
 
 
 @app.command()
@@ -269,15 +239,11 @@ def campaigns(as_json: AsJson = False) -> None:
     _print_rows(catalog.campaigns(), as_json, right=["programs", "population"])
 
 
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
 def _print_rows(
     rows: Sequence[dict[str, Any]], as_json: bool, *, hidden: Sequence[str] = (), right: Sequence[str] = ()
 ) -> None:
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     from runs.terminal import table
 
@@ -307,6 +273,7 @@ _EXIT_CODES = (
     ("proxy_tasks.task", "TaskError", 2),
     ("search.config", "ConfigError", 2),
     ("selection.baselines", "BaselineError", 2),
+    ("selection.tuning", "SeedError", 2),
     ("runs.errors", "StorageError", 1),
     ("runs.errors", "RunError", 2),
     ("search.session", "WarmStartError", 1),

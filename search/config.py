@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -37,6 +37,8 @@ FINALIST_SEED = 900_000
 
 FRESH_SEED = 3_000_000
 """First of the seeds that are kept for the final comparison."""
+
+M = TypeVar("M", bound=BaseModel)
 
 Seed = Annotated[int, Field(ge=0, lt=FINALIST_SEED)]
 
@@ -268,9 +270,15 @@ def known_task(name: str, *, searchable: bool) -> str:
 
 
 def load_campaign(text: str, source: str, overrides: Sequence[str] = ()) -> CampaignConfig:
-    """Reads a campaign.
+    """Reads a campaign; see `load_settings`."""
+    return load_settings(CampaignConfig, text, source, overrides)
+
+
+def load_settings(model: type[M], text: str, source: str, overrides: Sequence[str] = ()) -> M:
+    """Reads settings.
 
     Args:
+        model: what they are settings of.
         text: YAML.
         source: what to call the text in messages, such as the file's name.
         overrides: ``key.sub=value`` settings that replace or add to those of the text; values are read as YAML.
@@ -285,16 +293,16 @@ def load_campaign(text: str, source: str, overrides: Sequence[str] = ()) -> Camp
     found = [(fault.line or 0, line_of(source, fault.line, fault.reason)) for fault in document.faults]
     data = {} if document.data is None else document.data
     if not document.readable or not isinstance(data, dict):
-        raise ConfigError([text for _, text in found] or [f"{source}: a campaign is a mapping of keys to values"])
+        raise ConfigError([text for _, text in found] or [f"{source}: settings are a mapping of keys to values"])
     given: dict[tuple[str | int, ...], str] = {}
     config = None
     for override in overrides:
         found += [(LAST, fault) for fault in _apply(data, override, given)]
     try:
-        config = CampaignConfig.model_validate(data)
+        config = model.model_validate(data)
     except ValidationError as error:
         found += [
-            describe(details, CampaignConfig, document, source, given)
+            describe(details, model, document, source, given)
             for details in error.errors()
             if details["loc"] not in document.spoiled
         ]
@@ -316,13 +324,22 @@ def load_campaign_file(path: Path, overrides: Sequence[str] = ()) -> tuple[Campa
     Raises:
         ConfigError: the file cannot be read, or anything is wrong in it.
     """
+    text = settings_text(path)
+    return load_campaign(text, str(path), overrides), text
+
+
+def settings_text(path: Path) -> str:
+    """The text of a file of settings.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not a text file: byte {error.start} is not UTF-8"]) from error
-    return load_campaign(text, str(path), overrides), text
 
 
 def _apply(data: dict[str, Any], override: str, given: dict[tuple[str | int, ...], str]) -> list[str]:

@@ -287,10 +287,10 @@ class RayMap:
         """Results in the order of the jobs; a call whose process dies is tried again.
 
         Raises:
-            WorkerError: a process died again and again.
+            WorkerError: a process died again and again, or Ray itself has.
         """
         import ray
-        from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
+        from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
         remote: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(run)
         references = [remote.remote(job) for job in jobs]
@@ -301,6 +301,11 @@ class RayMap:
                 raise error.cause from None
             except (WorkerCrashedError, OutOfMemoryError) as error:
                 raise WorkerError(f"a worker died {ATTEMPTS} times: {error}") from error
+            except RayError as error:
+                raise WorkerError(
+                    "Ray has died or the cluster is lost; what was recorded is safe: start the same command again "
+                    f"({error})"
+                ) from error
 
     def close(self) -> None:
         """End Ray if it was started here."""

@@ -1,7 +1,7 @@
 """What several tasks say together, and whether two rankings agree.
 
-Losses of different tasks have no common unit. So each is first divided by what the reference reached, and then summed up
-by statistics that one extreme run cannot decide: the interquartile mean and the probability of improvement.
+Losses of different tasks have no common unit. So each is first divided by what the reference reached, and then summed
+up by statistics that one extreme run cannot decide: the interquartile mean and the probability of improvement.
 
 Source: Agarwal et al. 2021 (arXiv:2108.13264), Deep Reinforcement Learning at the Edge of the Statistical Precipice.
 """

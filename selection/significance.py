@@ -22,7 +22,9 @@ _TIE = 1e-10
 
 
 def permutation_test(differences: Sequence[float]) -> float:
-    """Two-sided p-value of the paired permutation test: the share of sign patterns whose mean is at least as far from 0.
+    """Two-sided p-value of the paired permutation test.
+
+    It is the share of sign patterns whose mean is at least as far from 0 as the observed one.
 
     Args:
         differences: first minus second contender, one finite number for each seed.
@@ -30,8 +32,8 @@ def permutation_test(differences: Sequence[float]) -> float:
     Returns:
         The p-value in (0, 1]; 1 when there are no differences. With n pairs it is at least ``2 / 2**n``.
 
-    Source: Fisher, The Design of Experiments (1935), section 21; the sample counts the observed pattern too (Phipson and
-    Smyth 2010), so that its p-values are valid.
+    Source: Fisher, The Design of Experiments (1935), section 21; the sample counts the observed pattern too (Phipson
+    and Smyth 2010), so that its p-values are valid.
     """
     values = np.asarray(differences, float)
     if not np.isfinite(values).all():

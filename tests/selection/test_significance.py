@@ -79,7 +79,7 @@ def test_the_stated_power_is_reached() -> None:
 
 @pytest.mark.parametrize(("effect", "pairs", "power"), [(0.5, 34, 0.8078), (0.8, 15, 0.8213), (0.2, 199, 0.8017)])
 def test_detectable_effects_are_the_published_ones(effect: float, pairs: int, power: float) -> None:
-    # Sample sizes for paired t tests at the two-sided 5 % level: Cohen (1988), table 2.4.1; Faul et al. (2007), G*Power.
+    # Sample sizes of paired t tests at the two-sided 5 % level: Cohen (1988), table 2.4.1; Faul et al. (2007), G*Power.
     assert minimum_detectable_effect(1.0, pairs, 0.05, power) == pytest.approx(effect, abs=2e-3)
 
 
