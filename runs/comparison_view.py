@@ -65,6 +65,7 @@ def evaluation(result: Evaluated) -> None:
 
 def _losses(result: Evaluated, task: str) -> None:
     from selection.bootstrap import bootstrap_interval
+    from selection.sensitivity import sensitivity
 
     found = result.evaluation
     tuned = {entry.contender: entry.tuned for entry in found.tuning if entry.task == task}
@@ -74,11 +75,12 @@ def _losses(result: Evaluated, task: str) -> None:
         losses = [row.test_loss for row in mine if row.test_loss is not None]
         shares = [row.accuracy for row in mine if row.accuracy is not None]
         interval = bootstrap_interval(losses) if losses else None
-        values = dict(tuned[name].values)
+        values, good = dict(tuned[name].values), sensitivity(tuned[name].trials).good_rates
         cells: list[object] = [
             name,
             "baseline" if mine[0].baseline else "",
             f"{values['rate']:.3g}{' (at the edge)' if tuned[name].at_edge else ''}",
+            None if good is None else f"{good[0]:.2g} to {good[1]:.2g}",
             f"{values['weight_decay']:.3g}" if "weight_decay" in values else None,
             number(interval.mean if interval else None),
             _ends(interval),
@@ -86,8 +88,8 @@ def _losses(result: Evaluated, task: str) -> None:
             len(mine) - len(losses),
         ]
         rows.append((interval.mean if interval and len(losses) == len(mine) else float("inf"), cells))
-    columns = ["contender", "", "rate", "weight decay", "test loss", "interval", "accuracy", "failed"]
-    table(columns, [cells for _, cells in sorted(rows, key=lambda row: row[0])], right=[*columns[2:5], *columns[6:]])
+    columns = ["contender", "", "rate", "nearly as good", "weight decay", "test loss", "interval", "accuracy", "failed"]
+    table(columns, [cells for _, cells in sorted(rows, key=lambda row: row[0])], right=[*columns[2:6], *columns[7:]])
 
 
 def _ends(interval: Interval | None, *, percent: bool = False) -> str:

@@ -21,6 +21,7 @@ from selection.contender import Contender, baseline
 from selection.evaluation import Evaluation, Map, evaluate
 from selection.evaluation import Progress as Ended
 from selection.problem import Problem, problems
+from selection.sensitivity import sensitivity
 from selection.tuning import TRIALS, Budget, fresh_seeds, tuning_seeds
 
 
@@ -156,10 +157,11 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
     values = finite(asdict(evaluation))
     for row in values["rows"]:
         row["values"] = dict(row["values"])
-    for entry in values["tuning"]:
+    for entry, tuning in zip(values["tuning"], evaluation.tuning, strict=True):
         tuned = entry.pop("tuned")
         trials = [{"values": dict(t["values"]), "losses": t["losses"]} for t in tuned["trials"]]
         entry |= {**tuned, "values": dict(tuned["values"]), "trials": trials}
+        entry["sensitivity"] = finite(asdict(sensitivity(tuning.tuned.trials)))
     for row in values["times"]:
         row["median_steps"] = dict(row["median_steps"])
     return values

@@ -6,7 +6,7 @@ Everything is read from the run file, so that a running, finished or crashed run
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from dsl.dataflow import prune
@@ -215,8 +215,11 @@ def _best_entry(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str
     return _entry(store, arm, best(store, arm, finals), finals, text=True)
 
 
-def _fresh_seeds(store: RunReader) -> range:
-    return range(FRESH_SEED, FRESH_SEED + int(store.meta("settings")["fresh_seeds"]))
+def _fresh_seeds(store: RunReader) -> Collection[int]:
+    """The seeds of the final comparison; a run of an older version has others, above those of its finalists."""
+    seeds = range(FRESH_SEED, FRESH_SEED + int(store.meta("settings")["fresh_seeds"]))
+    known = {final.seed for final in store.finals()}
+    return seeds if not known.isdisjoint(seeds) else known - set(finalist_seeds(store))
 
 
 def _control(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str, Any]:

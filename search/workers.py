@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 import warnings
 from collections import deque
@@ -365,6 +366,10 @@ def unauthenticated() -> bool:
 
 
 def _our_packages() -> list[str]:
-    """Folders of the packages that workers need, tasks' data included; Ray takes them to the nodes of a cluster."""
-    packages = map(import_module, ("dsl", "proxy_tasks", "search"))
-    return [str(Path(package.__file__ or "").parent) for package in packages]
+    """Folders of the packages that this process uses, tasks' data included; Ray takes them to the nodes of a cluster.
+
+    What a search needs is always among them; what maps its own functions has loaded its own package.
+    """
+    needed = {"dsl", "proxy_tasks", "search"}
+    loaded = {name for name in ("simplify", "selection") if name in sys.modules}
+    return [str(Path(import_module(name).__file__ or "").parent) for name in sorted(needed | loaded)]
