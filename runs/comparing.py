@@ -13,7 +13,7 @@ from runs.options import AsJson, Workers, print_json
 
 Kept = Annotated[
     Path | None,
-    typer.Option("--trials", help="Folder where training runs are kept and shared.", show_default="optsearch-runs"),
+    typer.Option("--kept-in", help="Folder where training runs are kept and shared.", show_default="optsearch-runs"),
 ]
 
 

@@ -17,9 +17,10 @@ def evaluation(result: Evaluated) -> None:
     """Contenders on each task: what they were tuned to, losses with intervals, and each program against baselines."""
     found = result.evaluation
     budget = found.budget
+    tuned = f"Every contender tuned with {budget.trials} trials on {len(budget.seeds)} tuning seeds by validation loss"
     say(
-        f"Every contender tuned with {budget.trials} trials on {len(budget.seeds)} tuning seeds by validation loss, "
-        f"then run on {len(found.seeds)} fresh seeds. {result.trained} training runs made, {result.known} known before."
+        f"{tuned if budget.trials else 'Nobody tuned'}, then run on {len(found.seeds)} fresh seeds. {result.trained} "
+        f"training runs made, {result.known} known before."
     )
     for task in found.tasks:
         say()
@@ -27,7 +28,7 @@ def evaluation(result: Evaluated) -> None:
         _losses(result, task)
         for row in found.comparisons:
             if row.task == task:
-                say(_verdict(row))
+                say(_verdict(row, len(found.comparisons)))
     if len(found.tasks) > 1:
         say()
         say(f"All tasks, loss relative to {found.reference}'s mean (interquartile mean, below 0 is better):", "bold")
@@ -98,7 +99,10 @@ def _ends(interval: Interval | None, *, percent: bool = False) -> str:
     return f"[{interval.low:.1%}, {interval.high:.1%}]" if percent else bounds([interval.low, interval.high])
 
 
-def _verdict(row: Comparison) -> str:
+def _verdict(row: Comparison, comparisons: int) -> str:
+    from selection.comparison import LEVEL
+    from selection.significance import pairs_needed
+
     difference = row.difference
     if difference is None:
         return f"{row.contender} and {row.baseline} have no seed on which both trained: {row.verdict}."
@@ -109,8 +113,10 @@ def _verdict(row: Comparison) -> str:
         numbers += f", {row.failed} seeds failed"
     if row.verdict != "undecided":
         return f"{row.contender} is {row.verdict} than {row.baseline}: {numbers}."
-    few = "so few seeds can show nothing" if row.detectable is None else f"these seeds would show {row.detectable:.5f}"
-    return f"{row.contender} shows no difference from {row.baseline}: {numbers}; {few}."
+    power = f"these seeds would show {row.detectable:.5f}"
+    if row.detectable is None:
+        power = f"so few seeds can show nothing, at least {pairs_needed(LEVEL / comparisons)} are needed"
+    return f"{row.contender} shows no difference from {row.baseline}: {numbers}; {power}."
 
 
 def selection(view: Mapping[str, Any]) -> None:

@@ -55,7 +55,7 @@ class Trials:
             self._connection = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S)
             application = self._connection.execute("PRAGMA application_id").fetchone()[0]
             if application not in (0, TRIALS_ID):
-                raise RunError(f"{self.path}: this is no file of training runs: choose another folder with --trials")
+                raise RunError(f"{self.path}: this is no file of training runs: choose another folder with --kept-in")
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             with self._connection:

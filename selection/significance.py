@@ -54,6 +54,11 @@ def smallest_p_value(pairs: int) -> float:
     return max(2.0 ** (1 - pairs), 1.0 / (1 + PATTERNS)) if pairs else 1.0
 
 
+def pairs_needed(level: float) -> int:
+    """The fewest pairs with which `permutation_test` can come down to a level."""
+    return math.ceil(1.0 - math.log2(max(level, 2.0 / PATTERNS)))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values corrected for their number, so that the chance of any false rejection is at most the level.
 

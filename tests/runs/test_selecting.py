@@ -89,6 +89,8 @@ def test_it_is_recorded_in_the_run_and_done_once(here: Path, optsearch: Command,
     assert "Stage 'other' on digits, 2 fresh seeds:" in words
     assert all(row["why"] in words for stage in first["stages"] for row in stage["verdicts"])
     assert optsearch("verify", "small", "--sample", "0").code == 0
+    said = optsearch("evaluate", "small:best", "--task", "digits", "--tune", "0", "--seeds", "2", "--workers", "0")
+    assert "Not held out: small was selected on 'digits' by stage 'other' of study 1" in " ".join(said.err.split())
 
 
 def test_killed_and_resumed_is_undisturbed(here: Path, optsearch: Command, undisturbed: dict[str, Any]) -> None:
@@ -130,6 +132,11 @@ def test_a_cluster_lost_in_mid_stage_repeats_nothing(
     assert found(optsearch(*COMMAND, "--json").json()) == found(undisturbed)
     keys = [key for key in trained if key != "lost"]
     assert len(keys) == len(set(keys)) == undisturbed["trained_runs"]
+
+
+@pytest.mark.slow
+def test_on_ray_the_same_is_found(here: Path, optsearch: Command, undisturbed: dict[str, Any]) -> None:
+    assert found(optsearch(*COMMAND[:-1], "2", "--json").json()) == found(undisturbed)
 
 
 def test_several_runs_take_turns_and_each_meaning_enters_once(here: Path, optsearch: Command) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from selection.significance import EXACT, holm, permutation_test, smallest_p_value
+from selection.significance import EXACT, holm, pairs_needed, permutation_test, smallest_p_value
 from selection.statistics import minimum_detectable_effect
 
 LEVEL = 0.05
@@ -27,6 +27,12 @@ def test_many_pairs_are_sampled_and_agree_with_students_test() -> None:
     values = np.random.default_rng(3).normal(0.5, 1.0, EXACT + 20)
     assert permutation_test(values.tolist()) == pytest.approx(stats.ttest_1samp(values, 0.0).pvalue, abs=0.01)
     assert permutation_test((values + 100).tolist()) == smallest_p_value(len(values))
+
+
+@pytest.mark.parametrize("level", [0.05, 0.025, 0.01, 0.05 / 30])
+def test_the_fewest_pairs_are_enough(level: float) -> None:
+    count = pairs_needed(level)
+    assert smallest_p_value(count) <= level < smallest_p_value(count - 1)
 
 
 def test_ties_and_nothing_at_all() -> None:
