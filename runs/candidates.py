@@ -22,14 +22,12 @@ class Candidate:
 
     Attributes:
         name: run and id, as users write it.
-        run: number of the run, in the order given.
         program: the program.
         fitness: what the search found.
         fingerprint: its meaning.
     """
 
     name: str
-    run: int
     program: Program
     fitness: float
     fingerprint: str
@@ -56,7 +54,7 @@ def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> tuple[l
     Raises:
         RunError: nothing has trained yet, or a program does not mean what was stored with it.
     """
-    queues = [_best(store, number, config.per_run) for number, store in enumerate(stores)]
+    queues = [_best(store, name, config.per_run) for name, store in zip(run_names(stores), stores, strict=True)]
     considered = sum(map(len, queues))
     turns = [queue[place] for place in range(max(map(len, queues))) for queue in queues if place < len(queue)]
     unique = list({candidate.fingerprint: candidate for candidate in reversed(turns)}.values())[::-1]
@@ -65,6 +63,12 @@ def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> tuple[l
     if not found:
         raise RunError(f"{stores[0].folder}: no program has been evaluated yet: let the search run on")
     return found, considered
+
+
+def run_names(stores: Sequence[RunReader]) -> list[str]:
+    """What to call the runs: their folders' names, or where two have the same name their paths."""
+    names = [store.folder.name for store in stores]
+    return [str(s.folder) if names.count(name) > 1 else name for name, s in zip(names, stores, strict=True)]
 
 
 def searched_tasks(stores: Sequence[RunReader]) -> list[str]:
@@ -81,7 +85,7 @@ def fitness_is_loss(settings: Mapping[str, Any]) -> bool:
     return not settings.get("further_tasks")
 
 
-def _best(store: RunReader, number: int, count: int) -> list[Candidate]:
+def _best(store: RunReader, run: str, count: int) -> list[Candidate]:
     """The best programs of a run's searches, lowest fitness first."""
     found: list[Candidate] = []
     current = store.meta("fingerprint_version") == FINGERPRINT_VERSION
@@ -90,11 +94,11 @@ def _best(store: RunReader, number: int, count: int) -> list[Candidate]:
             if entry.fitness.outcome != OK or entry.fitness.value is None:
                 continue
             program = store.ticket(arm, entry.ticket).candidate.program
-            meaning, name = fingerprint(program), f"{store.folder.name}:{arm.program_id(entry.ticket)}"
+            meaning, name = fingerprint(program), f"{run}:{arm.program_id(entry.ticket)}"
             if current and meaning != entry.fingerprint:
                 raise RunError(
                     f"{name}: the program has another meaning than was stored with it ({meaning}, not "
                     f"{entry.fingerprint}): `optsearch verify {store.folder}` says what else is wrong"
                 )
-            found.append(Candidate(name, number, program, entry.fitness.value, meaning))
+            found.append(Candidate(name, program, entry.fitness.value, meaning))
     return sorted(found, key=lambda candidate: (candidate.fitness, candidate.name))[:count]

@@ -113,8 +113,9 @@ def _verdict(row: Comparison, comparisons: int) -> str:
         numbers += f", {row.failed} seeds failed"
     if row.verdict != "undecided":
         return f"{row.contender} is {row.verdict} than {row.baseline}: {numbers}."
-    power = f"these seeds would show {row.detectable:.5f}"
-    if row.detectable is None:
+    if row.detectable is not None:
+        power = f"these seeds would show {row.detectable:.5f}"
+    else:
         power = f"so few seeds can show nothing, at least {pairs_needed(LEVEL / comparisons)} are needed"
     return f"{row.contender} shows no difference from {row.baseline}: {numbers}; {power}."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,9 +83,7 @@ def run_evaluation(
     found = problems(list(tasks), None if batches is None else list(batches))
     contenders = [baseline(name) for name in dict.fromkeys(name.lower() for name in baselines)]
     names = {contender.name for contender in contenders}
-    loaded: list[Contender] = []
-    for named in map(load_program, programs):
-        loaded.append(Contender(f"{named.name} (program)" if named.name in names else named.name, named.program))
+    loaded = _programs(programs, names)
     chosen = fresh_seeds(seeds)
     said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, found)))
     budget = Budget(trials, tuning_seeds(), constants)
@@ -94,6 +92,17 @@ def run_evaluation(
             errors.print(line, markup=False, soft_wrap=True)
         result = evaluate([*loaded, *contenders], found, chosen, budget=budget, run=run, progress=progress)
         return Evaluated(result, said, kept.known, kept.trained)
+
+
+def _programs(references: Sequence[str], taken: Collection[str]) -> list[Contender]:
+    """The programs as contenders, called by their short names where these are their own."""
+    named = {reference: load_program(reference) for reference in references}
+    short = [program.name for program in named.values()]
+    found: list[Contender] = []
+    for reference, program in named.items():
+        name = reference if short.count(program.name) > 1 else program.name
+        found.append(Contender(f"{name} (program)" if name in taken else name, program.program))
+    return found
 
 
 def held_out(reference: str, found: Sequence[Problem]) -> list[str]:

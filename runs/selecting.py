@@ -14,7 +14,7 @@ from typing import Any
 
 from dsl.verify import nearest
 from proxy_tasks.registry import TASKS
-from runs.candidates import Candidate, candidates, fitness_is_loss, searched_tasks
+from runs.candidates import Candidate, candidates, fitness_is_loss, run_names, searched_tasks
 from runs.errors import RunError
 from runs.evaluation import evaluation_values, finite, progress_view, training
 from runs.held_out import tasks_chosen_on, warnings
@@ -79,7 +79,7 @@ def run_selection(
         ConfigError, RunError, TaskError: something of that name does not exist, or a run cannot be written.
     """
     config = load_funnel(funnel, overrides)
-    folders = list(dict.fromkeys(map(run_folder, runs)))
+    folders = list({path.resolve(): path for path in map(run_folder, runs)}.values())
     with ExitStack() as stack:
         stores = [stack.enter_context(RunStore.amend(path, about_machine())) for path in folders]
         found, considered = candidates(stores, config.candidates)
@@ -116,7 +116,7 @@ class _Study:
         self._stores, self._config, self._candidates, self._problems = stores, config, found, stages
         self._settings = {
             "funnel": config.model_dump(mode="json"),
-            "runs": [store.folder.name for store in stores],
+            "runs": run_names(stores),
             "candidates": [candidate.as_values() for candidate in found],
             "versions": {problem.name: problem.load().version for stage in stages for problem in stage},
         }
@@ -245,8 +245,8 @@ class _Study:
         stages = zip(self._config.stages, self._problems, strict=True)
         held = [problem.task for stage, tasks in stages if SEARCH not in stage.tasks for problem in tasks]
         found: list[str] = []
-        for store in self._stores:
-            found += warnings(store.folder.name, tasks_chosen_on(store, before=own), held)
+        for name, store in zip(run_names(self._stores), self._stores, strict=True):
+            found += warnings(name, tasks_chosen_on(store, before=own), held)
         for task in sorted({task for task in held if held.count(task) > 1}):
             found.append(
                 f"Not held out: two stages of the funnel use '{task}', so that the second flatters who is left."

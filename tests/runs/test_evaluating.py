@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from command_line import Command
 
+from dsl.library import LIBRARY
 from proxy_tasks.registry import get_task
 from runs.errors import DamagedRunError, RunError
 from runs.trials import FILE, Trials
@@ -55,6 +56,16 @@ def test_batch_sizes_are_problems_of_their_own(optsearch: Command) -> None:
     assert result["tasks"] == ["digits@64", "digits@128"]
     steps = [row["steps"] for row in result["rows"] if row["contender"] == "sgd"]
     assert steps == [150, 150, 75, 75]
+
+
+def test_programs_of_one_name_are_told_apart(optsearch: Command) -> None:
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        Path(folder, "mine.txt").write_text(str(LIBRARY["sgd"]))
+    options = ["--task", "ae", "--seeds", "2", "--tune", "0", "--baseline", "SGD", "--workers", "0", "--json"]
+    result = optsearch("evaluate", "a/mine.txt", "b/mine.txt", "a/mine.txt", *options).json()
+    assert result["contenders"] == ["a/mine.txt", "b/mine.txt", "sgd"]
+    assert result["trained_runs"] == 4, "equal programs are trained once"
 
 
 def test_a_program_of_a_run_is_not_held_out_on_the_runs_task(optsearch: Command, small_run: Path) -> None:

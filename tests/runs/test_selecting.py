@@ -142,7 +142,7 @@ def test_on_ray_the_same_is_found(here: Path, optsearch: Command, undisturbed: d
 def test_several_runs_take_turns_and_each_meaning_enters_once(here: Path, optsearch: Command) -> None:
     shutil.copytree(here / "small", here / "other")
     view = optsearch(
-        "select", "small", "other", "--funnel", "small.yaml", "--workers", "0", "--json",
+        "select", "small", "other", here / "small", "--funnel", "small.yaml", "--workers", "0", "--json",
         "--set", "stages=[{name: fresh, tasks: [search], trials: 0, seeds: 2, baselines: []}]",
     ).json()  # fmt: skip
     assert view["runs"] == ["small", "other"]
