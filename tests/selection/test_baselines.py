@@ -45,8 +45,10 @@ def test_a_baseline_descends_whatever_its_arguments_with_one_compilation(name: s
     own = {key: jnp.float32(value) for key, value in row.arguments.items()}
     none, some = jnp.float32(0.0), jnp.float32(5.0)
     assert loss(train(own, none)) < loss(START)
-    reached, given = train(own, some), jax.jit(lambda: descend(row, None, some))()
-    assert jax.tree.all(jax.tree.map(lambda a, b: jnp.allclose(a, b, rtol=1e-4), reached, given))
+    reached = train(own, some)
+    if own:
+        given = jax.jit(lambda: descend(row, None, some))()
+        assert jax.tree.all(jax.tree.map(lambda a, b: jnp.allclose(a, b, rtol=1e-4), reached, given))
     for key in own:
         other = train(own | {key: 0.5 * own[key]}, some)
         assert not jax.tree.all(jax.tree.map(jnp.array_equal, reached, other)), key
