@@ -81,7 +81,7 @@ def _losses(result: Evaluated, task: str) -> None:
             name,
             "baseline" if mine[0].baseline else "",
             f"{values['rate']:.3g}{' (at the edge)' if tuned[name].at_edge else ''}",
-            None if good is None else f"{good[0]:.2g} to {good[1]:.2g}",
+            None if good is None else f"{min(good[0], values['rate']):.2g} to {max(good[1], values['rate']):.2g}",
             f"{values['weight_decay']:.3g}" if "weight_decay" in values else None,
             number(interval.mean if interval else None),
             _ends(interval),

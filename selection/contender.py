@@ -88,11 +88,12 @@ class Job:
 
         A program with other constants is another program.
         """
-        about = self.contender.meaning
-        if self.contender.program is not None and len(self.values) > 1:
-            about = fingerprint(with_values(self.contender.program, dict(self.values)))
-        values = self.values if self.contender.is_baseline else self.values[:1]
-        told = " ".join(f"{name}={value!r}" for name, value in values)
+        about, values = self.contender.meaning, dict(self.values)
+        if self.contender.program is None:
+            values = {RATE: values[RATE], **_arguments(self)}
+        elif len(values) > 1:
+            about, values = fingerprint(with_values(self.contender.program, values)), {RATE: values[RATE]}
+        told = " ".join(f"{name}={value!r}" for name, value in values.items())
         return f"{self.problem.load().version} {about} {told} {self.seed}"
 
 
@@ -115,11 +116,16 @@ def run_job(job: Job) -> Trained:
     if job.contender.program is not None:
         result = trainer.run(with_values(job.contender.program, values), job.seed, rate=rate)
     else:
-        names = tuple(get_baseline(job.contender.name).arguments)
-        numbers = {**get_baseline(job.contender.name).arguments, **values}
-        make = _make(job.contender.name, names, trainer.task.steps)
-        result = trainer.run_optax(make, job.seed, rate=rate, values=[numbers[name] for name in names])
+        arguments = _arguments(job)
+        make = _make(job.contender.name, tuple(arguments), trainer.task.steps)
+        result = trainer.run_optax(make, job.seed, rate=rate, values=list(arguments.values()))
     return Trained(result, time.perf_counter() - began)
+
+
+def _arguments(job: Job) -> dict[str, float]:
+    """Every keyword argument of a baseline's row, in the row's order, tuned or not."""
+    values = dict(job.values)
+    return {name: values.get(name, default) for name, default in get_baseline(job.contender.name).arguments.items()}
 
 
 @cache
