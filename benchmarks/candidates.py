@@ -11,7 +11,8 @@ from dsl.generate import random_program
 from dsl.library import LIBRARY
 from dsl.program import Program
 from proxy_tasks.outcome import Outcome
-from search.evaluate import InProcessEvaluator, Job, Setting, Trainers
+from search.evaluate import InProcessEvaluator, Trainers
+from search.fitness import Job, Setting
 from search.mutate import MutationWeights, Mutator
 
 if TYPE_CHECKING:

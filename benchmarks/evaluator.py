@@ -36,7 +36,8 @@ from dsl.library import LIBRARY
 from dsl.program import Program
 from dsl.syntax import parse
 from runs.machine import about_machine
-from search.evaluate import InProcessEvaluator, Job, Setting, Trainers, use_one_cpu_thread
+from search.evaluate import InProcessEvaluator, Trainers, use_one_cpu_thread
+from search.fitness import Job, Setting
 
 use_one_cpu_thread()
 

@@ -33,9 +33,9 @@ from runs.machine import about_machine
 from runs.reader import Arm, RunReader
 from runs.store import RunStore
 from search.config import CampaignConfig
-from search.evaluate import OK, Evaluator, InProcessEvaluator, Job
+from search.evaluate import Evaluator, InProcessEvaluator
 from search.evolution import WARM_START
-from search.fitness import Fitness, Reference
+from search.fitness import OK, Fitness, Job, Reference
 from search.reference import HurdleConfig, make_reference
 
 FACTORS = (1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0)

@@ -29,8 +29,8 @@ from dsl.program import OUTPUT, Program
 from dsl.syntax import parse
 from dsl.verify import verify
 from dsl.walk import walk
-from search.evaluate import OK, Fitness
 from search.evolution import Budget, Evolution
+from search.fitness import OK, Fitness
 from search.mutate import MutationWeights, Mutator
 from search.population import PopulationConfig
 

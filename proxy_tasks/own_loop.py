@@ -51,7 +51,7 @@ def program_rule(program: Program, rates: jax.Array) -> Rule:
 
 
 def optax_rule(make_optimizer: MakeOptimizer, rates: jax.Array) -> Rule:
-    """An optax optimizer whose learning rate at each step is in ``rates`` [steps]."""
+    """An optax optimizer whose learning rate at each step is in ``rates`` [steps and further values]."""
     import optax
 
     optimizer = make_optimizer(lambda number: rates[number])

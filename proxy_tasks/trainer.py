@@ -124,7 +124,13 @@ class Trainer:
         return [result for result in results if result is not None]
 
     def run_optax(
-        self, make_optimizer: MakeOptimizer, seed: int, *, rate: float = 1.0, hurdle: Hurdle | None = None
+        self,
+        make_optimizer: MakeOptimizer,
+        seed: int,
+        *,
+        rate: float = 1.0,
+        hurdle: Hurdle | None = None,
+        values: Sequence[float] = (),
     ) -> TrainingResult:
         """Trains with an optax optimizer.
 
@@ -134,6 +140,8 @@ class Trainer:
             seed: as in `Run`: the same weights and batches.
             rate: factor on the task's schedule.
             hurdle: when to stop early; None for never.
+            values: further numbers that the optimizer may depend on with no new compilation; it finds them behind the
+                schedule's last step, as ``schedule(steps)``, ``schedule(steps + 1)``, ...
 
         Returns:
             How it ended, and the losses.
@@ -142,7 +150,7 @@ class Trainer:
             ValueError: the hurdle does not fit the task's checkpoints.
         """
         training_loop = self._kept(make_optimizer, lambda rates: own_loop.optax_rule(make_optimizer, rates))
-        return self._alone(training_loop, seed, rate, hurdle)
+        return self._alone(training_loop, seed, rate, hurdle, values)
 
     def method_for(self, program: Program) -> Literal["interpret", "compile"]:
         """How `run` would run a program."""
@@ -156,10 +164,16 @@ class Trainer:
         return lost > COMPILE_S
 
     def _alone(
-        self, training_loop: Callable[..., Report], seed: int, rate: float, hurdle: Hurdle | None
+        self,
+        training_loop: Callable[..., Report],
+        seed: int,
+        rate: float,
+        hurdle: Hurdle | None,
+        values: Sequence[float] = (),
     ) -> TrainingResult:
         """Trains with a loop of its own, which has a single lane."""
-        report = training_loop(self._batches((seed,)), self._rates(rate), self._limits(hurdle)[None])
+        rates = np.concatenate([self._rates(rate), np.asarray(values, np.float32)])
+        report = training_loop(self._batches((seed,)), rates, self._limits(hurdle)[None])
         return loop.results(self.task, report)[0]
 
     def _together(self, chosen: Sequence[tuple[int, Run, Code]]) -> list[TrainingResult]:

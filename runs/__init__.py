@@ -6,7 +6,7 @@ arms         the searches of a campaign, in order
 reader       what can be read from a run
 ledger       one search's part of a run file, as its session sees it
 study        several seeds of one campaign, and what they say together
-store        a run on disk, for its one writer; reader for everybody else; schema, lock and errors beside them
+store        a run on disk, for its one writer; reader for everybody else; schema, records, lock and errors beside them
 report       runs as one HTML file; findings, history and lineage: what it says, read from a run
 page/        the template, style and script of that file
 notebook     a run in a notebook: what `load` gives
@@ -18,10 +18,13 @@ finalists    which program of a search is its best
 inspect      what a run holds, as plain values
 distillation what `simplify` runs
 trainings    trainings of ablation that are kept
+evaluation   programs against tuned baselines on tasks; held_out says which tasks chose a program before
+selecting    the best programs of runs through a funnel; candidates are the programs that enter it
+trials       training runs that are kept and shared between studies
+comparing    the commands `evaluate` and `select`; comparison_view prints what they find
 exporting    what `export` writes
 provenance   where a program comes from and what was measured of it
 programs     programs as users name them
-evaluation   programs against tuned baselines on a task
 catalog      what there is: tasks, functions, library, campaigns
 watch        a run seen from another shell
 verification  whether a run is what it says
@@ -29,6 +32,7 @@ progress     the live view of a search
 terminal     what the commands print
 machine      where and with what a run is made
 campaigns/   shipped campaigns
+funnels/     shipped funnels
 """
 
 from __future__ import annotations

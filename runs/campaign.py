@@ -30,10 +30,12 @@ from runs.progress import ProgressView, counted_view
 from runs.reader import Arm, Final
 from runs.store import RunStore
 from runs.terminal import errors
-from search.config import CampaignConfig, ConfigError, load_campaign, load_campaign_file
-from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, Reference, make_trainer
+from search.config import CampaignConfig, load_campaign, load_campaign_file
+from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, make_trainer
 from search.events import Timing
 from search.evolution import WARM_START, History
+from search.faults import ConfigError
+from search.fitness import Reference
 from search.head_start import HeadStart
 from search.meta_validation import MetaValidation
 from search.reference import make_reference

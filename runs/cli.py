@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from runs import comparing
 from runs.errors import DamagedRunError, RunError
 from runs.options import AsJson, Imports, ProgramArgument, RunArgument, Workers, print_json, print_rows
 
@@ -236,33 +237,8 @@ def simplify(
     print_json(result.as_values()) if as_json else terminal.distilled(result)
 
 
-@app.command()
-def evaluate(
-    programs: Annotated[
-        list[str], typer.Argument(metavar="PROGRAM...", help="Files, library names such as lion, RUN:ID or RUN:best.")
-    ],
-    task: Annotated[str, typer.Option("--task", help="Task to train on; `optsearch tasks` lists them.")] = "X_ae",
-    seeds: Annotated[int, typer.Option("--seeds", help="Number of fresh seeds.", min=2, max=1000)] = 8,
-    baselines: Annotated[
-        list[str] | None,
-        typer.Option("--baseline", help="An optax optimizer; may be repeated.", show_default="adamw, lion"),
-    ] = None,
-    workers: Workers = None,
-    imports: Imports = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare programs with optax baselines on a larger task.
-
-    Every contender's learning rate is tuned on the same grid by validation loss; then all run on the same fresh seeds
-    and are compared by test loss.
-    """
-    from runs import terminal
-    from runs.evaluation import as_values, run_evaluation
-
-    result = run_evaluation(
-        programs, task, seeds, baselines or ["adamw", "lion"], workers=workers, imports=imports or (), quiet=as_json
-    )
-    print_json(as_values(result)) if as_json else terminal.evaluation(result)
+app.command()(comparing.evaluate)
+app.command()(comparing.select)
 
 
 @app.command()
@@ -363,8 +339,9 @@ def main() -> None:
 _EXIT_CODES = (
     ("dsl.program", "ProgramError", 2),
     ("proxy_tasks.task", "TaskError", 2),
-    ("search.config", "ConfigError", 2),
+    ("search.faults", "ConfigError", 2),
     ("selection.baselines", "BaselineError", 2),
+    ("selection.tuning", "SeedError", 2),
     ("runs.errors", "StorageError", 1),
     ("runs.errors", "RunError", 2),
     ("search.session", "WarmStartError", 1),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class RunError(RuntimeError):
     """A run folder cannot be used as asked; the message names it, the reason and what to do."""
@@ -13,3 +18,23 @@ class StorageError(RunError):
 
 class DamagedRunError(RunError):
     """A run file is not as it was written: a record does not match its checksum, or SQLite cannot read it."""
+
+
+@contextmanager
+def plain_errors(path: Path) -> Generator[None]:
+    """Says in a sentence what SQLite found."""
+    try:
+        yield
+    except DamagedRunError as error:
+        raise error if str(error).startswith(str(path)) else DamagedRunError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DamagedRunError(f"{path}: the file is damaged: a text is not UTF-8: restore it from a copy") from error
+    except sqlite3.Error as error:
+        text = str(error)
+        if "full" in text:
+            raise StorageError(f"{path}: the disk is full: make space and start the same command again") from error
+        if "locked" in text or "readonly" in text:
+            raise RunError(f"{path}: the file cannot be used now: {text}") from error
+        if "unable to open" in text or "disk I/O" in text:
+            raise StorageError(f"{path}: the file cannot be read or written: {text}") from error
+        raise DamagedRunError(f"{path}: the file is damaged: {text}: restore it from a copy") from error

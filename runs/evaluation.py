@@ -1,87 +1,183 @@
-"""Programs against tuned baselines on a task: what ``evaluate`` runs, and its result as plain values."""
+"""Programs against tuned baselines on tasks: what ``evaluate`` runs, and its result as plain values."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import math
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from proxy_tasks.registry import get_task, import_tasks
+from proxy_tasks.registry import import_tasks
+from runs.held_out import tasks_chosen_on, warnings
 from runs.machine import available_cores
-from runs.programs import load_program
+from runs.programs import RUNS_FOLDER, load_program, run_folder
 from runs.progress import counted_view
+from runs.store import RunStore
 from runs.terminal import errors
+from runs.trials import Trials
 from selection.contender import Contender, baseline
 from selection.evaluation import Evaluation, Map, evaluate
 from selection.evaluation import Progress as Ended
-from selection.tuning import fresh_seeds
+from selection.problem import Problem, problems
+from selection.sensitivity import sensitivity
+from selection.tuning import TRIALS, Budget, fresh_seeds, tuning_seeds
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What ``evaluate`` found, and what has to be known of it.
+
+    Attributes:
+        evaluation: rows and comparisons.
+        warnings: sentences about tasks that are not held out for a program.
+        known: training runs that earlier studies had made.
+        trained: training runs that this one made.
+    """
+
+    evaluation: Evaluation
+    warnings: tuple[str, ...]
+    known: int
+    trained: int
+
+    def as_values(self) -> dict[str, Any]:
+        """As JSON values; what is infinite, such as the loss of a trial that failed, becomes None."""
+        values = {"warnings": list(self.warnings), "known_runs": self.known, "trained_runs": self.trained}
+        return values | evaluation_values(self.evaluation)
 
 
 def run_evaluation(
     programs: Sequence[str],
-    task: str,
+    tasks: Sequence[str],
     seeds: int,
     baselines: Sequence[str],
     *,
+    batches: Sequence[int] | None = None,
+    trials: int = TRIALS,
+    constants: bool = False,
+    folder: Path | None = None,
     workers: int | None = None,
     imports: Sequence[str] = (),
     quiet: bool = False,
-) -> Evaluation:
+) -> Evaluated:
     """Tunes programs and baselines alike and runs all of them on the same fresh seeds.
+
+    The same call after an interruption trains only what is missing.
 
     Args:
         programs: programs as users name them.
-        task: name of the task.
+        tasks: names of tasks.
         seeds: number of fresh seeds.
         baselines: names of baselines.
+        batches: batch sizes to train each task with; None for the task's own.
+        trials: points that are tried for each contender and task.
+        constants: whether constants are tuned too.
+        folder: where training runs are kept; None for the folder of runs.
         workers: training runs at a time, on local Ray; 0 for one at a time in this process, None for one for each core.
         imports: references of the user's own tasks.
         quiet: whether to show no progress.
 
     Raises:
-        ProgramError, RunError, TaskError, BaselineError: something of that name does not exist.
+        ProgramError, RunError, TaskError, BaselineError, SeedError: something of that name does not exist, or there
+            are not as many seeds.
     """
     import_tasks(imports)
-    contenders: list[Contender] = []
-    for named in map(load_program, programs):
-        name = f"{named.name} (program)" if named.name in baselines else named.name
-        contenders.append(Contender(name, named.program))
-    contenders += [baseline(name) for name in dict.fromkeys(baselines)]
-    task = get_task(task).name
-    count = available_cores() if workers is None else workers
-    with _pool(count, imports) as run, counted_view(errors, quiet=quiet) as show:
+    found = problems(list(tasks), None if batches is None else list(batches))
+    contenders = [baseline(name) for name in dict.fromkeys(name.lower() for name in baselines)]
+    names = {contender.name for contender in contenders}
+    loaded = _programs(programs, names)
+    chosen = fresh_seeds(seeds)
+    said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, found)))
+    budget = Budget(trials, tuning_seeds(), constants)
+    with training(folder, workers, imports=imports) as (run, kept), progress_view(quiet) as progress:
+        for line in said:
+            errors.print(line, markup=False, soft_wrap=True)
+        result = evaluate([*loaded, *contenders], found, chosen, budget=budget, run=run, progress=progress)
+        return Evaluated(result, said, kept.known, kept.trained)
 
-        def progress(ended: Ended) -> None:
-            show(f"{ended.stage}: {ended.job.contender.name}", ended.done, ended.total)
 
-        return evaluate(contenders, task, fresh_seeds(seeds), run=run, progress=progress)
+def _programs(references: Sequence[str], taken: Collection[str]) -> list[Contender]:
+    """The programs as contenders, called by their short names where these are their own."""
+    named = {reference: load_program(reference) for reference in references}
+    short = [program.name for program in named.values()]
+    found: list[Contender] = []
+    for reference, program in named.items():
+        name = reference if short.count(program.name) > 1 else program.name
+        found.append(Contender(f"{name} (program)" if name in taken else name, program.program))
+    return found
+
+
+def held_out(reference: str, found: Sequence[Problem]) -> list[str]:
+    """What there is to say about the run that a program comes from; nothing for files and library programs."""
+    run, colon, _ = reference.rpartition(":")
+    for name in (run, reference) if colon else (reference,):
+        for folder in (Path(name), RUNS_FOLDER / name):
+            if name and RunStore.exists(folder):
+                with RunStore.read(run_folder(name)) as store:
+                    return warnings(name, tasks_chosen_on(store), [problem.task for problem in found])
+    return []
 
 
 @contextmanager
-def _pool(workers: int, imports: Sequence[str]) -> Generator[Map]:
-    if workers == 0:
-        yield map
-        return
-    from search.workers import RayMap
+def training(
+    folder: Path | None, workers: int | None, address: str | None = None, imports: Sequence[str] = ()
+) -> Generator[tuple[Map, Trials]]:
+    """Who trains: workers on Ray or this process, and only what the folder does not have yet.
 
-    pool = RayMap(workers, imports=imports)
+    Args:
+        folder: where training runs are kept; None for the folder of runs.
+        workers: training runs at a time; 0 for one at a time in this process, None for one for each core.
+        address: a Ray cluster to join; None for Ray here.
+        imports: references of the user's own tasks.
+    """
+    count = available_cores() if workers is None and address is None else workers
+    kept = Trials(folder or RUNS_FOLDER)
     try:
-        yield pool
+        if count == 0:
+            yield kept.map(map), kept
+            return
+        from search.workers import RayMap
+
+        pool = RayMap(count, address=address, imports=imports)
+        try:
+            yield kept.map(pool), kept
+        finally:
+            pool.close()
     finally:
-        pool.close()
+        kept.close()
 
 
-def as_values(evaluation: Evaluation) -> dict[str, Any]:
-    """The evaluation as JSON values; infinite tuning losses (a rate that failed) become None."""
-    return _finite(asdict(evaluation))
+@contextmanager
+def progress_view(quiet: bool) -> Generator[Callable[[Ended], None]]:
+    """A progress bar in a terminal, a line now and then elsewhere."""
+    with counted_view(errors, quiet=quiet) as show:
+
+        def ended(run: Ended) -> None:
+            show(f"{run.job.problem.name}, {run.stage}: {run.job.contender.name}", run.done, run.total)
+
+        yield ended
 
 
-def _finite(value: Any) -> Any:
+def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation as JSON values; values of a contender become an object."""
+    values = finite(asdict(evaluation))
+    for row in values["rows"]:
+        row["values"] = dict(row["values"])
+    for entry, tuning in zip(values["tuning"], evaluation.tuning, strict=True):
+        tuned = entry.pop("tuned")
+        trials = [{"values": dict(t["values"]), "losses": t["losses"]} for t in tuned["trials"]]
+        entry |= {**tuned, "values": dict(tuned["values"]), "trials": trials}
+        entry["sensitivity"] = finite(asdict(sensitivity(tuning.tuned.trials)))
+    for row in values["times"]:
+        row["median_steps"] = dict(row["median_steps"])
+    return values
+
+
+def finite(value: Any) -> Any:
+    """The value with None for what is no finite number, for JSON."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return None
-    return value
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

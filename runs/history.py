@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from runs.reader import Arm, RunReader
-from search.evaluate import OK
+from search.fitness import OK
 from search.population import redundancy
 
 WINDOWS = 50

@@ -9,19 +9,18 @@ import heapq
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from dsl.program import Program, ProgramError
 from dsl.syntax import parse
-from runs.errors import DamagedRunError, RunError, StorageError
+from runs.errors import DamagedRunError, RunError, plain_errors
+from runs.records import Arm, Final, Stage, Study
 from runs.schema import ADDED, COLUMNS, Cell, unpack_details, unpack_program, verified
-from search.evaluate import OK, Fitness
 from search.events import Best, Candidate, Evaluated, Progress, Settled
 from search.evolution import WARM_START, History
+from search.fitness import OK, Fitness
 from search.meta_validation import Validation
 from search.population import population_digest
 
@@ -29,75 +28,6 @@ RUN_FILE = "run.sqlite"
 
 REQUIRED = ("campaign", "settings", "about", "status", "created", "fingerprint_version")
 """What the table ``meta`` holds from the beginning."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One search of a run.
-
-    Attributes:
-        number: its key in the file.
-        name: such as ``search`` or ``control``.
-        prefix: what its programs' ids start with; empty for the search itself.
-        settings: what distinguishes it, as JSON values.
-    """
-
-    number: int
-    name: str
-    prefix: str
-    settings: Mapping[str, Any]
-
-    def program_id(self, ticket: int) -> str:
-        """Id of a ticket's program within the run: ``8123``, ``c8123``; ``0`` for the warm start.
-
-        Ticket 0 of a search that started from another's program has that program's id.
-        """
-        return str(self.settings.get("start", "0")) if ticket == 0 else f"{self.prefix}{ticket}"
-
-
-@dataclass(frozen=True, slots=True)
-class Final:
-    """One training run with a seed that the search never used.
-
-    Attributes:
-        contender: a program id or a control's name.
-        task: where it was trained.
-        seed: the seed.
-        outcome: the outcome's name.
-        loss: validation loss; None unless the outcome is ``ok``.
-        test_loss: test loss; None unless the outcome is ``ok``.
-        accuracy: test accuracy; None where there is none.
-        steps: optimizer steps that were run.
-    """
-
-    contender: str
-    task: str
-    seed: int
-    outcome: str
-    loss: float | None
-    test_loss: float | None
-    accuracy: float | None
-    steps: int
-
-
-@contextmanager
-def plain_errors(path: Path) -> Generator[None]:
-    """Says in a sentence what SQLite found."""
-    try:
-        yield
-    except DamagedRunError as error:
-        raise error if str(error).startswith(str(path)) else DamagedRunError(f"{path}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise DamagedRunError(f"{path}: the file is damaged: a text is not UTF-8: restore it from a copy") from error
-    except sqlite3.Error as error:
-        text = str(error)
-        if "full" in text:
-            raise StorageError(f"{path}: the disk is full: make space and start the same command again") from error
-        if "locked" in text or "readonly" in text:
-            raise RunError(f"{path}: the file cannot be used now: {text}") from error
-        if "unable to open" in text or "disk I/O" in text:
-            raise StorageError(f"{path}: the file cannot be read or written: {text}") from error
-        raise DamagedRunError(f"{path}: the file is damaged: {text}: restore it from a copy") from error
 
 
 class RunReader:
@@ -208,6 +138,7 @@ class RunReader:
             self.history(arm, 0)
             self.validations(arm)
         self.finals()
+        self.studies()
         return counts
 
     def count_evaluations(self, arm: Arm) -> int:
@@ -360,6 +291,21 @@ class RunReader:
             if [len(rows), sum(row[-1] for row in rows)] != self.meta("finals", [0, 0]):
                 raise DamagedRunError("table finals: records are missing or were replaced")
             return tuple(Final(*row[:-1]) for row in rows)
+
+    def studies(self) -> tuple[Study, ...]:
+        """Selections among the run's programs, in the order in which they were begun."""
+        with plain_errors(self.path):
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] < ADDED["studies"]:
+                return ()
+            rows = {table: list(self._rows(table, "1")) for table in ("studies", "stages")}
+            for table, found in rows.items():
+                if [len(found), sum(row[-1] for row in found)] != self.meta(table, [0, 0]):
+                    raise DamagedRunError(f"table {table}: records are missing or were replaced")
+            stages: dict[int, list[Stage]] = {}
+            for number, _, name, result, _ in sorted(rows["stages"], key=lambda row: (int(row[0]), int(row[1]))):
+                stages.setdefault(number, []).append(Stage(name, json.loads(result)))
+            ordered = sorted(rows["studies"], key=lambda row: row[0])
+            return tuple(Study(r[0], r[1], json.loads(r[2]), r[3], tuple(stages.get(r[0], ()))) for r in ordered)
 
     def sessions(self) -> tuple[Mapping[str, Any], ...]:
         """Each session in order: ``started``, ``seconds``, and what ``about`` said of its machine and packages."""

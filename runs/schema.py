@@ -2,8 +2,8 @@
 
 One row is one record, and its last column is a checksum over the table's name and all other columns. SQLite's own
 integrity check looks at pages and lets most changed bits inside a record pass; the checksum does not. ``totals`` counts
-the records of each arm and adds up their checksums, and ``meta`` does so for arms, validations and finals, so that a
-record that has vanished is noticed too.
+the records of each arm and adds up their checksums, and ``meta`` does so for arms, validations, finals,
+studies and stages, so that a record that has vanished is noticed too.
 
 An *arm* is one search of a run: the search itself, and each of its controls. Tickets are numbered in each arm from 0,
 the warm start. A program's id is the arm's prefix and the ticket: ``8123`` is the search's, ``c8123`` the control's,
@@ -19,14 +19,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from runs.errors import DamagedRunError
-from search.evaluate import Fitness
+from search.fitness import Fitness
 
 APPLICATION_ID = 0x6F707473  # "opts"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of the tables; older versions are still read, and brought up to date when they are resumed.
 
 1: the first. 2: table ``validations``; with several tasks, ``curves`` holds an object with the losses on each, and with
-what else is known of a result; a program that does not know a key of it leaves it alone.
+what else is known of a result; a program that does not know a key of it leaves it alone. 3: tables ``studies`` and
+``stages``.
 """
 
 TABLES = {
@@ -43,6 +44,8 @@ TABLES = {
     "test_loss REAL, accuracy REAL, steps INTEGER NOT NULL",
     "validations": "arm INTEGER NOT NULL, ticket INTEGER NOT NULL, evaluations INTEGER NOT NULL, "
     "outcome TEXT NOT NULL, loss REAL, steps INTEGER NOT NULL, seconds REAL NOT NULL",
+    "studies": "study INTEGER PRIMARY KEY, created TEXT NOT NULL, settings TEXT NOT NULL, status TEXT NOT NULL",
+    "stages": "study INTEGER NOT NULL, stage INTEGER NOT NULL, name TEXT NOT NULL, result TEXT NOT NULL",
     "failures": "failure INTEGER PRIMARY KEY, arm INTEGER NOT NULL, ticket INTEGER NOT NULL, program TEXT NOT NULL, "
     "details TEXT NOT NULL",
 }
@@ -53,6 +56,7 @@ KEYS = {
     "evaluations": "arm, ticket",
     "validations": "arm, ticket",
     "finals": "contender, task, seed",
+    "stages": "study, stage",
 }
 """Keys of the tables whose key has several columns."""
 
@@ -67,7 +71,7 @@ _KEY_LENGTH = {table: 3 if table == "finals" else 2 if table in KEYS else 1 for 
 Cell = str | int | float | bytes | None
 
 
-ADDED = {"validations": 2}
+ADDED = {"validations": 2, "studies": 3, "stages": 3}
 """Tables that files of an older version than this do not have."""
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from dsl.fingerprint import FINGERPRINT_VERSION
-from runs.errors import RunError
+from runs.errors import RunError, plain_errors
 from runs.lock import LOCK_FILE, WriterLock
-from runs.reader import RUN_FILE, Arm, Final, RunReader, plain_errors
+from runs.reader import RUN_FILE, Arm, Final, RunReader
 from runs.schema import APPLICATION_ID, SCHEMA_VERSION, Cell, create_tables, insert, pack_details, pack_program, signed
 from search.events import Evaluated, Settled
 from search.evolution import SEARCH_VERSION
@@ -119,13 +119,7 @@ class RunStore(RunReader):
             RunError: the folder is not a run; another process writes it; it was made with other settings, or by a
                 newer program.
         """
-        _require_run(folder)
-        lock = WriterLock(folder)
-        try:
-            store = cls._open_writer(folder, lock, about)
-        except BaseException:
-            lock.release()
-            raise
+        store = cls.amend(folder, about)
         try:
             recorded = _plain(complete(store.meta("settings")))
             differences = [d for d in _differences(recorded, _plain(settings)) if d[0].split(".")[0] not in extendable]
@@ -146,6 +140,25 @@ class RunStore(RunReader):
             store.close()
             raise
         return store
+
+    @classmethod
+    def amend(cls, folder: Path, about: Mapping[str, Any]) -> RunStore:
+        """Open a run to add studies; its searches are left as they are.
+
+        Args:
+            folder: the run.
+            about: versions of packages and kind of machine of this session.
+
+        Raises:
+            RunError: the folder is not a run, another process writes it, or a newer program made it.
+        """
+        _require_run(folder)
+        lock = WriterLock(folder)
+        try:
+            return cls._open_writer(folder, lock, about)
+        except BaseException:
+            lock.release()
+            raise
 
     @staticmethod
     def read(folder: Path) -> RunReader:
@@ -267,6 +280,29 @@ class RunStore(RunReader):
             total = self._connection.execute("SELECT count(*), sum(checksum) FROM finals").fetchone()
             self._replace("meta", ("finals", _dump(total)))
             self._note_time()
+
+    def add_study(self, settings: Mapping[str, Any]) -> int:
+        """Begin a study, and return its number."""
+        number = len(self.studies()) + 1
+        self._record("studies", (number, _now(), _dump(settings), "running"))
+        return number
+
+    def add_stage(self, study: int, name: str, result: Mapping[str, Any]) -> None:
+        """Make the next stage of a study durable."""
+        stage = len(self.studies()[study - 1].stages)
+        self._record("stages", (study, stage, name, _dump(result)))
+
+    def finish_study(self, study: int) -> None:
+        """Record that a study has ended."""
+        found = self.studies()[study - 1]
+        self._record("studies", (study, found.created, _dump(found.settings), "finished"))
+
+    def _record(self, table: str, cells: Sequence[Cell]) -> None:
+        """Writes a record, and into ``meta`` how many there are."""
+        with plain_errors(self.path), self._connection:
+            self._replace(table, cells)
+            query = f"SELECT count(*), sum(checksum) FROM {table}"  # noqa: S608 - the table is our own
+            self._replace("meta", (table, _dump(self._connection.execute(query).fetchone())))
 
     def add_failure(self, arm: Arm, ticket: int, program: str, details: str) -> None:
         """Record an exception of ours with the program that met it."""

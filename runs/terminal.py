@@ -17,7 +17,6 @@ from runs.highlight import terminal_text
 from runs.words import bounds, number, verdict
 
 if TYPE_CHECKING:
-    from selection.evaluation import Evaluation
     from simplify.distil import Distilled
 
 console = Console(highlight=False)
@@ -254,47 +253,6 @@ def _ending(row: dict[str, Any]) -> str:
     else:
         so_far = f"its training loss since the last checkpoint was {row['loss_so_far']:g} on average"
     return f"{sentence} It ended after {row['steps']:,} steps; {so_far}."
-
-
-def evaluation(result: Evaluation) -> None:
-    """Contenders on a task: tuned rates, losses with intervals, and each against every baseline."""
-    say(f"{result.task}: test loss on {len(result.seeds)} fresh seeds (mean, 95 % interval)", "bold")
-    say(
-        f"Learning rates tuned by validation loss on {len(result.tuning_seeds)} other seeds, for every contender on "
-        f"the same {len(result.grid)} factors from {result.grid[0]:g} to {result.grid[-1]:g}."
-    )
-    accuracy = any(summary.accuracy is not None for summary in result.summaries)
-    best_first = sorted(result.summaries, key=lambda s: (s.failed > 0, s.test_loss.mean if s.test_loss else 0.0))
-    columns = ["contender", "", "learning rate", "test loss", "interval", *(["accuracy"] if accuracy else []), "failed"]
-    rows: list[list[object]] = []
-    for summary in best_first:
-        edge = " (at the grid's edge)" if summary.tuned.at_edge else ""
-        loss, share = summary.test_loss, summary.accuracy
-        ends = None if loss is None or loss.low is None or loss.high is None else [loss.low, loss.high]
-        row: list[object] = [
-            summary.contender,
-            "baseline" if summary.baseline else "",
-            f"{summary.learning_rate:.3g}{edge}",
-            number(loss.mean if loss else None),
-            bounds(ends),
-        ]
-        if accuracy:
-            row.append("-" if share is None else f"{share.mean:.2%}")
-        rows.append([*row, summary.failed])
-    table(columns, rows, right=["learning rate", "test loss", "accuracy", "failed"])
-    say()
-    baselines = {summary.contender for summary in result.summaries if summary.baseline}
-    for comparison_ in result.comparisons:
-        difference = comparison_.difference
-        if comparison_.contender in baselines:
-            continue
-        if difference is None:
-            say(f"{comparison_.contender} and {comparison_.baseline} have no seed on which both trained.")
-            continue
-        verb = "is better than" if difference.mean < 0 else "is worse than"
-        if not difference.excludes_zero:
-            verb = "shows no difference from"
-        say(f"{comparison_.contender} {verb} {comparison_.baseline}: difference {difference}, paired by seed")
 
 
 def distilled(result: Distilled) -> None:

@@ -19,8 +19,9 @@ from runs.machine import about_machine, machine_changes
 from runs.reader import Arm, RunReader
 from runs.store import RunStore, version_fault
 from search.config import CampaignConfig
-from search.evaluate import Job, Reference, Trainers, evaluate
+from search.evaluate import Trainers, evaluate
 from search.evolution import WARM_START, Budget, ReplayError
+from search.fitness import Job, Reference
 from search.reference import make_reference
 
 

@@ -1,6 +1,6 @@
 """The search: evolution of programs, and their evaluation here and on Ray.
 
-config         a campaign's settings; strict, all faults at once
+config         a campaign's settings; strict, all faults at once; settings: how any are read
 faults         what is wrong with settings, in the words of who wrote them
 yaml_text      YAML as plain data with the line of every value
 mutate         one small change of a program; the list of mutations and their weights

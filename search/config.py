@@ -20,7 +20,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -31,15 +30,14 @@ from dsl.library import LIBRARY
 from dsl.program import MAX_STATE, Program, ProgramError
 from dsl.syntax import parse
 from dsl.verify import nearest, verify
-from search.evaluate import FurtherTask, Setting
 from search.evolution import Budget
-from search.faults import LAST, ConfigError, describe, line_of
+from search.fitness import FurtherTask, Setting
 from search.meta_validation import MetaValidationConfig
 from search.mutate import ConstantsConfig, LimitsConfig, MutationWeights, Mutator
 from search.population import PopulationConfig
 from search.random_programs import RandomPrograms
 from search.reference import HurdleConfig, RateSweepConfig
-from search.yaml_text import read_yaml
+from search.settings import load_settings, settings_text
 
 FINALIST_SEED = 900_000
 """First of the seeds that are kept for choosing among finalists; training seeds are below it."""
@@ -314,39 +312,8 @@ def _own_names(references: Sequence[str]) -> list[str]:
 
 
 def load_campaign(text: str, source: str, overrides: Sequence[str] = ()) -> CampaignConfig:
-    """Reads a campaign.
-
-    Args:
-        text: YAML.
-        source: what to call the text in messages, such as the file's name.
-        overrides: ``key.sub=value`` settings that replace or add to those of the text; values are read as YAML.
-
-    Returns:
-        The settings, all names checked.
-
-    Raises:
-        ConfigError: anything is wrong; all faults at once.
-    """
-    document = read_yaml(text)
-    found = [(fault.line or 0, line_of(source, fault.line, fault.reason)) for fault in document.faults]
-    data = {} if document.data is None else document.data
-    if not document.readable or not isinstance(data, dict):
-        raise ConfigError([text for _, text in found] or [f"{source}: a campaign is a mapping of keys to values"])
-    given: dict[tuple[str | int, ...], str] = {}
-    config = None
-    for override in overrides:
-        found += [(LAST, fault) for fault in _apply(data, override, given)]
-    try:
-        config = CampaignConfig.model_validate(data)
-    except ValidationError as error:
-        found += [
-            describe(details, CampaignConfig, document, source, given)
-            for details in error.errors()
-            if details["loc"] not in document.spoiled
-        ]
-    if config is None or found:
-        raise ConfigError([text for _, text in sorted(found, key=lambda fault: fault[0])])
-    return config
+    """Reads a campaign; see `load_settings`."""
+    return load_settings(CampaignConfig, text, source, overrides)
 
 
 def load_campaign_file(path: Path, overrides: Sequence[str] = ()) -> tuple[CampaignConfig, str]:
@@ -362,32 +329,5 @@ def load_campaign_file(path: Path, overrides: Sequence[str] = ()) -> tuple[Campa
     Raises:
         ConfigError: the file cannot be read, or anything is wrong in it.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: not a text file: byte {error.start} is not UTF-8"]) from error
+    text = settings_text(path)
     return load_campaign(text, str(path), overrides), text
-
-
-def _apply(data: dict[str, Any], override: str, given: dict[tuple[str | int, ...], str]) -> list[str]:
-    key, equals, text = override.partition("=")
-    where = f"--set {override}"
-    path = tuple(part.strip() for part in key.split("."))
-    if not equals or not all(path):
-        return [f"{where}: write it as key=value or key.sub=value"]
-    value = read_yaml(text)
-    if value.faults:
-        return [f"{where}: {fault.reason}" for fault in value.faults]
-    place = data
-    for depth, part in enumerate(path[:-1], start=1):
-        inner = place.get(part)
-        if inner is None:
-            inner = place[part] = {}
-        if not isinstance(inner, dict):
-            return [f"{where}: {'.'.join(path[:depth])} is {inner!r}, not a mapping"]
-        place = inner
-    place[path[-1]] = value.data
-    given[path] = where
-    return []

@@ -16,13 +16,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from search.fitness import (
-    LARGEST_SCORE,
-    OK,
     Fitness,
-    FurtherTask,
     Job,
-    Limits,
-    Reference,
     Request,
     Setting,
     Steps,
@@ -33,28 +28,6 @@ if TYPE_CHECKING:
     from proxy_tasks.outcome import TrainingResult
     from proxy_tasks.run import Run
     from proxy_tasks.trainer import Trainer
-
-__all__ = [
-    "LARGEST_SCORE",
-    "OK",
-    "EvaluationError",
-    "Evaluator",
-    "Fitness",
-    "FurtherTask",
-    "InProcessEvaluator",
-    "Job",
-    "Limits",
-    "Naming",
-    "Reference",
-    "Setting",
-    "Trainers",
-    "evaluate",
-    "evaluate_all",
-    "evaluate_named",
-    "make_trainer",
-    "use_accelerator_share",
-    "use_one_cpu_thread",
-]
 
 
 class EvaluationError(RuntimeError):

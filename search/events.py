@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dsl.program import Program
-from search.evaluate import Fitness
+from search.fitness import Fitness
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dsl.fingerprint import fingerprint
 from dsl.program import Program
-from search.evaluate import OK, Fitness
 from search.events import Best, Candidate, Evaluated, Progress, Settled
+from search.fitness import OK, Fitness
 from search.fitness_cache import FitnessCache
 from search.mutate import MutationError, Variation
 from search.population import Member, Population, PopulationConfig, population_digest, redundancy

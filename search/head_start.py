@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from search.evaluate import Evaluator, Fitness, InProcessEvaluator, Job, Setting
+from search.evaluate import Evaluator, InProcessEvaluator
+from search.fitness import Fitness, Job, Setting
 
 
 class StartingEvaluator(Evaluator, Protocol):

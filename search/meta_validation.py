@@ -16,8 +16,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from search.evaluate import OK, Fitness
 from search.events import Evaluated
+from search.fitness import OK, Fitness
 
 
 class MetaValidationConfig(BaseModel):

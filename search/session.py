@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dsl.program import Program
-from search.evaluate import Evaluator, Fitness, Job, Reference
+from search.evaluate import Evaluator
 from search.events import Candidate, Evaluated, Progress, Settled, Timing
 from search.evolution import WARM_START, Evolution
+from search.fitness import Fitness, Job, Reference
 from search.meta_validation import MetaValidation, Validation
 from search.reference import HurdleConfig, RateSweepConfig, make_reference
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 import warnings
 from collections import deque
@@ -20,17 +21,8 @@ from typing import Any, TypeVar
 
 from dsl.syntax import parse
 from proxy_tasks.registry import import_tasks
-from search.evaluate import (
-    EvaluationError,
-    Fitness,
-    Job,
-    Reference,
-    Setting,
-    Trainers,
-    evaluate_named,
-    use_accelerator_share,
-    use_one_cpu_thread,
-)
+from search.evaluate import EvaluationError, Trainers, evaluate_named, use_accelerator_share, use_one_cpu_thread
+from search.fitness import Fitness, Job, Reference, Setting
 from search.machine import accelerator, processor
 
 ATTEMPTS = 30
@@ -293,10 +285,10 @@ class RayMap:
         """Results in the order of the jobs; a call whose process dies is tried again.
 
         Raises:
-            WorkerError: a process died again and again.
+            WorkerError: a process died again and again, or Ray itself has.
         """
         import ray
-        from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
+        from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
         remote: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(_with_tasks)
         references = [remote.remote(self._imports, run, job) for job in jobs]
@@ -307,6 +299,11 @@ class RayMap:
                 raise error.cause from None
             except (WorkerCrashedError, OutOfMemoryError) as error:
                 raise WorkerError(f"a worker died {ATTEMPTS} times: {error}") from error
+            except RayError as error:
+                raise WorkerError(
+                    "Ray has died or the cluster is lost; what was recorded is safe: start the same command again "
+                    f"({error})"
+                ) from error
 
     def close(self) -> None:
         """End Ray if it was started here."""
@@ -372,6 +369,10 @@ def unauthenticated() -> bool:
 
 
 def _our_packages() -> list[str]:
-    """Folders of the packages that workers need, tasks' data included; Ray takes them to the nodes of a cluster."""
-    packages = map(import_module, ("dsl", "proxy_tasks", "search"))
-    return [str(Path(package.__file__ or "").parent) for package in packages]
+    """Folders of the packages that this process uses, tasks' data included; Ray takes them to the nodes of a cluster.
+
+    What a search needs is always among them; what maps its own functions has loaded its own package.
+    """
+    needed = {"dsl", "proxy_tasks", "search"}
+    loaded = {name for name in ("simplify", "selection") if name in sys.modules}
+    return [str(Path(import_module(name).__file__ or "").parent) for name in sorted(needed | loaded)]

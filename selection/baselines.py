@@ -1,15 +1,17 @@
 """Known optimizers from optax, by name: what a discovered program has to beat.
 
-Each row states a reference learning rate, the middle of the grid on which it is tuned. Other settings are those of the
-optimizer's publication or optax's defaults; where weight decay is coupled to the learning rate, the product of the two
-is that of AdamW at its reference.
+Each row states a reference learning rate, where tuning begins, and the keyword arguments that can be tuned with it.
+They reach the optimizer as traced numbers, so that one compilation serves all of their values. Names that have no row
+are looked for among optax's own optimizers.
 """
 
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,14 @@ if TYPE_CHECKING:
     import optax
 
 Schedule = Callable[[Any], Any]
-Make = Callable[[Any, Schedule], "optax.GradientTransformation"]
-"""Takes the optax module and the schedule."""
+Make = Callable[[Any, Schedule, Mapping[str, Any]], "optax.GradientTransformation"]
+"""Takes the optax module, the schedule, and a value for each keyword argument of the row."""
+
+DECAY = "weight_decay"
+"""The argument that is always tuned with the learning rate, where a row has it."""
+
+_TUNABLE = (DECAY, "b1", "b2", "b3", "momentum", "decay", "nesterov_momentum")
+"""Arguments that are taken from an optimizer's own signature."""
 
 
 class BaselineError(LookupError):
@@ -31,57 +39,132 @@ class Baseline:
 
     Attributes:
         name: as users write it.
-        reference: learning rate in the middle of the tuning grid.
-        make: takes the optax module and a schedule; gives the optimizer.
-        description: its settings.
+        reference: learning rate at which tuning begins.
+        make: makes the optimizer.
+        arguments: default of each keyword argument that can be tuned.
+        description: what else it is set to.
     """
 
     name: str
     reference: float
     make: Make
-    description: str
+    arguments: Mapping[str, float] = field(default_factory=dict[str, float])
+    description: str = ""
 
-    def optimizer(self, schedule: Schedule) -> optax.GradientTransformation:
-        """The optimizer with a learning-rate schedule."""
+    def optimizer(self, schedule: Schedule, values: Mapping[str, Any] | None = None) -> optax.GradientTransformation:
+        """The optimizer with a learning-rate schedule.
+
+        Args:
+            schedule: learning rate at a step.
+            values: keyword arguments that differ from the row's; None for none.
+        """
         import optax
 
-        return self.make(optax, schedule)
+        return self.make(optax, schedule, {**self.arguments, **(values or {})})
+
+
+_BETAS = {"b1": 0.9, "b2": 0.999}
+
+
+def _adam_like(name: str, reference: float = 1e-3, decay: float | None = None, **more: float) -> Baseline:
+    arguments = {**({} if decay is None else {DECAY: decay}), **_BETAS, **more}
+    return Baseline(name, reference, lambda o, lr, v: getattr(o, name)(lr, **v), arguments)
+
+
+def _lookahead(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
+    """AdamW whose weights go half way back to where they were five steps ago.
+
+    ``optax.lookahead`` hands out pairs of weights; here the slow weights are part of the state.
+
+    Source: Zhang et al. 2019 (arXiv:1907.08610), with k = 5 and alpha = 0.5.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    fast = o.adamw(lr, **values)
+
+    def init(params: Any) -> Any:
+        return fast.init(params), jax.tree.map(jnp.asarray, params), jnp.zeros((), jnp.int32)
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        inner, slow, count = state
+        updates, inner = fast.update(updates, inner, params)
+        back = (count + 1) % 5 == 0
+        reached = jax.tree.map(jnp.add, params, updates)
+        slow = jax.tree.map(lambda s, f: jnp.where(back, 0.5 * (s + f), s), slow, reached)
+        updates = jax.tree.map(lambda s, p, u: jnp.where(back, s - p, u), slow, params, updates)
+        return updates, (inner, slow, count + 1)
+
+    return o.GradientTransformation(init, update)
 
 
 _ROWS = (
-    Baseline("adamw", 1e-3, lambda o, lr: o.adamw(lr, b1=0.9, b2=0.999, weight_decay=0.01), "betas .9 .999, decay .01"),
-    Baseline("lion", 1e-4, lambda o, lr: o.lion(lr, b1=0.9, b2=0.99, weight_decay=0.1), "betas .9 .99, decay .1"),
-    Baseline("adam", 1e-3, lambda o, lr: o.adam(lr), "betas .9 .999"),
-    Baseline("sgd", 1e-1, lambda o, lr: o.sgd(lr), "plain gradient descent"),
-    Baseline("momentum", 1e-2, lambda o, lr: o.sgd(lr, momentum=0.9), "heavy ball, momentum .9"),
-    Baseline("nesterov", 1e-2, lambda o, lr: o.sgd(lr, momentum=0.9, nesterov=True), "momentum .9"),
-    Baseline("rmsprop", 1e-3, lambda o, lr: o.rmsprop(lr, decay=0.9), "decay of the average .9"),
-    Baseline("adagrad", 1e-1, lambda o, lr: o.adagrad(lr), "initial accumulator .1"),
-    Baseline("adamax", 2e-3, lambda o, lr: o.adamax(lr), "betas .9 .999"),
-    Baseline("amsgrad", 1e-3, lambda o, lr: o.amsgrad(lr), "betas .9 .999"),
-    Baseline("nadam", 1e-3, lambda o, lr: o.nadam(lr), "betas .9 .999"),
-    Baseline("nadamw", 1e-3, lambda o, lr: o.nadamw(lr, weight_decay=0.01), "betas .9 .999, decay .01"),
-    Baseline("radam", 1e-2, lambda o, lr: o.radam(lr), "betas .9 .999"),
-    Baseline("adabelief", 1e-3, lambda o, lr: o.adabelief(lr), "betas .9 .999"),
-    Baseline("yogi", 1e-2, lambda o, lr: o.yogi(lr), "betas .9 .999"),
-    Baseline("adafactor", 1e-2, lambda o, lr: o.adafactor(lr), "optax defaults, scaled by the parameters"),
-    Baseline("lamb", 1e-2, lambda o, lr: o.lamb(lr, weight_decay=0.01), "betas .9 .999, decay .01"),
-    Baseline("signum", 1e-4, lambda o, lr: o.chain(o.trace(0.9), o.sign_sgd(lr)), "sign of momentum .9"),
-    Baseline("muon", 1e-2, lambda o, lr: o.contrib.muon(lr), "optax defaults; Adam on vectors"),
+    _adam_like("adamw", decay=0.01),
+    Baseline("lion", 1e-4, lambda o, lr, v: o.lion(lr, **v), {DECAY: 0.1, "b1": 0.9, "b2": 0.99}),
+    _adam_like("adam"),
+    Baseline("sgd", 1e-1, lambda o, lr, v: o.sgd(lr), description="plain gradient descent"),
+    Baseline("momentum", 1e-2, lambda o, lr, v: o.sgd(lr, **v), {"momentum": 0.9}, "heavy ball"),
+    Baseline("nesterov", 1e-2, lambda o, lr, v: o.sgd(lr, nesterov=True, **v), {"momentum": 0.9}),
+    Baseline("rmsprop", 1e-3, lambda o, lr, v: o.rmsprop(lr, **v), {"decay": 0.9}),
+    Baseline("adagrad", 1e-1, lambda o, lr, v: o.adagrad(lr), description="initial accumulator .1"),
+    _adam_like("adamax", 2e-3),
+    _adam_like("amsgrad"),
+    _adam_like("nadam"),
+    _adam_like("nadamw", decay=0.01),
+    _adam_like("radam", 1e-2),
+    _adam_like("adabelief"),
+    _adam_like("yogi", 1e-2),
+    Baseline("adafactor", 1e-2, lambda o, lr, v: o.adafactor(lr), description="optax defaults, scaled by parameters"),
+    _adam_like("lamb", 1e-2, decay=0.01),
+    Baseline("lookahead", 1e-3, _lookahead, {DECAY: 0.01, **_BETAS}, "AdamW, half way back every 5 steps"),
+    Baseline(
+        "signum",
+        1e-4,
+        lambda o, lr, v: o.chain(o.trace(v["momentum"]), o.sign_sgd(lr)),
+        {"momentum": 0.9},
+        "sign of momentum",
+    ),
+    Baseline("muon", 1e-2, lambda o, lr, v: o.contrib.muon(lr), description="optax defaults; Adam on vectors"),
 )
 
 BASELINES: Mapping[str, Baseline] = MappingProxyType({row.name: row for row in _ROWS})
-"""Every baseline by name."""
+"""Every baseline that has a row, by name."""
 
 
 def get_baseline(name: str) -> Baseline:
-    """The baseline of a name, in any mixture of capitals.
+    """The baseline of a name, in any mixture of capitals: a row, or any optimizer of optax with a learning rate.
 
     Raises:
         BaselineError: there is no such baseline; the message names the nearest one.
     """
-    if name.lower() in BASELINES:
-        return BASELINES[name.lower()]
-    near = difflib.get_close_matches(name.lower(), BASELINES, n=1)
+    name = name.lower()
+    found = BASELINES.get(name) or _from_optax(name)
+    if found is not None:
+        return found
+    near = difflib.get_close_matches(name, BASELINES, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    raise BaselineError(f"unknown baseline '{name}': {hint}the baselines are {', '.join(BASELINES)}")
+    raise BaselineError(
+        f"unknown baseline '{name}': {hint}the baselines are {', '.join(BASELINES)}, and optax's other optimizers"
+    )
+
+
+def _from_optax(name: str) -> Baseline | None:
+    """An optimizer that optax exports under a name, with learning rate 1e-3 to begin with; None when there is none."""
+    import optax
+    import optax.contrib
+
+    for module in (optax, optax.contrib):
+        make = getattr(module, name, None)
+        if not inspect.isfunction(make) or name.startswith("_"):
+            continue
+        known = inspect.signature(make).parameters
+        required = [p for p in known if known[p].default is inspect.Parameter.empty and p != "learning_rate"]
+        if "learning_rate" in known and not required:
+            defaults = {p: known[p].default for p in _TUNABLE if p in known}
+            arguments = {p: float(v) for p, v in defaults.items() if isinstance(v, float) and v > 0.0}
+            return Baseline(name, 1e-3, partial(_call, make), arguments, "optax defaults")
+    return None
+
+
+def _call(make: Callable[..., Any], _: Any, lr: Schedule, values: Mapping[str, Any]) -> Any:
+    return make(lr, **values)

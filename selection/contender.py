@@ -5,15 +5,18 @@ Jobs are small frozen values, so that they can be sent to any process; `run_job`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from dsl.fingerprint import fingerprint
 from dsl.program import Program
 from proxy_tasks.outcome import TrainingResult
-from proxy_tasks.registry import get_task
-from selection.baselines import get_baseline
+from selection.baselines import DECAY, get_baseline
+from selection.problem import Problem
+from selection.space import RATE, Dimension, Values, program_space, with_values
 
 if TYPE_CHECKING:
     from proxy_tasks.trainer import Trainer
@@ -37,9 +40,21 @@ class Contender:
         return self.program is None
 
     @property
-    def reference(self) -> float:
-        """Learning rate in the middle of its grid: 1 for a program, which states its own scale."""
-        return 1.0 if self.program is not None else get_baseline(self.name).reference
+    def meaning(self) -> str:
+        """What it is, whatever it is called: a program's fingerprint, or ``optax:`` and the baseline's name."""
+        return f"optax:{self.name}" if self.program is None else fingerprint(self.program)
+
+    def space(self, *, constants: bool = False) -> tuple[Dimension, ...]:
+        """What is tuned about it.
+
+        Args:
+            constants: whether its constants are tuned too, beside rate and weight decay.
+        """
+        if self.program is not None:
+            return program_space(self.program, constants=constants)
+        row = get_baseline(self.name)
+        rows = [Dimension(name, value, name != DECAY) for name, value in row.arguments.items()]
+        return (Dimension(RATE, row.reference), *(d for d in rows if constants or d.name == DECAY))
 
 
 def baseline(name: str) -> Contender:
@@ -57,36 +72,77 @@ class Job:
 
     Attributes:
         contender: who trains.
-        task: name of the task.
-        learning_rate: factor on the task's schedule.
+        problem: on what.
+        values: what it is tuned to; the rate is a factor on the task's schedule.
         seed: seed of initial weights and batches.
     """
 
     contender: Contender
-    task: str
-    learning_rate: float
+    problem: Problem
+    values: Values
     seed: int
 
+    @property
+    def key(self) -> str:
+        """What the result depends on: version of the task, meaning of the contender, values, seed.
 
-def run_job(job: Job) -> TrainingResult:
+        A program with other constants is another program.
+        """
+        about, values = self.contender.meaning, dict(self.values)
+        if self.contender.program is None:
+            values = {RATE: values[RATE], **_arguments(self)}
+        elif len(values) > 1:
+            about, values = fingerprint(with_values(self.contender.program, values)), {RATE: values[RATE]}
+        told = " ".join(f"{name}={value!r}" for name, value in values.items())
+        return f"{self.problem.load().version} {about} {told} {self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Attributes:
+    result: how the training run ended.
+    seconds: time that it took, compiling included.
+    """
+
+    result: TrainingResult
+    seconds: float
+
+
+def run_job(job: Job) -> Trained:
     """Trains as a job says, in this process."""
-    trainer = _trainer(job.task)
+    trainer, values = _trainer(job.problem), dict(job.values)
+    rate = values.pop(RATE)
+    began = time.perf_counter()
     if job.contender.program is not None:
-        return trainer.run(job.contender.program, job.seed, rate=job.learning_rate)
-    return trainer.run_optax(_make(job.contender.name), job.seed, rate=job.learning_rate)
+        result = trainer.run(with_values(job.contender.program, values), job.seed, rate=rate)
+    else:
+        arguments = _arguments(job)
+        make = _make(job.contender.name, tuple(arguments), trainer.task.steps)
+        result = trainer.run_optax(make, job.seed, rate=rate, values=list(arguments.values()))
+    return Trained(result, time.perf_counter() - began)
+
+
+def _arguments(job: Job) -> dict[str, float]:
+    """Every keyword argument of a baseline's row, in the row's order, tuned or not."""
+    values = dict(job.values)
+    return {name: values.get(name, default) for name, default in get_baseline(job.contender.name).arguments.items()}
 
 
 @cache
-def _trainer(task: str) -> Trainer:
+def _trainer(problem: Problem) -> Trainer:
+    from search.evaluate import use_one_cpu_thread
+
+    use_one_cpu_thread()
     from proxy_tasks.trainer import Trainer
 
-    return Trainer(get_task(task))
+    return Trainer(problem.load())
 
 
 @cache
-def _make(name: str) -> Callable[[Any], Any]:
-    return partial(_optimizer, name)
+def _make(name: str, arguments: tuple[str, ...], steps: int) -> Callable[[Any], Any]:
+    return partial(_optimizer, name, arguments, steps)
 
 
-def _optimizer(name: str, schedule: Callable[[Any], Any]) -> Any:
-    return get_baseline(name).optimizer(schedule)
+def _optimizer(name: str, arguments: tuple[str, ...], steps: int, schedule: Callable[[Any], Any]) -> Any:
+    values = {argument: schedule(steps + place) for place, argument in enumerate(arguments)}
+    return get_baseline(name).optimizer(schedule, values)

@@ -1,27 +1,32 @@
-"""Evaluating contenders on a task: tune each, run each on fresh seeds, compare seed by seed.
+"""Evaluating contenders on tasks: tune each, run each on fresh seeds, compare seed by seed.
 
-Every contender gets the same grid, the same tuning seeds and the same fresh seeds. Rates are chosen by the validation
-loss, so results are compared by the loss on the test split, which nothing has looked at.
+Every contender gets the same number of trials, the same tuning seeds and the same fresh seeds. Tuning looks at the
+validation loss, so results are compared by the loss on the test split, which nothing has looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.registry import get_task
-from selection.contender import Contender, Job, run_job
-from selection.statistics import Interval, mean_interval, paired_difference
-from selection.tuning import GRID, Tuned, choose, tuning_seeds
+from selection.comparison import Comparison, Overall, TimeToTarget, compare, overall, times_to_target
+from selection.contender import Contender, Job, Trained, run_job
+from selection.problem import Problem
+from selection.space import Values
+from selection.tuning import Budget, Tuned, tune
+from selection.work import operations_per_parameter
+
+TUNING, EVALUATION = "tuning", "evaluation"
 
 
 class Map(Protocol):
     """Runs jobs, here or in a pool, and gives the results in the order of the jobs: the builtin `map` is one."""
 
-    def __call__(self, run: Callable[[Job], TrainingResult], jobs: Iterable[Job], /) -> Iterable[TrainingResult]: ...
+    def __call__(self, run: Callable[[Job], Trained], jobs: Iterable[Job], /) -> Iterable[Trained]:
+        """Results in the order of the jobs."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,118 +38,116 @@ class Progress:
         done: runs ended so far, both stages together.
         total: runs that there will be.
         job: what was run.
-        result: how it ended.
+        trained: how it ended.
     """
 
     stage: str
     done: int
     total: int
     job: Job
-    result: TrainingResult
+    trained: Trained
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contender on one fresh seed.
+    """One contender on one task and one fresh seed.
 
     Attributes:
-        task: name of the task.
+        task: name of the task, with the batch size if it is not the task's own.
         contender: its name.
         baseline: whether it is a baseline.
         seed: the seed.
-        factor: tuned factor on its reference rate.
-        learning_rate: tuned factor on the task's schedule.
-        at_edge: whether the factor is at the edge of the grid.
+        values: what it was tuned to: factor on the task's schedule, weight decay, constants.
+        at_edge: whether tuning ended at the edge of where it looked.
         outcome: how the run ended.
         loss: validation loss; None unless the outcome is ok.
         test_loss: test loss; None unless the outcome is ok.
         accuracy: test accuracy; None unless the outcome is ok and the task classifies.
         steps: steps run.
+        seconds: time that the run took, compiling included.
+        train_losses: running training loss at the task's checkpoints that it passed.
     """
 
     task: str
     contender: str
     baseline: bool
     seed: int
-    factor: float
-    learning_rate: float
+    values: Values
     at_edge: bool
     outcome: str
     loss: float | None
     test_loss: float | None
     accuracy: float | None
     steps: int
+    seconds: float
+    train_losses: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """One contender over all fresh seeds.
+class Tuning:
+    """A contender's tuning on a task.
 
     Attributes:
+        task: name of the task.
         contender: its name.
-        baseline: whether it is a baseline.
-        tuned: what tuning chose.
-        learning_rate: tuned factor on the task's schedule.
-        test_loss: mean over the seeds whose outcome is ok; None when there are none.
-        accuracy: the same for the test accuracy; None when the task has none.
-        failed: number of seeds whose outcome is not ok. They are in no mean: read it first.
+        tuned: what was chosen, and every trial: the sensitivity.
     """
 
+    task: str
     contender: str
-    baseline: bool
     tuned: Tuned
-    learning_rate: float
-    test_loss: Interval | None
-    accuracy: Interval | None
-    failed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A contender against a baseline.
-
-    Attributes:
-        contender: its name.
-        baseline: the baseline's name.
-        difference: test loss of the contender minus that of the baseline, over the seeds on which both ended ok:
-            below zero the contender is better; None when there is no such seed.
-    """
-
-    contender: str
-    baseline: str
-    difference: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything that `evaluate` found.
+    """Everything that an evaluation found.
 
     Attributes:
-        task: name of the task.
+        tasks: names of the tasks, with batch sizes that are not their own.
+        checkpoints: for each task the steps at which training losses were noted.
+        contenders: names of programs, then of baselines, in the order given.
+        reference: the contender in whose units tasks are put together: the first baseline, else the first program.
         seeds: the fresh seeds.
-        tuning_seeds: the seeds for tuning.
-        grid: factors tried.
-        rows: one for each contender and seed, contenders in the order given.
-        summaries: one for each contender, in the order given.
-        comparisons: every contender against every baseline but itself.
+        budget: how everyone was tuned.
+        rows: one for each task, contender and seed.
+        tuning: one for each task and contender.
+        comparisons: every program against every baseline, on each task.
+        overall: every contender over all tasks.
+        times: every contender's time to the reference's last training loss.
     """
 
-    task: str
+    tasks: tuple[str, ...]
+    checkpoints: tuple[tuple[int, ...], ...]
+    contenders: tuple[str, ...]
+    reference: str
     seeds: tuple[int, ...]
-    tuning_seeds: tuple[int, ...]
-    grid: tuple[float, ...]
+    budget: Budget
     rows: tuple[Row, ...]
-    summaries: tuple[Summary, ...]
+    tuning: tuple[Tuning, ...]
     comparisons: tuple[Comparison, ...]
+    overall: tuple[Overall, ...]
+    times: tuple[TimeToTarget, ...]
+
+    def losses(self, *, test: bool = True) -> dict[str, dict[str, dict[int, float]]]:
+        """Loss by task, contender and seed; infinite where training failed.
+
+        Args:
+            test: whether the test loss; otherwise the validation loss.
+        """
+        found: dict[str, dict[str, dict[int, float]]] = {}
+        for row in self.rows:
+            loss = row.test_loss if test else row.loss
+            of_task = found.setdefault(row.task, {})
+            of_task.setdefault(row.contender, {})[row.seed] = math.inf if loss is None else loss
+        return found
 
 
 def evaluate(
     contenders: Sequence[Contender],
-    task: str,
+    problems: Sequence[Problem],
     seeds: Sequence[int],
     *,
-    tune_on: Sequence[int] | None = None,
-    grid: Sequence[float] = GRID,
+    budget: Budget | None = None,
     run: Map = map,
     progress: Callable[[Progress], None] | None = None,
 ) -> Evaluation:
@@ -152,124 +155,143 @@ def evaluate(
 
     Args:
         contenders: programs and baselines, of distinct names.
-        task: name of the task.
+        problems: tasks, of distinct names.
         seeds: fresh seeds, at least one, such as `tuning.fresh_seeds` gives.
-        tune_on: tuning seeds, none of them among ``seeds``; None for `tuning.tuning_seeds`.
-        grid: factors on each contender's reference rate, in rising order.
-        run: runs the jobs; None of its processes shares anything with another.
+        budget: tuning of each contender on each task; None for the usual one.
+        run: runs the jobs; none of its processes shares anything with another.
         progress: called when a run has ended; None for silence.
 
     Returns:
-        Rows, summaries and comparisons.
+        Rows, tunings and comparisons.
 
     Raises:
         TaskError: there is no such task.
-        ValueError: no contenders, two of one name, no seeds, a seed twice, or one that tuning uses too.
+        ValueError: nobody to compare, two of one name, no seeds, a seed twice, or one that tuning uses too.
     """
-    task = get_task(task).name
-    tuning = tuning_seeds() if tune_on is None else tuple(tune_on)
-    _check(contenders, seeds, tuning, grid)
-    total = len(contenders) * (len(grid) * len(tuning) + len(seeds))
-    counted = _Counted(run, progress, total)
+    budget = budget or Budget()
+    _check(contenders, problems, seeds, budget)
+    pairs = [(problem, contender) for problem in problems for contender in contenders]
+    total = len(pairs) * (budget.runs + len(seeds))
+    entries = _lockstep([_entry(c, p, seeds, budget) for p, c in pairs], _Counted(run, progress, total, set(seeds)))
+    rows: list[Row] = []
+    tuning: list[Tuning] = []
+    for (problem, contender), (tuned, results) in zip(pairs, entries, strict=True):
+        tuning.append(Tuning(problem.name, contender.name, tuned))
+        rows += [_row(problem, contender, s, tuned, r) for s, r in zip(seeds, results, strict=True)]
+    return _judged(contenders, problems, seeds, budget, rows, tuning)
 
-    trials = [
-        Job(contender, task, contender.reference * factor, seed)
-        for contender in contenders
-        for factor in grid
-        for seed in tuning
-    ]
-    trial_results = counted("tuning", trials)
-    tuned = [choose({factor: list(islice(trial_results, len(tuning))) for factor in grid}) for _ in contenders]
 
-    rates = [contender.reference * choice.factor for contender, choice in zip(contenders, tuned, strict=True)]
-    jobs = [
-        Job(contender, task, rate, seed) for contender, rate in zip(contenders, rates, strict=True) for seed in seeds
-    ]
-    results = counted("evaluation", jobs)
-    rows = tuple(
-        _row(task, contender, seed, choice, rate, next(results))
-        for contender, choice, rate in zip(contenders, tuned, rates, strict=True)
-        for seed in seeds
-    )
-    summaries = tuple(
-        _summary(contender, choice, rate, [row for row in rows if row.contender == contender.name])
-        for contender, choice, rate in zip(contenders, tuned, rates, strict=True)
-    )
-    return Evaluation(task, tuple(seeds), tuning, tuple(grid), rows, summaries, _comparisons(contenders, rows))
+def _entry(
+    contender: Contender, problem: Problem, seeds: Sequence[int], budget: Budget
+) -> Generator[list[Job], list[Trained], tuple[Tuned, list[Trained]]]:
+    tuned = yield from tune(contender, problem, budget)
+    results = yield [Job(contender, problem, tuned.values, seed) for seed in seeds]
+    return tuned, results
 
 
 class _Counted:
     """Runs jobs and reports each that has ended."""
 
-    def __init__(self, run: Map, progress: Callable[[Progress], None] | None, total: int):
-        self._run, self._progress, self._total, self._done = run, progress, total, 0
+    def __init__(self, run: Map, progress: Callable[[Progress], None] | None, total: int, fresh: set[int]):
+        self._run, self._progress, self._total, self._done, self._fresh = run, progress, total, 0, fresh
 
-    def __call__(self, stage: str, jobs: list[Job]) -> Iterator[TrainingResult]:
-        for job, result in zip(jobs, self._run(run_job, jobs), strict=True):
+    def __call__(self, jobs: list[Job]) -> Iterator[Trained]:
+        for job, trained in zip(jobs, self._run(run_job, jobs), strict=True):
             self._done += 1
             if self._progress is not None:
-                self._progress(Progress(stage, self._done, self._total, job, result))
-            yield result
+                stage = EVALUATION if job.seed in self._fresh else TUNING
+                self._progress(Progress(stage, self._done, self._total, job, trained))
+            yield trained
 
 
-def _check(contenders: Sequence[Contender], seeds: Sequence[int], tuning: Sequence[int], grid: Sequence[float]) -> None:
+Entry = Generator[list[Job], list[Trained], tuple[Tuned, list[Trained]]]
+
+
+def _lockstep(
+    entries: Sequence[Entry], run: Callable[[list[Job]], Iterator[Trained]]
+) -> list[tuple[Tuned, list[Trained]]]:
+    """Drives all entries together, so that every worker has something to do; results in the entries' order."""
+    asked = {index: next(entry) for index, entry in enumerate(entries)}
+    ended: dict[int, tuple[Tuned, list[Trained]]] = {}
+    while asked:
+        results = run([job for jobs in asked.values() for job in jobs])
+        told = {index: [next(results) for _ in jobs] for index, jobs in asked.items()}
+        asked = {}
+        for index, answers in told.items():
+            try:
+                asked[index] = entries[index].send(answers)
+            except StopIteration as end:
+                ended[index] = end.value
+    return [ended[index] for index in range(len(entries))]
+
+
+def _check(contenders: Sequence[Contender], problems: Sequence[Problem], seeds: Sequence[int], budget: Budget) -> None:
     names = [contender.name for contender in contenders]
-    if not names:
-        raise ValueError("nothing to evaluate: give at least one program or baseline")
+    if not names or not problems:
+        raise ValueError("nothing to evaluate: give at least one program or baseline, and a task")
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two contenders are called '{name}': give each its own name")
-    if not seeds or not tuning:
+    if not seeds or (budget.trials and not budget.seeds):
         raise ValueError("an evaluation needs at least one fresh seed and one tuning seed")
-    if len(set(seeds)) < len(seeds) or len(set(tuning)) < len(tuning):
+    if len(set(seeds)) < len(seeds) or len(set(budget.seeds)) < len(budget.seeds):
         raise ValueError("a seed is given twice")
-    if shared := set(seeds) & set(tuning):
+    if shared := set(seeds) & set(budget.seeds):
         raise ValueError(f"seed {min(shared)} is both a tuning seed and a fresh seed: results would flatter")
-    if not grid or list(grid) != sorted(set(grid)) or grid[0] <= 0.0:
-        raise ValueError(f"the grid must be positive and rising, got {list(grid)}")
 
 
-def _row(task: str, contender: Contender, seed: int, tuned: Tuned, rate: float, result: TrainingResult) -> Row:
+def _row(problem: Problem, contender: Contender, seed: int, tuned: Tuned, trained: Trained) -> Row:
+    result = trained.result
     return Row(
-        task=task,
+        task=problem.name,
         contender=contender.name,
         baseline=contender.is_baseline,
         seed=seed,
-        factor=tuned.factor,
-        learning_rate=rate,
+        values=tuned.values,
         at_edge=tuned.at_edge,
         outcome=result.outcome.value,
         loss=result.loss,
         test_loss=result.test_loss,
         accuracy=result.accuracy,
         steps=result.steps,
+        seconds=trained.seconds,
+        train_losses=result.train_losses,
     )
 
 
-def _summary(contender: Contender, tuned: Tuned, rate: float, rows: Sequence[Row]) -> Summary:
-    losses = [row.test_loss for row in rows if row.test_loss is not None]
-    accuracies = [row.accuracy for row in rows if row.accuracy is not None]
-    return Summary(
-        contender=contender.name,
-        baseline=contender.is_baseline,
-        tuned=tuned,
-        learning_rate=rate,
-        test_loss=mean_interval(losses) if losses else None,
-        accuracy=mean_interval(accuracies) if accuracies else None,
-        failed=sum(row.outcome != Outcome.OK.value for row in rows),
+def _judged(
+    contenders: Sequence[Contender],
+    problems: Sequence[Problem],
+    seeds: Sequence[int],
+    budget: Budget,
+    rows: Sequence[Row],
+    tuning: Sequence[Tuning],
+) -> Evaluation:
+    names = [contender.name for contender in contenders]
+    baselines = [contender.name for contender in contenders if contender.is_baseline]
+    reference = (baselines or names)[0]
+    checkpoints = {problem.name: problem.load().checkpoints for problem in problems}
+    curves: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+    for row in rows:
+        curves.setdefault(row.task, {}).setdefault(row.contender, []).append(row.train_losses)
+    bare = Evaluation(
+        tasks=tuple(checkpoints),
+        checkpoints=tuple(checkpoints.values()),
+        contenders=tuple(names),
+        reference=reference,
+        seeds=tuple(seeds),
+        budget=budget,
+        rows=tuple(rows),
+        tuning=tuple(tuning),
+        comparisons=(),
+        overall=(),
+        times=(),
     )
-
-
-def _comparisons(contenders: Sequence[Contender], rows: Sequence[Row]) -> tuple[Comparison, ...]:
-    losses = {
-        contender.name: {
-            row.seed: row.test_loss for row in rows if row.contender == contender.name and row.test_loss is not None
-        }
-        for contender in contenders
-    }
-    return tuple(
-        Comparison(contender.name, other.name, paired_difference(losses[contender.name], losses[other.name]))
-        for contender in contenders
-        for other in contenders
-        if other.is_baseline and other.name != contender.name
+    losses = bare.losses()
+    work = {contender.name: operations_per_parameter(contender) for contender in contenders}
+    return replace(
+        bare,
+        comparisons=compare(losses, [name for name in names if name not in baselines], baselines),
+        overall=overall(losses, names, reference),
+        times=times_to_target(curves, checkpoints, work, reference),
     )

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 CONFIDENCE = 0.95
 """Share of intervals that hold the true mean."""
 
+POWER = 0.8
+"""Probability of finding a difference that is said to be detectable."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -88,6 +91,35 @@ def paired_difference(
     if not seeds:
         return None
     return mean_interval([first[seed] - second[seed] for seed in seeds], confidence)
+
+
+def minimum_detectable_effect(deviation: float, pairs: int, level: float, power: float = POWER) -> float:
+    """The smallest true mean difference that a paired test finds with the stated power.
+
+    Args:
+        deviation: standard deviation of the paired differences.
+        pairs: number of pairs.
+        level: two-sided level of the test, after correction for the number of tests.
+        power: probability with which the difference shall be found.
+
+    Returns:
+        The difference, in the unit of ``deviation``; infinite for fewer than two pairs.
+
+    Source: Cohen, Statistical Power Analysis (1988), section 2.4, with the exact noncentral t distribution.
+    """
+    if pairs < 2:
+        return math.inf
+    if deviation == 0.0:
+        return 0.0
+    from scipy.special import nctdtr
+
+    degrees, limit = pairs - 1, _t_quantile(1.0 - level / 2, pairs - 1)
+    low, high = 0.0, 4.0 * (limit + 4.0)
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        found = 1.0 - float(nctdtr(degrees, middle, limit)) >= power
+        low, high = (low, middle) if found else (middle, high)
+    return high * deviation / math.sqrt(pairs)
 
 
 def _t_quantile(probability: float, degrees: int) -> float:

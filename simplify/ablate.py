@@ -22,8 +22,8 @@ from dsl.dataflow import prune
 from dsl.fingerprint import fingerprint
 from dsl.program import Program, ProgramError
 from dsl.verify import verify
-from search.evaluate import OK, Fitness
 from search.evolution import Budget, Evolution
+from search.fitness import OK, Fitness
 from search.mutate import MutationWeights, Mutator
 from search.population import PopulationConfig
 from simplify.order import Graph, Value, graph_of, readable, write

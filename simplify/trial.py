@@ -17,7 +17,8 @@ import numpy as np
 
 from dsl.fingerprint import fingerprint
 from dsl.program import Program, Statement
-from search.evaluate import Job, Naming, Setting, Trainers, evaluate
+from search.evaluate import Naming, Trainers, evaluate
+from search.fitness import Job, Setting
 
 Results = MutableMapping[str, float | None]
 """Loss, or None where training failed, for ``fingerprint task seed``: plain values, so that they can be kept."""

@@ -81,7 +81,7 @@ def test_program_text_is_never_run(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_module_says_why_it_exists(path: Path) -> None:
-    if path.parent.name not in ("programs", "data", "campaigns"):
+    if path.parent.name not in ("programs", "data", "campaigns", "funnels"):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} has no docstring"
 
 

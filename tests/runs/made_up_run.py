@@ -14,8 +14,8 @@ from runs.finalists import best, finalist_seeds, finalists
 from runs.ledger import ArmLedger
 from runs.reader import Final
 from runs.store import RunStore
-from search.evaluate import Fitness, Job
 from search.evolution import WARM_START
+from search.fitness import Fitness, Job
 from search.meta_validation import MetaValidation
 from search.session import run_session
 

@@ -11,8 +11,8 @@ from dsl.library import LIBRARY
 from runs.ledger import ArmLedger
 from runs.reader import Arm
 from runs.store import RunStore
-from search.evaluate import Fitness, Job
 from search.evolution import Budget, Evolution, History
+from search.fitness import Fitness, Job
 from search.mutate import MutationWeights, Mutator
 from search.population import PopulationConfig
 from search.session import run_session

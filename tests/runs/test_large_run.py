@@ -15,8 +15,8 @@ from runs.campaign import load_named
 from runs.drawing import library
 from runs.report import read_report, to_html
 from runs.store import RunStore
-from search.evaluate import Fitness
 from search.events import Candidate, Evaluated, Settled
+from search.fitness import Fitness
 from search.mutate import MutationWeights, Mutator
 
 PROGRAMS, DISTINCT = 300_000, 500

@@ -12,7 +12,8 @@ import pytest
 from command_line import SMALL, Command
 
 from proxy_tasks.registry import TASKS
-from search.config import ConfigError, load_campaign
+from search.config import load_campaign
+from search.faults import ConfigError
 
 MODULE = """
 import jax.numpy as jnp

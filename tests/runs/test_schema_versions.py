@@ -23,6 +23,7 @@ VERSIONS = range(1, SCHEMA_VERSION + 1)
 DIGESTS = {
     1: "219e6617e4c474b656438ca80a9b2a5bb4b75398d586c46d4a18d86a0cef73dc",
     2: "482c8ab1729e5797ab9aba0bae0e66b789c8505a00fb3d0be9eff5cc67ca225c",
+    3: "0bd8b61698b45f08837b021a26ad451a147976f79daf1399065749bd5d5001da",
 }
 
 
@@ -45,6 +46,7 @@ def test_old_files_are_read(golden: tuple[int, Path], optsearch: Command) -> Non
     assert optsearch("watch", folder, "--json").json()["status"] == "finished"
     with RunStore.read(folder) as reader:
         assert sum(reader.verify_records().values()) > 100
+        assert [study.status for study in reader.studies()] == (["finished"] if version >= 3 else [])
     assert (folder / RUN_FILE).read_bytes() == before
 
 
@@ -69,6 +71,7 @@ def test_old_files_are_brought_up_to_date_when_resumed(golden: tuple[int, Path])
             arm = store.arm("search")
             assert store.history(arm, config.population.size + config.look_ahead).settled == store.settled(arm) - 1
             assert store.validations(arm) is not None
+            assert store.studies() is not None
     assert sqlite3.connect(folder / RUN_FILE).execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 

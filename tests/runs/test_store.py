@@ -17,9 +17,9 @@ from runs.lock import is_locked
 from runs.reader import RUN_FILE, Final, RunReader
 from runs.schema import SCHEMA_VERSION, pack_program, unpack_program
 from runs.store import RunStore
-from search.evaluate import Job
 from search.events import Evaluated
 from search.evolution import Evolution
+from search.fitness import Job
 
 
 @pytest.fixture

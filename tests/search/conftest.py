@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from search.evaluate import Setting, Trainers, make_trainer, use_one_cpu_thread
+from search.evaluate import Trainers, make_trainer, use_one_cpu_thread
+from search.fitness import Setting
 
 use_one_cpu_thread()  # before anything computes
 

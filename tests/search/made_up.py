@@ -11,9 +11,9 @@ from typing import Any
 from dsl.fingerprint import fingerprint
 from dsl.library import LIBRARY
 from dsl.program import Program
-from search.evaluate import Fitness, Job
 from search.events import Evaluated, Settled
 from search.evolution import Budget, Evolution, History
+from search.fitness import Fitness, Job
 from search.meta_validation import Validation
 from search.mutate import MutationWeights, Mutator
 from search.population import PopulationConfig

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from search.evaluate import Setting, use_accelerator_share, use_one_cpu_thread
+from search.evaluate import use_accelerator_share, use_one_cpu_thread
+from search.fitness import Setting
 from search.workers import RayEvaluator, WorkerError
 
 

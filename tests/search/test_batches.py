@@ -9,9 +9,9 @@ from made_up import Ledger, make_evolution
 
 from dsl.library import LIBRARY
 from dsl.syntax import parse
-from search.evaluate import InProcessEvaluator, Job, Setting, Trainers, evaluate
+from search.evaluate import InProcessEvaluator, Trainers, evaluate
 from search.evolution import Budget
-from search.fitness import Reference
+from search.fitness import Job, Reference, Setting
 from search.reference import HurdleConfig, RateSweepConfig
 from search.session import run_session
 

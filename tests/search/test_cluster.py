@@ -21,7 +21,8 @@ cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "resource
 second = cluster.add_node(num_cpus=1, num_gpus=1)
 
 from made_up import Ledger, make_evolution
-from search.evaluate import InProcessEvaluator, Setting, use_one_cpu_thread
+from search.evaluate import InProcessEvaluator, use_one_cpu_thread
+from search.fitness import Setting
 from search.reference import HurdleConfig
 from search.evolution import Budget
 from search.session import run_session

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.config import CampaignConfig, ConfigError, load_campaign, load_campaign_file
+from search.config import CampaignConfig, load_campaign, load_campaign_file
+from search.faults import ConfigError
 from search.yaml_text import read_yaml
 
 GOOD = """\

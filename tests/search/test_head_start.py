@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from made_up import Ledger, MadeUpEvaluator, make_evolution
 
-from search.evaluate import InProcessEvaluator, Setting
+from search.evaluate import InProcessEvaluator
 from search.evolution import Budget
+from search.fitness import Setting
 from search.head_start import HeadStart
 from search.session import run_session
 

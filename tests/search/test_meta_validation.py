@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from made_up import Ledger, MadeUpEvaluator, make_evolution
 
-from search.evaluate import Fitness
 from search.events import Evaluated
+from search.fitness import Fitness
 from search.meta_validation import MetaValidation
 from search.session import run_session
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from dsl.library import LIBRARY
 from dsl.program import Program
 from dsl.syntax import parse
-from search.evaluate import Job, Setting, Trainers, evaluate, evaluate_all
-from search.fitness import Fitness, FurtherTask, Reference
+from search.evaluate import Trainers, evaluate, evaluate_all
+from search.fitness import Fitness, FurtherTask, Job, Reference, Setting
 from search.reference import RateSweepConfig, make_reference
 
 OWN = Setting("ae", (0,))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 from made_up import Ledger, MadeUpEvaluator, Watched, make_evolution
 
-from search.evaluate import Fitness, Job, Reference
 from search.events import Progress
 from search.evolution import Budget
+from search.fitness import Fitness, Job, Reference
 from search.reference import HurdleConfig
 from search.session import run_session
 

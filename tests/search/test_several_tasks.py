@@ -9,7 +9,8 @@ import pytest
 
 from dsl.library import LIBRARY
 from dsl.syntax import parse
-from search.evaluate import FurtherTask, Job, Reference, Setting, Trainers, evaluate
+from search.evaluate import Trainers, evaluate
+from search.fitness import FurtherTask, Job, Reference, Setting
 from search.reference import make_reference
 
 OTHER = parse(str(LIBRARY["adamw"]).replace("0.01", "0.03"))

@@ -12,17 +12,9 @@ import pytest
 from made_up import Ledger, make_evolution
 
 from dsl.library import LIBRARY
-from search.evaluate import (
-    EvaluationError,
-    Evaluator,
-    Fitness,
-    InProcessEvaluator,
-    Job,
-    Reference,
-    Setting,
-    evaluate,
-)
+from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, evaluate
 from search.evolution import Budget, Evolution
+from search.fitness import Fitness, Job, Reference, Setting
 from search.population import PopulationConfig
 from search.reference import HurdleConfig, make_reference
 from search.session import run_session

@@ -2,98 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections import Counter
+from dataclasses import replace
 
 import pytest
+from invented import Invented
 
 from dsl.library import LIBRARY
 from dsl.syntax import parse
-from proxy_tasks.outcome import Outcome, TrainingResult
 from selection.contender import Contender, Job, baseline, run_job
 from selection.evaluation import Evaluation, Progress, evaluate
-from selection.tuning import GRID, fresh_seeds, tuning_seeds
+from selection.problem import Problem
+from selection.tuning import Budget, fresh_seeds, tuning_seeds
 
 SGD = Contender("found", LIBRARY["sgd"])
 DIVERGING = Contender("diverging", parse("def train(w, g, lr):\n  update = g * -1e30\n  return update\n"))
+AE, DIGITS = Problem("ae"), Problem("digits")
 
 
-class Recorder:
-    """A pool that invents results: the loss is lowest where the learning rate is ``best``."""
-
-    def __init__(self, best: dict[str, float]):
-        self.best, self.jobs = best, list[Job]()
-
-    def __call__(self, run: Callable[[Job], TrainingResult], jobs: Iterable[Job], /) -> Iterator[TrainingResult]:
-        for job in jobs:
-            self.jobs.append(job)
-            wrong = abs(job.learning_rate / self.best[job.contender.name] - 1.0)
-            if wrong > 50:
-                yield TrainingResult(Outcome.NON_FINITE, None, None, None, 1, ())
-            else:
-                yield TrainingResult(Outcome.OK, 1.0 + wrong, 2.0 + wrong + job.seed % 7, None, 300, ())
+def test_every_contender_gets_the_same_trials_and_seeds() -> None:
+    pool, contenders = Invented({"found": 1.0, "adamw": 1e-3}), [SGD, baseline("adamw")]
+    evaluate(contenders, [AE], fresh_seeds(4), run=pool)
+    for contender in contenders:
+        seeds = Counter(job.seed for job in pool.jobs if job.contender == contender)
+        assert seeds == dict(zip(tuning_seeds(), (24, 12, 6), strict=True)) | dict.fromkeys(fresh_seeds(4), 1)
 
 
-def test_every_contender_gets_the_same_grid_and_seeds() -> None:
-    pool = Recorder({"found": 1.0, "adamw": 1e-3})
-    evaluate([SGD, baseline("adamw")], "ae", fresh_seeds(4), run=pool)
-    for contender in (SGD, baseline("adamw")):
-        jobs = [job for job in pool.jobs if job.contender == contender]
-        tuning = {(job.learning_rate, job.seed) for job in jobs if job.seed in tuning_seeds()}
-        assert tuning == {(contender.reference * factor, seed) for factor in GRID for seed in tuning_seeds()}
-        assert [job.seed for job in jobs if job.seed not in tuning_seeds()] == list(fresh_seeds(4))
+def test_the_tuned_rate_is_used_wherever_it_lies() -> None:
+    pool = Invented({"found": 0.1, "adamw": 1e-3, "lion": 1e-7})
+    found = evaluate([SGD, baseline("adamw"), baseline("lion")], [AE], fresh_seeds(3), run=pool)
+    for entry in found.tuning:
+        best = pool.best[entry.contender]
+        assert abs(math.log10(dict(entry.tuned.values)["rate"] / best)) < 0.3  # lion: three decades from its reference
+        assert not entry.tuned.at_edge
+    assert {row.values for row in found.rows} == {entry.tuned.values for entry in found.tuning}
 
 
-def test_the_tuned_rate_is_used_and_an_edge_is_flagged() -> None:
-    found = evaluate([SGD, baseline("lion")], "ae", fresh_seeds(3), run=Recorder({"found": 0.1, "lion": 1e-2}))
-    mine, lion = found.summaries
-    assert (mine.tuned.factor, mine.tuned.at_edge) == (pytest.approx(0.1), False)
-    assert (lion.tuned.factor, lion.tuned.at_edge) == (pytest.approx(100.0), True)
-    assert lion.learning_rate == pytest.approx(1e-2)
-    assert all(row.at_edge == (row.contender == "lion") for row in found.rows)
-
-
-def test_rows_stand_in_order_and_comparisons_are_paired() -> None:
-    contenders = [SGD, baseline("adamw"), baseline("lion")]
-    found = evaluate(contenders, "AE", fresh_seeds(3), run=Recorder({"found": 1.0, "adamw": 1e-3, "lion": 1e-4}))
-    assert found.task == "ae"
-    assert [(row.contender, row.seed) for row in found.rows] == [
-        (c.name, s) for c in contenders for s in fresh_seeds(3)
+def test_a_better_program_wins_and_an_equal_one_does_not() -> None:
+    best = {"found": 1.0, "other": 1.0, "adamw": 1e-3}
+    contenders = [SGD, replace(SGD, name="other"), baseline("adamw")]
+    found = evaluate(contenders, [AE, DIGITS], fresh_seeds(8), run=Invented(best, {"found": 0.5}))
+    assert [(c.task, c.contender, c.verdict) for c in found.comparisons if c.contender == "found"] == [
+        ("ae", "found", "better"),
+        ("digits", "found", "better"),
     ]
-    pairs = [(comparison.contender, comparison.baseline) for comparison in found.comparisons]
-    assert pairs == [("found", "adamw"), ("found", "lion"), ("adamw", "lion"), ("lion", "adamw")]
-    for comparison in found.comparisons:  # the invented losses differ between seeds, never between contenders
-        assert comparison.difference is not None
-        assert comparison.difference.mean == pytest.approx(0.0)
-        assert comparison.difference.high == pytest.approx(0.0)
+    first = found.comparisons[0]
+    assert first.difference is not None
+    assert first.difference.mean == pytest.approx(-0.5, abs=0.15)
+    assert first.corrected == pytest.approx(4 * 2 / 2**8)
+    assert first.detectable is not None
+    mine, _, control = found.overall
+    assert mine.relative_loss is not None
+    assert mine.improvement is not None
+    assert mine.relative_loss.mean < -0.1
+    assert mine.improvement.mean > 0.8
+    assert (control.contender, control.improvement) == ("adamw", None)
+
+
+def test_few_seeds_can_show_nothing() -> None:
+    best = {"found": 1.0, "adamw": 1e-3}
+    found = evaluate([SGD, baseline("adamw")], [AE], fresh_seeds(4), run=Invented(best, {"found": 0.1}))
+    assert [(c.verdict, c.detectable) for c in found.comparisons] == [("undecided", None)]
 
 
 def test_progress_counts_every_run() -> None:
     events: list[Progress] = []
-    evaluate([SGD], "ae", fresh_seeds(2), grid=(0.1, 1.0), run=Recorder({"found": 1.0}), progress=events.append)
-    assert [event.done for event in events] == list(range(1, 9))
-    assert {event.total for event in events} == {8}
-    assert [event.stage for event in events] == ["tuning"] * 6 + ["evaluation"] * 2
+    budget = Budget(trials=8)
+    evaluate([SGD], [AE], fresh_seeds(2), budget=budget, run=Invented({"found": 1.0}), progress=events.append)
+    assert [event.done for event in events] == list(range(1, budget.runs + 3))
+    assert {event.total for event in events} == {budget.runs + 2}
+    assert [event.stage for event in events] == ["tuning"] * budget.runs + ["evaluation"] * 2
 
 
 def test_a_real_evaluation_and_a_contender_that_always_fails() -> None:
     def once() -> Evaluation:
         contenders = [SGD, DIVERGING, baseline("sgd")]
-        return evaluate(contenders, "ae", fresh_seeds(2), tune_on=(5,), grid=(0.1, 1.0, 10.0))
+        return evaluate(contenders, [AE], fresh_seeds(2), budget=Budget(trials=3, seeds=(5,)))
 
     found = once()
-    mine, diverging, sgd = found.summaries
-    assert diverging.failed == 2
-    assert diverging.test_loss is None
-    assert mine.test_loss is not None
-    assert sgd.test_loss is not None
-    assert all(row.outcome == "non_finite" for row in found.rows if row.contender == "diverging")
-    assert next(c for c in found.comparisons if c.contender == "diverging").difference is None
-    assert once() == found
+    for row in found.rows:
+        assert row.outcome == ("non_finite" if row.contender == "diverging" else "ok")
+        assert (row.test_loss is None) == (row.contender == "diverging")
+    mine, diverging = found.comparisons
+    assert (diverging.verdict, diverging.difference, diverging.failed) == ("worse", None, 2)
+    assert mine.failed == 0
+    assert found.overall[1].relative_loss is None
+    assert found.times[1].reached == 0.0
+    assert found.times[2].median_steps[0][1] is not None
+    again = once()
+    assert [replace(row, seconds=0.0) for row in again.rows] == [replace(row, seconds=0.0) for row in found.rows]
+    assert again.comparisons == found.comparisons
 
 
 def test_a_job_is_a_pure_function() -> None:
-    job = Job(baseline("sgd"), "ae", 0.3, 11)
-    assert run_job(job) == run_job(job)
+    job = Job(baseline("adamw"), AE, (("rate", 1e-3), ("weight_decay", 0.1)), 11)
+    assert run_job(job).result == run_job(job).result
+    assert run_job(job).result != run_job(replace(job, values=(("rate", 1e-3), ("weight_decay", 10.0)))).result
+
+
+def test_the_key_of_a_job_is_what_its_result_depends_on() -> None:
+    program = Contender("a", LIBRARY["adamw"])
+    job = Job(program, AE, (("rate", 1.0), ("weight_decay", 0.01)), 1)
+    assert job.key == replace(job, contender=Contender("b", LIBRARY["adamw"])).key
+    assert job.key == replace(job, values=(("rate", 1.0),)).key, "the decay is the program's own"
+    others = [replace(job, seed=2), replace(job, problem=Problem("ae", 16)), replace(job, values=(("rate", 2.0),))]
+    others += [replace(job, values=(("rate", 1.0), ("weight_decay", 0.02))), replace(job, contender=baseline("adamw"))]
+    assert len({job.key, *(other.key for other in others)}) == 6
 
 
 @pytest.mark.parametrize(
@@ -110,4 +125,4 @@ def test_what_makes_no_fair_comparison_is_refused(
     contenders: list[Contender], seeds: tuple[int, ...], match: str
 ) -> None:
     with pytest.raises(ValueError, match=match):
-        evaluate(contenders, "ae", seeds)
+        evaluate(contenders, [AE], seeds)

@@ -1,55 +1,143 @@
-"""The choice of a learning rate."""
+"""Tuning: budgets, spaces, and the search for the best point."""
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import pytest
+from invented import Invented
 
-from proxy_tasks.outcome import Outcome, TrainingResult
-from selection.tuning import GRID, choose, fresh_seeds, tuning_seeds
+from dsl.fingerprint import fingerprint
+from dsl.library import LIBRARY
+from dsl.syntax import parse
+from proxy_tasks.task import TaskError
+from selection.baselines import BASELINES
+from selection.contender import Contender, Trained, baseline
+from selection.problem import Problem, problems
+from selection.space import Dimension, decay_constant, program_space, with_values
+from selection.tuning import BLOCK, Budget, SeedError, Tuned, fresh_seeds, tune, tuning_seeds
 
-FAILED = TrainingResult(Outcome.NON_FINITE, None, None, None, 3, ())
-
-
-def ended(loss: float) -> TrainingResult:
-    return TrainingResult(Outcome.OK, loss, loss, None, 10, (loss,))
-
-
-def test_the_grid_spans_four_decades_in_half_decades_around_one() -> None:
-    assert GRID[0] == pytest.approx(1e-2)
-    assert GRID[-1] == pytest.approx(1e2)
-    assert 1.0 in GRID
-    ratios = [after / before for before, after in pairwise(GRID)]
-    assert ratios == pytest.approx([math.sqrt(10)] * (len(GRID) - 1))
+AE = Problem("ae")
 
 
-def test_the_lowest_mean_loss_wins() -> None:
-    tuned = choose({0.1: [ended(3), ended(1)], 1.0: [ended(1.5), ended(1.5)], 10.0: [ended(4), ended(4)]})
-    assert (tuned.factor, tuned.loss, tuned.at_edge) == (1.0, 1.5, False)
-    assert tuned.losses == (2.0, 1.5, 4.0)
+def tuned(contender: Contender, pool: Invented, budget: Budget) -> Tuned:
+    tuning, answers = tune(contender, AE, budget), None
+    try:
+        while True:
+            jobs = next(tuning) if answers is None else tuning.send(answers)
+            answers = list[Trained](pool(lambda _: pytest.fail("invented"), jobs))
+    except StopIteration as end:
+        return end.value
 
 
-def test_one_failed_seed_makes_a_rate_infinitely_bad() -> None:
-    tuned = choose({0.1: [ended(3), ended(3)], 1.0: [ended(0.1), FAILED], 10.0: [FAILED, FAILED]})
-    assert tuned.factor == 0.1
-    assert tuned.at_edge
-    assert tuned.losses == (3.0, math.inf, math.inf)
+@pytest.mark.parametrize("best", [1e-9, 1e-5, 0.03, 1.0, 40.0, 3e4])
+def test_the_space_has_no_end(best: float) -> None:
+    contender = Contender("found", LIBRARY["lion"])
+    found = tuned(contender, Invented({"found": best}, noise=0.0), Budget(trials=120))
+    assert abs(math.log10(dict(found.values)["rate"] / best)) < 0.15
+    few = tuned(contender, Invented({"found": best}, noise=0.0), Budget(trials=8))
+    assert few.at_edge == (abs(math.log10(best)) > 1.0)
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3, 4, 7, 24, 25, 100])
+def test_the_budget_is_kept(trials: int) -> None:
+    pool, budget = Invented({"adamw": 1e-3}), Budget(trials=trials)
+    found = tuned(baseline("adamw"), pool, budget)
+    assert len(found.trials) == sum(budget.rounds) == trials
+    assert len(pool.jobs) == budget.runs
+    assert found.trials[0].values == (("rate", 1e-3), ("weight_decay", 0.01)), "the reference is among the trials"
+    assert found.loss == min(trial.mean for trial in found.trials if len(trial.losses) == 3)
+
+
+def test_no_trials_keep_the_reference() -> None:
+    found = tuned(baseline("adam"), Invented({}), Budget(trials=0))
+    assert (found.values, found.loss, found.trials) == ((("rate", 1e-3),), None, ())
 
 
 def test_when_all_fail_the_reference_is_kept() -> None:
-    tuned = choose({0.1: [FAILED], 1.0: [FAILED], 10.0: [FAILED]})
-    assert tuned.factor == 1.0
-    assert math.isinf(tuned.loss)
+    found = tuned(baseline("adam"), Invented({"adam": 1e-30}), Budget())
+    assert found.values == (("rate", 1e-3),)
+    assert found.loss == math.inf
 
 
-def test_a_grid_of_one_has_no_edge() -> None:
-    assert not choose({1.0: [ended(1.0)]}).at_edge
-    with pytest.raises(ValueError, match="empty"):
-        choose({})
+def test_weights_of_averages_come_down_to_zero() -> None:
+    beta = Dimension("b1", 0.9, is_beta=True)
+    assert beta.at(0.0) == 0.9
+    assert beta.at(1.0) == pytest.approx(0.0)
+    assert beta.at(7.0) == 0.0
+    assert beta.at(-2.0) == pytest.approx(0.999)
+    assert all(0.0 <= beta.at(place / 10) < 1.0 for place in range(-100, 100))
+    assert Dimension("rate", -2.0).at(1.0) == -20.0
+
+
+COUPLED = """def train(w, g, m, lr):
+  wd = w * 0.3
+  g = g + wd
+  m = interp(g, m, 0.9)
+  update = m * lr
+  return update, m
+"""
+SCALED = """def train(w, g, lr):
+  update = g + w
+  update = update * 0.5
+  return update
+"""
+OUTER = """def train(w, g, lr):
+  a = lr * 0.2
+  b = w * a
+  b = b * 1.5
+  update = g - b
+  update = update * 0.7
+  return update
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *((str(LIBRARY[n]), e) for n, e in (("adamw", 0.01), ("lion", 0.1), ("lion-raw", 0.4601978361606598))),
+        *((str(LIBRARY[name]), None) for name in ("sgd", "adam", "momentum", "rmsprop", "signum")),
+        (COUPLED, 0.3),
+        (SCALED, None),
+        (OUTER, 0.2),
+    ],
+)
+def test_weight_decay_is_found_in_the_dataflow(text: str, expected: float | None) -> None:
+    found = decay_constant(parse(text))
+    assert (None if found is None else found[1]) == expected
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_a_programs_own_values_leave_it_as_it_is(name: str) -> None:
+    program = LIBRARY[name]
+    values = {dimension.name: dimension.reference for dimension in program_space(program, constants=True)}
+    assert fingerprint(with_values(program, values)) == fingerprint(program)
+    for key in values.keys() - {"rate"}:
+        other = with_values(program, values | {key: 0.5 * values[key]})
+        assert fingerprint(other) != fingerprint(program)
+        assert parse(str(other)) == other
+
+
+def test_baselines_have_the_decay_of_their_row() -> None:
+    for name, row in BASELINES.items():
+        names = [dimension.name for dimension in baseline(name).space()]
+        assert names == ["rate", *(["weight_decay"] if "weight_decay" in row.arguments else [])]
+        assert len(baseline(name).space(constants=True)) == 1 + len(row.arguments)
 
 
 def test_fresh_and_tuning_seeds_never_meet() -> None:
     assert not set(fresh_seeds(10_000)) & set(tuning_seeds(10_000))
+    assert not set(fresh_seeds(10_000)) & set(fresh_seeds(10_000, block=1))
     assert max(tuning_seeds(10_000)) < 2**32
+    with pytest.raises(SeedError, match="100,001 fresh seeds were asked for and 100,000 are left"):
+        fresh_seeds(BLOCK + 1)
+
+
+def test_another_batch_size_sees_as_many_examples() -> None:
+    small, own = problems(["AE"], [16])[0].load(), AE.load()
+    assert (small.name, small.batch_size, small.steps) == ("ae@16", 16, own.steps * own.batch_size // 16)
+    assert small.version != own.version
+    with pytest.raises(TaskError, match="a batch size stands twice"):
+        problems(["ae"], [16, 16])
+    with pytest.raises(TaskError, match=r"has \d+ training examples"):
+        problems(["digits"], [10_000_000])

@@ -1,0 +1,74 @@
+"""Whether two programs do the same, though they are written differently: their updates on a fixed small problem.
+
+Both see the same weights and gradients, those of a noisy quadratic that plain descent goes down, and are asked for
+their updates at every step. Rate and weight decay are tuned before anything is compared, so the length of the whole
+sequence of updates does not count, only its direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from dsl.dataflow import prune
+from dsl.execute import reference_step
+from dsl.program import Program
+from selection.space import decay_constant
+
+STEPS = 40
+"""Length of the sequence."""
+
+SHAPES = ((6,), (4, 3))
+"""Shapes of the two parameters."""
+
+
+@cache
+def _problem() -> tuple[tuple[list[np.ndarray], list[np.ndarray], float], ...]:
+    """Weights, gradients and learning rate of every step."""
+    rng = np.random.default_rng(20_23)
+    weights = [rng.normal(size=shape) for shape in SHAPES]
+    curvature = [10.0 ** rng.uniform(-2.0, 0.0, size=shape) for shape in SHAPES]
+    steps: list[tuple[list[np.ndarray], list[np.ndarray], float]] = []
+    for number in range(STEPS):
+        gradients = [c * w + 0.1 * rng.normal(size=w.shape) for w, c in zip(weights, curvature, strict=True)]
+        steps.append((weights, gradients, float(np.cos(0.5 * np.pi * number / STEPS))))
+        weights = [w - 0.3 * g for w, g in zip(weights, gradients, strict=True)]
+    return tuple(steps)
+
+
+def direction(program: Program) -> np.ndarray | None:
+    """Direction of the sequence of updates: a unit vector [steps * parameters]; None where it is 0 or not finite."""
+    program = prune(program)
+    state = [[np.zeros(shape) for shape in SHAPES] for _ in program.state]
+    updates: list[np.ndarray] = []
+    for weights, gradients, rate in _problem():
+        update, state = reference_step(program, weights, gradients, state, rate)
+        updates += [np.broadcast_to(leaf, shape).ravel() for leaf, shape in zip(update, SHAPES, strict=True)]
+    sequence = np.concatenate(updates)
+    length = float(np.linalg.norm(sequence))
+    return sequence / length if 0.0 < length < np.inf else None
+
+
+def distinct(programs: Sequence[Program], distance: float) -> list[int]:
+    """Indices of programs that behave differently from all that stand before them.
+
+    Args:
+        programs: the best first.
+        distance: largest difference of two directions, from 0 to 2, that counts as the same behaviour; 0 keeps all.
+
+    Returns:
+        Indices in rising order. Programs whose updates are 0 or not finite are always kept, and one with weight decay
+        is never the same as one that has none to be tuned.
+    """
+    kept: list[int] = []
+    directions: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    for index, program in enumerate(programs):
+        mine, alike = direction(program), directions[decay_constant(program) is not None]
+        if mine is not None:
+            if any(float(np.linalg.norm(mine - other)) < distance for other in alike):
+                continue
+            alike.append(mine)
+        kept.append(index)
+    return kept

@@ -1,0 +1,69 @@
+"""What contenders are compared on: a task, at its own batch size or another.
+
+With another batch size a run sees as many examples as before, so that a batch twice as large means half the steps, as
+in the published study of batch sizes.
+
+Source: Chen et al. 2023 (arXiv:2302.06675), section 4.6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+from proxy_tasks.registry import get_task
+from proxy_tasks.task import CHECKPOINTS, Task, TaskError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A task and a batch size.
+
+    Attributes:
+        task: name of the task, as the registry writes it.
+        batch: examples a step; None for the task's own.
+    """
+
+    task: str
+    batch: int | None = None
+
+    @property
+    def name(self) -> str:
+        """``X_ae``, or ``X_ae@16`` with a batch size of 16."""
+        return self.task if self.batch is None else f"{self.task}@{self.batch}"
+
+    def load(self) -> Task:
+        """The task itself; data are loaded when they are needed."""
+        return _load(self)
+
+
+def problems(tasks: list[str], batches: list[int] | None = None) -> tuple[Problem, ...]:
+    """Every task with every batch size, in this order.
+
+    Args:
+        tasks: names of tasks, in any mixture of capitals.
+        batches: batch sizes; None for each task's own.
+
+    Raises:
+        TaskError: there is no such task, something stands twice, or a batch is larger than the training split.
+    """
+    names = [get_task(task).name for task in tasks]
+    for kind, values in (("task", names), ("batch size", batches or [])):
+        if len(set(values)) < len(values):
+            raise TaskError(f"a {kind} stands twice in {', '.join(map(str, values))}")
+    found = tuple(Problem(name, batch) for name in names for batch in batches or [None])
+    for problem in found:
+        if problem.batch is not None:
+            examples = len(get_task(problem.task).data.train[0])
+            if not 1 <= problem.batch <= examples:
+                raise TaskError(f"batch size {problem.batch}: '{problem.task}' has {examples} training examples")
+    return found
+
+
+@cache
+def _load(problem: Problem) -> Task:
+    task = get_task(problem.task)
+    if problem.batch is None:
+        return task
+    steps = max(CHECKPOINTS, round(task.steps * task.batch_size / problem.batch))
+    return replace(task, name=problem.name, batch_size=problem.batch, steps=steps)

@@ -1,0 +1,84 @@
+"""What an optimizer's own step costs, by one ruler for programs and baselines: arithmetic for each parameter.
+
+The step is traced on a square matrix, and the operations of the trace are counted with the sizes of their results;
+matrix products count all their multiplications and additions. What JAX would fuse or skip makes no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+from dsl.dataflow import prune
+from dsl.transform import to_optax
+from selection.baselines import get_baseline
+from selection.contender import Contender
+
+SIDE = 64
+"""Rows and columns of the matrix."""
+
+_FREE = frozenset(
+    [
+        "broadcast_in_dim",
+        "convert_element_type",
+        "reshape",
+        "squeeze",
+        "copy",
+        "copy_p",
+        "slice",
+        "transpose",
+        "stop_gradient",
+        "concatenate",
+        "expand_dims",
+        "dynamic_slice",
+        "dynamic_update_slice",
+        "iota",
+    ]
+)
+"""Operations that move or name numbers and compute none."""
+
+_INNER = ("jaxpr", "call_jaxpr", "body_jaxpr", "fun_jaxpr")
+
+
+def operations_per_parameter(contender: Contender) -> float:
+    """Arithmetic operations of one optimizer step for each parameter of a square matrix, the gradient not included."""
+    import jax
+    import jax.numpy as jnp
+
+    schedule: Callable[[Any], Any] = lambda count: jnp.float32(1e-3)  # noqa: E731
+    if contender.program is not None:
+        optimizer = to_optax(prune(contender.program), schedule)
+    else:
+        optimizer = get_baseline(contender.name).optimizer(schedule)
+    weights = {"w": jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)}
+    state = jax.eval_shape(optimizer.init, weights)
+    traced = jax.make_jaxpr(lambda g, s, w: optimizer.update(g, s, w))(weights, state, weights)
+    return _count(traced.jaxpr) / SIDE**2
+
+
+def _count(jaxpr: Any) -> float:
+    """Operations of a trace; a loop counts each turn where their number is known, and a branch its longest."""
+    total = 0.0
+    for equation in jaxpr.eqns:
+        name, parameters = equation.primitive.name, equation.params
+        if name == "cond":
+            total += max(_count(branch.jaxpr) for branch in parameters["branches"])
+        elif inner := [parameters[key] for key in _INNER if key in parameters]:
+            total += _turns(parameters) * sum(_count(getattr(one, "jaxpr", one)) for one in inner)
+        elif name == "dot_general":
+            total += _product(equation, parameters)
+        elif name not in _FREE:
+            shapes = [v.aval.shape for v in (*equation.outvars, *equation.invars) if hasattr(v.aval, "shape")]
+            total += max((float(prod(shape)) for shape in shapes), default=0.0)
+    return total
+
+
+def _turns(parameters: Mapping[str, Any]) -> int:
+    return int(parameters.get("length", 1))
+
+
+def _product(equation: Any, parameters: Mapping[str, Any]) -> float:
+    (contracted, _), _ = parameters["dimension_numbers"]
+    left = equation.invars[0].aval.shape
+    return 2.0 * prod(equation.outvars[0].aval.shape) * prod(left[axis] for axis in contracted)

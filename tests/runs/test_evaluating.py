@@ -1,0 +1,116 @@
+"""`evaluate`: rows and comparisons, what is kept between studies, and what is not held out."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Command
+
+from dsl.library import LIBRARY
+from proxy_tasks.registry import get_task
+from runs.errors import DamagedRunError, RunError
+from runs.trials import FILE, Trials
+from selection.contender import Job, Trained, baseline, run_job
+from selection.problem import Problem
+
+JOBS = [Job(baseline("sgd"), Problem("ae"), (("rate", 0.1),), seed) for seed in (1, 2, 1)]
+QUICK = ["--task", "digits", "--seeds", "2", "--tune", "3", "--workers", "0"]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_row_for_each_contender_task_and_seed(optsearch: Command) -> None:
+    command = ["evaluate", "lion", *QUICK, "--task", "ae", "--baseline", "lion"]
+    result = optsearch(*command, "--json").json()
+    assert [(row["task"], row["contender"], row["seed"]) for row in result["rows"]] == [
+        (task, name, seed)
+        for task in ("digits", "ae")
+        for name in ("lion (program)", "lion")
+        for seed in result["seeds"]
+    ]
+    program, control = result["rows"][0], result["rows"][2]
+    assert program["outcome"] == control["outcome"] == "ok"
+    assert np.isclose(program["test_loss"], control["test_loss"], rtol=1e-3), "the same optimizer, tuned alike"
+    assert np.isclose(program["values"]["rate"], 1e4 * control["values"]["rate"])
+    assert np.isclose(program["values"]["weight_decay"], control["values"]["weight_decay"])
+    assert [row["verdict"] for row in result["comparisons"]] == ["undecided"] * 2
+    assert len(program["train_losses"]) == len(result["checkpoints"][0])
+    assert result["warnings"] == []
+    assert [len(entry["trials"]) for entry in result["tuning"]] == [3] * 4
+    words = optsearch(*command).out
+    assert f"0 training runs made, {result['trained_runs'] + result['known_runs']} known before" in words
+    assert "lion (program) shows no difference from lion" in words
+    assert "so few seeds can show nothing, at least 7 are needed" in words
+
+
+def test_a_batch_size_is_a_problem_of_its_own(optsearch: Command) -> None:
+    result = optsearch("evaluate", "sgd", *QUICK, "--baseline", "sgd", "--batch", "128", "--tune", "0", "--json").json()
+    assert result["tasks"] == ["digits@128"]
+    assert [row["steps"] for row in result["rows"]] == [75] * 4
+
+
+def test_programs_of_one_name_are_told_apart(optsearch: Command) -> None:
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        Path(folder, "mine.txt").write_text(str(LIBRARY["sgd"]))
+    options = ["--task", "ae", "--seeds", "2", "--tune", "0", "--baseline", "SGD", "--workers", "0", "--json"]
+    result = optsearch("evaluate", "a/mine.txt", "b/mine.txt", "a/mine.txt", *options).json()
+    assert result["contenders"] == ["a/mine.txt", "b/mine.txt", "sgd"]
+    assert result["trained_runs"] == 4, "equal programs are trained once"
+
+
+def test_a_program_of_a_run_is_not_held_out_on_the_runs_task(optsearch: Command, small_run: Path) -> None:
+    options = ["--seeds", "2", "--tune", "0", "--baseline", "sgd", "--workers", "0", "--json"]
+    result = optsearch("evaluate", f"{small_run}:best", "--task", "ae", "--task", "digits", *options)
+    assert result.json()["warnings"] == [
+        f"Not held out: {small_run} was selected on 'ae' by its search, so that its results there flatter it."
+    ]
+
+
+def test_runs_are_trained_once_and_kept(tmp_path: Path) -> None:
+    first = Trials(tmp_path / "kept")
+    results = list(first.map(map)(run_job, JOBS))
+    assert (first.trained, first.known) == (2, 0)
+    second = Trials(tmp_path / "kept")  # beside the first, which is open
+
+    def never(job: Job) -> Trained:
+        raise AssertionError(job)
+
+    assert list(second.map(map)(never, JOBS)) == results
+    assert (second.trained, second.known) == (0, 3)
+    first.close()
+    second.close()
+
+
+def test_another_version_of_a_task_is_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Trials(tmp_path)
+    list(kept.map(map)(run_job, JOBS[:1]))
+    monkeypatch.setitem(get_task("ae").__dict__, "version", "0123456789abcdef")
+    list(kept.map(map)(run_job, JOBS[:1]))
+    assert kept.trained == 2
+    kept.close()
+
+
+def test_damage_is_said(tmp_path: Path) -> None:
+    kept = Trials(tmp_path)
+    list(kept.map(map)(run_job, JOBS[:1]))
+    kept.close()
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("UPDATE trials SET result = replace(result, '300', '301')")
+    connection.close()
+    kept = Trials(tmp_path)
+    with pytest.raises(DamagedRunError, match=r"trials.sqlite: .* not as it was written"):
+        list(kept.map(map)(run_job, JOBS[:1]))
+    kept.close()
+    (tmp_path / "other").mkdir()
+    with sqlite3.connect(tmp_path / "other" / FILE) as connection:
+        connection.execute("PRAGMA application_id = 7")
+    connection.close()
+    with pytest.raises(RunError, match="no file of training runs"):
+        Trials(tmp_path / "other")

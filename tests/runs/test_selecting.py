@@ -1,0 +1,186 @@
+"""`select` keeps what holds up, records it in the run, and repeats nothing when it goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Command
+from test_verification import forge
+
+from runs.reader import RUN_FILE
+from runs.schema import pack_program
+from runs.store import RunStore
+from runs.trials import Trials
+from search.workers import WorkerError
+from selection.contender import Job, Trained
+
+FUNNEL = """
+name: small
+candidates: {per_run: 20, most: 3}
+stages:
+  - {name: fresh, tasks: [search], trials: 0, seeds: 4, baselines: [], keep: {best: 2}}
+  - {name: other, tasks: [digits], trials: 2, seeds: 2, baselines: [sgd], keep: {beats: [sgd]}}
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_run: Path) -> Path:
+    """A folder with a copy of the small run and a funnel; the command works there."""
+    shutil.copytree(small_run, tmp_path / "small")
+    (tmp_path / "small.yaml").write_text(FUNNEL)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+COMMAND = ["select", "small", "--funnel", "small.yaml", "--workers", "0"]
+
+
+def found(view: dict[str, Any]) -> Any:
+    """What does not depend on the clock."""
+    keys = ("name", "tasks", "seeds", "verdicts", "bias", "rank_correlation")
+    stages = [{**{key: stage[key] for key in keys}, "steps": stage["cost"]["steps"]} for stage in view["stages"]]
+    return view["candidates"], stages, view["survivors"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> dict[str, Any]:
+    from runs.selecting import run_selection
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(small_run, folder / "small")
+    (folder / "small.yaml").write_text(FUNNEL)
+    return run_selection([str(folder / "small")], str(folder / "small.yaml"), folder=folder, workers=0, quiet=True)
+
+
+def test_a_funnel_says_who_passed_who_fell_and_what_it_cost(undisturbed: dict[str, Any]) -> None:
+    fresh, other = undisturbed["stages"]
+    assert undisturbed["status"] == "finished"
+    assert [row["passed"] for row in fresh["verdicts"]] == [True, True, False]
+    assert fresh["verdicts"][2]["why"] == "rank 3 of 3, and 2 go on"
+    assert (fresh["cost"]["runs"], fresh["cost"]["steps"]) == (3 * 4, 3 * 4 * 300)
+    assert other["cost"]["runs"] == 3 * (2 + 1 + 1 + 2)
+    assert undisturbed["trained_runs"] == fresh["cost"]["runs"] + other["cost"]["runs"]
+    assert fresh["bias"]["count"] == 3
+    assert fresh["bias"]["programs"].keys() == {row["contender"] for row in fresh["verdicts"]}
+    assert fresh["rank_correlation"]["programs"] == 3
+    assert {row["contender"] for row in other["verdicts"]} == {*(r["contender"] for r in fresh["verdicts"][:2]), "sgd"}
+    assert undisturbed["survivors"] == [row["contender"] for row in other["verdicts"] if row["passed"]]
+
+
+def test_it_is_recorded_in_the_run_and_done_once(here: Path, optsearch: Command, undisturbed: dict[str, Any]) -> None:
+    first = optsearch(*COMMAND, "--json").json()
+    assert found(first) == found(undisturbed)
+    again = optsearch(*COMMAND, "--json").json()
+    assert (found(again), again["trained_runs"], again["study"]) == (found(first), 0, 1)
+    with RunStore.read(here / "small") as reader:
+        (study,) = reader.studies()
+        assert (study.status, [stage.name for stage in study.stages]) == ("finished", ["fresh", "other"])
+        assert study.stages[1].result == first["stages"][1]
+    words = optsearch(*COMMAND).out
+    assert "Stage 'other' on digits, 2 fresh seeds:" in words
+    assert all(row["why"] in words for stage in first["stages"] for row in stage["verdicts"])
+    assert optsearch("verify", "small", "--sample", "0").code == 0
+    said = optsearch("evaluate", "small:best", "--task", "digits", "--tune", "0", "--seeds", "2", "--workers", "0")
+    assert "Not held out: small was selected on 'digits' by stage 'other' of study 1" in " ".join(said.err.split())
+
+
+def test_killed_and_resumed_is_undisturbed(here: Path, optsearch: Command, undisturbed: dict[str, Any]) -> None:
+    code = "import jax; jax.config.update('jax_platforms', 'cpu'); from runs.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *COMMAND], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    log = here / "optsearch-runs" / "trials.sqlite-wal"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (log.exists() and log.stat().st_size > 60_000):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    resumed = optsearch(*COMMAND, "--json").json()
+    assert found(resumed) == found(undisturbed)
+    assert 0 < resumed["trained_runs"] < undisturbed["trained_runs"]
+
+
+def test_a_cluster_lost_in_mid_stage_repeats_nothing(
+    here: Path, optsearch: Command, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, trained = Trials.map, list[str]()
+
+    def failing(self: Trials, run: Callable[..., Any]) -> Any:
+        def pool(train: Callable[[Job], Trained], jobs: Iterable[Job], /) -> Iterator[Trained]:
+            for job in jobs:
+                if len(trained) in (5, 20):
+                    trained.append("lost")
+                    raise WorkerError("Ray has died or the cluster is lost; what was recorded is safe")
+                trained.append(job.key)
+                yield train(job)
+
+        return real(self, pool)
+
+    monkeypatch.setattr(Trials, "map", failing)
+    for _ in range(2):
+        said = optsearch(*COMMAND)
+        assert (said.code, "the cluster is lost" in said.err) == (1, True)
+    assert found(optsearch(*COMMAND, "--json").json()) == found(undisturbed)
+    keys = [key for key in trained if key != "lost"]
+    assert len(keys) == len(set(keys)) == undisturbed["trained_runs"]
+
+
+@pytest.mark.slow
+def test_on_ray_the_same_is_found(here: Path, optsearch: Command, undisturbed: dict[str, Any]) -> None:
+    assert found(optsearch(*COMMAND[:-1], "2", "--json").json()) == found(undisturbed)
+
+
+def test_several_runs_take_turns_and_each_meaning_enters_once(here: Path, optsearch: Command) -> None:
+    shutil.copytree(here / "small", here / "other")
+    view = optsearch(
+        "select", "small", "other", here / "small", "--funnel", "small.yaml", "--workers", "0", "--json",
+        "--set", "stages=[{name: fresh, tasks: [search], trials: 0, seeds: 2, baselines: []}]",
+    ).json()  # fmt: skip
+    assert view["runs"] == ["small", "other"]
+    assert view["considered"] == 40
+    assert {candidate["name"].partition(":")[0] for candidate in view["candidates"]} == {"small"}
+    for name in view["runs"]:
+        with RunStore.read(here / name) as reader:
+            assert [study.status for study in reader.studies()] == ["finished"]
+
+
+def test_a_program_of_another_meaning_than_stored_is_named(here: Path, optsearch: Command) -> None:
+    text = "def train(w, g, m, lr):\n  update = g * lr\n  return update, m\n"
+
+    def other_state(row: list[Any]) -> None:
+        row[5] = pack_program(text)
+
+    with RunStore.read(here / "small") as reader:
+        best = reader.leaderboard(reader.arm("search"), 1)[0].ticket
+    forge(here / "small", "tickets", f"arm = 0 AND ticket = {best}", other_state)
+    said = optsearch(*COMMAND)
+    assert said.code == 2
+    assert f"small:{best}: the program has another meaning than was stored with it" in said.err
+    assert (here / "small" / RUN_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("stages.0=1", "stages.0"),
+        ("stages=[{name: a, tasks: [x1000]}]", "stage 'a': task 'ae' has no rung x1000: name a task, such as"),
+        ("stages=[{name: a, tasks: [digts]}]", "unknown task 'digts': did you mean 'digits'?"),
+        ("stages=[{name: a, tasks: [ae], seeds: 1000000}]", "stages.0.seeds: must be at most 10000, got 1000000"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_trained(
+    here: Path, optsearch: Command, setting: str, message: str
+) -> None:
+    said = optsearch(*COMMAND, "--set", setting)
+    assert (said.code, message in said.err) == (2, True), said.err
+    with RunStore.read(here / "small") as reader:
+        assert reader.studies() == ()

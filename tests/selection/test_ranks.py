@@ -1,0 +1,58 @@
+"""Statistics over tasks and rankings, against scipy's."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from selection.ranks import interquartile_mean, kendall_tau, probability_of_improvement
+from selection.time_to_target import performance_profile, steps_to_target
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 8, 40])
+def test_interquartile_mean_is_scipys(count: int) -> None:
+    values = np.random.default_rng(count).normal(size=count)
+    assert interquartile_mean(values.tolist()) == pytest.approx(stats.trim_mean(values, 0.25))
+
+
+def test_probability_of_improvement_is_mann_whitneys() -> None:
+    rng = np.random.default_rng(0)
+    mine, theirs = rng.integers(0, 6, 9).astype(float), rng.integers(1, 7, 7).astype(float)
+    statistic = stats.mannwhitneyu(theirs, mine).statistic
+    assert probability_of_improvement(mine.tolist(), theirs.tolist()) == pytest.approx(statistic / 63)
+    assert probability_of_improvement([math.inf], [1.0]) == 0.0
+    assert probability_of_improvement([math.inf], [math.inf]) == 0.5
+
+
+@pytest.mark.parametrize("levels", [4, 1000])
+def test_kendalls_tau_is_scipys(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    first = rng.integers(0, levels, 15)
+    second = first + rng.integers(0, levels, 15)
+    assert kendall_tau(first.tolist(), second.tolist()) == pytest.approx(stats.kendalltau(first, second).statistic)
+    assert kendall_tau([1, 1, 1], [1, 2, 3]) is None
+    assert kendall_tau([], []) is None
+
+
+def test_nothing_to_compare_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one value"):
+        interquartile_mean([])
+    with pytest.raises(ValueError, match="both sides"):
+        probability_of_improvement([1.0], [])
+
+
+def test_steps_to_a_target() -> None:
+    checkpoints, curve = (10, 20, 30), (4.0, 2.0, 1.0)
+    assert steps_to_target(checkpoints, curve, 5.0) == 10
+    assert steps_to_target(checkpoints, curve, 3.0) == 15
+    assert steps_to_target(checkpoints, curve, 1.0) == 30
+    assert steps_to_target(checkpoints, curve, 0.5) == math.inf
+    assert steps_to_target(checkpoints, curve[:1], 3.0) == math.inf, "a run that failed before it got there"
+
+
+def test_a_profile_counts_failures() -> None:
+    profile = performance_profile({"a": [10, 30, math.inf, math.inf], "b": [20, 20, 5, math.inf]}, (1.0, 1.5, 2.0))
+    assert profile == {"a": [0.25, 0.5, 0.5], "b": [0.5, 0.5, 0.75]}

@@ -1,0 +1,48 @@
+"""Sensitivity and cost, read from trials and traces."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from dsl.library import LIBRARY
+from selection.baselines import BASELINES
+from selection.contender import Contender, baseline
+from selection.sensitivity import sensitivity
+from selection.tuning import Trial
+from selection.work import operations_per_parameter
+
+
+def trial(rate: float, decay: float, *losses: float) -> Trial:
+    return Trial((("rate", rate), ("weight_decay", decay)), losses)
+
+
+def test_the_lowest_loss_of_each_cell_counts() -> None:
+    found = sensitivity(
+        [trial(1.1, 0.1, 2.0, 9.0), trial(1.2, 0.11, 1.0), trial(11.0, 0.1, 1.04), trial(200.0, 2.0, math.inf)]
+    )
+    assert [cell.loss for cell in found.curve] == [1.0, 1.04, math.inf]
+    assert [cell.rate for cell in found.curve] == pytest.approx([10**0.125, 10**1.125, 10**2.375])
+    assert [(cell.decay, cell.loss) for cell in found.heat_map] == [
+        (pytest.approx(10**-0.75), 1.0),
+        (pytest.approx(10**-0.75), 1.04),
+        (pytest.approx(10**0.25), math.inf),
+    ]
+    assert found.good_rates == (1.2, 11.0)
+
+
+def test_without_decay_there_is_no_heat_map_and_without_success_no_good_rate() -> None:
+    found = sensitivity([Trial((("rate", 1.0),), (math.inf,))])
+    assert (found.heat_map, found.good_rates) == ((), None)
+    assert sensitivity([]).curve == ()
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES.keys() & LIBRARY.keys()))
+def test_a_program_and_its_baseline_cost_about_the_same(name: str) -> None:
+    mine, theirs = operations_per_parameter(Contender("mine", LIBRARY[name])), operations_per_parameter(baseline(name))
+    assert abs(mine - theirs) <= 6
+
+
+def test_matrix_products_count() -> None:
+    assert operations_per_parameter(baseline("muon")) > 50 * operations_per_parameter(baseline("adamw"))
