@@ -68,8 +68,8 @@ def test_a_damaged_record_is_named(small_run: Path, optsearch: Command, tmp_path
     folder = tmp_path / "damaged"
     shutil.copytree(small_run, folder)
     with sqlite3.connect(folder / RUN_FILE) as connection:
-        connection.execute("UPDATE finals SET loss = 0.0 WHERE seed = 1000001 AND contender = '0'")
+        connection.execute("UPDATE finals SET loss = 0.0 WHERE seed = 3000001 AND contender = '0'")
     connection.close()
     found = optsearch("verify", folder, "--json")
     assert found.code == 1
-    assert "table finals, record (0, ae, 1000001)" in found.json()[0]["says"]
+    assert "table finals, record (0, ae, 3000001)" in found.json()[0]["says"]
