@@ -16,6 +16,8 @@ Kept = Annotated[
     typer.Option("--kept-in", help="Folder where training runs are kept and shared.", show_default="optsearch-runs"),
 ]
 
+Address = Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")]
+
 
 def evaluate(
     programs: Annotated[
@@ -41,6 +43,7 @@ def evaluate(
     constants: Annotated[bool, typer.Option("--constants", help="Tune betas and other constants too.")] = False,
     kept: Kept = None,
     workers: Workers = None,
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare programs with optax baselines on larger tasks.
@@ -62,6 +65,7 @@ def evaluate(
             constants=constants,
             folder=kept,
             workers=workers,
+            address=address,
             quiet=as_json,
         )
     print_json(result.as_values()) if as_json else comparison_view.evaluation(result)
@@ -77,7 +81,7 @@ def select(
     ] = None,
     kept: Kept = None,
     workers: Workers = None,
-    address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Find out which programs of runs hold up: fresh seeds, then larger tasks beside tuned baselines.
