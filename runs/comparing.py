@@ -16,6 +16,8 @@ Kept = Annotated[
     typer.Option("--kept-in", help="Folder where training runs are kept and shared.", show_default="optsearch-runs"),
 ]
 
+Address = Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")]
+
 
 def evaluate(
     programs: Annotated[
@@ -42,6 +44,7 @@ def evaluate(
     kept: Kept = None,
     workers: Workers = None,
     imports: Imports = None,
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare programs with optax baselines on larger tasks.
@@ -64,6 +67,7 @@ def evaluate(
             folder=kept,
             workers=workers,
             imports=imports or (),
+            address=address,
             quiet=as_json,
         )
     print_json(result.as_values()) if as_json else comparison_view.evaluation(result)
@@ -80,7 +84,7 @@ def select(
     kept: Kept = None,
     workers: Workers = None,
     imports: Imports = None,
-    address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Find out which programs of runs hold up: fresh seeds, then larger tasks beside tuned baselines.

@@ -59,6 +59,7 @@ def run_evaluation(
     folder: Path | None = None,
     workers: int | None = None,
     imports: Sequence[str] = (),
+    address: str | None = None,
     quiet: bool = False,
 ) -> Evaluated:
     """Tunes programs and baselines alike and runs all of them on the same fresh seeds.
@@ -74,7 +75,8 @@ def run_evaluation(
         trials: points that are tried for each contender and task.
         constants: whether constants are tuned too.
         folder: where training runs are kept; None for the folder of runs.
-        workers: training runs at a time, on local Ray; 0 for one at a time in this process, None for one for each core.
+        workers: training runs at a time; 0 for one at a time in this process, None for one for each core.
+        address: a Ray cluster to join; None for Ray here.
         imports: references of the user's own tasks.
         quiet: whether to show no progress.
 
@@ -90,7 +92,7 @@ def run_evaluation(
     chosen = fresh_seeds(seeds)
     said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, found)))
     budget = Budget(trials, tuning_seeds(), constants)
-    with training(folder, workers, imports=imports) as (run, kept), progress_view(quiet) as progress:
+    with training(folder, workers, address, imports) as (run, kept), progress_view(quiet) as progress:
         for line in said:
             errors.print(line, markup=False, soft_wrap=True)
         result = evaluate([*loaded, *contenders], found, chosen, budget=budget, run=run, progress=progress)

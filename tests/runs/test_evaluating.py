@@ -73,6 +73,16 @@ def test_a_program_of_a_run_is_not_held_out_on_the_runs_task(optsearch: Command,
     ]
 
 
+def test_an_interruption_says_how_to_go_on(optsearch: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(job: Job) -> Trained:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("selection.evaluation.run_job", interrupted)
+    said = optsearch("evaluate", "lion", *QUICK)
+    assert said.code == 130
+    assert "The same command goes on where it stopped." in " ".join(said.err.split())
+
+
 def test_runs_are_trained_once_and_kept(tmp_path: Path) -> None:
     first = Trials(tmp_path / "kept")
     results = list(first.map(map)(run_job, JOBS))

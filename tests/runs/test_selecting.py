@@ -18,6 +18,7 @@ from test_verification import forge
 
 from runs.reader import RUN_FILE
 from runs.schema import pack_program
+from runs.selecting import SHIPPED, load_funnel, run_selection
 from runs.store import RunStore
 from runs.trials import Trials
 from search.workers import WorkerError
@@ -53,8 +54,6 @@ def found(view: dict[str, Any]) -> Any:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> dict[str, Any]:
-    from runs.selecting import run_selection
-
     folder = tmp_path_factory.mktemp("undisturbed")
     shutil.copytree(small_run, folder / "small")
     (folder / "small.yaml").write_text(FUNNEL)
@@ -166,6 +165,20 @@ def test_a_program_of_another_meaning_than_stored_is_named(here: Path, optsearch
     assert said.code == 2
     assert f"small:{best}: the program has another meaning than was stored with it" in said.err
     assert (here / "small" / RUN_FILE).exists()
+
+
+def test_shipped_funnels_tune_everybody_at_every_larger_rung() -> None:
+    names = [entry.name.removesuffix(".yaml") for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml")]
+    assert "ladder" in names
+    for config in map(load_funnel, names):
+        assert config.name in names
+        assert config.description
+        first, *larger = config.stages
+        assert (first.tasks, first.trials) == (["search"], 0)
+        for stage in larger:
+            assert stage.trials >= 24
+            assert set(stage.keep.beats) <= set(stage.baselines)
+            assert stage.keep.beats
 
 
 @pytest.mark.parametrize(
