@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from dsl.fingerprint import FINGERPRINT_VERSION
 from proxy_tasks.outcome import Outcome, TrainingResult
@@ -106,11 +106,10 @@ class Trials:
 
 
 def _packed(trained: Trained) -> str:
-    r = trained.result
-    cells: list[Any] = [r.outcome.value, r.loss, r.test_loss, r.accuracy, r.steps, r.train_losses, trained.seconds]
-    return json.dumps(cells)
+    return json.dumps(asdict(trained.result) | {"outcome": trained.result.outcome.value, "seconds": trained.seconds})
 
 
 def _unpacked(text: str) -> Trained:
-    outcome, loss, test_loss, accuracy, steps, train_losses, seconds = json.loads(text)
-    return Trained(TrainingResult(Outcome(outcome), loss, test_loss, accuracy, steps, tuple(train_losses)), seconds)
+    values = json.loads(text)
+    seconds, outcome, losses = values.pop("seconds"), values.pop("outcome"), values.pop("train_losses")
+    return Trained(TrainingResult(outcome=Outcome(outcome), train_losses=tuple(losses), **values), seconds)
