@@ -21,7 +21,7 @@ QUICK = [name for name in PROXIES if name != "mlm"]
 
 LONG = [name for name in TASKS if name not in QUICK]
 SHORT, FINE = 60, 500
-"""Steps in which the larger rungs have to learn something; with fewer, fine-tuning only disturbs what it started from."""
+"""Steps in which larger rungs have to learn something; with fewer, fine-tuning only disturbs what it started from."""
 
 every_law = pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name.replace(" ", "-"))
 
