@@ -38,7 +38,5 @@ def test_the_end_of_an_evaluation_in_words() -> None:
     assert evaluation_ending({"outcome": "ok", "steps": 300, "loss_so_far": None}).startswith("All steps were run")
     stopped = evaluation_ending({"outcome": "hurdle", "steps": 60, "loss_so_far": 762.62})
     assert stopped.endswith("its training loss since the last checkpoint was 762.62 on average.")
-        "It ended after 60 steps; its training loss since the last checkpoint was 762.62 on average."
-    )
     failed = evaluation_ending({"outcome": "non_finite", "steps": 1, "loss_so_far": None})
     assert failed.endswith("no training loss since its last checkpoint was finite.")
