@@ -231,7 +231,7 @@ def _history(view: dict[str, Any]) -> None:
     rate = view["evaluations"][0]["rate"]
     if rate != 1.0:
         say(f"The losses are those at {rate:g} times the program's own learning rate, the best of the rates tried.")
-    say(_ending(view["evaluations"][0]))
+    say(evaluation_ending(view["evaluations"][0]))
     say()
     say("Lineage, from the program back to the warm start:", "bold")
     table(
@@ -241,7 +241,7 @@ def _history(view: dict[str, Any]) -> None:
     )
 
 
-def _ending(row: dict[str, Any]) -> str:
+def evaluation_ending(row: dict[str, Any]) -> str:
     """How a search evaluation ended, in a sentence; for one that was stopped also where, and how far it came."""
     from proxy_tasks.outcome import Outcome
 

@@ -1,0 +1,42 @@
+"""What is recorded of a result beside its numbers comes back as it was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from runs.schema import pack_details, unpack_details
+from runs.terminal import evaluation_ending
+from search.fitness import Fitness
+
+PLAIN = Fitness(0.5, "ok", 300, 0.1)
+
+
+@pytest.mark.parametrize(
+    "fitness",
+    [
+        PLAIN,
+        replace(PLAIN, curves=((1.0, 0.5), (0.9, 0.4))),
+        replace(PLAIN, curves=((1.0, 0.5),), losses=(0.4, 0.3)),
+        replace(PLAIN, rate=3.0),
+        replace(PLAIN, value=None, outcome="hurdle", steps=60, loss_so_far=762.62),
+    ],
+)
+def test_details_come_back(fitness: Fitness) -> None:
+    details = unpack_details(pack_details(fitness))
+    assert Fitness(fitness.value, fitness.outcome, fitness.steps, fitness.seconds, **details) == fitness
+
+
+def test_an_older_program_finds_the_keys_that_it_knows() -> None:
+    assert {"curves", "losses"} <= set(json.loads(pack_details(replace(PLAIN, rate=3.0))))
+    assert pack_details(PLAIN) == ""
+
+
+def test_the_end_of_an_evaluation_in_words() -> None:
+    assert evaluation_ending({"outcome": "ok", "steps": 300, "loss_so_far": None}).startswith("All steps were run")
+    stopped = evaluation_ending({"outcome": "hurdle", "steps": 60, "loss_so_far": 762.62})
+    assert stopped.endswith("its training loss since the last checkpoint was 762.62 on average.")
+    failed = evaluation_ending({"outcome": "non_finite", "steps": 1, "loss_so_far": None})
+    assert failed.endswith("no training loss since its last checkpoint was finite.")
