@@ -46,11 +46,6 @@ class Laws:
     total: bool = False
 
     @property
-    def nonnegative(self) -> bool:
-        """Whether the result is never below zero."""
-        return self.range[0] >= 0.0
-
-    @property
     def bounded(self) -> bool:
         """Whether the result has a least and a largest value."""
         return math.isfinite(self.range[0]) and math.isfinite(self.range[1])

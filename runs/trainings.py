@@ -13,17 +13,13 @@ import os
 import zlib
 from pathlib import Path
 
-from dsl.fingerprint import FINGERPRINT_VERSION
 from proxy_tasks.registry import get_task
 from proxy_tasks.task import TaskError
 from runs.errors import DamagedRunError, RunError, StorageError
 from runs.lock import WriterLock
-from runs.machine import about_machine
-from search.evolution import SEARCH_VERSION
+from runs.machine import made_with
 
 FILE = "trainings.jsonl"
-
-_NUMERICS = ("processor", "jax", "jaxlib", "numpy")
 
 
 class Trainings(dict[str, float | None]):
@@ -45,9 +41,7 @@ class Trainings(dict[str, float | None]):
         except OSError as error:
             raise RunError(f"{folder}: cannot make this folder: {error.strerror}") from error
         self.folder, self._lock = folder, WriterLock(folder)
-        about = about_machine()
-        versions = {"fingerprint": FINGERPRINT_VERSION, "search": SEARCH_VERSION} | {k: about[k] for k in _NUMERICS}
-        self._made_with = "; ".join(f"{name} {version}" for name, version in versions.items())
+        self._made_with = made_with()
         try:
             mode = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if force else 0)
             self._descriptor = os.open(folder / FILE, mode, 0o644)

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from dsl.fingerprint import FINGERPRINT_VERSION
 from proxy_tasks.outcome import Outcome, TrainingResult
 from runs.errors import DamagedRunError, RunError, plain_errors
-from runs.machine import about_machine
+from runs.machine import made_with
 from runs.schema import checksum
 from selection.contender import Job, Trained
 from selection.evaluation import Map
@@ -24,7 +23,6 @@ from selection.evaluation import Map
 FILE = "trials.sqlite"
 TRIALS_ID = 0x6F707472  # "optr"
 _TABLE = "trials (key TEXT PRIMARY KEY, result TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID"
-_NUMERICS = ("processor", "jax", "jaxlib", "numpy", "optax")
 _BUSY_TIMEOUT_S = 30.0
 
 
@@ -49,8 +47,7 @@ class Trials:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"{folder}: cannot make this folder: {error.strerror}") from error
-        about = about_machine()
-        self._made_with = f"fingerprint {FINGERPRINT_VERSION}; " + "; ".join(f"{k} {about[k]}" for k in _NUMERICS)
+        self._made_with = made_with()
         with plain_errors(self.path):
             self._connection = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S)
             application = self._connection.execute("PRAGMA application_id").fetchone()[0]

@@ -35,11 +35,6 @@ class Interval:
     count: int
     confidence: float = CONFIDENCE
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside; False when there is no interval."""
-        return self.low is not None and self.high is not None and (self.low > 0.0 or self.high < 0.0)
-
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return f"{self.mean:.4g}"

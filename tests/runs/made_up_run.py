@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from stored_search import QuickEvaluator
+
 from dsl.cost import cost
 from dsl.dataflow import prune
 from runs.arms import make_evolution, planned_arms
@@ -20,29 +22,18 @@ from search.meta_validation import MetaValidation
 from search.session import run_session
 
 
-class MadeUpEvaluator:
+class MadeUpEvaluator(QuickEvaluator):
     """Fitness from the program's text: some luck, a price for size, and a sixth that fail."""
-
-    workers = 1
-
-    def __init__(self) -> None:
-        self.jobs: list[Job] = []
-
-    def submit(self, jobs: Sequence[Job]) -> None:
-        self.jobs += jobs
 
     def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
         done, self.jobs = self.jobs, []
         return [(job.ticket, self._fitness(job)) for job in done]
 
-    def close(self) -> None:
-        self.jobs.clear()
-
     def _fitness(self, job: Job) -> Fitness:
         program = prune(job.program)
         luck = zlib.crc32(str(program).encode()) % 1000 / 1000
         if luck > 0.84 and job.ticket:
-            return Fitness(None, "hurdle" if luck > 0.9 else "nonfinite", 60, 0.01)
+            return Fitness(None, "hurdle" if luck > 0.9 else "non_finite", 60, 0.01)
         curves = ((3.0, 1.0),) if job.keep_curves else ()
         return Fitness(0.5 + 0.1 * luck + 0.001 * cost(program).arithmetic, "ok", 300, 0.02, curves)
 

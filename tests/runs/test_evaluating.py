@@ -107,6 +107,17 @@ def test_another_version_of_a_task_is_trained_again(tmp_path: Path, monkeypatch:
     kept.close()
 
 
+def test_runs_of_another_interpreter_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, int]] = []
+    for version in (1, 2, 1):
+        monkeypatch.setattr("runs.machine.SEARCH_VERSION", version)
+        kept = Trials(tmp_path)
+        list(kept.map(map)(run_job, JOBS[:1]))
+        kept.close()
+        made.append((kept.trained, kept.known))
+    assert made == [(1, 0), (1, 0), (0, 1)]
+
+
 def test_damage_is_said(tmp_path: Path) -> None:
     kept = Trials(tmp_path)
     list(kept.map(map)(run_job, JOBS[:1]))

@@ -76,7 +76,7 @@ def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
 
 def test_trainings_of_other_versions_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path)
-    monkeypatch.setattr("runs.trainings.FINGERPRINT_VERSION", 10_000)
+    monkeypatch.setattr("runs.machine.FINGERPRINT_VERSION", 10_000)
     assert reopened(tmp_path) == {}
     monkeypatch.undo()
     assert len(reopened(tmp_path)) == 3, "and they are not lost either"

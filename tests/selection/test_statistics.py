@@ -42,7 +42,6 @@ def test_pairs_are_matched_by_seed_and_seeds_of_one_side_are_left_out() -> None:
 def test_one_value_has_no_interval() -> None:
     interval = mean_interval([2.0])
     assert (interval.mean, interval.low, interval.high) == (2.0, None, None)
-    assert not interval.excludes_zero
 
 
 def test_intervals_hold_the_true_mean_as_often_as_they_say() -> None:
