@@ -1,7 +1,8 @@
 """The searches of a campaign: which there are, in which order, and what each starts from.
 
 A campaign without a first stage is one search and its controls. With one, several searches come first, and the search
-starts from the best program that any of them found; controls get as many evaluations as all of these together.
+starts from the best program that any of them found; controls get as many evaluations as all of these together, or a
+multiple of them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from search.config import CampaignConfig
 from search.events import Evaluated
 from search.evolution import WARM_START, Budget, Evolution, History
 
-SEARCH, CONTROL, RANDOM = "search", "control", "random"
-"""Names of a run's arms: the search, the same with only constants mutable, random search; see ``FIRST_STAGE``."""
+SEARCH, CONTROL, SCHEDULE, RANDOM = "search", "control", "schedule", "random"
+"""Names of a run's arms: the search, the same with only constants mutable, with the schedule's shape too, random
+search; see ``FIRST_STAGE``."""
 
 FIRST_STAGE = "first-{}"
 """Names of the searches of a first stage, numbered from 1."""
 
-_CONTROLS = {"constants": (CONTROL, "c"), "random": (RANDOM, "r")}
+_CONTROLS = {"constants": (CONTROL, "c"), "schedule": (SCHEDULE, "s"), "random": (RANDOM, "r")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +49,18 @@ def planned_arms(store: RunStore, config: CampaignConfig) -> Iterator[PlannedArm
     settings: dict[str, str] = {"algorithm": config.algorithm}
     if config.first_stage is not None:
         for number in range(1, config.first_stage.searches + 1):
-            arm = store.add_arm(FIRST_STAGE.format(number), f"f{number}-", {**settings, "stage": "first"})
+            first = {"algorithm": config.first_stage.algorithm, "stage": "first"}
+            arm = store.add_arm(FIRST_STAGE.format(number), f"f{number}-", first)
             yield PlannedArm(arm, config.first_stage.budget)
         found = best_of_first_stage(store)
         if found is not None:
             settings["start"] = found[0].program_id(found[1].ticket)
     yield PlannedArm(store.add_arm(SEARCH, "", settings), config.budget)
     for algorithm in config.controls:
-        evaluations = sum(evaluations_of(store, arm) for arm in searches(store))
+        evaluations = control_evaluations(store)
         name, prefix = _CONTROLS[algorithm]
         arm = store.add_arm(name, prefix, {"algorithm": algorithm})
-        yield PlannedArm(arm, Budget(evaluations=max(evaluations, 1)))
+        yield PlannedArm(arm, Budget(evaluations=evaluations))
 
 
 def make_evolution(
@@ -72,7 +75,7 @@ def make_evolution(
         budget: when it ends.
         history: where to go on; None to begin.
     """
-    start = config.warm_start_program
+    start = config.start(arm.settings["algorithm"])
     if arm.settings.get("start", "0") != "0":
         start = store.ticket(*store.find(str(arm.settings["start"]))).candidate.program
     return Evolution(
@@ -116,6 +119,12 @@ def controls(store: RunReader) -> list[Arm]:
 def contenders(store: RunReader) -> list[Arm]:
     """The searches whose best programs are compared in the end: the search and its controls."""
     return [arm for arm in store.arms() if arm.settings.get("stage") != "first"]
+
+
+def control_evaluations(store: RunReader) -> int:
+    """Evaluations that each control gets."""
+    spent = sum(evaluations_of(store, arm) for arm in searches(store))
+    return max(round(spent * float(store.meta("settings").get("control_budget", 1.0))), 1)
 
 
 def evaluations_of(store: RunReader, arm: Arm) -> int:

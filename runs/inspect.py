@@ -12,7 +12,7 @@ from typing import Any
 from dsl.dataflow import prune
 from dsl.library import LIBRARY
 from dsl.program import Program
-from runs.arms import SEARCH, controls, evaluations_of, first_stage, searches
+from runs.arms import SEARCH, controls, first_stage
 from runs.finalists import best, finalist_seeds
 from runs.lock import is_locked
 from runs.progress import Glance
@@ -41,11 +41,6 @@ def status(store: RunReader) -> str:
 def current_arm(store: RunReader) -> Arm | None:
     """The search that is going on, or that was the last; None before there is one."""
     return next(reversed(store.arms()), None)
-
-
-def search_evaluations(store: RunReader) -> int:
-    """Evaluations of all searches that are no controls, which is what each control gets."""
-    return sum(evaluations_of(store, arm) for arm in searches(store))
 
 
 def snapshot(store: RunReader) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import jinja2
 import numpy as np
 
 from runs import search_charts as charts
-from runs.arms import CONTROL, RANDOM, SEARCH
+from runs.arms import CONTROL, RANDOM, SCHEDULE, SEARCH
 from runs.charts import Chart, Row
 from runs.drawing import library
 from runs.explain import cost_table, distilled, explain, formula, influence_marks, response_charts
@@ -171,7 +171,8 @@ def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
 def _label(run: Findings, name: str) -> str:
     """What one search of a run is called: controls by what they are."""
     warm = run.view["warm_start"]["name"] if run.view["warm_start"] else "the warm start"
-    return {CONTROL: control_name("constants", warm), RANDOM: control_name("random", warm)}.get(name, name)
+    kinds = {CONTROL: "constants", SCHEDULE: "schedule", RANDOM: "random"}
+    return control_name(kinds[name], warm) if name in kinds else name
 
 
 def _is_study(runs: Sequence[Findings]) -> bool:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from dsl.syntax import parse
 from runs.highlight import terminal_text
-from runs.words import bounds, number, verdict
+from runs.words import bounds, control_name, number, verdict
 
 if TYPE_CHECKING:
     from simplify.distil import Distilled
@@ -166,7 +166,7 @@ def comparison(view: dict[str, Any]) -> None:
     entries = [(f"best program {view['best']['id']}", view["best"])] if view["best"] else []
     for control in view["controls"]:
         if control["best"]:
-            words = "random search" if control["name"] == "random" else f"{view['warm_start']['name']}, constants tuned"
+            words = control_name(control["name"], view["warm_start"]["name"])
             entries.append((f"{words} ({control['best']['id']})", control["best"]))
     if view["warm_start"]:
         entries.append((f"{view['warm_start']['name']} as given", view["warm_start"]))

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from runs import inspect
-from runs.arms import SEARCH
+from runs.arms import SEARCH, control_evaluations
 from runs.history import best_so_far, read_history
 from runs.inspect import glance
 from runs.progress import Glance, ProgressView
@@ -124,14 +124,14 @@ def _size(store: RunReader) -> int:
 
 
 def _budget(store: RunReader, arm: Arm) -> tuple[str, int]:
-    """What a search counts towards: controls have as many evaluations as the searches before them."""
+    """What a search counts towards: controls towards evaluations, as many as follow from the searches before them."""
     settings = store.meta("settings")
     if arm.settings.get("stage") == "first":
         budget = settings["first_stage"]["budget"]
     elif arm.name == SEARCH:
         budget = settings["budget"]
     else:
-        return "evaluations", max(inspect.search_evaluations(store), 1)
+        return "evaluations", control_evaluations(store)
     return ("programs", budget["programs"]) if budget["programs"] else ("evaluations", budget["evaluations"])
 
 

@@ -20,9 +20,12 @@ def bounds(interval: Sequence[float | None] | None, digits: int = 5) -> str:
 
 def control_name(control: str, warm_start: str) -> str:
     """What a control is called."""
-    return {"warm start": f"{warm_start} as given", "random": "random search"}.get(
-        control, f"{warm_start} with tuned constants"
-    )
+    return {
+        "warm start": f"{warm_start} as given",
+        "constants": f"{warm_start} with tuned constants",
+        "schedule": f"{warm_start} with tuned constants and schedule",
+        "random": "random search",
+    }[control]
 
 
 def verdict(row: dict[str, Any], warm_start: str) -> str:

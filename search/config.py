@@ -27,7 +27,7 @@ from pydantic import (
 
 from dsl.functions import FUNCTIONS, LEAVES
 from dsl.library import LIBRARY
-from dsl.program import MAX_STATE, Program, ProgramError
+from dsl.program import MAX_STATE, Program, ProgramError, Statement
 from dsl.syntax import parse
 from dsl.verify import nearest, verify
 from search.evolution import Budget
@@ -47,8 +47,10 @@ FRESH_SEED = 3_000_000
 
 Seed = Annotated[int, Field(ge=0, lt=FINALIST_SEED)]
 
-Algorithm = Literal["evolution", "constants", "random"]
-"""``evolution``; ``constants``, the same with only constants mutable; ``random``, independent random programs."""
+Algorithm = Literal["evolution", "constants", "schedule", "random"]
+"""``evolution``; ``constants``, the same with only constants mutable; ``schedule``, the same as ``constants`` where the
+warm start first raises its learning rate to a power, so that the shape of the schedule is one of the constants;
+``random``, independent random programs."""
 
 
 class FinalistsConfig(BaseModel):
@@ -71,12 +73,15 @@ class FirstStageConfig(BaseModel):
     Attributes:
         searches: how many; they differ in their random numbers alone.
         budget: of each.
+        algorithm: what they are: the campaign's evolution, or ``constants`` to begin the search with a warm start whose
+            constants are tuned.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     searches: int = Field(default=5, ge=1, le=100)
     budget: Budget
+    algorithm: Literal["evolution", "constants"] = "evolution"
 
 
 class CampaignConfig(BaseModel):
@@ -109,8 +114,9 @@ class CampaignConfig(BaseModel):
         lanes: training runs made together in one program of the machine, which is for accelerators. It can change the
             last digits of a result, hence what is found.
         meta_validation: on which larger task the best program is watched; None for none.
-        controls: algorithms to compare with, each with as many evaluations as the search; ``constants`` is the
-            hyper-parameter control, the same evolution with only constants mutable.
+        controls: algorithms to compare with; ``constants`` is the hyper-parameter control, the same evolution with only
+            constants mutable, and ``schedule`` the control for programs that reshape the schedule.
+        control_budget: evaluations of each control, as a multiple of those of the search and its first stage together.
         finalists: how the best program is chosen.
         fresh_seeds: number of seeds, never used by the search, on which best program and controls are compared.
     """
@@ -141,7 +147,8 @@ class CampaignConfig(BaseModel):
     rate_sweep: RateSweepConfig | None = None
     lanes: int = Field(default=1, ge=1, le=65_536)
     meta_validation: MetaValidationConfig | None = None
-    controls: list[Literal["constants", "random"]] = ["constants"]
+    controls: list[Literal["constants", "schedule", "random"]] = ["constants"]
+    control_budget: float = Field(default=1.0, ge=0.1, le=100.0)
     finalists: FinalistsConfig = FinalistsConfig()
     fresh_seeds: int = Field(default=16, ge=2, le=4096)
 
@@ -232,10 +239,13 @@ class CampaignConfig(BaseModel):
             raise ValueError(
                 f"the warm start has {statements} statements, but limits.statements is {self.limits.statements}"
             )
-        if "constants" in (self.algorithm, *self.controls) and not any(
+        tuned = {"constants", "schedule"} & {self.algorithm, *self.controls}
+        if self.first_stage is not None and self.first_stage.algorithm == "constants":
+            tuned.add("constants")
+        if tuned and not any(
             isinstance(arg, float) for statement in self.warm_start_program.body for arg in statement.args
         ):
-            raise ValueError("the warm start has no constants that 'constants' could tune: use controls: []")
+            raise ValueError(f"the warm start has no constants that '{min(tuned)}' could tune: use controls: []")
         return self
 
     @property
@@ -243,6 +253,13 @@ class CampaignConfig(BaseModel):
         """The warm start, with the extra state in its signature."""
         program = LIBRARY[self.warm_start] if self.warm_start in LIBRARY else parse(self.warm_start)
         return Program((*program.state, *self.extra_state), program.body)
+
+    def start(self, algorithm: Algorithm) -> Program:
+        """Where an algorithm starts."""
+        warm = self.warm_start_program
+        if algorithm != "schedule":
+            return warm
+        return Program(warm.state, (Statement("lr", "power", ("lr", 1.0)), *warm.body))
 
     @property
     def setting(self) -> Setting:
@@ -270,7 +287,7 @@ class CampaignConfig(BaseModel):
             warm = self.warm_start_program
             longest = min(2 * len(warm.body), self.limits.statements)
             return RandomPrograms(warm.state, longest, self.functions, self.constants.new)
-        weights = self.mutation.constants_only() if algorithm == "constants" else self.mutation
+        weights = self.mutation if algorithm == "evolution" else self.mutation.constants_only()
         return Mutator(weights, self.functions, self.limits, self.constants)
 
 

@@ -35,7 +35,7 @@ from search.population import Member, Population, PopulationConfig, population_d
 PATIENCE = 20_000
 """Tickets in a row that may mean nothing new before a budget of evaluations counts as spent."""
 
-SEARCH_VERSION = 3
+SEARCH_VERSION = 4
 """Changes whenever one seed gives other programs; stored with every run, which goes on only with its own version."""
 
 WARM_START = 0

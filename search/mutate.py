@@ -1,14 +1,17 @@
 """Mutation: one small change of a program.
 
-A statement is inserted, deleted, or has one argument changed; or a constant moves. Which of these is drawn follows the
-weights among those that apply to the parent (nothing can be deleted from an empty body, a program without constants has
-none to move). The change itself is uniform over the valid ones: an invalid child is thrown away and the same change is
-drawn again.
+A statement is inserted, deleted, or has one argument changed; a new one is put between a value and its reader; or
+constants move. Which of these is drawn follows the weights among those that apply to the parent (nothing can be deleted
+from an empty body, a program without constants has none to move). The change itself is uniform over the valid ones: an
+invalid child is thrown away and the same change is drawn again.
 
 Constants move by a factor, and those near 1 also by the same factor on their distance from 1: a decay of 0.999 is far
-from 0.99 in its meaning, and no factor close to 1 leads from one to the other.
+from 0.99 in its meaning, and no factor close to 1 leads from one to the other. Learning rate, decays and weight decay
+depend on each other, so that moving one at a time gets stuck in valleys: ``retune`` moves several together, by steps of
+any size. An inserted statement is read by nobody unless it happens to overwrite something, and has to wait for a second
+mutation that reads it: ``wrap`` is both at once.
 
-Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1.
+Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``complement``, ``retune`` and ``wrap`` are ours.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dsl.functions import FUNCTIONS, Function
-from dsl.generate import NewConstants, random_argument, random_statement
+from dsl.generate import NewConstants, new_variable, random_argument, random_statement
 from dsl.program import MAX_STATEMENTS, Program, Statement
 from dsl.types import Kind
 from dsl.verify import is_valid_from, scope_before, statement_kind
@@ -33,6 +36,9 @@ ATTEMPTS = 100
 LARGEST = 1e30
 """Constants larger than this are not drawn: their square overflows in float32."""
 
+RETUNE = (-5.0, 3.0)
+"""Steps of ``retune`` lie between two to the first of these and two to the second, in steps of ``scale``."""
+
 
 class MutationWeights(BaseModel):
     """The list of mutations: each field is one, its value how often it is drawn, relative to the others.
@@ -41,9 +47,13 @@ class MutationWeights(BaseModel):
         insert: insert a random statement at a random place.
         delete: delete a random statement.
         modify: replace one argument of a random statement by a variable in scope or a new constant from N(0, 1).
+        wrap: insert a random statement that computes from an argument of another, which reads it from then on.
         scale: multiply a constant by 2^a, a from N(0, 1).
         complement: the same for its distance from 1: c becomes 1 - (1 - c) * 2^a, for a constant near 1.
         redraw: replace a constant by a draw from N(0, 1).
+        retune: move each constant with a probability of one half: those between 0 and 1 by multiplying their odds,
+            c / (1 - c), by 2^a, others themselves. The step size is one for all, drawn log-uniformly between 1/32 and 8
+            times that of ``scale``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -51,9 +61,11 @@ class MutationWeights(BaseModel):
     insert: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
     delete: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
     modify: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
-    scale: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
-    complement: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+    wrap: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    scale: float = Field(default=0.1, ge=0.0, allow_inf_nan=False)
+    complement: float = Field(default=0.1, ge=0.0, allow_inf_nan=False)
     redraw: float = Field(default=0.1, ge=0.0, allow_inf_nan=False)
+    retune: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _some_mutation(self) -> MutationWeights:
@@ -68,13 +80,14 @@ class MutationWeights(BaseModel):
     def constants_only(self) -> MutationWeights:
         """The weights of the hyper-parameter control: the mutations of constants alone, in the same proportions.
 
-        Their defaults stand in where all three are 0.
+        Their defaults stand in where all of them are 0.
         """
-        scale, complement, redraw = self.scale, self.complement, self.redraw
-        if scale + complement + redraw <= 0.0:
-            default = MutationWeights()
-            scale, complement, redraw = default.scale, default.complement, default.redraw
-        return MutationWeights(insert=0.0, delete=0.0, modify=0.0, scale=scale, complement=complement, redraw=redraw)
+        weights = self if sum(getattr(self, name) for name in CONSTANTS) > 0.0 else MutationWeights()
+        return weights.model_copy(update={name: 0.0 for name in type(self).model_fields if name not in CONSTANTS})
+
+
+CONSTANTS = ("scale", "complement", "redraw", "retune")
+"""The mutations that leave a program's statements as they are, but for their constants."""
 
 
 class LimitsConfig(BaseModel):
@@ -196,9 +209,11 @@ class Mutator:
             "insert": self._insert,
             "delete": self._delete,
             "modify": self._modify,
+            "wrap": self._wrap,
             "scale": self._scale,
             "complement": self._complement,
             "redraw": self._redraw,
+            "retune": self._retune,
         }
         self._weights = {name: weight for name, weight in weights.as_dict().items() if weight > 0.0}
 
@@ -274,6 +289,30 @@ class Mutator:
             return INVALID
         return changed, Mutation("modify", place + 2, str(body[place]), str(new))
 
+    def _wrap(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        body = program.body
+        uses = [(at, i) for at, line in enumerate(body) for i, arg in enumerate(line.args) if isinstance(arg, str)]
+        if not uses or len(body) >= self._limits.statements:
+            return None
+        place, position = uses[int(rng.random() * len(uses))]
+        old, scope = body[place], scope_before(program, place)
+        function = self._functions[int(rng.random() * len(self._functions))]
+        inner = [i for i, accepted in enumerate(function.operands) if scope[str(old.args[position])] in accepted]
+        if not inner:
+            return INVALID
+        chosen = inner[int(rng.random() * len(inner))]
+        args = [random_argument(rng, accepted, scope, constants=self._new) for accepted in function.operands]
+        args[chosen] = old.args[position]
+        if any(arg is None for arg in args):
+            return INVALID
+        name = new_variable({*scope, *(line.target for line in body)})
+        new = Statement(name, function.name, tuple(arg for arg in args if arg is not None))
+        reader = Statement(old.target, old.function, (*old.args[:position], name, *old.args[position + 1 :]))
+        changed = (*body[:place], new, reader, *body[place + 1 :])
+        if not is_valid_from(Program(program.state, changed), place, scope):
+            return INVALID
+        return changed, Mutation("wrap", place + 2, str(old), f"{new}; {reader}")
+
     def _scale(self, rng: np.random.Generator, program: Program) -> _Change | None:
         step = self._constants.step
         return _move(rng, program, "scale", lambda c: c != 0.0, lambda c: c * 2.0 ** (step * rng.standard_normal()))
@@ -290,6 +329,36 @@ class Mutator:
 
     def _redraw(self, rng: np.random.Generator, program: Program) -> _Change | None:
         return _move(rng, program, "redraw", lambda c: True, lambda c: self._new.draw(rng))
+
+    def _retune(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        step = self._constants.step * 2.0 ** rng.uniform(*RETUNE)
+        body = list(program.body)
+        changed: list[int] = []
+        for place, (target, function, args) in enumerate(program.body):
+            moved = tuple(self._stepped(rng, arg, step) if not isinstance(arg, str) else arg for arg in args)
+            if moved != args:
+                body[place] = Statement(target, function, moved)
+                changed.append(place)
+        if not changed:
+            return INVALID if any(not isinstance(arg, str) for line in body for arg in line.args) else None
+        before, after = ("; ".join(str(lines[place]) for place in changed) for lines in (program.body, body))
+        return tuple(body), Mutation("retune", changed[0] + 2, before, after)
+
+    def _stepped(self, rng: np.random.Generator, constant: float, step: float) -> float:
+        """A constant after a step, which is left out for every second one and where it leads too far."""
+        if rng.random() < 0.5:
+            return constant
+        factor = 2.0 ** (step * rng.standard_normal())
+        if 0.0 < constant < 1.0:
+            moved = _rounded(constant * factor / (1.0 - constant + constant * factor))
+            return moved if 0.0 < moved < 1.0 else constant
+        moved = _rounded(constant * factor)
+        return moved if math.isfinite(moved) and abs(moved) <= LARGEST else constant
+
+
+def _rounded(constant: float) -> float:
+    """The fewest digits that name the nearest float32."""
+    return float(str(np.float32(constant)))
 
 
 def _choose(rng: np.random.Generator, weights: dict[str, float]) -> str:
@@ -356,7 +425,7 @@ def _move(
     if not places:
         return None
     place, position, constant = places[int(rng.random() * len(places))]
-    moved = float(str(np.float32(move(constant))))  # the fewest digits that name this float32
+    moved = _rounded(move(constant))
     if not math.isfinite(moved) or abs(moved) > LARGEST or moved == constant:
         return INVALID
     body = program.body

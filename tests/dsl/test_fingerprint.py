@@ -40,7 +40,9 @@ def program(body: str, state: str = "") -> Program:
 def pairs(count: int, seed: int) -> Iterator[tuple[Program, Program]]:
     """Mutants with one fingerprint that differ in their live statements."""
     rng = np.random.default_rng(seed)
-    mutator = Mutator(MutationWeights(insert=2.0, delete=1.0, modify=2.0, scale=0.2, complement=0.0, redraw=0.2))
+    mutator = Mutator(
+        MutationWeights(insert=2.0, delete=1.0, modify=2.0, scale=0.2, complement=0.0, redraw=0.2, retune=0.2)
+    )
     seen: dict[str, list[Program]] = {}
     found = 0
     starts = [*LIBRARY.values()]

@@ -13,7 +13,7 @@ from dsl.library import LIBRARY
 from dsl.program import Program, ProgramError, Statement
 from dsl.syntax import parse
 from dsl.verify import verify
-from search.mutate import LimitsConfig, MutationError, MutationWeights, Mutator, is_deletable
+from search.mutate import CONSTANTS, LimitsConfig, MutationError, MutationWeights, Mutator, is_deletable
 
 NAMES = tuple(MutationWeights.model_fields)
 
@@ -53,7 +53,7 @@ def test_a_mutation_changes_what_it_says(name: str) -> None:
     for seed in range(40):
         parent = random_program(np.random.default_rng(seed), statements=12)
         movable = [c for c in constants(parent) if name != "complement" or 0 < abs(1 - c) < 0.5]
-        if name in ("scale", "complement", "redraw") and not movable:
+        if name in CONSTANTS and not movable:
             continue
         child, mutation = mutator.mutate(rng, parent)
         assert mutation.name == name
@@ -65,6 +65,21 @@ def test_a_mutation_changes_what_it_says(name: str) -> None:
         elif name == "delete":
             assert before[place].strip() == mutation.before
             assert before[:place] + before[place + 1 :] == after
+        elif name == "wrap":
+            assert before[place].strip() == mutation.before
+            new, reader = after[place].strip(), after[place + 1].strip()
+            assert mutation.after == f"{new}; {reader}"
+            assert after[:place] + after[place + 2 :] == before[:place] + before[place + 1 :]
+            inserted, old, read = child.body[place - 1], parent.body[place - 1], child.body[place]
+            (changed,) = [i for i, (a, b) in enumerate(zip(old.args, read.args, strict=True)) if a != b]
+            assert read.args[changed] == inserted.target
+            assert old.args[changed] in inserted.args
+        elif name == "retune":
+            changed = [n for n, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+            assert changed[0] == place
+            assert "; ".join(before[n].strip() for n in changed) == mutation.before
+            assert "; ".join(after[n].strip() for n in changed) == mutation.after
+            assert skeleton(child) == skeleton(parent)
         else:
             assert before[place].strip() == mutation.before
             assert after[place].strip() == mutation.after
@@ -84,8 +99,34 @@ def test_constants_only_keeps_the_structure() -> None:
     assert constants(program) != constants(parent)
 
 
+def test_retuning_moves_weights_by_their_odds_and_others_by_a_factor() -> None:
+    mutator, rng = Mutator(only("retune")), np.random.default_rng(4)
+    parent = parse(
+        "def train(w, g, m, lr):\n  m = interp(g, m, 0.999)\n  g = m * 3.0\n  w = w * -0.25\n  g = g + w\n"
+        "  update = lr * g\n  return update, m\n"
+    )
+    seen: list[list[float]] = []
+    for _ in range(2000):
+        seen.append(constants(mutator.mutate(rng, parent)[0]))
+    weights, factors, negative = np.array(seen).T
+    assert ((weights > 0) & (weights < 1)).all()
+    assert weights.min() < 0.5
+    assert weights.max() > 0.99999
+    assert (factors > 0).all()
+    assert factors.max() > 100
+    assert (negative < 0).all()
+    moved = np.stack([weights != 0.999, factors != 3.0, negative != -0.25])
+    assert moved.any(axis=0).all()
+    assert np.abs(moved.mean(axis=1) - 4 / 7).max() < 0.05  # one half each, given that any has moved
+    odds = np.abs(np.log2(weights / (1 - weights) * 0.001 / 0.999)[moved[0]])
+    assert np.median(odds) < 0.6
+    assert odds.max() > 8
+
+
 def test_weights_are_respected() -> None:
-    weights = MutationWeights(insert=4.0, delete=2.0, modify=3.0, scale=1.0, complement=0.0, redraw=0.5)
+    weights = MutationWeights(
+        insert=4.0, delete=2.0, modify=3.0, scale=1.0, complement=0.0, redraw=0.5, retune=0.0, wrap=0.0
+    )
     mutator, rng = Mutator(weights), np.random.default_rng(2)
     draws = 6000
     counts = Counter(mutator.mutate(rng, LIBRARY["lion-raw"])[1].name for _ in range(draws))

@@ -34,7 +34,7 @@ def test_drawn_programs_have_no_parent() -> None:
 
 
 def test_constants_follow_the_campaign() -> None:
-    weights = MutationWeights(insert=0, delete=0, modify=0, scale=0, complement=0, redraw=1)
+    weights = MutationWeights(insert=0, delete=0, modify=0, scale=0, complement=0, redraw=1, retune=0, wrap=0)
     mutator = Mutator(weights, constants=ConstantsConfig(mean=5.0, spread=0.01))
     before = {arg for s in LIBRARY["adamw"].body for arg in s.args if not isinstance(arg, str)}
     for seed in range(50):
@@ -43,7 +43,7 @@ def test_constants_follow_the_campaign() -> None:
         assert all(4.9 < value < 5.1 for value in new)
         assert new
     inserting = Mutator(
-        MutationWeights(delete=0, modify=0, scale=0, complement=0, redraw=0),
+        MutationWeights(delete=0, modify=0, scale=0, complement=0, redraw=0, retune=0, wrap=0),
         constants=ConstantsConfig(mean=5.0, spread=0.01),
     )
     everywhere = RandomPrograms(("m",), 6, constants=ConstantsConfig(mean=5.0, spread=0.01, share=1.0).new)
