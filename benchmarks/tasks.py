@@ -2,7 +2,8 @@
 
     python benchmarks/tasks.py adamw [TASK...]                      into proxy_tasks/data/measured.json
     python benchmarks/tasks.py ranks [FAMILY...] --rungs x10        ranks on the proxy against those on the rung
-    python benchmarks/tasks.py headroom [FAMILY...]                 against AdamW with freely tuned betas
+    python benchmarks/tasks.py headroom [FAMILY...]                 against AdamW with all its constants tuned
+    python benchmarks/tasks.py sweep [FAMILY...]                    what trying three learning rates adds
     python benchmarks/tasks.py search-set                           what each task adds to a set of several
 
 Every training run is kept in the file that ``--runs`` names as soon as it has ended, with the version of its task, so
@@ -26,12 +27,18 @@ from typing import Any
 
 import numpy as np
 
+from dsl.fingerprint import fingerprint
 from dsl.library import LIBRARY
-from dsl.program import Program, Statement
+from dsl.program import Program
+from dsl.syntax import parse
 from proxy_tasks.outcome import TrainingResult
 from proxy_tasks.registry import TASKS, get_task
 from proxy_tasks.task import RUNGS, Task
 from search.evaluate import use_one_cpu_thread
+from search.evolution import Budget, Evolution
+from search.fitness import OK, Fitness
+from search.mutate import MutationWeights, Mutator
+from search.population import PopulationConfig
 from selection.baselines import BASELINES
 from selection.tuning import fresh_seeds, tuning_seeds
 
@@ -50,8 +57,28 @@ STEP = 10.0**0.5
 FARTHEST = 6
 """Half-decades from the first learning rate at which tuning gives up."""
 
-TRIALS = 48
-"""Random settings of AdamW with free betas, learning rate and weight decay."""
+TRIALS = 600
+"""Settings of all constants that are tried for AdamW, and as many for the wider family."""
+
+DRAWS = 500
+"""Draws of learning rates that are off."""
+
+WIDER = """def train(w, g, m, v, lr):
+  m = interp(g, m, 0.9)
+  mixed = interp(g, m, 0.9)
+  g2 = square(g)
+  v = interp(g2, v, 0.999)
+  scale = power(v, 0.5)
+  update = mixed / scale
+  wd = w * 0.01
+  update = update + wd
+  lr = power(lr, 1.0)
+  lr = lr * 0.001
+  update = update * lr
+  return update, m, v
+"""
+"""A family around AdamW: the gradient is mixed in once more, as in Lion and NAdam, and the powers of the second moment
+and of the schedule are free. What it gains over AdamW, both tuned alike, a search can find too."""
 
 MEASURED = Path(__file__).parent.parent / "proxy_tasks" / "data" / "measured.json"
 
@@ -223,46 +250,98 @@ def measure_ranks(bench: Bench, families: Sequence[str], rungs: Sequence[str], n
     return result
 
 
-def free_adamw(rng: np.random.Generator) -> Program:
-    """AdamW with the distance of its betas from 1, and its weight decay, drawn over decades; beta 1 down to 0."""
-    constants = {
-        0.9: 1.0 - 10.0 ** rng.uniform(-2, 0),
-        0.999: 1.0 - 10.0 ** rng.uniform(-3.5, -0.3),
-        0.01: 10.0 ** rng.uniform(-4, 0),
-    }
+def tuned_constants(bench: Bench, task: Task, name: str, program: Program) -> tuple[Program, list[float]]:
+    """A program with the best constants that an evolution of constants alone finds on the tuning seeds.
 
-    def changed(statement: Statement) -> Statement:
-        args = tuple(constants.get(arg, arg) if isinstance(arg, float) else arg for arg in statement.args)
-        return Statement(statement.target, statement.function, args)
+    Args:
+        bench: keeps the runs.
+        task: where.
+        name: what the program is called among the runs.
+        program: where the evolution starts.
 
-    adamw = LIBRARY["adamw"]
-    return Program(adamw.state, tuple(map(changed, adamw.body)))
+    Returns:
+        The program and its losses on fresh seeds.
+    """
+    tuning, fresh = SEEDS[task.rung]
+
+    def loss(tried: Program, seeds: Sequence[int]) -> list[float]:
+        label = f"{name}-{fingerprint(tried)}"
+        return [mean_loss([bench.program(task, label, tried, 1.0, seed)]) for seed in seeds]
+
+    evolution = Evolution(
+        program,
+        name=f"{task.name} {name}",
+        seed=0,
+        population=PopulationConfig(size=300, tournament=12),
+        look_ahead=1,
+        variation=Mutator(MutationWeights().constants_only()),
+        budget=Budget(evaluations=TRIALS),
+    )
+    best: tuple[float, Program] | None = None
+    while not evolution.finished:
+        candidate = evolution.ask()
+        if candidate is None or not candidate.evaluate:
+            continue
+        value = statistics.fmean(loss(candidate.program, tuning_seeds(tuning)))
+        finite = math.isfinite(value)
+        evolution.tell(candidate.ticket, Fitness(value if finite else None, OK if finite else "non_finite", 0, 0.0))
+        best = (value, candidate.program) if best is None or value < best[0] else best
+    if best is None:
+        raise ValueError("there are no trials")
+    return best[1], loss(best[1], fresh_seeds(fresh))
 
 
 def measure_headroom(bench: Bench, families: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """How far the best other optimizer is ahead of AdamW with freely tuned betas, in standard deviations over seeds."""
+    """How far a wider family, and the best other optimizer, are ahead of AdamW with all its constants tuned."""
     result: dict[str, Any] = {}
     for family in families:
         task = get_task(family)
-        tuning, fresh = SEEDS[task.rung]
         losses = ladder(bench, family, RUNGS[:1], names)[RUNGS[0]]
         others = {name: loss for name, loss in losses.items() if not name.startswith(("adamw", "nadamw"))}
+        tuned_adamw, control = tuned_constants(bench, task, "adamw-constants", LIBRARY["adamw"])
+        tuned_wider, wider = tuned_constants(bench, task, "wider-constants", parse(WIDER))
+        noise, winner = statistics.stdev(control), min(others, key=lambda name: others[name])
+        mean = statistics.fmean(control)
+        found = {
+            "adamw": round(mean, 5),
+            "wider": round(statistics.fmean(wider), 5),
+            "wider_ahead": round((mean - statistics.fmean(wider)) / noise, 2),
+            "best": winner,
+            "best_ahead": round((mean - others[winner]) / noise, 2),
+        }
+        result[family] = found
+        print(f"{family}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
+        print(tuned_adamw, tuned_wider, sep="\n", flush=True)
+    return result
+
+
+def measure_sweep(bench: Bench, families: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """What a sweep of learning rates in the fitness adds, for optimizers whose rates are off by up to half a decade."""
+    result: dict[str, Any] = {}
+    for family in families:
+        task = get_task(family)
+        ladders = ladder(bench, family, RUNGS[:2], names)
+        seeds = tuning_seeds(SEEDS[task.rung][0])[:1]
+        losses: dict[str, list[float]] = {}
+        for name in names:
+            rate, _ = tuned(bench, task, name, BASELINES[name].reference)
+            losses[name] = [
+                mean_loss([bench.baseline(task, name, rate * STEP**place, seed) for seed in seeds])
+                for place in range(-2, 3)
+            ]
+        taus: dict[str, list[float]] = {}
         rng = np.random.default_rng(0)
-        best: tuple[float, str, Program, float] | None = None
-        for number in range(TRIALS):
-            program, rate = free_adamw(rng), 10.0 ** rng.uniform(-1, 2)
-            name = f"free-adamw-{number}"
-            loss = mean_loss([bench.program(task, name, program, rate, seed) for seed in tuning_seeds(tuning)])
-            best = (loss, name, program, rate) if best is None or loss < best[0] else best
-        if best is None:
-            raise ValueError("there are no trials")
-        _, name, program, rate = best
-        control = [bench.program(task, name, program, rate, seed) for seed in fresh_seeds(fresh)]
-        noise = statistics.stdev(float(run[0]) for run in control if run[0] is not None)
-        winner = min(others, key=lambda name: others[name])
-        ahead = (mean_loss(control) - others[winner]) / noise
-        result[family] = {"control": round(mean_loss(control), 5), "best": winner, "ahead": round(ahead, 2)}
-        print(f"{family}: AdamW with free betas {mean_loss(control):.5g}, best other {winner} is {ahead:+.2f} sd ahead")
+        for _ in range(DRAWS):
+            off = {name: int(rng.integers(1, 4)) for name in names}
+            alone = {name: losses[name][off[name]] for name in names}
+            swept = {name: min(losses[name][off[name] - 1 : off[name] + 2]) for name in names}
+            for rung in RUNGS[:2]:
+                taus.setdefault(f"one rate, {rung}", []).append(kendall(alone, ladders[rung]))
+                taus.setdefault(f"three rates, {rung}", []).append(kendall(swept, ladders[rung]))
+        result[family] = {key: round(statistics.fmean(values), 3) for key, values in taus.items()}
+        print(
+            f"{family}: " + ", ".join(f"tau of {key}: {value:.2f}" for key, value in result[family].items()), flush=True
+        )
     return result
 
 
@@ -291,7 +370,7 @@ def measure_sets(bench: Bench, families: Sequence[str], names: Sequence[str]) ->
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["adamw", "ranks", "headroom", "search-set"])
+    parser.add_argument("what", choices=["adamw", "ranks", "headroom", "sweep", "search-set"])
     parser.add_argument("names", nargs="*", help="tasks, or families; left out: all proxies, or those for search")
     parser.add_argument("--rungs", nargs="+", default=["x10"], choices=RUNGS[1:])
     parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS), choices=list(BASELINES))
@@ -307,6 +386,8 @@ def main() -> None:
         result = measure_ranks(bench, options.names or proxies, options.rungs, options.optimizers)
     elif options.what == "headroom":
         result = measure_headroom(bench, options.names or searchable, options.optimizers)
+    elif options.what == "sweep":
+        result = measure_sweep(bench, options.names or searchable, options.optimizers)
     else:
         result = measure_sets(bench, options.names or searchable, options.optimizers)
     sys.stdout.write(json.dumps(result) + "\n")
