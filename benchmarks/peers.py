@@ -1,7 +1,7 @@
 """Our side of `peers.md`: the work that was also given to other searches for optimizers.
 
-    python benchmarks/peers.py                                  three minutes on one core
-    python benchmarks/peers.py --candidates 2 --rounds 3        one minute
+    python benchmarks/peers.py                                  one to two minutes on one core
+    python benchmarks/peers.py --candidates 2 --rounds 3        less than one
 
 - *evaluations*: candidates trained on `digits` (64-32-32-10, 3,466 parameters), for 1,000 steps and for the task's own
   300: half from the end of an evolution from AdamW, half random. Beside them AdamW and Lion, and AdamW written by hand
