@@ -1,0 +1,121 @@
+"""What a search has cost, beside the published one, and what each part of the system saves.
+
+    python benchmarks/cost.py optsearch-runs/study-seed*          half a minute
+
+The bill is the workers' time of all evaluations in the run files, controls included. What saves is told from the same
+records, each factor as if the others stayed:
+
+- *fingerprint*: programs generated for each evaluation in the search; without it every program would be trained.
+- *hurdle*: steps that the programs stopped by it would have run at most, against those that they ran. Programs that
+  diverge stop early without it.
+- *no compilation*: the time to compile AdamW's training loop without any cache, and to run it, against interpreting it;
+  measured here.
+- *smaller proxies*: one evaluation here against the published twenty minutes of a TPU v2 (which is a chip of four; the
+  published bill counts it as one device, and so do we).
+
+A core of a CPU and a TPU v2 are different things: the bill compares what a laptop's owner pays with what the authors
+paid, not machines. Batching of candidates is for accelerators (`benchmarks/accelerator.py`): on a CPU it is 1 by choice.
+Source of the published figures: Chen et al. 2023, sections 2.1 and 2.2. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from dsl.library import LIBRARY
+from proxy_tasks.outcome import Outcome
+from proxy_tasks.registry import get_task
+from runs.arms import first_stage
+from runs.reader import RunReader
+from runs.store import RunStore
+from search.evaluate import use_one_cpu_thread
+
+PUBLISHED_DAYS = 3000.0
+"""TPU v2 days of the published search."""
+
+PUBLISHED_EVALUATION_S = 20 * 60.0
+"""The longest that one evaluation took there."""
+
+
+def bill(store: RunReader) -> dict[str, float]:
+    """Counts and worker seconds of a run, all of its searches together and the search itself."""
+    settings = store.meta("settings")
+    names = [settings["task"], *(further["task"] for further in settings["further_tasks"])]
+    full = sum(get_task(name).steps for name in names) * len(settings["training_seeds"])
+    total = {"evaluations": 0.0, "seconds": 0.0, "generated": 0.0, "searched": 0.0, "ran": 0.0, "stopped": 0.0}
+    searched = [store.arm("search"), *first_stage(store)]
+    for arm in store.arms():
+        for result in store.evaluations(arm):
+            total["evaluations"] += 1
+            total["seconds"] += result.fitness.seconds
+            total["ran"] += result.fitness.steps
+            if result.fitness.outcome == Outcome.HURDLE.value:
+                total["stopped"] += full - result.fitness.steps
+        if arm in searched:
+            total["generated"] += store.progress(arm).generated
+            total["searched"] += store.count_evaluations(arm)
+    return total
+
+
+def compilation(task: str) -> dict[str, float]:
+    """Seconds to compile and run AdamW's own training loop, and to interpret it."""
+    import jax
+
+    from proxy_tasks.trainer import Trainer
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    times: dict[str, float] = {}
+    for method in ("compile", "interpret"):
+        trainer = Trainer(get_task(task), method=method)
+        begin = time.perf_counter()
+        trainer.run(LIBRARY["adamw"], 0)
+        times[f"{method}_first"] = time.perf_counter() - begin
+        again: list[float] = []
+        for seed in range(1, 8):
+            begin = time.perf_counter()
+            trainer.run(LIBRARY["adamw"], seed)
+            again.append(time.perf_counter() - begin)
+        times[method] = sorted(again)[len(again) // 2]
+    return times
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path)
+    options = parser.parse_args()
+    use_one_cpu_thread()
+    totals: dict[str, float] = {}
+    task = ""
+    for folder in options.runs:
+        with RunStore.read(folder) as store:
+            task = str(store.meta("settings")["task"])
+            for key, value in bill(store).items():
+                totals[key] = totals.get(key, 0.0) + value
+    times = compilation(task)
+    mean = totals["seconds"] / max(totals["evaluations"], 1.0)
+    factors = {
+        "fingerprint": totals["generated"] / max(totals["searched"], 1.0),
+        "hurdle": (totals["ran"] + totals["stopped"]) / max(totals["ran"], 1.0),
+        "no_compilation": times["compile_first"] / times["interpret"],
+        "smaller_proxies": PUBLISHED_EVALUATION_S / mean,
+    }
+    hours = totals["seconds"] / 3600
+    print(f"{totals['evaluations']:,.0f} evaluations, {mean * 1e3:.1f} ms each: {hours:.2f} core-hours")
+    print(
+        f"published: {PUBLISHED_DAYS:,.0f} TPU v2 days, {PUBLISHED_DAYS * 24 / hours:,.0f} times as many device hours\n"
+    )
+    print("| saved by | factor |\n|---|---|")
+    for name, factor in factors.items():
+        print(f"| {name.replace('_', ' ')} | {factor:,.4g} |")
+    result: dict[str, Any] = {"core_hours": round(hours, 3), "evaluations": int(totals["evaluations"])}
+    result |= {"ms_per_evaluation": round(mean * 1e3, 2), "factors": {k: round(v, 2) for k, v in factors.items()}}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
