@@ -14,7 +14,8 @@ records, each factor as if the others stayed:
   published bill counts it as one device, and so do we).
 
 A core of a CPU and a TPU v2 are different things: the bill compares what a laptop's owner pays with what the authors
-paid, not machines. Batching of candidates is for accelerators (`benchmarks/accelerator.py`): on a CPU it is 1 by choice.
+paid, not machines. Batching of candidates is for accelerators (`benchmarks/accelerator.py`): on a CPU one at a time is
+the fastest.
 Source of the published figures: Chen et al. 2023, sections 2.1 and 2.2. The last line is one JSON object.
 """
 
