@@ -7,6 +7,7 @@ array that knows nothing of the other lanes, so that functions of the whole tree
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,21 @@ def simulate(
             if move:
                 weights = weights - updates[number]
     return updates, weights
+
+
+@lru_cache(maxsize=256)
+def resting_weight(program: Program) -> float:
+    """Where weights stand still while a program is asked about gradients.
+
+    Zero, which keeps weight decay silent; one for a program that leaves weights of zero where they are, since its steps
+    are scaled by the weight.
+
+    Args:
+        program: a verified program.
+    """
+    noise = np.random.default_rng(4).standard_normal((8, 1, 4))
+    updates, _ = simulate(program, lambda t, _: noise[t], np.zeros((1, 4)), len(noise))
+    return float(not updates.any())
 
 
 class _LanesDomain:

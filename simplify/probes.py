@@ -1,7 +1,8 @@
 """What a program answers: to the gradients' scale, a spike, noise, a turn of sign; to the schedule. Curves, sentences.
 
 An optimizer that nobody designed explains itself by what it does. Unless a probe says otherwise, the schedule
-is 1; the weights stand still at zero, so that weight decay, which ``stability`` looks at, is silent.
+is 1; the weights stand still at zero, so that weight decay, which ``stability`` looks at, is silent, or at one for
+programs whose steps are scaled by the weight.
 
 Source: reading momentum, clipping and adaptation from responses follows Maheswaranathan et al. 2021 (arXiv:2011.02159).
 """
@@ -15,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from dsl.program import Program
-from simplify.lanes import Array, simulate
+from simplify.lanes import Array, resting_weight, simulate
 
 SCALES = tuple(10.0**power for power in range(-4, 5))
 """Factors on the gradients of the scale probe."""
@@ -86,7 +87,7 @@ def scale_probe(program: Program) -> Probe:
     """
     stream = _noise(0, 60, 16)
     factors = np.array(SCALES)[:, None]
-    updates, _ = simulate(program, lambda t, _: stream[t] * factors, np.zeros((len(SCALES), 16)), len(stream))
+    updates, _ = simulate(program, lambda t, _: stream[t] * factors, _at_rest(program, len(SCALES), 16), len(stream))
     relative, slopes = _relative(updates, SCALES.index(1.0))
     slopes = slopes / np.log2(10.0)
     value: float | None = None
@@ -121,7 +122,7 @@ def spike_probe(program: Program) -> Probe:
     def gradient(t: int, _: Array) -> Array:
         return stream[t] + (spike if t == SPIKE_AT else 0.0 * spike)
 
-    updates, _ = simulate(program, gradient, np.zeros((2, _PARAMETERS)), steps)
+    updates, _ = simulate(program, gradient, _at_rest(program, 2, _PARAMETERS), steps)
     with np.errstate(all="ignore"):
         change = np.mean(updates[SPIKE_AT:, 1] - updates[SPIKE_AT:, 0], axis=1)
         peak = np.max(np.abs(change))
@@ -158,7 +159,7 @@ def noise_probe(program: Program) -> Probe:
         half = rng.standard_normal(_PARAMETERS // 2)
         return 1.0 + levels * np.concatenate([half, -half])  # in pairs, so that their mean is known exactly
 
-    updates, _ = simulate(program, gradient, np.zeros((len(NOISES), _PARAMETERS)), warm + samples * apart)
+    updates, _ = simulate(program, gradient, _at_rest(program, len(NOISES), _PARAMETERS), warm + samples * apart)
     with np.errstate(all="ignore"):
         taken = updates[warm::apart]
         averaged = np.mean(np.mean(taken, axis=2) ** 2 / np.var(taken, axis=2), axis=0) * levels[:, 0] ** 2
@@ -187,7 +188,7 @@ def turn_probe(program: Program) -> Probe:
     def gradient(t: int, _: Array) -> Array:
         return np.array([[1.0 if t < TURN_AT else -1.0], [1.0 if t % 2 else -1.0]])
 
-    updates, _ = simulate(program, gradient, np.zeros((2, 1)), steps)
+    updates, _ = simulate(program, gradient, _at_rest(program, 2, 1), steps)
     with np.errstate(all="ignore"):
         path = updates[TURN_AT - 20 :, 0, 0] / abs(updates[TURN_AT - 1, 0, 0])
         shaken = np.max(np.abs(updates[TURN_AT - 20 : TURN_AT, 1, 0])) / abs(updates[TURN_AT - 1, 0, 0])
@@ -216,7 +217,9 @@ def schedule_probe(program: Program) -> Probe:
         Sizes beside that at 1; ``value`` is the exponent p of ``update ~ schedule^p``, None where there is none.
     """
     stream, rates = _noise(6, 60, 16), np.array(SCHEDULE)[:, None]
-    updates, _ = simulate(program, lambda t, _: stream[t] + 0.0 * rates, np.zeros((len(rates), 16)), 60, lr=rates)
+    updates, _ = simulate(
+        program, lambda t, _: stream[t] + 0.0 * rates, _at_rest(program, len(rates), 16), 60, lr=rates
+    )
     relative, slopes = _relative(updates, SCHEDULE.index(1.0))
     value: float | None = None
     if not np.isfinite(relative).all():
@@ -233,6 +236,11 @@ def schedule_probe(program: Program) -> Probe:
         says = f"The schedule is reshaped: at half its value the update is {relative[-2]:.3g} times as large."
     title = "update (at 1: 1)"
     return Probe("schedule", "value of the schedule", title, SCHEDULE, _known(relative), True, value, says)
+
+
+def _at_rest(program: Program, lanes: int, parameters: int) -> Array:
+    """Weights that stand still."""
+    return np.full((lanes, parameters), resting_weight(program))
 
 
 def _relative(updates: Array, one: int) -> tuple[Array, Array]:

@@ -23,7 +23,7 @@ from dsl.functions import Function
 from dsl.program import OUTPUT, Program
 from dsl.walk import walk
 from simplify.bounds import ANYTHING, Bounds, bounds_of, state_bounds
-from simplify.lanes import Array, simulate
+from simplify.lanes import Array, resting_weight, simulate
 
 CURVATURES = tuple(10.0**power for power in range(-3, 4))
 """Curvatures of the quadratics."""
@@ -35,6 +35,12 @@ QUADRATIC_STEPS = 200
 """Steps on a quadratic; stable is what is at none of them further from the minimum than it began."""
 
 DecayKind = Literal["none", "decoupled", "coupled"]
+
+
+STUCK = (
+    "Its steps are scaled by the weight: a weight of 0 stays 0, and what is said of gradients holds at weights of 1."
+)
+"""Said of a program that leaves weights of zero where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,8 @@ def restraint(program: Program) -> Restraint:
     largest, bounded = _largest_update(program)
     proved = _proved_bound(program)
     decay, share = _decay(program, 1.0)
-    says = [_update_words(largest, bounded, proved)]
+    says = [STUCK] if resting_weight(program) else []
+    says.append(_update_words(largest, bounded, proved))
     bound = reached = None
     if decay == "none":
         says.append("There is no weight decay: the weights do not matter to the update.")
@@ -182,7 +189,7 @@ def _largest_update(program: Program) -> tuple[float | None, bool]:
         spike = noise[t] * (factors if t == 60 else np.full_like(factors, 0.01))
         return np.concatenate([constant, spike, noise[t] * factors])
 
-    updates, _ = simulate(program, gradient, np.zeros((3 * len(sizes), 8)), len(noise))
+    updates, _ = simulate(program, gradient, np.full((3 * len(sizes), 8), resting_weight(program)), len(noise))
     with np.errstate(all="ignore"):
         largest = np.max(np.abs(updates), axis=(0, 2)).reshape(3, len(sizes))
     if not np.isfinite(largest).all():
@@ -192,8 +199,9 @@ def _largest_update(program: Program) -> tuple[float | None, bool]:
 
 
 def _proved_bound(program: Program) -> float | None:
-    """The largest update that the ranges of the functions allow, with weights of zero and the schedule at 1."""
-    known: Mapping[str, Bounds] = {"w": (0.0, 0.0), "g": ANYTHING, "lr": (1.0, 1.0), **state_bounds(program)}
+    """The largest update that the ranges of the functions allow, with weights at rest and the schedule at 1."""
+    rest = resting_weight(program)
+    known: Mapping[str, Bounds] = {"w": (rest, rest), "g": ANYTHING, "lr": (1.0, 1.0), **state_bounds(program)}
     low, high = walk(program, known, _Ranges())[OUTPUT]
     bound = max(abs(low), abs(high))
     return bound if math.isfinite(bound) else None
@@ -246,7 +254,8 @@ def _reached(program: Program) -> float | None:
         lr *= 0.02 / share
     else:
         return None
-    known: Mapping[str, Bounds] = {"w": (0.0, 0.0), "g": ANYTHING, "lr": (lr, lr), **state_bounds(program)}
+    rest = resting_weight(program)
+    known: Mapping[str, Bounds] = {"w": (rest, rest), "g": ANYTHING, "lr": (lr, lr), **state_bounds(program)}
     low, high = walk(program, known, _Ranges())[OUTPUT]
     limit = max(abs(low), abs(high)) / share
     if not math.isfinite(limit):

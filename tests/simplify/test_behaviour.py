@@ -22,7 +22,7 @@ from simplify.probes import (
     spike_probe,
     turn_probe,
 )
-from simplify.stability import CURVATURES, restraint, stability
+from simplify.stability import CURVATURES, STUCK, restraint, stability
 
 NAMES = sorted(LIBRARY)
 
@@ -185,3 +185,16 @@ def test_wild_programs_get_sentences_too(body: str) -> None:
     assert stability(wild).says
     assert likeness_words(likenesses(wild))
     assert influence_words(influences(wild))
+
+
+def test_a_program_whose_steps_are_scaled_by_the_weight_is_asked_at_weights_of_one() -> None:
+    """A multiplicative update is SGD with a rate for each weight: it is asked like SGD, where the weights are not 0."""
+    multiplicative = program("size = abs(w); update = g * size; update = update * lr")
+    assert scale_probe(multiplicative).value == pytest.approx(1.0, abs=1e-3)
+    assert spike_probe(multiplicative).value == 1
+    assert schedule_probe(multiplicative).value == pytest.approx(1.0)
+    assert STUCK in restraint(multiplicative).says
+    capped = restraint(program("size = clip(w, 0.5); update = sign(g); update = update * size; update = update * lr"))
+    assert capped.largest == pytest.approx(0.5)
+    for name in NAMES:
+        assert STUCK not in restraint(LIBRARY[name]).says
