@@ -22,7 +22,7 @@ class Candidate:
 
     Attributes:
         name: run and id, as users write it.
-        program: the program.
+        program: the program, at the learning rate that it was scored at.
         fitness: what the search found.
         fingerprint: its meaning.
     """
@@ -93,12 +93,12 @@ def _best(store: RunReader, run: str, count: int) -> list[Candidate]:
         for entry in store.leaderboard(arm, count):
             if entry.fitness.outcome != OK or entry.fitness.value is None:
                 continue
-            program = store.ticket(arm, entry.ticket).candidate.program
-            meaning, name = fingerprint(program), f"{run}:{arm.program_id(entry.ticket)}"
+            settled = store.ticket(arm, entry.ticket)
+            meaning, name = fingerprint(settled.candidate.program), f"{run}:{arm.program_id(entry.ticket)}"
             if current and meaning != entry.fingerprint:
                 raise RunError(
                     f"{name}: the program has another meaning than was stored with it ({meaning}, not "
                     f"{entry.fingerprint}): `optsearch verify {store.folder}` says what else is wrong"
                 )
-            found.append(Candidate(name, program, entry.fitness.value, meaning))
+            found.append(Candidate(name, settled.scored, entry.fitness.value, fingerprint(settled.scored)))
     return sorted(found, key=lambda candidate: (candidate.fitness, candidate.name))[:count]

@@ -158,7 +158,7 @@ def show(
     with RunStore.read(run_folder(path if colon else run)) as store:
         if colon:
             view = inspect.program_view(store, program_id)
-            view["behaviour"] = behaviour_of(view["text"])
+            view["behaviour"] = behaviour_of(view["pruned"])
             print_json(view) if as_json else terminal.program_view(view)
         else:
             view = inspect.summary(store)

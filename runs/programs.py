@@ -21,10 +21,11 @@ RUNS_FOLDER = Path("optsearch-runs")
 class NamedProgram:
     """Attributes:
     name: short name for tables and titles.
-    program: the program.
+    program: the program; one of a run at the learning rate that it was scored at.
     source: where it comes from, in words.
     run: folder and id of a program of a run; None for others.
     task: the task of that run; None for others.
+    rate: what its learning rate was multiplied by, since the search found it best so.
     """
 
     name: str
@@ -32,6 +33,7 @@ class NamedProgram:
     source: str
     run: tuple[Path, str] | None = None
     task: str | None = None
+    rate: float = 1.0
 
 
 def run_folder(reference: str) -> Path:
@@ -94,11 +96,12 @@ def _from_run(run: str, program_id: str) -> NamedProgram:
     folder = run_folder(run)
     with RunStore.read(folder) as store:
         arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
-        program = store.ticket(arm, ticket).candidate.program
+        settled = store.ticket(arm, ticket)
         name = arm.program_id(ticket)
         settings = store.meta("settings")
         source = f"Program {name} of the run {folder.name} (campaign {settings['name']}, seed {settings['seed']})"
-        return NamedProgram(f"{folder.name}:{name}", program, source, (folder, name), settings["task"])
+        about = (folder, name), settings["task"], settled.fitness.rate
+        return NamedProgram(f"{folder.name}:{name}", settled.scored, source, *about)
 
 
 def _read(path: Path) -> Program:

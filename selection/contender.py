@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 from dsl.fingerprint import fingerprint
 from dsl.program import Program
 from proxy_tasks.outcome import TrainingResult
-from selection.baselines import DECAY, get_baseline
+from selection.baselines import ALWAYS, POWER, SCALES, get_baseline
 from selection.problem import Problem
-from selection.space import RATE, Dimension, Values, program_space, with_values
+from selection.space import DECADES, RATE, Dimension, Values, program_space, with_values
 
 if TYPE_CHECKING:
     from proxy_tasks.trainer import Trainer
+
+
+POWER_DECADES = 0.5
+"""As `DECADES`, for the power of a schedule: a third, the third root, changes it a lot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,11 @@ class Contender:
         if self.program is not None:
             return program_space(self.program, constants=constants)
         row = get_baseline(self.name)
-        rows = [Dimension(name, value, name != DECAY) for name, value in row.arguments.items()]
-        return (Dimension(RATE, row.reference), *(d for d in rows if constants or d.name == DECAY))
+        tuned = [name for name in row.arguments if constants or name in ALWAYS]
+        rows = (
+            Dimension(n, row.arguments[n], n not in SCALES, POWER_DECADES if n == POWER else DECADES) for n in tuned
+        )
+        return (Dimension(RATE, row.reference), *rows)
 
 
 def baseline(name: str) -> Contender:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from proxy_tasks.outcome import Outcome
 from selection.contender import Contender, Job, Trained
 from selection.problem import Problem
-from selection.space import DECADES, Dimension, Values
+from selection.space import Dimension, Values
 
 FRESH_SEEDS_FROM = 1_000_000_000
 """First of the seeds that only final results use; searches use seeds below."""
@@ -146,7 +146,7 @@ def tune(contender: Contender, problem: Problem, budget: Budget) -> Generator[li
         What was chosen.
     """
     space = contender.space(constants=budget.constants)
-    center, widths = [0.0] * len(space), [DECADES] * len(space)
+    center, widths = [0.0] * len(space), [dimension.decades for dimension in space]
     best: tuple[float, Values] = (math.inf, _values(space, center))
     trials: list[Trial] = []
     at_edge = False

@@ -16,7 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from dsl.fingerprint import fingerprint
-from dsl.program import Program, Statement
+from dsl.program import Program
+from dsl.rate import at_rate
 from search.evaluate import Naming, Trainers, evaluate
 from search.fitness import Job, Setting
 
@@ -249,13 +250,6 @@ class Panel:
             f"the program does not train on {task} with any learning rate that was tried: choose another task, "
             "or take only the steps prune,rewrite"
         )
-
-
-def at_rate(program: Program, rate: float) -> Program:
-    """The program with its learning rate multiplied, as ``Trainer.run`` does."""
-    if rate == 1.0:
-        return program
-    return Program(program.state, (Statement("lr", "multiply", ("lr", rate)), *program.body))
 
 
 def half_width(values: Sequence[float], alpha: float) -> float:
