@@ -1,7 +1,7 @@
 """A program at another learning rate: where a search scores programs at several rates, the best one belongs to them.
 
-``lr = lr * 0.001`` at a third of the rate becomes ``lr = lr * 0.000333``. Where the caller's rate is read in another way,
-a statement that multiplies it comes first.
+``lr = lr * 0.001`` at a third of the rate becomes ``lr = lr * 0.000333``. Where the caller's rate is read in another
+way, a statement that multiplies it comes first.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dsl.syntax import parse
 from proxy_tasks.registry import import_tasks
@@ -40,6 +40,8 @@ _QUIET = {
     "RAY_DEDUP_LOGS": "0",
 }
 
+LOST = "Ray has died or the cluster is lost; what was recorded is safe: start the same command again"
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -47,7 +49,7 @@ Parcel = tuple[int, str, Reference | None, bool, bool]
 """A job on its way: ticket, program text, reference, whether to keep the curves, whether it is a meta-validation."""
 
 ABREAST = 2
-"""Batches that a worker has at a time: one that runs, and one so that it never waits for the next."""
+"""Batches, or calls, that a worker has at a time: one that runs, and one so that it never waits for the next."""
 
 
 class WorkerError(RuntimeError):
@@ -192,9 +194,7 @@ class RayEvaluator:
 
     def _look_at_ray(self) -> None:
         self._heard = time.monotonic()
-        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
-        if self._node not in alive:
-            raise WorkerError("Ray on this machine has died; what was recorded is safe: start the same command again")
+        look_at_ray(self._node)
 
     def _start(self, place: int) -> None:
         """Makes the worker of a place; it counts once ``_arrive`` has heard of it."""
@@ -266,10 +266,12 @@ def _weight(batch: _Batch) -> int:
     return ABREAST if batch.parcels[0][4] else 1
 
 
-class RayMap:
-    """The builtin `map` on Ray, for functions and values that can be sent to another process.
+class RayPool(Generic[T, R]):
+    """A `Pool` on Ray, for functions and values that can be sent to another process; a call whose process dies is tried
+    again.
 
     Args:
+        run: what is called.
         workers: calls that run at the same time; None for one on each core of the cluster.
         address: a Ray cluster to join; None to start Ray here.
         imports: references of the user's own tasks, which every process imports before it calls anything.
@@ -278,44 +280,62 @@ class RayMap:
         WorkerError: Ray cannot be started or joined.
     """
 
-    def __init__(self, workers: int | None, *, address: str | None = None, imports: Sequence[str] = ()):
-        self._started_ray, self._imports = start_ray(workers, address), tuple(imports)
+    def __init__(
+        self, run: Callable[[T], R], workers: int | None, *, address: str | None = None, imports: Sequence[str] = ()
+    ):
+        self._started_ray = start_ray(workers, address)
+        import ray
 
-    def __call__(self, run: Callable[[T], R], jobs: Iterable[T], /) -> Iterator[R]:
-        """Results in the order of the jobs; a call whose process dies is tried again.
+        self._ray, self._run, self._imports = ray, run, tuple(imports)
+        self._remote: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(_with_tasks)
+        self._flying: dict[Any, int] = {}
+        self._node = ray.get_runtime_context().get_node_id()
+        cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+        self.room = workers if workers and workers < cores else ABREAST * cores
+
+    def submit(self, number: int, value: T) -> None:
+        """Take a value."""
+        self._flying[self._remote.remote(self._imports, self._run, value)] = number
+
+    def collect(self) -> tuple[int, R]:
+        """Number and result of a call that has ended; waits for one.
 
         Raises:
             WorkerError: a process died again and again, or Ray itself has.
         """
-        import ray
-        from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
-
-        remote: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(_with_tasks)
-        references = [remote.remote(self._imports, run, job) for job in jobs]
-        for reference in references:
-            try:
-                yield ray.get(reference)
-            except RayTaskError as error:
-                raise error.cause from None
-            except (WorkerCrashedError, OutOfMemoryError) as error:
-                raise WorkerError(f"a worker died {ATTEMPTS} times: {error}") from error
-            except RayError as error:
-                raise WorkerError(
-                    "Ray has died or the cluster is lost; what was recorded is safe: start the same command again "
-                    f"({error})"
-                ) from error
+        exceptions = self._ray.exceptions
+        try:
+            while not (ready := self._ray.wait(list(self._flying), num_returns=1, timeout=SILENCE_S)[0]):
+                look_at_ray(self._node)
+            return self._flying.pop(ready[0]), self._ray.get(ready[0])
+        except exceptions.RayTaskError as error:
+            raise error.cause from None
+        except (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:
+            raise WorkerError(f"a worker died {ATTEMPTS} times: {error}") from error
+        except exceptions.RayError as error:
+            raise WorkerError(f"{LOST} ({error})") from error
 
     def close(self) -> None:
-        """End Ray if it was started here."""
+        """End Ray if it was started here; elsewhere, calls that nobody waits for any more."""
         if self._started_ray:
-            import ray
-
-            ray.shutdown()
+            self._ray.shutdown()
 
 
-def _with_tasks(imports: Sequence[str], run: Callable[[T], R], job: T) -> R:
+def look_at_ray(node: str) -> None:
+    """Finds out whether Ray still runs on a node of ours.
+
+    Raises:
+        WorkerError: it does not.
+    """
+    import ray
+
+    if node not in {entry["NodeID"] for entry in ray.nodes() if entry["Alive"]}:
+        raise WorkerError(LOST)
+
+
+def _with_tasks(imports: Sequence[str], run: Callable[[T], R], value: T) -> R:
     import_tasks(imports)
-    return run(job)
+    return run(value)
 
 
 def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsl.fingerprint import fingerprint
 from dsl.program import Program
-from proxy_tasks.outcome import TrainingResult
+from proxy_tasks.run import Trained, training_key
 from selection.baselines import ALWAYS, POWER, SCALES, get_baseline
 from selection.problem import Problem
 from selection.space import DECADES, RATE, Dimension, Values, program_space, with_values
@@ -100,19 +100,7 @@ class Job:
             values = {RATE: values[RATE], **_arguments(self)}
         elif len(values) > 1:
             about, values = fingerprint(with_values(self.contender.program, values)), {RATE: values[RATE]}
-        told = " ".join(f"{name}={value!r}" for name, value in values.items())
-        return f"{self.problem.load().version} {about} {told} {self.seed}"
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """Attributes:
-    result: how the training run ended.
-    seconds: time that it took, compiling included.
-    """
-
-    result: TrainingResult
-    seconds: float
+        return training_key(self.problem.load().version, about, values, self.seed)
 
 
 def run_job(job: Job) -> Trained:

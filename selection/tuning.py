@@ -15,7 +15,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from proxy_tasks.outcome import Outcome
-from selection.contender import Contender, Job, Trained
+from proxy_tasks.run import Trained
+from selection.contender import Contender, Job
 from selection.problem import Problem
 from selection.space import Dimension, Values
 

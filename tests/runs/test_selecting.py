@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,14 @@ import pytest
 from command_line import Command
 from test_verification import forge
 
+from proxy_tasks.run import Trained
 from runs.reader import RUN_FILE
 from runs.schema import pack_program
 from runs.selecting import SHIPPED, load_funnel, run_selection
 from runs.store import RunStore
-from runs.trials import Trials
-from search.workers import WorkerError
-from selection.contender import Job, Trained
+from runs.trainings import FILE
+from search.workers import LOST, WorkerError
+from selection.contender import Job, run_job
 
 FUNNEL = """
 name: small
@@ -97,7 +97,7 @@ def test_killed_and_resumed_is_undisturbed(here: Path, optsearch: Command, undis
     process = subprocess.Popen(
         [sys.executable, "-c", code, *COMMAND], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
-    log = here / "optsearch-runs" / "trials.sqlite-wal"
+    log = here / "optsearch-runs" / f"{FILE}-wal"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (log.exists() and log.stat().st_size > 60_000):
         time.sleep(0.02)
@@ -111,20 +111,16 @@ def test_killed_and_resumed_is_undisturbed(here: Path, optsearch: Command, undis
 def test_a_cluster_lost_in_mid_stage_repeats_nothing(
     here: Path, optsearch: Command, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, trained = Trials.map, list[str]()
+    trained: list[str] = []
 
-    def failing(self: Trials, run: Callable[..., Any]) -> Any:
-        def pool(train: Callable[[Job], Trained], jobs: Iterable[Job], /) -> Iterator[Trained]:
-            for job in jobs:
-                if len(trained) in (5, 20):
-                    trained.append("lost")
-                    raise WorkerError("Ray has died or the cluster is lost; what was recorded is safe")
-                trained.append(job.key)
-                yield train(job)
+    def failing(job: Job) -> Trained:
+        if len(trained) in (5, 20):
+            trained.append("lost")
+            raise WorkerError(LOST)
+        trained.append(job.key)
+        return run_job(job)
 
-        return real(self, pool)
-
-    monkeypatch.setattr(Trials, "map", failing)
+    monkeypatch.setattr("runs.selecting.run_job", failing)
     for _ in range(2):
         said = optsearch(*COMMAND)
         assert (said.code, "the cluster is lost" in said.err) == (1, True)
