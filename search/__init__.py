@@ -14,7 +14,7 @@ reference      what programs are measured against: hurdles, and which are near t
 evaluate       from jobs to their fitness; the protocol of evaluators, and the one in this process
 meta_validation  the best program, watched on a larger task outside the fitness
 pool           calls whose results come as they are ready, in this process
-workers        evaluation, and calls of any function, on Ray
+workers        evaluation, and calls of any function, on Ray; cluster: what a cluster gets from us
 head_start     evaluation in this process until the workers are there
 machine        the kind of machine that evaluates
 session        one sitting: evolution meets evaluator, results are recorded before they count

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from dsl.syntax import parse
 from proxy_tasks.registry import import_tasks
+from search.cluster import answers, our_packages
 from search.evaluate import EvaluationError, Trainers, evaluate_named, use_accelerator_share, use_one_cpu_thread
 from search.fitness import Fitness, Job, Reference, Setting
 from search.machine import accelerator, processor
@@ -329,6 +327,10 @@ def look_at_ray(node: str) -> None:
     """
     import ray
 
+    # Ray's own calls wait a minute for a control service that is gone, and then end this process without a word.
+    client = ray.util.client.ray.is_connected()
+    if not client and not answers(ray.get_runtime_context().gcs_address):
+        raise WorkerError(LOST)
     if node not in {entry["NodeID"] for entry in ray.nodes() if entry["Alive"]}:
         raise WorkerError(LOST)
 
@@ -360,7 +362,7 @@ def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     try:
         if address is not None:
-            ray.init(address=address, runtime_env={"py_modules": _our_packages()}, **quiet)
+            ray.init(address=address, runtime_env={"py_modules": our_packages()}, **quiet)
         else:
             ray.init(
                 address="local",
@@ -378,21 +380,3 @@ def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -
             "token, that this command has it (docs/cluster.md)"
         ) from error
     return True
-
-
-def unauthenticated() -> bool:
-    """Whether a cluster that is joined from here would let anybody in: Ray's token authentication is not switched on.
-
-    Source: Ray's ``RAY_AUTH_MODE=token``, with the token in ``RAY_AUTH_TOKEN`` or a file; since Ray 2.52.
-    """
-    return os.environ.get("RAY_AUTH_MODE", "").lower() != "token"
-
-
-def _our_packages() -> list[str]:
-    """Folders of the packages that this process uses, tasks' data included; Ray takes them to the nodes of a cluster.
-
-    What a search needs is always among them; what maps its own functions has loaded its own package.
-    """
-    needed = {"dsl", "proxy_tasks", "search"}
-    loaded = {name for name in ("simplify", "selection") if name in sys.modules}
-    return [str(Path(import_module(name).__file__ or "").parent) for name in sorted(needed | loaded)]

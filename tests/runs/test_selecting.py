@@ -88,6 +88,16 @@ def test_it_is_recorded_in_the_run_and_done_once(here: Path, optsearch: Command,
     assert "Stage 'other' on digits, 2 fresh seeds:" in words
     assert all(row["why"] in words for stage in first["stages"] for row in stage["verdicts"])
     assert optsearch("verify", "small", "--sample", "0").code == 0
+    (listed,) = optsearch("show", "small", "--json").json()["studies"]
+    assert (listed["funnel"], listed["status"], listed["survivors"]) == ("small", "finished", first["survivors"])
+    for short, stage in zip(listed["stages"], first["stages"], strict=True):
+        programs = [row for row in stage["verdicts"] if not row["baseline"]]
+        assert short["passed"] == [row["contender"] for row in programs if row["passed"]]
+        assert short["fell"] == [{k: r[k] for k in ("contender", "why")} for r in programs if not r["passed"]]
+    shown = optsearch("show", "small").out
+    assert "Study 1, funnel 'small' over small: finished" in shown
+    assert "fresh on ae, 4 fresh seeds, 12 training runs" in shown
+    assert all(f"fell:   {row['contender']}, {row['why']}" in shown for s in listed["stages"] for row in s["fell"])
     said = optsearch("evaluate", "small:best", "--task", "digits", "--tune", "0", "--seeds", "2", "--workers", "0")
     assert "Not held out: small was selected on 'digits' by stage 'other' of study 1" in " ".join(said.err.split())
 
