@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
 from dsl.library import LIBRARY
 from dsl.program import Program, ProgramError
 from dsl.syntax import MAX_CHARACTERS, parse
 from dsl.verify import nearest
 from runs.errors import RunError
 from runs.inspect import best_ticket
+from runs.reader import Arm, RunReader
 from runs.store import RunStore
+from search.events import Settled
 
 RUNS_FOLDER = Path("optsearch-runs")
 """Where runs are kept unless --out names another folder."""
@@ -96,12 +99,34 @@ def _from_run(run: str, program_id: str) -> NamedProgram:
     folder = run_folder(run)
     with RunStore.read(folder) as store:
         arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
-        settled = store.ticket(arm, ticket)
         name = arm.program_id(ticket)
+        settled = recorded(store, f"{run}:{name}", arm, ticket)
         settings = store.meta("settings")
         source = f"Program {name} of the run {folder.name} (campaign {settings['name']}, seed {settings['seed']})"
         about = (folder, name), settings["task"], settled.fitness.rate
         return NamedProgram(f"{folder.name}:{name}", settled.scored, source, *about)
+
+
+def recorded(store: RunReader, name: str, arm: Arm, ticket: int) -> Settled:
+    """A program of a run, which means what it meant when it was evaluated.
+
+    Args:
+        store: the run.
+        name: what to call the program.
+        arm: its search.
+        ticket: its ticket.
+
+    Raises:
+        RunError: it has another meaning than was stored with it.
+    """
+    settled = store.ticket(arm, ticket)
+    was, meaning = settled.candidate.fingerprint, fingerprint(settled.candidate.program)
+    if store.meta("fingerprint_version") == FINGERPRINT_VERSION and meaning != was:
+        raise RunError(
+            f"{name}: the program has another meaning than was stored with it ({meaning}, not {was}): "
+            f"`optsearch verify {store.folder}` says what else is wrong"
+        )
+    return settled
 
 
 def _read(path: Path) -> Program:

@@ -30,6 +30,22 @@ META_ROWS = 12
 """Meta-validations that are printed, the latest ones."""
 
 
+def warn_of_open_cluster(address: str | None) -> None:
+    """Says so when a cluster that is joined lets in anybody.
+
+    Args:
+        address: of the cluster; None when none is joined.
+    """
+    from search.cluster import unauthenticated
+
+    if address is not None and unauthenticated():
+        errors.print(
+            "Warning: this Ray cluster is joined without token authentication, so anybody who can reach it can "
+            "run code on it: start it and this command with RAY_AUTH_MODE=token (docs/cluster.md).",
+            markup=False,
+        )
+
+
 def say(text: str = "", style: str | None = None) -> None:
     """One line or paragraph of text, without markup."""
     console.print(Text(text, style=style or ""), soft_wrap=True)

@@ -22,6 +22,7 @@ from proxy_tasks.run import Trained
 from runs.errors import DamagedRunError, RunError, plain_errors
 from runs.machine import available_cores, made_with
 from runs.schema import checksum
+from runs.terminal import warn_of_open_cluster
 from search.pool import Here, Pool
 
 FILE = "trainings.sqlite"
@@ -188,6 +189,7 @@ def training(
             return
         from search.workers import RayPool
 
+        warn_of_open_cluster(address)
         pool = RayPool(train, count, address=address, imports=imports)
         try:
             yield KeptPool(kept, pool), kept

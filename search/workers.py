@@ -328,8 +328,9 @@ def look_at_ray(node: str) -> None:
     import ray
 
     # Ray's own calls wait a minute for a control service that is gone, and then end this process without a word.
-    client = ray.util.client.ray.is_connected()
-    if not client and not answers(ray.get_runtime_context().gcs_address):
+    from ray.util.client import ray as client
+
+    if not client.is_connected() and not answers(ray.get_runtime_context().gcs_address):
         raise WorkerError(LOST)
     if node not in {entry["NodeID"] for entry in ray.nodes() if entry["Alive"]}:
         raise WorkerError(LOST)

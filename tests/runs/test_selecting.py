@@ -171,6 +171,9 @@ def test_a_program_of_another_meaning_than_stored_is_named(here: Path, optsearch
     assert said.code == 2
     assert f"small:{best}: the program has another meaning than was stored with it" in said.err
     assert (here / "small" / RUN_FILE).exists()
+    for command in (["evaluate", f"small:{best}"], ["export", f"small:{best}"]):
+        said = optsearch(*command)
+        assert (said.code, "another meaning than was stored with it" in said.err) == (2, True)
 
 
 def test_shipped_funnels_tune_everybody_at_every_larger_rung() -> None:
