@@ -74,7 +74,7 @@ def _losses(result: Evaluated, task: str) -> None:
             if good
             else None,
             f"{values['weight_decay']:.3g}" if "weight_decay" in values else None,
-            ", ".join(f"{key} {value:.3g}" for key, value in values.items() if key not in ("rate", "weight_decay")),
+            ", ".join(f"{key} {value:.6g}" for key, value in values.items() if key not in ("rate", "weight_decay")),
             number(interval.mean if interval else None),
             _ends(interval),
             f"{sum(shares) / len(shares):.2%}" if shares else None,

@@ -31,8 +31,13 @@ def our_packages() -> list[str]:
 
 
 def answers(address: str) -> bool:
-    """Whether a control service can be reached at ``host:port``."""
+    """Whether somebody answers at ``host:port``; True for other addresses, such as ``auto``, that only Ray can read.
+
+    Ray itself tries for minutes and then ends the process.
+    """
     host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal():
+        return True
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S):
             return True

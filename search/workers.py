@@ -326,8 +326,6 @@ def look_at_ray(node: str) -> None:
         WorkerError: it does not.
     """
     import ray
-
-    # Ray's own calls wait a minute for a control service that is gone, and then end this process without a word.
     from ray.util.client import ray as client
 
     if not client.is_connected() and not answers(ray.get_runtime_context().gcs_address):
@@ -363,6 +361,8 @@ def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     try:
         if address is not None:
+            if not answers(address):
+                raise ConnectionError("nobody answers there")
             ray.init(address=address, runtime_env={"py_modules": our_packages()}, **quiet)
         else:
             ray.init(

@@ -27,7 +27,7 @@ def test_every_contender_gets_the_same_trials_and_seeds() -> None:
     evaluate(contenders, [AE], fresh_seeds(4), pool=Here(pool))
     for contender in contenders:
         seeds = Counter(job.seed for job in pool.jobs if job.contender == contender)
-        assert seeds == dict(zip(tuning_seeds(), (24, 12, 6), strict=True)) | dict.fromkeys(fresh_seeds(4), 1)
+        assert seeds == dict(zip(tuning_seeds(), (24, 12, 8), strict=True)) | dict.fromkeys(fresh_seeds(4), 1)
 
 
 def test_the_tuned_rate_is_used_wherever_it_lies() -> None:
