@@ -195,21 +195,24 @@ def _stage(verdicts: Sequence[Mapping[str, Any]]) -> None:
 
 
 def studies(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The studies that a run has been through, in short."""
+    """The studies that a run has been through, in short; programs by their ids alone where all are of one run."""
     for study in rows:
+        own = f"{study['runs'][0]}:" if len(study["runs"]) == 1 else ""
         say()
         what = f"funnel '{study['funnel']}'" if study["funnel"] else "evaluation"
-        say(f"Study {study['study']}, {what} over {', '.join(study['runs'])}: {study['status']}", "bold")
+        status = "finished" if study["status"] == "finished" else "not finished"
+        say(f"Study {study['study']}, {what} over {', '.join(study['runs'])}: {status}", "bold")
         for stage in study["stages"]:
             cost = f"{stage['cost']['runs']} training runs, {stage['cost']['seconds']:,.0f} s"
             say(f"  {stage['name']} on {', '.join(stage['tasks'])}, {stage['seeds']} fresh seeds, {cost}:")
             if study["funnel"]:
-                say(f"    passed: {', '.join(stage['passed']) or 'nobody'}")
+                say(f"    passed: {', '.join(name.removeprefix(own) for name in stage['passed']) or 'nobody'}")
                 for row in stage["fell"]:
-                    say(f"    fell:   {row['contender']}, {row['why']}")
+                    say(f"    fell:   {row['contender'].removeprefix(own)}, {row['why']}")
                 continue
             for row in stage["comparisons"]:
-                say(f"    {row['task']}: {row['contender']} against {row['baseline']}: {row['verdict']}")
+                name = row["contender"].removeprefix(own)
+                say(f"    {row['task']}: {name} against {row['baseline']}: {row['verdict']}")
         missing = study["planned"][len(study["stages"]) :]
         if missing and study["status"] != "finished":
-            say(f"  still to come: {', '.join(missing)}; `optsearch select` goes on")
+            say(f"  still to come: {', '.join(missing)}; the same `optsearch select` goes on")

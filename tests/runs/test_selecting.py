@@ -97,7 +97,11 @@ def test_it_is_recorded_in_the_run_and_done_once(here: Path, optsearch: Command,
     shown = optsearch("show", "small").out
     assert "Study 1, funnel 'small' over small: finished" in shown
     assert "fresh on ae, 4 fresh seeds, 12 training runs" in shown
-    assert all(f"fell:   {row['contender']}, {row['why']}" in shown for s in listed["stages"] for row in s["fell"])
+    assert all(
+        f"{row['contender'].removeprefix('small:')}, {row['why']}" in shown
+        for s in listed["stages"]
+        for row in s["fell"]
+    )
     said = optsearch("evaluate", "small:best", "--task", "digits", "--tune", "0", "--seeds", "2", "--workers", "0")
     assert "Not held out: small was selected on 'digits' by stage 'other' of study 1" in " ".join(said.err.split())
 

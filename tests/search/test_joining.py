@@ -18,6 +18,7 @@ def test_who_answers() -> None:
     assert all(answers(name) for name in ("auto", "local", "ray://127.0.0.1:1"))
 
 
-def test_a_cluster_that_is_not_there_is_said_at_once() -> None:
+def test_a_cluster_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # by another test of this process
     with pytest.raises(WorkerError, match=r"cluster at 127\.0\.0\.1:1 cannot be joined: nobody answers there: check"):
         start_ray(1, "127.0.0.1:1")
