@@ -36,6 +36,7 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",  # that of the command, not 15, behind whatever else the machine does
 }
 
 LOST = "Ray has died or the cluster is lost; what was recorded is safe: start the same command again"
@@ -314,7 +315,7 @@ class RayPool(Generic[T, R]):
             raise WorkerError(f"{LOST} ({error})") from error
 
     def close(self) -> None:
-        """End Ray if it was started here; elsewhere, calls that nobody waits for any more."""
+        """End Ray if it was started here, or leave the cluster; what is still on its way is dropped."""
         if self._started_ray:
             self._ray.shutdown()
 

@@ -130,7 +130,7 @@ def _trainer(problem: Problem) -> Trainer:
     use_one_cpu_thread()
     from proxy_tasks.trainer import Trainer
 
-    return Trainer(problem.load())
+    return Trainer(problem.load(), method="interpret")  # a loop of its own for every trial's constants would not pay
 
 
 @cache

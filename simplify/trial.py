@@ -63,7 +63,7 @@ def train(job: Training) -> Trained:
 
 @cache
 def _trainers() -> Trainers:
-    return Trainers()
+    return Trainers(method="interpret")  # as in `selection.contender`, whose training runs are shared
 
 
 @dataclass(frozen=True, slots=True)

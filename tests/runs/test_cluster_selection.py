@@ -93,7 +93,11 @@ def test_a_lost_node_changes_nothing_and_a_lost_cluster_is_said(tmp_path: Path, 
     root = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+        env={
+            **os.environ,
+            "RAY_worker_niceness": "0",
+            "PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,
