@@ -58,38 +58,33 @@ def _losses(result: Evaluated, task: str) -> None:
 
     found = result.evaluation
     tuned = {entry.contender: entry.tuned for entry in found.tuning if entry.task == task}
-    rows: list[tuple[float, list[object]]] = []
+    rows: list[tuple[float, dict[str, object]]] = []
     for name in found.contenders:
         mine = [row for row in found.rows if row.task == task and row.contender == name]
         losses = [row.test_loss for row in mine if row.test_loss is not None]
         shares = [row.accuracy for row in mine if row.accuracy is not None]
         interval = bootstrap_interval(losses) if losses else None
         values, good = dict(tuned[name].values), sensitivity(tuned[name].trials).good_rates
-        rate = "{:.3g}".format if mine[0].baseline else "{:.3g} x".format
-        cells: list[object] = [
-            name,
-            "baseline" if mine[0].baseline else "",
-            f"{rate(values['rate'])}{' (at the edge)' if tuned[name].at_edge else ''}",
-            " to ".join(dict.fromkeys([rate(min(good[0], values["rate"])), rate(max(good[1], values["rate"]))]))
-            if good
-            else None,
-            f"{values['weight_decay']:.3g}" if "weight_decay" in values else None,
-            ", ".join(f"{key} {value:.6g}" for key, value in values.items() if key not in ("rate", "weight_decay")),
-            number(interval.mean if interval else None),
-            _ends(interval),
-            f"{sum(shares) / len(shares):.2%}" if shares else None,
-            len(mine) - len(losses),
-        ]
+        rate, decay = values.pop("rate"), values.pop("weight_decay", None)
+        text = "{:.3g}".format if mine[0].baseline else "{:.3g} x".format
+        near = dict.fromkeys([text(min(good[0], rate)), text(max(good[1], rate))] if good else [])
+        cells: dict[str, object] = {
+            "contender": name,
+            "": "baseline" if mine[0].baseline else "program",
+            "rate": f"{text(rate)}{' (at the edge)' if tuned[name].at_edge else ''}",
+            "within 5 % of the best": " to ".join(near) if len(near) > 1 else None,
+            "weight decay": None if decay is None else f"{decay:.3g}",
+            "others": ", ".join(f"{key} {value:.6g}" for key, value in values.items()) or None,
+            "test loss": number(interval.mean if interval else None),
+            "interval": _ends(interval),
+            "accuracy": f"{sum(shares) / len(shares):.2%}" if shares else None,
+            "failed": len(mine) - len(losses),
+        }
         rows.append((interval.mean if interval and len(losses) == len(mine) else float("inf"), cells))
-    columns = ["contender", "", "rate", "within 5 % of the best", "weight decay", "others", "test loss", "interval"]
-    columns += ["accuracy", "failed"]
-    empty = [place for place, name in enumerate(columns) if all(not cells[place] for _, cells in rows) and name]
-    kept = [place for place in range(len(columns)) if columns[place] == "failed" or place not in empty]
-    table(
-        [columns[place] for place in kept],
-        [[cells[place] for place in kept] for _, cells in sorted(rows, key=lambda row: row[0])],
-        right=["rate", "within 5 % of the best", "weight decay", "test loss", "accuracy", "failed"],
-    )
+    ordered = [cells for _, cells in sorted(rows, key=lambda row: row[0])]
+    columns = [name for name in ordered[0] if any(cells[name] is not None for cells in ordered)]
+    numbers = ("rate", "within 5 % of the best", "weight decay", "test loss", "accuracy", "failed")
+    table(columns, [[cells[name] for name in columns] for cells in ordered], right=numbers)
 
 
 def _times(found: Evaluation, task: str) -> None:
