@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -190,10 +191,11 @@ def training(
         from search.workers import RayPool
 
         warn_of_open_cluster(address)
-        pool = RayPool(train, count, address=address, imports=imports)
-        try:
-            yield KeptPool(kept, pool), kept
-        finally:
-            pool.close()
+        with redirect_stdout(sys.stderr):  # Ray prints what happens to nodes, and the output belongs to results
+            pool = RayPool(train, count, address=address, imports=imports)
+            try:
+                yield KeptPool(kept, pool), kept
+            finally:
+                pool.close()
     finally:
         kept.close()
