@@ -17,6 +17,7 @@ execute      one step on a parameter tree: JAX, and float64 NumPy as its oracle
 transform    a program as an optax gradient transformation
 generate     random well-typed statements
 library      known optimizers as programs
+rate         a program at another learning rate
 parameters   names in exported files: constants by role, no clashes
 formulas     programs as formulas, in any notation
 source       what exported Python files share: docstrings, helpers, line lengths

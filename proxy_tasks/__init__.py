@@ -5,8 +5,8 @@
 - `datasets`: what a data set is; `images`, `text`, `synthetic`: those that ship; `hub`: larger ones, as an extra
 - `models`: what a network is, and perceptrons; `transformer`, `convolution`, `quadratic`: the others
 - `objectives`: losses and metrics; `checkpoint`: what fine-tuning starts from
-- `trainer`: trains a task with a program or an optax optimizer; `run`: what is to be trained; `outcome`: what comes
-  back; `hurdle`: stopping early
+- `trainer`: trains a task with a program or an optax optimizer; `run`: what is to be trained, and what it is known by;
+  `outcome`: what comes back; `hurdle`: stopping early
 - `instructions`: what the interpreter can do; `encoding`: a program as arrays; `script`: those of several runs in order
 - `engine`: the interpreter, which runs them inside the compiled training loop; `loop`: that loop
 - `own_loop`: an optimizer compiled into a loop of its own; `compilation`: how JAX is set up

@@ -1,11 +1,13 @@
-"""One training run that is to be made, as a value; nothing here needs JAX."""
+"""One training run as a value: what is to be made, what it is known by, how it ended; nothing here needs JAX."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dsl.program import Program
 from proxy_tasks.hurdle import Hurdle
+from proxy_tasks.outcome import TrainingResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +25,29 @@ class Run:
     seed: int
     rate: float = 1.0
     hurdle: Hurdle | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A training run that has been made, to its end.
+
+    Attributes:
+        result: how it ended.
+        seconds: time that it took, compiling included.
+    """
+
+    result: TrainingResult
+    seconds: float
+
+
+def training_key(task_version: str, meaning: str, values: Mapping[str, float], seed: int) -> str:
+    """What a training run without a hurdle is known by: all that its result depends on beside the machine.
+
+    Args:
+        task_version: of the task.
+        meaning: a program's fingerprint, or what a baseline is.
+        values: ``rate``, the factor on the schedule, and whatever else is not part of the meaning.
+        seed: seed of initial weights and batches.
+    """
+    told = " ".join(f"{name}={value!r}" for name, value in values.items())
+    return f"{task_version} {meaning} {told} {seed}"

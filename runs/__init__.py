@@ -17,10 +17,10 @@ words        what a comparison says
 finalists    which program of a search is its best
 inspect      what a run holds, as plain values
 distillation what `simplify` runs
-trainings    trainings of ablation that are kept
+trainings    training runs that are kept and shared between commands
 evaluation   programs against tuned baselines on tasks; held_out says which tasks chose a program before
-selecting    the best programs of runs through a funnel; candidates are the programs that enter it
-trials       training runs that are kept and shared between studies
+selecting    the best programs of runs through a funnel; candidates are the programs that enter it; studies: what
+             became of them, in short
 comparing    the commands `evaluate` and `select`; comparison_view prints what they find
 exporting    what `export` writes
 provenance   where a program comes from and what was measured of it

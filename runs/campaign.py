@@ -29,7 +29,7 @@ from runs.programs import RUNS_FOLDER
 from runs.progress import ProgressView, counted_view
 from runs.reader import Arm, Final
 from runs.store import RunStore
-from runs.terminal import errors
+from runs.terminal import errors, warn_of_open_cluster
 from search.config import CampaignConfig, load_campaign, load_campaign_file
 from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, make_trainer
 from search.events import Timing
@@ -331,14 +331,9 @@ class Campaign:
         if workers == 0:
             evaluator: Evaluator = InProcessEvaluator(self._setting)
         else:
-            from search.workers import RayEvaluator, unauthenticated
+            from search.workers import RayEvaluator
 
-            if address is not None and unauthenticated():
-                errors.print(
-                    "Warning: this Ray cluster is joined without token authentication, so anybody who can reach it can "
-                    "run code on it: start it and this command with RAY_AUTH_MODE=token (docs/cluster.md).",
-                    markup=False,
-                )
+            warn_of_open_cluster(address)
 
             def make() -> RayEvaluator:
                 return RayEvaluator(self._setting, workers=workers, address=address, gpus=options.gpus)

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from dsl.fingerprint import fingerprint
 from dsl.program import Program
 from runs.arms import searches
 from runs.errors import RunError
+from runs.programs import recorded
 from runs.reader import RunReader
 from search.fitness import OK
 from selection.behaviour import distinct
@@ -22,7 +23,7 @@ class Candidate:
 
     Attributes:
         name: run and id, as users write it.
-        program: the program.
+        program: the program, at the learning rate that it was scored at.
         fitness: what the search found.
         fingerprint: its meaning.
     """
@@ -88,17 +89,11 @@ def fitness_is_loss(settings: Mapping[str, Any]) -> bool:
 def _best(store: RunReader, run: str, count: int) -> list[Candidate]:
     """The best programs of a run's searches, lowest fitness first."""
     found: list[Candidate] = []
-    current = store.meta("fingerprint_version") == FINGERPRINT_VERSION
     for arm in searches(store):
         for entry in store.leaderboard(arm, count):
             if entry.fitness.outcome != OK or entry.fitness.value is None:
                 continue
-            program = store.ticket(arm, entry.ticket).candidate.program
-            meaning, name = fingerprint(program), f"{run}:{arm.program_id(entry.ticket)}"
-            if current and meaning != entry.fingerprint:
-                raise RunError(
-                    f"{name}: the program has another meaning than was stored with it ({meaning}, not "
-                    f"{entry.fingerprint}): `optsearch verify {store.folder}` says what else is wrong"
-                )
-            found.append(Candidate(name, program, entry.fitness.value, meaning))
+            name = f"{run}:{arm.program_id(entry.ticket)}"
+            program = recorded(store, name, arm, entry.ticket).scored
+            found.append(Candidate(name, program, entry.fitness.value, fingerprint(program)))
     return sorted(found, key=lambda candidate: (candidate.fitness, candidate.name))[:count]

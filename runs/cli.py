@@ -16,7 +16,7 @@ import typer
 
 from runs import comparing
 from runs.errors import DamagedRunError, RunError
-from runs.options import AsJson, Imports, ProgramArgument, RunArgument, Workers, print_json, print_rows
+from runs.options import AsJson, Imports, Kept, ProgramArgument, RunArgument, Workers, print_json, print_rows
 
 app = typer.Typer(
     help="Discovers optimizers: evolves small programs, scores each by training tiny models, and hands the best back.",
@@ -143,8 +143,8 @@ def show(
     top: Annotated[int, typer.Option(help="Number of programs on the leaderboard.", min=1)] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run's leaderboard and controls, or one program: text, cost, behaviour, lineage, evaluations."""
-    from runs import inspect, terminal
+    """Show a run's leaderboard, controls and studies, or one program: text, cost, behaviour, lineage, evaluations."""
+    from runs import comparison_view, inspect, studies, terminal
     from runs.explain import behaviour_of
     from runs.programs import is_program, load_program, run_folder
     from runs.store import RunStore
@@ -158,12 +158,17 @@ def show(
     with RunStore.read(run_folder(path if colon else run)) as store:
         if colon:
             view = inspect.program_view(store, program_id)
-            view["behaviour"] = behaviour_of(view["text"])
+            view["behaviour"] = behaviour_of(view["pruned"])
             print_json(view) if as_json else terminal.program_view(view)
         else:
             view = inspect.summary(store)
             rows = inspect.leaderboard(store, top) if view["generated"] or view["best"] else []
-            print_json(view | {"leaderboard": rows}) if as_json else terminal.run_summary(view, rows)
+            been_through = studies.studies(store)
+            if as_json:
+                print_json(view | {"leaderboard": rows, "studies": been_through})
+            else:
+                terminal.run_summary(view, rows)
+                comparison_view.studies(been_through)
 
 
 @app.command()
@@ -205,11 +210,7 @@ def simplify(
     ] = None,
     imports: Imports = None,
     workers: Workers = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder that keeps the trainings.", show_default="one under optsearch-runs/"),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Forget the trainings that are kept there.")] = False,
+    kept: Kept = None,
     as_json: AsJson = False,
 ) -> None:
     """Distil a program to the shortest readable form that trains as well, with a record of every step.
@@ -226,8 +227,7 @@ def simplify(
             steps.split(","),
             tasks,
             workers=workers,
-            out=out,
-            force=force,
+            folder=kept,
             imports=imports or (),
             quiet=as_json,
         )

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from runs.options import AsJson, Imports, Workers, print_json
-
-Kept = Annotated[
-    Path | None,
-    typer.Option("--kept-in", help="Folder where training runs are kept and shared.", show_default="optsearch-runs"),
-]
+from runs.options import AsJson, Imports, Kept, Workers, print_json
 
 Address = Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")]
 

@@ -10,6 +10,7 @@ from runs.terminal import bounds, number, say, table
 if TYPE_CHECKING:
     from runs.evaluation import Evaluated
     from selection.comparison import Comparison
+    from selection.evaluation import Evaluation
     from selection.statistics import Interval
 
 
@@ -20,7 +21,7 @@ def evaluation(result: Evaluated) -> None:
     tuned = f"Every contender tuned with {budget.trials} trials on {len(budget.seeds)} tuning seeds by validation loss"
     say(
         f"{tuned if budget.trials else 'Nobody tuned'}, then run on {len(found.seeds)} fresh seeds. {result.trained} "
-        f"training runs made, {result.known} known before."
+        f"training runs made, {result.known} known before. A rate such as 2 x is a multiple of the program's own."
     )
     for task in found.tasks:
         say()
@@ -29,6 +30,7 @@ def evaluation(result: Evaluated) -> None:
         for row in found.comparisons:
             if row.task == task:
                 say(_verdict(row, len(found.comparisons)))
+        _times(found, task)
     if len(found.tasks) > 1:
         say()
         say(f"All tasks, loss relative to {found.reference}'s mean (interquartile mean, below 0 is better):", "bold")
@@ -47,21 +49,7 @@ def evaluation(result: Evaluated) -> None:
             ],
             right=["relative loss", f"chance to beat {found.reference}", "failed runs"],
         )
-    say()
-    say(f"Time to the training loss with which {found.reference} ends on average:", "bold")
-    table(
-        ["contender", "gets there", *(f"steps on {task}" for task in found.tasks), "operations per parameter"],
-        [
-            [
-                row.contender,
-                f"{row.reached:.0%}",
-                *(f"{steps:.0f}" if (steps := dict(row.median_steps).get(task)) else None for task in found.tasks),
-                f"{row.operations:.0f}",
-            ]
-            for row in found.times
-        ],
-        right=["gets there", *(f"steps on {task}" for task in found.tasks), "operations per parameter"],
-    )
+    _profiles(found)
 
 
 def _losses(result: Evaluated, task: str) -> None:
@@ -70,27 +58,63 @@ def _losses(result: Evaluated, task: str) -> None:
 
     found = result.evaluation
     tuned = {entry.contender: entry.tuned for entry in found.tuning if entry.task == task}
-    rows: list[tuple[float, list[object]]] = []
+    rows: list[tuple[float, dict[str, object]]] = []
     for name in found.contenders:
         mine = [row for row in found.rows if row.task == task and row.contender == name]
         losses = [row.test_loss for row in mine if row.test_loss is not None]
         shares = [row.accuracy for row in mine if row.accuracy is not None]
         interval = bootstrap_interval(losses) if losses else None
         values, good = dict(tuned[name].values), sensitivity(tuned[name].trials).good_rates
-        cells: list[object] = [
-            name,
-            "baseline" if mine[0].baseline else "",
-            f"{values['rate']:.3g}{' (at the edge)' if tuned[name].at_edge else ''}",
-            None if good is None else f"{min(good[0], values['rate']):.2g} to {max(good[1], values['rate']):.2g}",
-            f"{values['weight_decay']:.3g}" if "weight_decay" in values else None,
-            number(interval.mean if interval else None),
-            _ends(interval),
-            f"{sum(shares) / len(shares):.2%}" if shares else None,
-            len(mine) - len(losses),
-        ]
+        rate, decay = values.pop("rate"), values.pop("weight_decay", None)
+        text = "{:.3g}".format if mine[0].baseline else "{:.3g} x".format
+        near = dict.fromkeys([text(min(good[0], rate)), text(max(good[1], rate))] if good else [])
+        cells: dict[str, object] = {
+            "contender": name,
+            "": "baseline" if mine[0].baseline else "program",
+            "rate": f"{text(rate)}{' (at the edge)' if tuned[name].at_edge else ''}",
+            "within 5 % of the best": " to ".join(near) if len(near) > 1 else None,
+            "weight decay": None if decay is None else f"{decay:.3g}",
+            "others": ", ".join(f"{key} {value:.6g}" for key, value in values.items()) or None,
+            "test loss": number(interval.mean if interval else None),
+            "interval": _ends(interval),
+            "accuracy": f"{sum(shares) / len(shares):.2%}" if shares else None,
+            "failed": len(mine) - len(losses),
+        }
         rows.append((interval.mean if interval and len(losses) == len(mine) else float("inf"), cells))
-    columns = ["contender", "", "rate", "nearly as good", "weight decay", "test loss", "interval", "accuracy", "failed"]
-    table(columns, [cells for _, cells in sorted(rows, key=lambda row: row[0])], right=[*columns[2:6], *columns[7:]])
+    ordered = [cells for _, cells in sorted(rows, key=lambda row: row[0])]
+    columns = [name for name in ordered[0] if any(cells[name] is not None for cells in ordered)]
+    numbers = ("rate", "within 5 % of the best", "weight decay", "test loss", "accuracy", "failed")
+    table(columns, [[cells[name] for name in columns] for cells in ordered], right=numbers)
+
+
+def _times(found: Evaluation, task: str) -> None:
+    """Median time to the target on a task, in steps and in optimizer cost, with the runs that never get there."""
+    rows: list[list[object]] = []
+    for row in found.times:
+        failed, steps = dict(row.failed).get(task), dict(row.median_steps).get(task)
+        if failed is not None:
+            known = [None, None] if steps is None else [f"{steps:.0f}", f"{steps * row.operations:,.0f}"]
+            rows.append([row.contender, *known, f"{failed} of {len(found.seeds)}"])
+    if rows:
+        say(f"Time to the training loss that {found.reference} has after three quarters of its steps (median):")
+        table(["contender", "steps", "cost", "never"], rows, right=["steps", "cost", "never"])
+
+
+def _profiles(found: Evaluation) -> None:
+    """Performance profiles over all tasks."""
+    from selection.time_to_target import FACTORS
+
+    names = [f"{factor:g} x" for factor in FACTORS]
+    for what, cost in (("steps", False), ("cost: steps times operations per parameter", True)):
+        say()
+        say(f"Share of runs that get to that training loss in at most so many times the quickest's {what}:", "bold")
+        rows: list[list[object]] = []
+        for row in found.times:
+            profile = row.profile_cost if cost else row.profile_steps
+            operations = [f"{row.operations:.0f}"] if cost else []
+            rows.append([row.contender, *operations, *(f"{share:.0%}" for share in profile), f"{1 - row.reached:.0%}"])
+        columns = [*(["operations"] if cost else []), *names, "never"]
+        table(["contender", *columns], rows, right=columns)
 
 
 def _ends(interval: Interval | None, *, percent: bool = False) -> str:
@@ -163,3 +187,27 @@ def _stage(verdicts: Sequence[Mapping[str, Any]]) -> None:
         ],
         right=["relative"],
     )
+
+
+def studies(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The studies that a run has been through, in short; programs by their ids alone where all are of one run."""
+    for study in rows:
+        own = f"{study['runs'][0]}:" if len(study["runs"]) == 1 else ""
+        say()
+        what = f"funnel '{study['funnel']}'" if study["funnel"] else "evaluation"
+        status = "finished" if study["status"] == "finished" else "not finished"
+        say(f"Study {study['study']}, {what} over {', '.join(study['runs'])}: {status}", "bold")
+        for stage in study["stages"]:
+            cost = f"{stage['cost']['runs']} training runs, {stage['cost']['seconds']:,.0f} s"
+            say(f"  {stage['name']} on {', '.join(stage['tasks'])}, {stage['seeds']} fresh seeds, {cost}:")
+            if study["funnel"]:
+                say(f"    passed: {', '.join(name.removeprefix(own) for name in stage['passed']) or 'nobody'}")
+                for row in stage["fell"]:
+                    say(f"    fell:   {row['contender'].removeprefix(own)}, {row['why']}")
+                continue
+            for row in stage["comparisons"]:
+                name = row["contender"].removeprefix(own)
+                say(f"    {row['task']}: {name} against {row['baseline']}: {row['verdict']}")
+        missing = study["planned"][len(study["stages"]) :]
+        if missing and study["status"] != "finished":
+            say(f"  still to come: {', '.join(missing)}; the same `optsearch select` goes on")

@@ -11,14 +11,13 @@ from typing import Any
 
 from proxy_tasks.registry import import_tasks
 from runs.held_out import tasks_chosen_on, warnings
-from runs.machine import available_cores
 from runs.programs import RUNS_FOLDER, load_program, run_folder
 from runs.progress import counted_view
 from runs.store import RunStore
 from runs.terminal import errors
-from runs.trials import Trials
-from selection.contender import Contender, baseline
-from selection.evaluation import Evaluation, Map, evaluate
+from runs.trainings import training
+from selection.contender import Contender, baseline, run_job
+from selection.evaluation import Evaluation, evaluate
 from selection.evaluation import Progress as Ended
 from selection.problem import Problem, problems
 from selection.sensitivity import sensitivity
@@ -92,10 +91,14 @@ def run_evaluation(
     chosen = fresh_seeds(seeds)
     said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, found)))
     budget = Budget(trials, tuning_seeds(), constants)
-    with training(folder, workers, address, imports) as (run, kept), progress_view(quiet) as progress:
+    where = folder or RUNS_FOLDER, workers, address, imports
+    with training(run_job, *where) as (pool, kept), progress_view(quiet) as progress:
         for line in said:
             errors.print(line, markup=False, soft_wrap=True)
-        result = evaluate([*loaded, *contenders], found, chosen, budget=budget, run=run, progress=progress)
+        if not quiet:
+            many = len(found) * (len(loaded) + len(contenders)) * (budget.runs + seeds)
+            errors.print(f"{many} training runs; they are kept in {kept.path}.", markup=False, soft_wrap=True)
+        result = evaluate([*loaded, *contenders], found, chosen, budget=budget, pool=pool, progress=progress)
         return Evaluated(result, said, kept.known, kept.trained)
 
 
@@ -122,35 +125,6 @@ def held_out(reference: str, found: Sequence[Problem]) -> list[str]:
 
 
 @contextmanager
-def training(
-    folder: Path | None, workers: int | None, address: str | None = None, imports: Sequence[str] = ()
-) -> Generator[tuple[Map, Trials]]:
-    """Who trains: workers on Ray or this process, and only what the folder does not have yet.
-
-    Args:
-        folder: where training runs are kept; None for the folder of runs.
-        workers: training runs at a time; 0 for one at a time in this process, None for one for each core.
-        address: a Ray cluster to join; None for Ray here.
-        imports: references of the user's own tasks.
-    """
-    count = available_cores() if workers is None and address is None else workers
-    kept = Trials(folder or RUNS_FOLDER)
-    try:
-        if count == 0:
-            yield kept.map(map), kept
-            return
-        from search.workers import RayMap
-
-        pool = RayMap(count, address=address, imports=imports)
-        try:
-            yield kept.map(pool), kept
-        finally:
-            pool.close()
-    finally:
-        kept.close()
-
-
-@contextmanager
 def progress_view(quiet: bool) -> Generator[Callable[[Ended], None]]:
     """A progress bar in a terminal, a line now and then elsewhere."""
     with counted_view(errors, quiet=quiet) as show:
@@ -172,7 +146,7 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
         entry |= {**tuned, "values": dict(tuned["values"]), "trials": trials}
         entry["sensitivity"] = finite(asdict(sensitivity(tuning.tuned.trials)))
     for row in values["times"]:
-        row["median_steps"] = dict(row["median_steps"])
+        row |= {"median_steps": dict(row["median_steps"]), "failed": dict(row["failed"])}
     return values
 
 

@@ -90,7 +90,7 @@ def read_findings(store: RunReader, name: str) -> Findings:
     if finals:
         shown.insert(0, charts.finals_chart(finals, failed))
     board = program_entries(store, leaderboard(store, TOP))
-    best = store.ticket(arm, ticket).candidate.program
+    best = store.ticket(arm, ticket).scored
     return replace(found, windows=windows, board=board, line=line, best=best, charts=shown)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from dsl.dataflow import prune
 from dsl.library import LIBRARY
 from dsl.program import Program
+from dsl.rate import at_rate
 from runs.arms import SEARCH, controls, first_stage
 from runs.finalists import best, finalist_seeds
 from runs.lock import is_locked
@@ -192,13 +193,18 @@ def program_entries(store: RunReader, rows: Sequence[dict[str, Any]]) -> list[di
     return entries
 
 
-def text_view(program: Program) -> dict[str, str]:
-    """A program's text, and without its dead statements."""
-    return {"text": str(program), "pruned": str(prune(program))}
+def text_view(program: Program, rate: float = 1.0) -> dict[str, Any]:
+    """A program's text; and ``pruned``, without its dead statements and at the learning rate that it was scored at.
+
+    Args:
+        program: as it was recorded.
+        rate: what multiplies its learning rate.
+    """
+    return {"text": str(program), "rate": rate, "pruned": str(prune(at_rate(program, rate)))}
 
 
 def program_view(store: RunReader, program_id: str) -> dict[str, Any]:
-    """One program of a run: text, pruned text, lineage to the warm start, and every evaluation."""
+    """One program of a run: text, what was scored, lineage to the warm start, and every evaluation."""
     arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
     line = store.lineage(arm, ticket)
     settled = line[0]
@@ -206,7 +212,7 @@ def program_view(store: RunReader, program_id: str) -> dict[str, Any]:
     return {
         "id": arm.program_id(ticket),
         "arm": arm.name,
-        **text_view(settled.candidate.program),
+        **text_view(settled.candidate.program, settled.fitness.rate),
         "fitness": settled.fitness.value,
         "outcome": settled.fitness.outcome,
         "fingerprint": settled.candidate.fingerprint,
@@ -238,8 +244,7 @@ def _entry(
 ) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": arm.program_id(evaluated.ticket), "fitness": evaluated.fitness.value}
     if text:
-        program = store.ticket(arm, evaluated.ticket).candidate.program
-        entry |= {"text": str(program), "pruned": str(prune(program))}
+        entry |= text_view(store.ticket(arm, evaluated.ticket).candidate.program, evaluated.fitness.rate)
     chosen_on = finalist_seeds(store)
     entry["finalist"] = _runs([final for final in finals if final.contender == entry["id"] and final.seed in chosen_on])
     entry["fresh"] = fresh_runs(store, entry["id"], finals)

@@ -64,7 +64,7 @@ class FoundProgram:
     Attributes:
         id: its id within the run.
         fitness: lower is better; None when it did not train.
-        program: the program.
+        program: the program, at the learning rate that it was scored at.
         lineage: from the warm start to it: rows with ``id``, ``fitness``, ``gain``, ``mutation``.
     """
 
@@ -172,7 +172,7 @@ class Run:
         with RunStore.read(self.folder) as store:
             arm, ticket = store.find(program_id)
             item = store.ticket(arm, ticket)
-            return FoundProgram(program_id, item.fitness.value, item.candidate.program, line_of(store, arm, ticket))
+            return FoundProgram(program_id, item.fitness.value, item.scored, line_of(store, arm, ticket))
 
     @property
     def tables(self) -> tuple[str, ...]:

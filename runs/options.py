@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,11 @@ ProgramArgument = Annotated[
 Imports = Annotated[
     list[str] | None,
     typer.Option("--import", metavar="MODULE:OBJECT", help="Your own task, called as the object; may be repeated."),
+]
+
+Kept = Annotated[
+    Path | None,
+    typer.Option("--kept-in", help="Folder where training runs are kept and shared.", show_default="optsearch-runs"),
 ]
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
 from dsl.library import LIBRARY
 from dsl.program import Program, ProgramError
 from dsl.syntax import MAX_CHARACTERS, parse
 from dsl.verify import nearest
 from runs.errors import RunError
 from runs.inspect import best_ticket
+from runs.reader import Arm, RunReader
 from runs.store import RunStore
+from search.events import Settled
 
 RUNS_FOLDER = Path("optsearch-runs")
 """Where runs are kept unless --out names another folder."""
@@ -21,10 +24,11 @@ RUNS_FOLDER = Path("optsearch-runs")
 class NamedProgram:
     """Attributes:
     name: short name for tables and titles.
-    program: the program.
+    program: the program; one of a run at the learning rate that it was scored at.
     source: where it comes from, in words.
     run: folder and id of a program of a run; None for others.
     task: the task of that run; None for others.
+    rate: what its learning rate was multiplied by, since the search found it best so.
     """
 
     name: str
@@ -32,6 +36,7 @@ class NamedProgram:
     source: str
     run: tuple[Path, str] | None = None
     task: str | None = None
+    rate: float = 1.0
 
 
 def run_folder(reference: str) -> Path:
@@ -94,11 +99,34 @@ def _from_run(run: str, program_id: str) -> NamedProgram:
     folder = run_folder(run)
     with RunStore.read(folder) as store:
         arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
-        program = store.ticket(arm, ticket).candidate.program
         name = arm.program_id(ticket)
+        settled = recorded(store, f"{run}:{name}", arm, ticket)
         settings = store.meta("settings")
         source = f"Program {name} of the run {folder.name} (campaign {settings['name']}, seed {settings['seed']})"
-        return NamedProgram(f"{folder.name}:{name}", program, source, (folder, name), settings["task"])
+        about = (folder, name), settings["task"], settled.fitness.rate
+        return NamedProgram(f"{folder.name}:{name}", settled.scored, source, *about)
+
+
+def recorded(store: RunReader, name: str, arm: Arm, ticket: int) -> Settled:
+    """A program of a run, which means what it meant when it was evaluated.
+
+    Args:
+        store: the run.
+        name: what to call the program.
+        arm: its search.
+        ticket: its ticket.
+
+    Raises:
+        RunError: it has another meaning than was stored with it.
+    """
+    settled = store.ticket(arm, ticket)
+    was, meaning = settled.candidate.fingerprint, fingerprint(settled.candidate.program)
+    if store.meta("fingerprint_version") == FINGERPRINT_VERSION and meaning != was:
+        raise RunError(
+            f"{name}: the program has another meaning than was stored with it ({meaning}, not {was}): "
+            f"`optsearch verify {store.folder}` says what else is wrong"
+        )
+    return settled
 
 
 def _read(path: Path) -> Program:

@@ -37,8 +37,8 @@ SPARKS = "▁▂▃▄▅▆▇█"
 PROGRAM_LINES = 14
 """Lines of the best program that are shown."""
 
-COUNTED_EVERY = 25
-"""Pieces of counted work between two plain lines."""
+COUNTED_INTERVAL_S = 10.0
+"""Time between two plain lines about counted work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,7 @@ class ProgressView:
         left = max(self._budget[1] - done, 0)
         if rate <= 0.0:
             return programs, evaluations, "-:--"
-        seconds = round(left / rate)
-        clock = f"{seconds // 60}:{seconds % 60:02d}" if seconds < 3600 else f"{seconds / 3600:.1f} h"
-        return programs, evaluations, clock
+        return programs, evaluations, _duration(left / rate)
 
     def _share(self, progress: Progress) -> float:
         return min(self._done(progress) / self._budget[1], 1.0)
@@ -198,6 +196,12 @@ class ProgressView:
         return "  ".join(parts)
 
 
+def _duration(seconds: float) -> str:
+    """A time that is left, as text."""
+    clock = round(seconds)
+    return f"{clock // 60}:{clock % 60:02d}" if clock < 3600 else f"{clock / 3600:.1f} h"
+
+
 def outcome_words(outcomes: Mapping[str, int]) -> str:
     """Outcomes and their numbers."""
     return " ".join(f"{name} {count:,}" for name, count in sorted(outcomes.items())) or "none yet"
@@ -244,10 +248,18 @@ def counted_view(console: Console, *, quiet: bool = False) -> Generator[Callable
     columns = (TextColumn("{task.description}"), BarColumn(BAR_CELLS), MofNCompleteColumn(), TimeRemainingColumn())
     with Bars(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as view:
         bar = view.add_task("starting", total=None)
+        last: tuple[float, int] | None = None
 
         def show(words: str, done: int, total: int) -> None:
+            nonlocal last
             view.update(bar, completed=done, total=total, description=words)
-            if not quiet and not console.is_terminal and (done % COUNTED_EVERY == 0 or done == total):
-                console.print(f"{words}: {done} of {total} training runs done", markup=False, soft_wrap=True)
+            now = time.monotonic()
+            if quiet or console.is_terminal or (last and done < total and now - last[0] < COUNTED_INTERVAL_S):
+                return
+            left = ""
+            if last and last[1] < done < total:
+                left = f", about {_duration((now - last[0]) / (done - last[1]) * (total - done))} left"
+            last = now, done
+            console.print(f"{words}: {done} of {total} training runs done{left}", markup=False, soft_wrap=True)
 
         yield show

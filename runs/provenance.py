@@ -26,6 +26,10 @@ def notes(named: NamedProgram) -> list[str]:
     lines = [f"{named.source}, fingerprint {meaning} (version {FINGERPRINT_VERSION}), optsearch {version('optsearch')}"]
     if named.run is None:
         return lines
+    if named.rate != 1.0:
+        lines.append(
+            f"Its learning rate is {named.rate:g} times that of the program as recorded: so the search scored it"
+        )
     folder, program_id = named.run
     with RunStore.read(folder) as store:
         view, about = program_view(store, program_id), summary(store)

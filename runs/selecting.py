@@ -14,19 +14,22 @@ from typing import Any
 
 from dsl.verify import nearest
 from proxy_tasks.registry import TASKS, import_tasks
+from proxy_tasks.run import Trained
 from runs.candidates import Candidate, candidates, fitness_is_loss, run_names, searched_tasks
 from runs.errors import RunError
-from runs.evaluation import evaluation_values, finite, progress_view, training
+from runs.evaluation import evaluation_values, finite, progress_view
 from runs.held_out import tasks_chosen_on, warnings
 from runs.machine import about_machine
-from runs.programs import run_folder
+from runs.programs import RUNS_FOLDER, run_folder
 from runs.store import RunStore
 from runs.terminal import errors
+from runs.trainings import training
 from search.faults import ConfigError
+from search.pool import Pool
 from search.settings import load_settings, settings_text
 from selection.bootstrap import bootstrap_interval
-from selection.contender import Contender
-from selection.evaluation import Map, Progress
+from selection.contender import Contender, Job, run_job
+from selection.evaluation import Progress
 from selection.funnel import FunnelConfig, StageConfig, StageResult, rank_correlation, run_stage
 from selection.problem import Problem, problems
 
@@ -92,10 +95,13 @@ def run_selection(
         if not quiet:
             for line in study.warnings:
                 errors.print(line, markup=False, soft_wrap=True)
-        run, kept = stack.enter_context(training(folder, 0 if study.finished else workers, address, imports))
+        where = folder or RUNS_FOLDER, 0 if study.finished else workers, address, imports
+        pool, kept = stack.enter_context(training(run_job, *where))
         while not study.finished:
+            if not quiet:
+                errors.print(f"Stage {study.next_words()}", markup=False, soft_wrap=True)
             with progress_view(quiet) as progress:
-                study.next_stage(run, progress)
+                study.next_stage(pool, progress)
         counts = {"considered": considered, "trained_runs": kept.trained, "known_runs": kept.known}
         return study.view() | counts
 
@@ -142,7 +148,15 @@ class _Study:
         """Whether every stage has ended, or nobody is left."""
         return len(self._done) == len(self._config.stages) or (bool(self._done) and not self._survivors())
 
-    def next_stage(self, run: Map, progress: Any) -> None:
+    def next_words(self) -> str:
+        """The next stage: its name, who is left, and on what."""
+        number = len(self._done)
+        stage, left = self._config.stages[number], len(self._survivors())
+        beside = f" beside {', '.join(stage.baselines)}" if stage.baselines else ""
+        tasks = ", ".join(problem.name for problem in self._problems[number])
+        return f"'{stage.name}': {left} program{'s' * (left != 1)}{beside} on {tasks}"
+
+    def next_stage(self, pool: Pool[Job, Trained], progress: Any) -> None:
         """Runs the next stage and records it."""
         number = len(self._done)
         stage, names = self._config.stages[number], self._survivors()
@@ -156,7 +170,7 @@ class _Study:
             if progress is not None:
                 progress(ended)
 
-        result = run_stage(stage, number, self._problems[number], programs, run=run, progress=count)
+        result = run_stage(stage, number, self._problems[number], programs, pool=pool, progress=count)
         values = self._values(stage, result, cost)
         for store, study in zip(self._stores, self._numbers, strict=True):
             store.add_stage(study, stage.name, values)

@@ -30,6 +30,22 @@ META_ROWS = 12
 """Meta-validations that are printed, the latest ones."""
 
 
+def warn_of_open_cluster(address: str | None) -> None:
+    """Says so when a cluster that is joined lets in anybody.
+
+    Args:
+        address: of the cluster; None when none is joined.
+    """
+    from search.cluster import unauthenticated
+
+    if address is not None and unauthenticated():
+        errors.print(
+            "Warning: this Ray cluster is joined without token authentication, so anybody who can reach it can "
+            "run code on it: start it and this command with RAY_AUTH_MODE=token (docs/cluster.md).",
+            markup=False,
+        )
+
+
 def say(text: str = "", style: str | None = None) -> None:
     """One line or paragraph of text, without markup."""
     console.print(Text(text, style=style or ""), soft_wrap=True)
@@ -111,7 +127,8 @@ def run_summary(view: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> No
     if view["best"]:
         best = view["best"]
         say()
-        say(f"Best program {best['id']} (fitness {number(best['fitness'])}), dead statements pruned:", "bold")
+        words = f"dead statements pruned{_at_rate(best['rate'])}"
+        say(f"Best program {best['id']} (fitness {number(best['fitness'])}), {words}:", "bold")
         program(best["pruned"])
     if view["meta_validation"]:
         meta_validation(view["meta_validation"])
@@ -206,7 +223,7 @@ def program_view(view: dict[str, Any]) -> None:
     program(view["text"])
     if view["pruned"] != view["text"]:
         say()
-        say("Dead statements pruned:", "bold")
+        say(f"Dead statements pruned{_at_rate(view['rate'])}:", "bold")
         program(view["pruned"])
     say()
     say("What it does:", "bold")
@@ -214,6 +231,11 @@ def program_view(view: dict[str, Any]) -> None:
         say(f"  - {sentence}")
     if "fitness" in view:
         _history(view)
+
+
+def _at_rate(rate: float) -> str:
+    """Says what a program's learning rate was multiplied by."""
+    return "" if rate == 1.0 else f", at the learning rate that it was scored at, {rate:g} times its own"
 
 
 def _history(view: dict[str, Any]) -> None:
@@ -230,7 +252,10 @@ def _history(view: dict[str, Any]) -> None:
     )
     rate = view["evaluations"][0]["rate"]
     if rate != 1.0:
-        say(f"The losses are those at {rate:g} times the program's own learning rate, the best of the rates tried.")
+        say(
+            f"The losses are those at {rate:g} times the program's own learning rate, the best of the rates tried; "
+            "`export` writes the program with it."
+        )
     say(evaluation_ending(view["evaluations"][0]))
     say()
     say("Lineage, from the program back to the warm start:", "bold")

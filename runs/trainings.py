@@ -1,94 +1,201 @@
-"""Trainings that are kept, so that the same command goes on after an interruption: one line of JSON each.
+"""Training runs that are kept and shared: what was trained once, by any command, is never trained again.
 
-A training is a pure function of program, task and seed, so a kept one is as good as a new one. A line also says under
-which versions, on which kind of processor it was made, since others round differently; lines from elsewhere are left
-alone and not used. A line counts once it is on disk. Every line has a checksum; the one that a killed process left
-unfinished is cut off.
+One SQLite file holds those of `evaluate`, `select` and `simplify` that are started in a folder; any number of them may
+use it at a time. A run is known by version of the task, meaning of the contender, tuned values and seed, and by what
+else decides its last digits: processor and numerical packages. It is durable as soon as it has ended, and before it
+counts, and so an interrupted command goes on.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import zlib
+import sqlite3
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
-from proxy_tasks.registry import get_task
-from proxy_tasks.task import TaskError
-from runs.errors import DamagedRunError, RunError, StorageError
-from runs.lock import WriterLock
-from runs.machine import made_with
+from proxy_tasks.outcome import Outcome, TrainingResult
+from proxy_tasks.run import Trained
+from runs.errors import DamagedRunError, RunError, plain_errors
+from runs.machine import available_cores, made_with
+from runs.schema import checksum
+from runs.terminal import warn_of_open_cluster
+from search.pool import Here, Pool
 
-FILE = "trainings.jsonl"
+FILE = "trainings.sqlite"
+TRAININGS_ID = 0x6F707472  # "optr"
+_TABLE = "trainings (key TEXT PRIMARY KEY, result TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID"
+_BUSY_TIMEOUT_S = 30.0
 
 
-class Trainings(dict[str, float | None]):
-    """Losses by ``fingerprint task seed``, each durable once it is set; to be closed.
+class Keyed(Protocol):
+    """A training run that is to be made."""
+
+    @property
+    def key(self) -> str:
+        """What its result depends on beside the machine, as `training_key` says it."""
+        ...
+
+
+J = TypeVar("J", bound=Keyed)
+
+
+class Trainings:
+    """The kept training runs of a folder; to be closed.
 
     Args:
-        folder: where they are kept; made if it does not exist.
-        force: whether to begin anew.
+        folder: where the file is; made if it does not exist.
+
+    Attributes:
+        known: runs that were asked for and were there already.
+        trained: runs that were asked for and had to be made.
 
     Raises:
-        RunError: the folder cannot be used, or another process writes it.
-        DamagedRunError: a line is not as it was written.
+        RunError: the folder or the file cannot be used.
     """
 
-    def __init__(self, folder: Path, *, force: bool = False):
-        super().__init__()
+    def __init__(self, folder: Path):
+        self.path = folder / FILE
+        self.known = self.trained = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"{folder}: cannot make this folder: {error.strerror}") from error
-        self.folder, self._lock = folder, WriterLock(folder)
         self._made_with = made_with()
-        try:
-            mode = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if force else 0)
-            self._descriptor = os.open(folder / FILE, mode, 0o644)
-            self._read()
-        except OSError as error:
-            self._lock.release()
-            raise RunError(f"{folder / FILE}: cannot be used: {error.strerror}") from error
-        except DamagedRunError:
-            self.close()
-            raise
-
-    def __setitem__(self, key: str, loss: float | None) -> None:
-        """Makes a loss durable."""
-        line = json.dumps([key, _version(key), self._made_with, loss], allow_nan=False)
-        data = f"{zlib.crc32(line.encode()):08x} {line}\n".encode()
-        try:
-            while data:
-                data = data[os.write(self._descriptor, data) :]
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise StorageError(f"{self.folder / FILE}: cannot be written: {error.strerror}") from error
-        super().__setitem__(key, loss)
+        with plain_errors(self.path):
+            self._connection = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S)
+            application = self._connection.execute("PRAGMA application_id").fetchone()[0]
+            if application not in (0, TRAININGS_ID):
+                raise RunError(f"{self.path}: this is no file of training runs: choose another folder with --kept-in")
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            with self._connection:
+                self._connection.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE}")
+                self._connection.execute(f"PRAGMA application_id = {TRAININGS_ID}")
 
     def close(self) -> None:
-        """Lets others write."""
-        os.close(self._descriptor)
-        self._lock.release()
+        """Close the file."""
+        self._connection.close()
 
-    def _read(self) -> None:
-        data = (self.folder / FILE).read_bytes()
-        end = data.rfind(b"\n") + 1
-        for number, line in enumerate(data[:end].splitlines(), start=1):
-            check, _, body = line.partition(b" ")
-            if check != b"%08x" % zlib.crc32(body):
-                raise DamagedRunError(
-                    f"{self.folder / FILE}: line {number} is not as it was written: remove it, or --force to begin anew"
-                )
-            key, version, made_with, loss = json.loads(body)
-            if version and version == _version(key) and made_with == self._made_with:
-                super().__setitem__(key, loss)
-        os.ftruncate(self._descriptor, end)
-        os.lseek(self._descriptor, end, os.SEEK_SET)
+    def find(self, key: str) -> Trained | None:
+        """The run of a key as it was made on such a machine; None when it has not been made.
+
+        Raises:
+            DamagedRunError: its record is not as it was written.
+        """
+        key = f"{key}; {self._made_with}"
+        with plain_errors(self.path):
+            row = self._connection.execute("SELECT result, checksum FROM trainings WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            if checksum("trainings", (key, row[0])) != row[1]:
+                raise DamagedRunError("a training run is not as it was written: remove the file to train again")
+            return _unpacked(row[0])
+
+    def keep(self, key: str, trained: Trained) -> None:
+        """Makes a run durable.
+
+        Raises:
+            StorageError: the disk is full, or the file cannot be written.
+        """
+        key, text = f"{key}; {self._made_with}", _packed(trained)
+        with plain_errors(self.path), self._connection:
+            statement = "INSERT OR REPLACE INTO trainings VALUES (?, ?, ?)"
+            self._connection.execute(statement, (key, text, checksum("trainings", (key, text))))
 
 
-def _version(key: str) -> str:
-    """Version of the key's task; empty where there is no such task any more."""
+class KeptPool(Generic[J]):
+    """A pool that makes only runs that are not kept yet, each of them once, and keeps them.
+
+    Args:
+        kept: where they are kept.
+        pool: who makes them.
+    """
+
+    def __init__(self, kept: Trainings, pool: Pool[J, Trained]):
+        self._kept, self._pool = kept, pool
+        self._ready = deque[tuple[int, Trained]]()
+        self._keys: dict[int, str] = {}
+        self._others: dict[str, list[int]] = {}
+
+    @property
+    def room(self) -> int:
+        """As many as the other has."""
+        return self._pool.room
+
+    def submit(self, number: int, value: J) -> None:
+        """Take a run that is to be made."""
+        key = value.key
+        if key in self._others:
+            self._others[key].append(number)
+        elif (found := self._kept.find(key)) is not None:
+            self._kept.known += 1
+            self._ready.append((number, found))
+        else:
+            self._keys[number], self._others[key] = key, []
+            self._pool.submit(number, value)
+
+    def collect(self) -> tuple[int, Trained]:
+        """Number and result of a run that was known, or has been made and kept."""
+        if self._ready:
+            return self._ready.popleft()
+        number, trained = self._pool.collect()
+        key = self._keys.pop(number)
+        self._kept.keep(key, trained)
+        self._kept.trained += 1
+        self._ready.extend((other, trained) for other in self._others.pop(key))
+        return number, trained
+
+
+def _packed(trained: Trained) -> str:
+    return json.dumps(asdict(trained.result) | {"outcome": trained.result.outcome.value, "seconds": trained.seconds})
+
+
+def _unpacked(text: str) -> Trained:
+    values = json.loads(text)
+    seconds, outcome, losses = values.pop("seconds"), values.pop("outcome"), values.pop("train_losses")
+    return Trained(TrainingResult(outcome=Outcome(outcome), train_losses=tuple(losses), **values), seconds)
+
+
+@contextmanager
+def training(
+    train: Callable[[J], Trained],
+    folder: Path,
+    workers: int | None,
+    address: str | None = None,
+    imports: Sequence[str] = (),
+) -> Generator[tuple[KeptPool[J], Trainings]]:
+    """Who trains: workers on Ray or this process, and only what the folder does not have yet.
+
+    Args:
+        train: makes a run.
+        folder: where runs are kept.
+        workers: runs at a time; 0 for one at a time in this process, None for one for each core.
+        address: a Ray cluster to join; None for Ray here.
+        imports: references of the user's own tasks.
+
+    Raises:
+        RunError: the folder cannot be used.
+        WorkerError: Ray cannot be started or joined.
+    """
+    count = available_cores() if workers is None and address is None else workers
+    kept = Trainings(folder)
     try:
-        return get_task(key.split()[1]).version
-    except TaskError:
-        return ""
+        if count == 0:
+            yield KeptPool(kept, Here(train)), kept
+            return
+        from search.workers import RayPool
+
+        warn_of_open_cluster(address)
+        with redirect_stdout(sys.stderr):  # Ray prints what happens to nodes, and the output belongs to results
+            pool = RayPool(train, count, address=address, imports=imports)
+            try:
+                yield KeptPool(kept, pool), kept
+            finally:
+                pool.close()
+    finally:
+        kept.close()

@@ -13,7 +13,8 @@ fitness        what fitness means: tasks, seeds, rates, and what is recorded of 
 reference      what programs are measured against: hurdles, and which are near the top
 evaluate       from jobs to their fitness; the protocol of evaluators, and the one in this process
 meta_validation  the best program, watched on a larger task outside the fitness
-workers        evaluation on Ray
+pool           calls whose results come as they are ready, in this process
+workers        evaluation, and calls of any function, on Ray; cluster: what a cluster gets from us
 head_start     evaluation in this process until the workers are there
 machine        the kind of machine that evaluates
 session        one sitting: evolution meets evaluator, results are recorded before they count

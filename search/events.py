@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dsl.program import Program
+from dsl.rate import at_rate
 from search.fitness import Fitness
 
 
@@ -58,6 +59,11 @@ class Settled:
 
     candidate: Candidate
     fitness: Fitness
+
+    @property
+    def scored(self) -> Program:
+        """The program that the fitness belongs to: at the learning rate that was the best of those tried."""
+        return at_rate(self.candidate.program, self.fitness.rate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dsl.syntax import parse
 from proxy_tasks.registry import import_tasks
+from search.cluster import answers, our_packages
 from search.evaluate import EvaluationError, Trainers, evaluate_named, use_accelerator_share, use_one_cpu_thread
 from search.fitness import Fitness, Job, Reference, Setting
 from search.machine import accelerator, processor
@@ -38,7 +36,10 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",  # that of the command, not 15, behind whatever else the machine does
 }
+
+LOST = "Ray has died or the cluster is lost; what was recorded is safe: start the same command again"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,7 +48,7 @@ Parcel = tuple[int, str, Reference | None, bool, bool]
 """A job on its way: ticket, program text, reference, whether to keep the curves, whether it is a meta-validation."""
 
 ABREAST = 2
-"""Batches that a worker has at a time: one that runs, and one so that it never waits for the next."""
+"""Batches, or calls, that a worker has at a time: one that runs, and one so that it never waits for the next."""
 
 
 class WorkerError(RuntimeError):
@@ -192,9 +193,7 @@ class RayEvaluator:
 
     def _look_at_ray(self) -> None:
         self._heard = time.monotonic()
-        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
-        if self._node not in alive:
-            raise WorkerError("Ray on this machine has died; what was recorded is safe: start the same command again")
+        look_at_ray(self._node)
 
     def _start(self, place: int) -> None:
         """Makes the worker of a place; it counts once ``_arrive`` has heard of it."""
@@ -266,10 +265,12 @@ def _weight(batch: _Batch) -> int:
     return ABREAST if batch.parcels[0][4] else 1
 
 
-class RayMap:
-    """The builtin `map` on Ray, for functions and values that can be sent to another process.
+class RayPool(Generic[T, R]):
+    """A `Pool` on Ray, for functions and values that can be sent to another process; a call whose process dies is tried
+    again.
 
     Args:
+        run: what is called.
         workers: calls that run at the same time; None for one on each core of the cluster.
         address: a Ray cluster to join; None to start Ray here.
         imports: references of the user's own tasks, which every process imports before it calls anything.
@@ -278,44 +279,65 @@ class RayMap:
         WorkerError: Ray cannot be started or joined.
     """
 
-    def __init__(self, workers: int | None, *, address: str | None = None, imports: Sequence[str] = ()):
-        self._started_ray, self._imports = start_ray(workers, address), tuple(imports)
+    def __init__(
+        self, run: Callable[[T], R], workers: int | None, *, address: str | None = None, imports: Sequence[str] = ()
+    ):
+        self._started_ray = start_ray(workers, address)
+        import ray
 
-    def __call__(self, run: Callable[[T], R], jobs: Iterable[T], /) -> Iterator[R]:
-        """Results in the order of the jobs; a call whose process dies is tried again.
+        self._ray, self._run, self._imports = ray, run, tuple(imports)
+        self._remote: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(_with_tasks)
+        self._flying: dict[Any, int] = {}
+        self._node = ray.get_runtime_context().get_node_id()
+        cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+        self.room = workers if workers and workers < cores else ABREAST * cores
+
+    def submit(self, number: int, value: T) -> None:
+        """Take a value."""
+        self._flying[self._remote.remote(self._imports, self._run, value)] = number
+
+    def collect(self) -> tuple[int, R]:
+        """Number and result of a call that has ended; waits for one.
 
         Raises:
             WorkerError: a process died again and again, or Ray itself has.
         """
-        import ray
-        from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
-
-        remote: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(_with_tasks)
-        references = [remote.remote(self._imports, run, job) for job in jobs]
-        for reference in references:
-            try:
-                yield ray.get(reference)
-            except RayTaskError as error:
-                raise error.cause from None
-            except (WorkerCrashedError, OutOfMemoryError) as error:
-                raise WorkerError(f"a worker died {ATTEMPTS} times: {error}") from error
-            except RayError as error:
-                raise WorkerError(
-                    "Ray has died or the cluster is lost; what was recorded is safe: start the same command again "
-                    f"({error})"
-                ) from error
+        exceptions = self._ray.exceptions
+        try:
+            while not (ready := self._ray.wait(list(self._flying), num_returns=1, timeout=SILENCE_S)[0]):
+                look_at_ray(self._node)
+            return self._flying.pop(ready[0]), self._ray.get(ready[0])
+        except exceptions.RayTaskError as error:
+            raise error.cause from None
+        except (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:
+            raise WorkerError(f"a worker died {ATTEMPTS} times: {error}") from error
+        except exceptions.RayError as error:
+            raise WorkerError(f"{LOST} ({error})") from error
 
     def close(self) -> None:
-        """End Ray if it was started here."""
+        """End Ray if it was started here, or leave the cluster; what is still on its way is dropped."""
         if self._started_ray:
-            import ray
-
-            ray.shutdown()
+            self._ray.shutdown()
 
 
-def _with_tasks(imports: Sequence[str], run: Callable[[T], R], job: T) -> R:
+def look_at_ray(node: str) -> None:
+    """Finds out whether Ray still runs on a node of ours.
+
+    Raises:
+        WorkerError: it does not.
+    """
+    import ray
+    from ray.util.client import ray as client
+
+    if not client.is_connected() and not answers(ray.get_runtime_context().gcs_address):
+        raise WorkerError(LOST)
+    if node not in {entry["NodeID"] for entry in ray.nodes() if entry["Alive"]}:
+        raise WorkerError(LOST)
+
+
+def _with_tasks(imports: Sequence[str], run: Callable[[T], R], value: T) -> R:
     import_tasks(imports)
-    return run(job)
+    return run(value)
 
 
 def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -> bool:
@@ -340,7 +362,9 @@ def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     try:
         if address is not None:
-            ray.init(address=address, runtime_env={"py_modules": _our_packages()}, **quiet)
+            if not answers(address):
+                raise ConnectionError("nobody answers there")
+            ray.init(address=address, runtime_env={"py_modules": our_packages()}, **quiet)
         else:
             ray.init(
                 address="local",
@@ -358,21 +382,3 @@ def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -
             "token, that this command has it (docs/cluster.md)"
         ) from error
     return True
-
-
-def unauthenticated() -> bool:
-    """Whether a cluster that is joined from here would let anybody in: Ray's token authentication is not switched on.
-
-    Source: Ray's ``RAY_AUTH_MODE=token``, with the token in ``RAY_AUTH_TOKEN`` or a file; since Ray 2.52.
-    """
-    return os.environ.get("RAY_AUTH_MODE", "").lower() != "token"
-
-
-def _our_packages() -> list[str]:
-    """Folders of the packages that this process uses, tasks' data included; Ray takes them to the nodes of a cluster.
-
-    What a search needs is always among them; what maps its own functions has loaded its own package.
-    """
-    needed = {"dsl", "proxy_tasks", "search"}
-    loaded = {name for name in ("simplify", "selection") if name in sys.modules}
-    return [str(Path(import_module(name).__file__ or "").parent) for name in sorted(needed | loaded)]

@@ -1,4 +1,4 @@
-"""Known optimizers from optax, by name: what a discovered program has to beat.
+"""Known optimizers by name, from optax or its parts: what a discovered program has to beat.
 
 Each row states a reference learning rate, where tuning begins, and the keyword arguments that can be tuned with it.
 They reach the optimizer as traced numbers, so that one compilation serves all of their values. Names that have no row
@@ -22,8 +22,13 @@ Schedule = Callable[[Any], Any]
 Make = Callable[[Any, Schedule, Mapping[str, Any]], "optax.GradientTransformation"]
 """Takes the optax module, the schedule, and a value for each keyword argument of the row."""
 
-DECAY = "weight_decay"
-"""The argument that is always tuned with the learning rate, where a row has it."""
+DECAY, POWER, LIMIT = "weight_decay", "power", "limit"
+
+ALWAYS = (DECAY, POWER)
+"""Arguments that are always tuned with the learning rate, where a row has them."""
+
+SCALES = (DECAY, POWER, LIMIT)
+"""Arguments that are positive numbers of any size; the others are weights of averages, from 0 up to 1."""
 
 _TUNABLE = (DECAY, "b1", "b2", "b3", "momentum", "decay", "nesterov_momentum")
 """Arguments that are taken from an optimizer's own signature."""
@@ -35,7 +40,7 @@ class BaselineError(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """An optimizer of optax.
+    """An optimizer of optax, or one made of its parts.
 
     Attributes:
         name: as users write it.
@@ -98,8 +103,61 @@ def _lookahead(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.Gradien
     return o.GradientTransformation(init, update)
 
 
+def _cautious(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
+    """AdamW without the entries of its update that would go uphill by the present gradient; the others make up for it.
+
+    Source: Liang et al. 2024 (arXiv:2411.16085), as the authors' code has it: the share of entries that are left is
+    that of each array, at least 1e-3, and weight decay is not masked.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    adam = o.scale_by_adam(values["b1"], values["b2"])
+    rest = o.chain(o.add_decayed_weights(values[DECAY]), o.scale_by_learning_rate(lr))
+
+    def init(params: Any) -> Any:
+        return adam.init(params), rest.init(params)
+
+    def masked(update: Any, gradient: Any) -> Any:
+        kept = (update * gradient > 0).astype(update.dtype)
+        return update * kept / jnp.maximum(jnp.mean(kept), 1e-3)
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        steps, first = adam.update(updates, state[0], params)
+        steps, second = rest.update(jax.tree.map(masked, steps, updates), state[1], params)
+        return steps, (first, second)
+
+    return o.GradientTransformation(init, update)
+
+
+def _clipped(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
+    """AdamW of gradients whose norm over all parameters is limited.
+
+    Source: Pascanu et al. 2013 (arXiv:1211.5063).
+    """
+    own = {name: value for name, value in values.items() if name != LIMIT}
+    return o.chain(o.clip_by_global_norm(values[LIMIT]), o.adamw(lr, **own))
+
+
+_FREE_REFERENCE = 1e-3
+
+
+def _free_schedule(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
+    """AdamW with ``reference * (lr / reference) ** power`` for ``lr``: it chooses the shape of its own schedule.
+
+    It judges programs that are better only because they reshape the schedule, such as by ``lr = cbrt(lr)``.
+    """
+    own = {name: value for name, value in values.items() if name != POWER}
+    return o.adamw(lambda count: _FREE_REFERENCE * (lr(count) / _FREE_REFERENCE) ** values[POWER], **own)
+
+
 _ROWS = (
     _adam_like("adamw", decay=0.01),
+    Baseline("cautious", 1e-3, _cautious, {DECAY: 0.01, **_BETAS}, "AdamW that never steps uphill"),
+    Baseline("clipped", 1e-3, _clipped, {DECAY: 0.01, **_BETAS, LIMIT: 1.0}, "AdamW, gradients clipped by their norm"),
+    Baseline(
+        "free-schedule", _FREE_REFERENCE, _free_schedule, {DECAY: 0.01, POWER: 1.0, **_BETAS}, "AdamW at a power of lr"
+    ),
     Baseline("lion", 1e-4, lambda o, lr, v: o.lion(lr, **v), {DECAY: 0.1, "b1": 0.9, "b2": 0.99}),
     _adam_like("adam"),
     Baseline("sgd", 1e-1, lambda o, lr, v: o.sgd(lr), description="plain gradient descent"),

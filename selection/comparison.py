@@ -15,7 +15,7 @@ from selection.bootstrap import bootstrap_interval, stratified_interval
 from selection.ranks import interquartile_mean, probability_of_improvement
 from selection.significance import holm, permutation_test, smallest_p_value
 from selection.statistics import Interval, minimum_detectable_effect
-from selection.time_to_target import FACTORS, performance_profile, steps_to_target
+from selection.time_to_target import FACTORS, performance_profile, steps_to_target, target_place
 
 LEVEL = 0.05
 """Chance of any false winner among the comparisons of an evaluation."""
@@ -76,11 +76,12 @@ class Overall:
 
 @dataclass(frozen=True, slots=True)
 class TimeToTarget:
-    """How quickly a contender gets to the training loss with which the reference ends.
+    """How quickly a contender gets to the training loss that the reference has after three quarters of its steps.
 
     Attributes:
         contender: its name.
         reached: share of runs that get there.
+        failed: for each task the number of runs that do not.
         median_steps: for each task the median number of steps; None where half of the runs or more fail.
         operations: arithmetic of its step for each parameter.
         profile_steps: share of runs that need at most so many times the steps of the quickest, for each factor.
@@ -89,6 +90,7 @@ class TimeToTarget:
 
     contender: str
     reached: float
+    failed: tuple[tuple[str, int], ...]
     median_steps: tuple[tuple[str, float | None], ...]
     operations: float
     profile_steps: tuple[float, ...]
@@ -160,20 +162,21 @@ def times_to_target(
     operations: Mapping[str, float],
     reference: str,
 ) -> tuple[TimeToTarget, ...]:
-    """Time to the running training loss with which the reference ends on average, for each task.
+    """Time to the running training loss that the reference has on average after three quarters of its steps, by task.
 
     Args:
         curves: for each task and contender its training curves, one a seed; shorter where training failed.
         checkpoints: for each task the steps at which the curves were noted.
         operations: for each contender the arithmetic of its step.
-        reference: whose last training loss is the target; tasks on which it always fails are left out.
+        reference: whose training loss is the target; tasks on which it always fails are left out.
     """
     steps: dict[str, dict[str, list[float]]] = {name: {} for name in operations}
     for task, rows in curves.items():
-        ends = [curve[-1] for curve in rows[reference] if len(curve) == len(checkpoints[task])]
-        if ends:
+        place = target_place(checkpoints[task])
+        losses = [curve[place] for curve in rows[reference] if len(curve) > place]
+        if losses:
             for name in operations:
-                times = [steps_to_target(checkpoints[task], curve, _mean(ends)) for curve in rows[name]]
+                times = [steps_to_target(checkpoints[task], curve, _mean(losses)) for curve in rows[name]]
                 steps[name][task] = times
     flat = {name: [time for times in tasks.values() for time in times] for name, tasks in steps.items()}
     cost = {name: [time * max(operations[name], 1.0) for time in times] for name, times in flat.items()}
@@ -182,6 +185,7 @@ def times_to_target(
         TimeToTarget(
             contender=name,
             reached=sum(time < math.inf for time in flat[name]) / max(len(flat[name]), 1),
+            failed=tuple((task, times.count(math.inf)) for task, times in steps[name].items()),
             median_steps=tuple((task, _median(times)) for task, times in steps[name].items()),
             operations=operations[name],
             profile_steps=tuple(by_steps[name]),

@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from dsl.fingerprint import fingerprint
 from dsl.program import Program
-from proxy_tasks.outcome import TrainingResult
-from selection.baselines import DECAY, get_baseline
+from proxy_tasks.run import Trained, training_key
+from selection.baselines import ALWAYS, POWER, SCALES, get_baseline
 from selection.problem import Problem
-from selection.space import RATE, Dimension, Values, program_space, with_values
+from selection.space import DECADES, RATE, Dimension, Values, program_space, with_values
 
 if TYPE_CHECKING:
     from proxy_tasks.trainer import Trainer
+
+
+POWER_DECADES = 0.5
+"""As `DECADES`, for the power of a schedule: a third, the third root, changes it a lot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,11 @@ class Contender:
         if self.program is not None:
             return program_space(self.program, constants=constants)
         row = get_baseline(self.name)
-        rows = [Dimension(name, value, name != DECAY) for name, value in row.arguments.items()]
-        return (Dimension(RATE, row.reference), *(d for d in rows if constants or d.name == DECAY))
+        tuned = [name for name in row.arguments if constants or name in ALWAYS]
+        rows = (
+            Dimension(n, row.arguments[n], n not in SCALES, POWER_DECADES if n == POWER else DECADES) for n in tuned
+        )
+        return (Dimension(RATE, row.reference), *rows)
 
 
 def baseline(name: str) -> Contender:
@@ -93,19 +100,7 @@ class Job:
             values = {RATE: values[RATE], **_arguments(self)}
         elif len(values) > 1:
             about, values = fingerprint(with_values(self.contender.program, values)), {RATE: values[RATE]}
-        told = " ".join(f"{name}={value!r}" for name, value in values.items())
-        return f"{self.problem.load().version} {about} {told} {self.seed}"
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """Attributes:
-    result: how the training run ended.
-    seconds: time that it took, compiling included.
-    """
-
-    result: TrainingResult
-    seconds: float
+        return training_key(self.problem.load().version, about, values, self.seed)
 
 
 def run_job(job: Job) -> Trained:
@@ -135,7 +130,7 @@ def _trainer(problem: Problem) -> Trainer:
     use_one_cpu_thread()
     from proxy_tasks.trainer import Trainer
 
-    return Trainer(problem.load())
+    return Trainer(problem.load(), method="interpret")  # a loop of its own for every trial's constants would not pay
 
 
 @cache

@@ -7,26 +7,21 @@ validation loss, so results are compared by the loss on the test split, which no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from itertools import count
 
+from proxy_tasks.run import Trained
+from search.pool import Here, Pool
 from selection.comparison import Comparison, Overall, TimeToTarget, compare, overall, times_to_target
-from selection.contender import Contender, Job, Trained, run_job
+from selection.contender import Contender, Job, run_job
 from selection.problem import Problem
+from selection.schedule import Entry, drive
 from selection.space import Values
 from selection.tuning import Budget, Tuned, tune
 from selection.work import operations_per_parameter
 
 TUNING, EVALUATION = "tuning", "evaluation"
-
-
-class Map(Protocol):
-    """Runs jobs, here or in a pool, and gives the results in the order of the jobs: the builtin `map` is one."""
-
-    def __call__(self, run: Callable[[Job], Trained], jobs: Iterable[Job], /) -> Iterable[Trained]:
-        """Results in the order of the jobs."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,7 @@ class Evaluation:
         tuning: one for each task and contender.
         comparisons: every program against every baseline, on each task.
         overall: every contender over all tasks.
-        times: every contender's time to the reference's last training loss.
+        times: every contender's time to the reference's training loss after three quarters of its steps.
     """
 
     tasks: tuple[str, ...]
@@ -148,7 +143,7 @@ def evaluate(
     seeds: Sequence[int],
     *,
     budget: Budget | None = None,
-    run: Map = map,
+    pool: Pool[Job, Trained] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Evaluation:
     """Tunes every contender and compares them on fresh seeds.
@@ -158,7 +153,7 @@ def evaluate(
         problems: tasks, of distinct names.
         seeds: fresh seeds, at least one, such as `tuning.fresh_seeds` gives.
         budget: tuning of each contender on each task; None for the usual one.
-        run: runs the jobs; none of its processes shares anything with another.
+        pool: makes the training runs; None for this process.
         progress: called when a run has ended; None for silence.
 
     Returns:
@@ -171,8 +166,14 @@ def evaluate(
     budget = budget or Budget()
     _check(contenders, problems, seeds, budget)
     pairs = [(problem, contender) for problem in problems for contender in contenders]
-    total = len(pairs) * (budget.runs + len(seeds))
-    entries = _lockstep([_entry(c, p, seeds, budget) for p, c in pairs], _Counted(run, progress, total, set(seeds)))
+    total, done, fresh = len(pairs) * (budget.runs + len(seeds)), count(1), set(seeds)
+
+    def ended(job: Job, trained: Trained) -> None:
+        stage = EVALUATION if job.seed in fresh else TUNING
+        if progress is not None:
+            progress(Progress(stage, next(done), total, job, trained))
+
+    entries = drive([_entry(c, p, seeds, budget) for p, c in pairs], pool or Here(run_job), ended)
     rows: list[Row] = []
     tuning: list[Tuning] = []
     for (problem, contender), (tuned, results) in zip(pairs, entries, strict=True):
@@ -183,46 +184,10 @@ def evaluate(
 
 def _entry(
     contender: Contender, problem: Problem, seeds: Sequence[int], budget: Budget
-) -> Generator[list[Job], list[Trained], tuple[Tuned, list[Trained]]]:
+) -> Entry[tuple[Tuned, list[Trained]]]:
     tuned = yield from tune(contender, problem, budget)
     results = yield [Job(contender, problem, tuned.values, seed) for seed in seeds]
     return tuned, results
-
-
-class _Counted:
-    """Runs jobs and reports each that has ended."""
-
-    def __init__(self, run: Map, progress: Callable[[Progress], None] | None, total: int, fresh: set[int]):
-        self._run, self._progress, self._total, self._done, self._fresh = run, progress, total, 0, fresh
-
-    def __call__(self, jobs: list[Job]) -> Iterator[Trained]:
-        for job, trained in zip(jobs, self._run(run_job, jobs), strict=True):
-            self._done += 1
-            if self._progress is not None:
-                stage = EVALUATION if job.seed in self._fresh else TUNING
-                self._progress(Progress(stage, self._done, self._total, job, trained))
-            yield trained
-
-
-Entry = Generator[list[Job], list[Trained], tuple[Tuned, list[Trained]]]
-
-
-def _lockstep(
-    entries: Sequence[Entry], run: Callable[[list[Job]], Iterator[Trained]]
-) -> list[tuple[Tuned, list[Trained]]]:
-    """Drives all entries together, so that every worker has something to do; results in the entries' order."""
-    asked = {index: next(entry) for index, entry in enumerate(entries)}
-    ended: dict[int, tuple[Tuned, list[Trained]]] = {}
-    while asked:
-        results = run([job for jobs in asked.values() for job in jobs])
-        told = {index: [next(results) for _ in jobs] for index, jobs in asked.items()}
-        asked = {}
-        for index, answers in told.items():
-            try:
-                asked[index] = entries[index].send(answers)
-            except StopIteration as end:
-                ended[index] = end.value
-    return [ended[index] for index in range(len(entries))]
 
 
 def _check(contenders: Sequence[Contender], problems: Sequence[Problem], seeds: Sequence[int], budget: Budget) -> None:

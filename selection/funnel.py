@@ -21,9 +21,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from proxy_tasks.run import Trained
+from search.pool import Pool
 from selection.baselines import BaselineError, get_baseline
-from selection.contender import Contender, baseline
-from selection.evaluation import Evaluation, Map, Progress, evaluate
+from selection.contender import Contender, Job, baseline
+from selection.evaluation import Evaluation, Progress, evaluate
 from selection.problem import Problem
 from selection.ranks import kendall_tau
 from selection.tuning import TRIALS, Budget, fresh_seeds
@@ -177,7 +179,7 @@ def run_stage(
     problems: Sequence[Problem],
     programs: Sequence[Contender],
     *,
-    run: Map = map,
+    pool: Pool[Job, Trained] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> StageResult:
     """Trains everybody and says who goes on.
@@ -187,7 +189,7 @@ def run_stage(
         number: its place in the funnel, from 0; it has fresh seeds of its own.
         problems: its tasks.
         programs: who is left.
-        run: runs the jobs.
+        pool: makes the training runs; None for this process.
         progress: called when a run has ended.
     """
     contenders = [*programs, *map(baseline, config.baselines)]
@@ -196,7 +198,7 @@ def run_stage(
         problems,
         fresh_seeds(config.seeds, block=number + 1),
         budget=Budget(config.trials, constants=config.constants),
-        run=run,
+        pool=pool,
         progress=progress,
     )
     return StageResult(evaluation, judge(config, evaluation, [program.name for program in programs]))

@@ -21,7 +21,7 @@ RATE, DECAY = "rate", "weight_decay"
 DECADES = 1.5
 """Powers of ten to either side of the reference within which tuning begins."""
 
-_LARGEST_BETA = -4.0  # log10(1 - beta)
+_LARGEST_BETA = -6.0  # log10(1 - beta); float32 has no number between 1 - 6e-8 and 1
 
 Place = tuple[int, int]
 """A statement of the pruned program, and one of its operands."""
@@ -38,11 +38,13 @@ class Dimension:
         name: ``rate``, ``weight_decay``, or that of a constant.
         reference: where tuning begins.
         is_beta: whether it is drawn in ``log(1 - value)`` from 0 up; otherwise in ``log(value)``, keeping its sign.
+        decades: powers of ten to either side of the reference within which tuning begins.
     """
 
     name: str
     reference: float
     is_beta: bool = False
+    decades: float = DECADES
 
     def at(self, place: float) -> float:
         """The value at a place, which counts in powers of ten from the reference; 0 is the reference itself."""

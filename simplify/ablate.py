@@ -21,6 +21,7 @@ import numpy as np
 from dsl.dataflow import prune
 from dsl.fingerprint import fingerprint
 from dsl.program import Program, ProgramError
+from dsl.rate import at_rate
 from dsl.verify import verify
 from search.evolution import Budget, Evolution
 from search.fitness import OK, Fitness
@@ -29,7 +30,7 @@ from search.population import PopulationConfig
 from simplify.order import Graph, Value, graph_of, readable, write
 from simplify.rewrite import rewrite
 from simplify.saturate import SaturationLimits
-from simplify.trial import NoWorse, Panel, Verdict, at_rate
+from simplify.trial import NoWorse, Panel, Verdict
 
 RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 0.3, 0.1)
 """Factors on the learning rate; the program is ablated at the one with which it trains best."""

@@ -8,20 +8,21 @@ it. The test looks after a few seeds and goes on only while neither is known, so
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Protocol
 
 import numpy as np
 
 from dsl.fingerprint import fingerprint
-from dsl.program import Program, Statement
-from search.evaluate import Naming, Trainers, evaluate
-from search.fitness import Job, Setting
-
-Results = MutableMapping[str, float | None]
-"""Loss, or None where training failed, for ``fingerprint task seed``: plain values, so that they can be kept."""
+from dsl.program import Program
+from dsl.rate import at_rate
+from proxy_tasks.registry import get_task
+from proxy_tasks.run import Trained, training_key
+from search.evaluate import Naming, Trainers
+from search.fitness import Job
+from search.pool import Here, Pool, in_order
 
 HOPELESS = 10.0
 """A first seed that is worse by this many tolerances decides."""
@@ -45,26 +46,24 @@ class Training:
     task: str
     seed: int
 
-
-class Map(Protocol):
-    """Runs jobs, here or on Ray, and gives the results in the order of the jobs: the builtin `map` is one."""
-
-    def __call__(self, run: Callable[[Training], float | None], jobs: Iterable[Training], /) -> Iterable[float | None]:
-        """Results in the order of the jobs."""
-        ...
+    @property
+    def key(self) -> str:
+        """What the result depends on beside the machine; equal for programs that mean the same."""
+        return training_key(get_task(self.task).version, fingerprint(self.program), {"rate": 1.0}, self.seed)
 
 
-def train(job: Training) -> float | None:
-    """Validation loss by the evaluation that searches use; None where training failed."""
-    asked = Job(0, job.program)
-    with Naming([asked]):
-        value = evaluate(_trainers(), Setting(job.task, (job.seed,)), asked).value
-    return value if value is None or math.isfinite(value) else None
+def train(job: Training) -> Trained:
+    """Trains as searches do, in this process."""
+    trainer = _trainers()[job.task]
+    began = time.perf_counter()
+    with Naming([Job(0, job.program)]):
+        result = trainer.run(job.program, job.seed)
+    return Trained(result, time.perf_counter() - began)
 
 
 @cache
 def _trainers() -> Trainers:
-    return Trainers()
+    return Trainers(method="interpret")  # as in `selection.contender`, whose training runs are shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +136,16 @@ class Panel:
 
     Attributes:
         tasks: names of the tasks.
-        run: where programs are trained.
+        pool: where programs are trained.
         ahead: trainings that run at a time; with more than one, those that are likely to be asked for are done early.
-        results: what is known; grows.
-        trained: number of trainings that were done here.
+        results: loss, or None where training failed, for ``fingerprint task seed``; grows.
+        trained: number of trainings that the pool was asked for.
     """
 
     tasks: tuple[str, ...]
-    run: Map = map
+    pool: Pool[Training, Trained] = field(default_factory=lambda: Here(train))
     ahead: int = 1
-    results: Results = field(default_factory=dict[str, float | None])
+    results: dict[str, float | None] = field(default_factory=dict[str, float | None])
     trained: int = 0
     _asked: set[str] = field(default_factory=set[str])
 
@@ -171,8 +170,8 @@ class Panel:
     def _train(self, trials: Mapping[str, Trial]) -> None:
         missing = {key: trial for key, trial in trials.items() if key not in self.results}
         jobs = [Training(program, task, seed) for program, task, seed in missing.values()]
-        for key, loss in zip(missing, self.run(train, jobs), strict=True):
-            self.results[key] = loss
+        for key, trained in zip(missing, in_order(self.pool, jobs), strict=True):
+            self.results[key] = trained.result.loss
             self.trained += 1
 
     def compare(
@@ -249,13 +248,6 @@ class Panel:
             f"the program does not train on {task} with any learning rate that was tried: choose another task, "
             "or take only the steps prune,rewrite"
         )
-
-
-def at_rate(program: Program, rate: float) -> Program:
-    """The program with its learning rate multiplied, as ``Trainer.run`` does."""
-    if rate == 1.0:
-        return program
-    return Program(program.state, (Statement("lr", "multiply", ("lr", rate)), *program.body))
 
 
 def half_width(values: Sequence[float], alpha: float) -> float:

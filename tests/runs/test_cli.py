@@ -4,9 +4,11 @@ import importlib.util
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import jax
@@ -311,12 +313,13 @@ def test_exported_files_say_where_from_and_how_good(optsearch: Command, small_ru
 def test_a_program_that_does_not_train_cannot_be_ablated(optsearch: Command, tmp_path: Path) -> None:
     file = tmp_path / "huge.txt"
     file.write_text("def train(w, g, lr):\n  big = exp(1000.0)\n  update = g * big\n  return update\n")
-    said = optsearch("simplify", file, "--workers", "0", "--out", tmp_path / "kept")
+    command = ["simplify", file, "--workers", "0", "--kept-in", tmp_path / "kept"]
+    said = optsearch(*command)
     assert said.code == 1
     assert "does not train on ae with any learning rate that was tried: choose another task" in said.err
     assert "Traceback" not in said.err
-    damaged = tmp_path / "kept" / "trainings.jsonl"
-    damaged.write_bytes(damaged.read_bytes().replace(b"null", b"0.25", 1))
-    said = optsearch("simplify", file, "--workers", "0", "--out", tmp_path / "kept")
+    with closing(sqlite3.connect(tmp_path / "kept" / "trainings.sqlite")) as connection, connection:
+        connection.execute("UPDATE trainings SET result = replace(result, 'null', '0.25')")
+    said = optsearch(*command)
     assert said.code == 1
-    assert "trainings.jsonl: line 1 is not as it was written" in said.err
+    assert "trainings.sqlite: a training run is not as it was written" in said.err

@@ -1,8 +1,7 @@
-"""`evaluate`: rows and comparisons, what is kept between studies, and what is not held out."""
+"""`evaluate`: rows and comparisons, and what is not held out."""
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,9 @@ import pytest
 from command_line import Command
 
 from dsl.library import LIBRARY
-from proxy_tasks.registry import get_task
-from runs.errors import DamagedRunError, RunError
-from runs.trials import FILE, Trials
-from selection.contender import Job, Trained, baseline, run_job
-from selection.problem import Problem
+from proxy_tasks.run import Trained
+from selection.contender import Job
 
-JOBS = [Job(baseline("sgd"), Problem("ae"), (("rate", 0.1),), seed) for seed in (1, 2, 1)]
 QUICK = ["--task", "digits", "--seeds", "2", "--tune", "3", "--workers", "0"]
 
 
@@ -77,61 +72,7 @@ def test_an_interruption_says_how_to_go_on(optsearch: Command, monkeypatch: pyte
     def interrupted(job: Job) -> Trained:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("selection.evaluation.run_job", interrupted)
+    monkeypatch.setattr("runs.evaluation.run_job", interrupted)
     said = optsearch("evaluate", "lion", *QUICK)
     assert said.code == 130
     assert "The same command goes on where it stopped." in " ".join(said.err.split())
-
-
-def test_runs_are_trained_once_and_kept(tmp_path: Path) -> None:
-    first = Trials(tmp_path / "kept")
-    results = list(first.map(map)(run_job, JOBS))
-    assert (first.trained, first.known) == (2, 0)
-    second = Trials(tmp_path / "kept")  # beside the first, which is open
-
-    def never(job: Job) -> Trained:
-        raise AssertionError(job)
-
-    assert list(second.map(map)(never, JOBS)) == results
-    assert (second.trained, second.known) == (0, 3)
-    first.close()
-    second.close()
-
-
-def test_another_version_of_a_task_is_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Trials(tmp_path)
-    list(kept.map(map)(run_job, JOBS[:1]))
-    monkeypatch.setitem(get_task("ae").__dict__, "version", "0123456789abcdef")
-    list(kept.map(map)(run_job, JOBS[:1]))
-    assert kept.trained == 2
-    kept.close()
-
-
-def test_runs_of_another_interpreter_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[tuple[int, int]] = []
-    for version in (1, 2, 1):
-        monkeypatch.setattr("runs.machine.SEARCH_VERSION", version)
-        kept = Trials(tmp_path)
-        list(kept.map(map)(run_job, JOBS[:1]))
-        kept.close()
-        made.append((kept.trained, kept.known))
-    assert made == [(1, 0), (1, 0), (0, 1)]
-
-
-def test_damage_is_said(tmp_path: Path) -> None:
-    kept = Trials(tmp_path)
-    list(kept.map(map)(run_job, JOBS[:1]))
-    kept.close()
-    with sqlite3.connect(tmp_path / FILE) as connection:
-        connection.execute("UPDATE trials SET result = replace(result, '300', '301')")
-    connection.close()
-    kept = Trials(tmp_path)
-    with pytest.raises(DamagedRunError, match=r"trials.sqlite: .* not as it was written"):
-        list(kept.map(map)(run_job, JOBS[:1]))
-    kept.close()
-    (tmp_path / "other").mkdir()
-    with sqlite3.connect(tmp_path / "other" / FILE) as connection:
-        connection.execute("PRAGMA application_id = 7")
-    connection.close()
-    with pytest.raises(RunError, match="no file of training runs"):
-        Trials(tmp_path / "other")

@@ -39,6 +39,23 @@ class Leaking(Line):
         self.validation = self.train
 """
 
+TINY = """
+from dataclasses import replace
+import numpy as np
+from proxy_tasks import hub
+from proxy_tasks.text import ALPHABET
+
+rng = np.random.default_rng(0)
+
+def cifar10():
+    rows = [{"img": rng.integers(0, 256, (32, 32, 3), np.uint8), "label": int(rng.integers(10))} for _ in range(90)]
+    return replace(hub.cifar10_task({"train": rows, "test": rows}, counts=(64, 20, 20)), steps=10)
+
+def wikitext():
+    text = [{"text": "".join(rng.choice(list(ALPHABET), 1300))}]
+    return replace(hub.wikitext_task({"train": text, "validation": text, "test": text}), steps=10)
+"""
+
 CAMPAIGN = """
 name: mine
 imports: [lines:Line]
@@ -99,6 +116,19 @@ def test_workers_import_too(folder: Path) -> None:
         done = subprocess.run([*command, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "Line" in done.stdout
+
+
+@pytest.mark.slow
+def test_optional_data_are_evaluated_on(folder: Path, optsearch: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "tiny.py").write_text(TINY)
+    monkeypatch.syspath_prepend(str(folder))
+    command = ["evaluate", "lion", "--import", "tiny:cifar10", "--import", "tiny:wikitext"]
+    command += ["--task", "cifar10", "--task", "wikitext", "--baseline", "adamw", "--seeds", "2", "--tune", "2"]
+    result = optsearch(*command, "--workers", "0", "--json").json()
+    assert [(row["task"], row["outcome"]) for row in result["rows"]] == [("cifar10", "ok")] * 4 + [
+        ("wikitext", "ok")
+    ] * 4
+    assert all(row["accuracy"] is not None for row in result["rows"])
 
 
 def test_reading_settings_imports_nothing(folder: Path) -> None:

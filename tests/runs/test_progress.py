@@ -109,14 +109,17 @@ def test_a_sparkline_falls() -> None:
     assert sparkline([(0, 0.7)], 100) == ""
 
 
-def test_counted_work_in_plain_lines() -> None:
-    console = quiet()
+def test_counted_work_in_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, clock = quiet(), iter(range(100))
+    monkeypatch.setattr("runs.progress.time.monotonic", lambda: 0.5 * next(clock))
     with counted_view(console) as show:
         for done in range(1, 61):
             show("tuning: lion", done, 60)
     file = console.file
     assert isinstance(file, io.StringIO)
-    assert file.getvalue().splitlines() == [f"tuning: lion: {done} of 60 training runs done" for done in (25, 50, 60)]
+    left = {1: "", 21: ", about 0:20 left", 41: ", about 0:10 left", 60: ""}
+    lines = [f"tuning: lion: {done} of 60 training runs done{words}" for done, words in left.items()]
+    assert file.getvalue().splitlines() == lines
 
 
 def test_watch_knows_what_came_before(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,14 @@ import pytest
 from command_line import Command
 from test_verification import forge
 
+from proxy_tasks.run import Trained
 from runs.reader import RUN_FILE
 from runs.schema import pack_program
 from runs.selecting import SHIPPED, load_funnel, run_selection
 from runs.store import RunStore
-from runs.trials import Trials
-from search.workers import WorkerError
-from selection.contender import Job, Trained
+from runs.trainings import FILE
+from search.workers import LOST, WorkerError
+from selection.contender import Job, run_job
 
 FUNNEL = """
 name: small
@@ -88,6 +88,20 @@ def test_it_is_recorded_in_the_run_and_done_once(here: Path, optsearch: Command,
     assert "Stage 'other' on digits, 2 fresh seeds:" in words
     assert all(row["why"] in words for stage in first["stages"] for row in stage["verdicts"])
     assert optsearch("verify", "small", "--sample", "0").code == 0
+    (listed,) = optsearch("show", "small", "--json").json()["studies"]
+    assert (listed["funnel"], listed["status"], listed["survivors"]) == ("small", "finished", first["survivors"])
+    for short, stage in zip(listed["stages"], first["stages"], strict=True):
+        programs = [row for row in stage["verdicts"] if not row["baseline"]]
+        assert short["passed"] == [row["contender"] for row in programs if row["passed"]]
+        assert short["fell"] == [{k: r[k] for k in ("contender", "why")} for r in programs if not r["passed"]]
+    shown = optsearch("show", "small").out
+    assert "Study 1, funnel 'small' over small: finished" in shown
+    assert "fresh on ae, 4 fresh seeds, 12 training runs" in shown
+    assert all(
+        f"{row['contender'].removeprefix('small:')}, {row['why']}" in shown
+        for s in listed["stages"]
+        for row in s["fell"]
+    )
     said = optsearch("evaluate", "small:best", "--task", "digits", "--tune", "0", "--seeds", "2", "--workers", "0")
     assert "Not held out: small was selected on 'digits' by stage 'other' of study 1" in " ".join(said.err.split())
 
@@ -97,7 +111,7 @@ def test_killed_and_resumed_is_undisturbed(here: Path, optsearch: Command, undis
     process = subprocess.Popen(
         [sys.executable, "-c", code, *COMMAND], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
-    log = here / "optsearch-runs" / "trials.sqlite-wal"
+    log = here / "optsearch-runs" / f"{FILE}-wal"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (log.exists() and log.stat().st_size > 60_000):
         time.sleep(0.02)
@@ -111,20 +125,16 @@ def test_killed_and_resumed_is_undisturbed(here: Path, optsearch: Command, undis
 def test_a_cluster_lost_in_mid_stage_repeats_nothing(
     here: Path, optsearch: Command, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, trained = Trials.map, list[str]()
+    trained: list[str] = []
 
-    def failing(self: Trials, run: Callable[..., Any]) -> Any:
-        def pool(train: Callable[[Job], Trained], jobs: Iterable[Job], /) -> Iterator[Trained]:
-            for job in jobs:
-                if len(trained) in (5, 20):
-                    trained.append("lost")
-                    raise WorkerError("Ray has died or the cluster is lost; what was recorded is safe")
-                trained.append(job.key)
-                yield train(job)
+    def failing(job: Job) -> Trained:
+        if len(trained) in (5, 20):
+            trained.append("lost")
+            raise WorkerError(LOST)
+        trained.append(job.key)
+        return run_job(job)
 
-        return real(self, pool)
-
-    monkeypatch.setattr(Trials, "map", failing)
+    monkeypatch.setattr("runs.selecting.run_job", failing)
     for _ in range(2):
         said = optsearch(*COMMAND)
         assert (said.code, "the cluster is lost" in said.err) == (1, True)
@@ -165,6 +175,9 @@ def test_a_program_of_another_meaning_than_stored_is_named(here: Path, optsearch
     assert said.code == 2
     assert f"small:{best}: the program has another meaning than was stored with it" in said.err
     assert (here / "small" / RUN_FILE).exists()
+    for command in (["evaluate", f"small:{best}"], ["export", f"small:{best}"]):
+        said = optsearch(*command)
+        assert (said.code, "another meaning than was stored with it" in said.err) == (2, True)
 
 
 def test_shipped_funnels_tune_everybody_at_every_larger_rung() -> None:

@@ -1,124 +1,183 @@
-"""Trainings of ablation outlive whatever ends it."""
+"""Training runs outlive whatever ends the command that made them, and every command knows those of the others."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from command_line import Command
 
+from dsl.library import LIBRARY
+from proxy_tasks.outcome import Outcome, TrainingResult
+from proxy_tasks.registry import get_task
+from proxy_tasks.run import Trained
 from runs.errors import DamagedRunError, RunError
-from runs.trainings import FILE, Trainings
+from runs.trainings import FILE, KeptPool, Trainings
+from search.pool import Here, in_order
+from selection.contender import Contender, Job, baseline, run_job
+from selection.problem import Problem
+from simplify.trial import Training, train
 
-KEYS = [f"{n:016x} ae {500_000 + n}" for n in range(3)]
+JOBS = [Job(baseline("sgd"), Problem("ae"), (("rate", 0.1),), seed) for seed in (1, 2, 1)]
+ENDED = Trained(TrainingResult(Outcome.OK, 1 / 3, 0.1, None, 300, (2.0, 1.5), 1.5), 0.25)
+FAILED = Trained(TrainingResult(Outcome.NON_FINITE, None, None, None, 7, (), None), 0.5)
 
 SCRIPT = """
 import json, sys, time, zlib
 from pathlib import Path
 from dsl.library import LIBRARY
-from runs.trainings import Trainings
+from proxy_tasks.outcome import Outcome, TrainingResult
+from proxy_tasks.run import Trained
+from runs.trainings import training
 from simplify.distil import distil
 from simplify.trial import Panel
 
-def made_up(run, jobs):
-    for job in jobs:
-        time.sleep(float(sys.argv[2]))
-        yield 1.0 + zlib.crc32(f"{job.program} {job.seed}".encode()) / 1e11 + 0.3 * ("sign" not in str(job.program))
+def made_up(job):
+    time.sleep(float(sys.argv[2]))
+    loss = 1.0 + zlib.crc32(f"{job.program} {job.seed}".encode()) / 1e11 + 0.3 * ("sign" not in str(job.program))
+    return Trained(TrainingResult(Outcome.OK, loss, loss, None, 300, ()), 0.1)
 
-panel = Panel(("ae",), made_up, 2, Trainings(Path(sys.argv[1])))
-print(json.dumps([distil(LIBRARY["signum"], panel=panel).as_values(), panel.trained]))
+with training(made_up, Path(sys.argv[1]), 0) as (pool, kept):
+    print(json.dumps([distil(LIBRARY["signum"], panel=Panel(("ae",), pool, 2)).as_values(), kept.trained, kept.known]))
 """
 
 
-def fill(folder: Path) -> None:
-    kept = Trainings(folder)
-    for number, key in enumerate(KEYS):
-        kept[key] = None if number == 1 else number / 3.0
-    kept.close()
+def never(job: Job) -> Trained:
+    raise AssertionError(job)
 
 
-def reopened(folder: Path, *, force: bool = False) -> dict[str, float | None]:
-    kept = Trainings(folder, force=force)
-    kept.close()
-    return dict(kept)
+def rows(folder: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(folder / FILE)) as connection:
+        return sorted(connection.execute("SELECT key, result FROM trainings"))
 
 
-def test_what_is_set_is_there_again(tmp_path: Path) -> None:
-    fill(tmp_path)
-    assert reopened(tmp_path) == {KEYS[0]: 0.0, KEYS[1]: None, KEYS[2]: 2.0 / 3.0}
-    assert reopened(tmp_path, force=True) == {}
+def count(folder: Path) -> int:
+    try:
+        return len(rows(folder))
+    except sqlite3.Error:  # not there yet
+        return 0
 
 
-def test_an_unfinished_line_is_cut_off(tmp_path: Path) -> None:
-    fill(tmp_path)
-    path = tmp_path / FILE
-    whole = path.read_bytes()
-    start = whole.rfind(b"\n", 0, -1) + 1
-    for end in range(start, len(whole)):
-        path.write_bytes(whole[:end])
-        assert list(reopened(tmp_path)) == KEYS[:2]
-        assert path.read_bytes() == whole[:start]
+def asked(folder: Path, jobs: list[Job] = JOBS) -> Trainings:
+    with closing(Trainings(folder)) as kept:
+        list(in_order(KeptPool(kept, Here(run_job)), jobs))
+    return kept
 
 
-def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
-    fill(tmp_path)
-    path = tmp_path / FILE
-    whole = path.read_bytes()
-    for place in range(0, whole.rfind(b"\n", 0, -1), 7):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
-        with pytest.raises(DamagedRunError, match="is not as it was written"):
-            reopened(tmp_path)
+def test_what_is_kept_is_there_again(tmp_path: Path) -> None:
+    with closing(Trainings(tmp_path)) as kept:
+        for key, trained in (("a", ENDED), ("b", FAILED)):
+            assert kept.find(key) is None
+            kept.keep(key, trained)
+            assert kept.find(key) == trained
+    with closing(Trainings(tmp_path)) as again:
+        assert [again.find(key) for key in ("a", "b", "c")] == [ENDED, FAILED, None]
 
 
-def test_trainings_of_other_versions_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(tmp_path)
-    monkeypatch.setattr("runs.machine.FINGERPRINT_VERSION", 10_000)
-    assert reopened(tmp_path) == {}
-    monkeypatch.undo()
-    assert len(reopened(tmp_path)) == 3, "and they are not lost either"
+def test_a_run_is_made_once_and_shared(tmp_path: Path) -> None:
+    with closing(Trainings(tmp_path / "kept")) as first, closing(Trainings(tmp_path / "kept")) as second:
+        results = list(in_order(KeptPool(first, Here(run_job)), JOBS))
+        assert (first.trained, first.known) == (2, 0)
+        assert results[0] == results[2]
+        assert list(in_order(KeptPool(second, Here(never)), JOBS)) == results
+        assert (second.trained, second.known) == (0, 3)
 
 
-def test_one_process_writes(tmp_path: Path) -> None:
-    kept = Trainings(tmp_path)
-    with pytest.raises(RunError, match="another process is writing"):
-        Trainings(tmp_path)
-    kept.close()
+def test_every_command_knows_a_run_by_the_same_name(tmp_path: Path) -> None:
+    one = Job(Contender("mine", LIBRARY["lion"]), Problem("ae"), (("rate", 1.0),), 5)
+    other = Training(LIBRARY["lion"], "ae", 5)
+    assert other.key == one.key
+    assert train(other).result == run_job(one).result
+    asked(tmp_path, [one])
+    with closing(Trainings(tmp_path)) as kept:
+        pool = KeptPool(kept, Here(train))
+        pool.submit(0, other)
+        assert pool.collect()[1].result == run_job(one).result
+        assert (kept.trained, kept.known) == (0, 1)
+
+
+def test_a_run_is_durable_as_soon_as_it_has_ended(tmp_path: Path) -> None:
+    class LastFirst(Here[Job, Trained]):
+        def collect(self) -> tuple[int, Trained]:
+            self._queue.rotate(1)
+            return super().collect()
+
+    with closing(Trainings(tmp_path)) as kept:
+        pool = KeptPool(kept, LastFirst(lambda job: ENDED))
+        for number, job in enumerate(JOBS):
+            pool.submit(number, job)
+        assert pool.collect() == (1, ENDED)
+        assert [JOBS[1].key in key for key, _ in rows(tmp_path)] == [True]
+        assert sorted(pool.collect()[0] for _ in range(2)) == [0, 2]
+
+
+def test_another_version_of_a_task_is_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked(tmp_path, JOBS[:1]).trained == 1
+    monkeypatch.setitem(get_task("ae").__dict__, "version", "0123456789abcdef")
+    assert asked(tmp_path, JOBS[:1]).trained == 1
+
+
+def test_runs_of_another_interpreter_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, int]] = []
+    for version in (1, 2, 1):
+        monkeypatch.setattr("runs.machine.SEARCH_VERSION", version)
+        kept = asked(tmp_path, JOBS[:1])
+        made.append((kept.trained, kept.known))
+    assert made == [(1, 0), (1, 0), (0, 1)]
+
+
+def test_damage_is_said(tmp_path: Path) -> None:
+    with closing(Trainings(tmp_path)) as kept:
+        kept.keep("a", ENDED)
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection, connection:
+        connection.execute("UPDATE trainings SET result = replace(result, '300', '301')")
+    with (
+        closing(Trainings(tmp_path)) as kept,
+        pytest.raises(DamagedRunError, match=r"sqlite: .* not as it was written"),
+    ):
+        kept.find("a")
+    (tmp_path / "other").mkdir()
+    with closing(sqlite3.connect(tmp_path / "other" / FILE)) as connection:
+        connection.execute("PRAGMA application_id = 7")
+    with pytest.raises(RunError, match="no file of training runs"):
+        Trainings(tmp_path / "other")
 
 
 def test_a_killed_ablation_goes_on_where_it_was(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT]
     whole = subprocess.run([*command, tmp_path / "whole", "0"], capture_output=True, text=True, check=True)
-    result, trainings = json.loads(whole.stdout)
-    path, seen = tmp_path / "killed" / FILE, 0
+    result, trainings, _ = json.loads(whole.stdout)
+    killed = tmp_path / "killed"
+    seen = 0
     for _ in range(2):
-        with subprocess.Popen([*command, tmp_path / "killed", "0.003"], stdout=subprocess.DEVNULL) as process:
-            while process.poll() is None and (not path.exists() or path.read_bytes().count(b"\n") < seen + 20):
+        with subprocess.Popen([*command, killed, "0.003"], stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None and count(killed) < seen + 20:
                 time.sleep(0.01)
             assert process.poll() is None, "it ended before it was killed"
             process.kill()
-        assert path.read_bytes().count(b"\n") > seen
-        seen = path.read_bytes().count(b"\n")
-    end = subprocess.run([*command, tmp_path / "killed", "0"], capture_output=True, text=True, check=True)
-    again, trained = json.loads(end.stdout)
-    assert again == result
-    assert trained == trainings - seen
-    assert sorted(reopened(tmp_path / "killed")) == sorted(reopened(tmp_path / "whole"))
+        assert count(killed) > seen
+        seen = count(killed)
+    end = subprocess.run([*command, killed, "0"], capture_output=True, text=True, check=True)
+    assert json.loads(end.stdout) == [result, trainings - seen, seen]
+    assert rows(killed) == rows(tmp_path / "whole")
 
 
 @pytest.mark.slow
 def test_workers_and_kills_change_nothing(tmp_path: Path, optsearch: Command) -> None:
     folders = [tmp_path / name for name in ("alone", "ray")]
     command = ["simplify", "signum", "--json"]
-    alone = optsearch(*command, "--workers", "0", "--out", folders[0])
+    alone = optsearch(*command, "--workers", "0", "--kept-in", folders[0])
     assert alone.code == 0
-    shell = [sys.executable, "-c", "from runs.cli import main; main()", *command, "--workers", "2", "--out", folders[1]]
-    path = folders[1] / FILE
+    shell = [sys.executable, "-c", "from runs.cli import main; main()", *command, "--workers", "2"]
+    shell += ["--kept-in", str(folders[1])]
     with subprocess.Popen(shell, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and (not path.exists() or path.read_bytes().count(b"\n") < 10):
+        while process.poll() is None and count(folders[1]) < 10:
             time.sleep(0.05)
         process.kill()
     done = subprocess.run(shell, capture_output=True, text=True, check=True)

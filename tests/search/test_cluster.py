@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from search.workers import unauthenticated
+from search.cluster import unauthenticated
 
 SCRIPT = """
 import json, os, sys, threading, time

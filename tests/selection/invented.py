@@ -1,12 +1,13 @@
-"""A pool that invents training results, so that what is asked for and concluded can be tested without training."""
+"""Invents training results, so that what is asked for and concluded can be tested without training."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 
 from proxy_tasks.outcome import Outcome, TrainingResult
-from selection.contender import Job, Trained
+from proxy_tasks.run import Trained
+from selection.contender import Job
 
 FAILED = Trained(TrainingResult(Outcome.NON_FINITE, None, None, None, 3, ()), 0.1)
 
@@ -27,11 +28,10 @@ class Invented:
     def __init__(self, best: Mapping[str, float], floor: Mapping[str, float] | None = None, noise: float = 0.1):
         self.best, self.floor, self.noise, self.jobs = best, floor or {}, noise, list[Job]()
 
-    def __call__(self, run: Callable[[Job], Trained], jobs: Iterable[Job], /) -> Iterator[Trained]:
-        for job in jobs:
-            self.jobs.append(job)
-            name = job.contender.name
-            decades = math.log10(dict(job.values)["rate"] / self.best[name])
-            wobble = 0.01 * self.noise * math.sin(job.seed * len(name))  # of the contender's own
-            loss = self.floor.get(name, 1.0) + decades**2 + self.noise * (job.seed % 7) + wobble
-            yield FAILED if decades > 1.9 else ended(loss)
+    def __call__(self, job: Job) -> Trained:
+        self.jobs.append(job)
+        name = job.contender.name
+        decades = math.log10(dict(job.values)["rate"] / self.best[name])
+        wobble = 0.01 * self.noise * math.sin(job.seed * len(name))  # of the contender's own
+        loss = self.floor.get(name, 1.0) + decades**2 + self.noise * (job.seed % 7) + wobble
+        return FAILED if decades > 1.9 else ended(loss)

@@ -9,7 +9,7 @@ import pytest
 
 from proxy_tasks.registry import get_task
 from proxy_tasks.trainer import Trainer
-from selection.baselines import BASELINES, Baseline, BaselineError, Schedule, get_baseline
+from selection.baselines import BASELINES, SCALES, Baseline, BaselineError, Schedule, get_baseline
 
 TARGET = {"b": jnp.ones(3), "w": jnp.full((3, 3), -1.0)}
 START = jax.tree.map(lambda leaf: 0.5 * jnp.ones_like(leaf), TARGET)
@@ -20,13 +20,16 @@ def loss(params: dict[str, jax.Array]) -> jax.Array:
 
 
 def descend(row: Baseline, values: dict[str, jax.Array] | None, noise: jax.Array) -> dict[str, jax.Array]:
-    optimizer = row.optimizer(lambda count: row.reference * jnp.ones(()), values)
+    optimizer = row.optimizer(lambda count: 1.1 * row.reference * jnp.ones(()), values)
 
     def step(
         number: jax.Array, carry: tuple[dict[str, jax.Array], optax.OptState]
     ) -> tuple[dict[str, jax.Array], optax.OptState]:
         params, state = carry
-        gradient = jax.tree.map(lambda leaf: leaf + noise * jnp.cos(1.3 * number), jax.grad(loss)(params))
+        gradient = jax.tree.map(
+            lambda leaf: leaf + noise * jnp.cos(1.3 * number + jnp.arange(float(leaf.size)).reshape(leaf.shape)),
+            jax.grad(loss)(params),
+        )
         updates, state = optimizer.update(gradient, state, params)
         return optax.apply_updates(params, updates), state  # pyright: ignore[reportReturnType]
 
@@ -50,7 +53,7 @@ def test_a_baseline_descends_whatever_its_arguments_with_one_compilation(name: s
         given = jax.jit(lambda: descend(row, None, some))()
         assert jax.tree.all(jax.tree.map(lambda a, b: jnp.allclose(a, b, rtol=1e-4), reached, given))
     for key in own:
-        other = train(own | {key: 0.5 * own[key]}, some)
+        other = train(own | {key: own[key] * (20.0 if key in SCALES else 0.5)}, some)
         assert not jax.tree.all(jax.tree.map(jnp.array_equal, reached, other)), key
     assert traces == [name]
 

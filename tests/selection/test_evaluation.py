@@ -11,6 +11,7 @@ from invented import Invented
 
 from dsl.library import LIBRARY
 from dsl.syntax import parse
+from search.pool import Here
 from selection.contender import Contender, Job, baseline, run_job
 from selection.evaluation import Evaluation, Progress, evaluate
 from selection.problem import Problem
@@ -23,15 +24,15 @@ AE, DIGITS = Problem("ae"), Problem("digits")
 
 def test_every_contender_gets_the_same_trials_and_seeds() -> None:
     pool, contenders = Invented({"found": 1.0, "adamw": 1e-3}), [SGD, baseline("adamw")]
-    evaluate(contenders, [AE], fresh_seeds(4), run=pool)
+    evaluate(contenders, [AE], fresh_seeds(4), pool=Here(pool))
     for contender in contenders:
         seeds = Counter(job.seed for job in pool.jobs if job.contender == contender)
-        assert seeds == dict(zip(tuning_seeds(), (24, 12, 6), strict=True)) | dict.fromkeys(fresh_seeds(4), 1)
+        assert seeds == dict(zip(tuning_seeds(), (24, 12, 8), strict=True)) | dict.fromkeys(fresh_seeds(4), 1)
 
 
 def test_the_tuned_rate_is_used_wherever_it_lies() -> None:
     pool = Invented({"found": 0.1, "adamw": 1e-3, "lion": 1e-7})
-    found = evaluate([SGD, baseline("adamw"), baseline("lion")], [AE], fresh_seeds(3), run=pool)
+    found = evaluate([SGD, baseline("adamw"), baseline("lion")], [AE], fresh_seeds(3), pool=Here(pool))
     for entry in found.tuning:
         best = pool.best[entry.contender]
         assert abs(math.log10(dict(entry.tuned.values)["rate"] / best)) < 0.3  # lion: three decades from its reference
@@ -42,7 +43,7 @@ def test_the_tuned_rate_is_used_wherever_it_lies() -> None:
 def test_a_better_program_wins_and_an_equal_one_does_not() -> None:
     best = {"found": 1.0, "other": 1.0, "adamw": 1e-3}
     contenders = [SGD, replace(SGD, name="other"), baseline("adamw")]
-    found = evaluate(contenders, [AE, DIGITS], fresh_seeds(8), run=Invented(best, {"found": 0.5}))
+    found = evaluate(contenders, [AE, DIGITS], fresh_seeds(8), pool=Here(Invented(best, {"found": 0.5})))
     assert [(c.task, c.contender, c.verdict) for c in found.comparisons if c.contender == "found"] == [
         ("ae", "found", "better"),
         ("digits", "found", "better"),
@@ -62,14 +63,14 @@ def test_a_better_program_wins_and_an_equal_one_does_not() -> None:
 
 def test_few_seeds_can_show_nothing() -> None:
     best = {"found": 1.0, "adamw": 1e-3}
-    found = evaluate([SGD, baseline("adamw")], [AE], fresh_seeds(4), run=Invented(best, {"found": 0.1}))
+    found = evaluate([SGD, baseline("adamw")], [AE], fresh_seeds(4), pool=Here(Invented(best, {"found": 0.1})))
     assert [(c.verdict, c.detectable) for c in found.comparisons] == [("undecided", None)]
 
 
 def test_progress_counts_every_run() -> None:
     events: list[Progress] = []
     budget = Budget(trials=8)
-    evaluate([SGD], [AE], fresh_seeds(2), budget=budget, run=Invented({"found": 1.0}), progress=events.append)
+    evaluate([SGD], [AE], fresh_seeds(2), budget=budget, pool=Here(Invented({"found": 1.0})), progress=events.append)
     assert [event.done for event in events] == list(range(1, budget.runs + 3))
     assert {event.total for event in events} == {budget.runs + 2}
     assert [event.stage for event in events] == ["tuning"] * budget.runs + ["evaluation"] * 2

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from dsl.library import LIBRARY
 from dsl.syntax import parse
 from search.faults import ConfigError
+from search.pool import Here
 from search.settings import load_settings
 from selection.behaviour import direction, distinct
 from selection.contender import Contender
@@ -58,7 +59,7 @@ def test_who_is_worse_than_the_baseline_falls_and_the_limit_counts_those_who_pas
         {"overfitted": 1.0, "lion": 1.0, "good": 1.0, "adamw": 1e-3}, {"overfitted": 3.0, "good": 0.8, "lion": 0.9}
     )
     config = stage(keep={"best": 1, "beats": ["adamw"]}, seeds=8)
-    verdicts = run_stage(config, 0, [AE, DIGITS], contenders(), run=pool).verdicts
+    verdicts = run_stage(config, 0, [AE, DIGITS], contenders(), pool=Here(pool)).verdicts
     assert [(v.contender, v.passed) for v in verdicts] == [
         ("good", True),
         ("lion", False),
@@ -85,14 +86,14 @@ def test_certainty_needs_enough_seeds() -> None:
     pool = Invented(BEST | {"adamw": 1e-3}, {"good": 0.5})
     for seeds, passed in ((4, []), (10, ["good"])):
         config = stage(keep={"beats": ["adamw"], "certain": True}, seeds=seeds)
-        assert run_stage(config, 0, [AE], contenders(), run=pool).survivors == passed
+        assert run_stage(config, 0, [AE], contenders(), pool=Here(pool)).survivors == passed
 
 
 def test_stages_have_fresh_seeds_of_their_own() -> None:
     pool = Invented(BEST)
     config = stage(trials=0, baselines=[])
     for number in range(3):
-        run_stage(config, number, [AE], contenders(), run=pool)
+        run_stage(config, number, [AE], contenders(), pool=Here(pool))
     assert len({job.seed for job in pool.jobs}) == 12
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from selection.comparison import times_to_target
 from selection.ranks import interquartile_mean, kendall_tau, probability_of_improvement
-from selection.time_to_target import performance_profile, steps_to_target
+from selection.time_to_target import performance_profile, steps_to_target, target_place
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 8, 40])
@@ -56,3 +57,15 @@ def test_steps_to_a_target() -> None:
 def test_a_profile_counts_failures() -> None:
     profile = performance_profile({"a": [10, 30, math.inf, math.inf], "b": [20, 20, 5, math.inf]}, (1.0, 1.5, 2.0))
     assert profile == {"a": [0.25, 0.5, 0.5], "b": [0.5, 0.5, 0.75]}
+
+
+def test_time_to_what_the_reference_has_after_three_quarters_of_its_steps() -> None:
+    assert target_place([10, 20, 30, 40]) == 2
+    assert target_place([3, 6, 9, 12, 15]) == 3, "never before"
+    curves = {"t": {"base": [[4.0, 3.0, 2.0, 1.5], [4.0, 3.0, 2.0, 1.0]], "quick": [[2.0, 1.0, 0.9, 0.8], [4.0]]}}
+    found = times_to_target(curves, {"t": [10, 20, 30, 40]}, {"base": 2.0, "quick": 8.0}, "base")
+    base, quick = found
+    assert (base.reached, base.failed, base.median_steps) == (1.0, (("t", 0),), (("t", 30.0),))
+    assert (quick.reached, quick.failed, quick.median_steps) == (0.5, (("t", 1),), (("t", None),))
+    assert (base.profile_steps[0], quick.profile_steps) == (0.5, (0.5,) * 6), "10 steps against 30, and a failure"
+    assert (base.profile_cost, quick.profile_cost) == ((1.0, *(1.0,) * 5), (0.0, 0.0, 0.0, 0.5, 0.5, 0.5)), "60 and 80"

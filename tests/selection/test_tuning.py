@@ -10,9 +10,10 @@ from invented import Invented
 from dsl.fingerprint import fingerprint
 from dsl.library import LIBRARY
 from dsl.syntax import parse
+from proxy_tasks.run import Trained
 from proxy_tasks.task import TaskError
-from selection.baselines import BASELINES
-from selection.contender import Contender, Trained, baseline
+from selection.baselines import ALWAYS, BASELINES
+from selection.contender import Contender, baseline
 from selection.problem import Problem, problems
 from selection.space import Dimension, decay_constant, program_space, with_values
 from selection.tuning import BLOCK, Budget, SeedError, Tuned, fresh_seeds, tune, tuning_seeds
@@ -25,7 +26,7 @@ def tuned(contender: Contender, pool: Invented, budget: Budget) -> Tuned:
     try:
         while True:
             jobs = next(tuning) if answers is None else tuning.send(answers)
-            answers = list[Trained](pool(lambda _: pytest.fail("invented"), jobs))
+            answers = list[Trained](map(pool, jobs))
     except StopIteration as end:
         return end.value
 
@@ -121,7 +122,7 @@ def test_a_programs_own_values_leave_it_as_it_is(name: str) -> None:
 def test_baselines_have_the_decay_of_their_row() -> None:
     for name, row in BASELINES.items():
         names = [dimension.name for dimension in baseline(name).space()]
-        assert names == ["rate", *(["weight_decay"] if "weight_decay" in row.arguments else [])]
+        assert names == ["rate", *(name for name in ALWAYS if name in row.arguments)]
         assert len(baseline(name).space(constants=True)) == 1 + len(row.arguments)
 
 

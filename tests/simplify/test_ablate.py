@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import pytest
+from made_up_training import ended
 
 from dsl.library import LIBRARY
 from dsl.program import Program
 from dsl.syntax import parse
+from proxy_tasks.run import Trained
+from search.pool import Here
 from simplify.ablate import EvolutionBudget, ablate, rounded, rounder_values, shorter
 from simplify.distil import distil
 from simplify.rewrite import rewrite
-from simplify.trial import DoesNotTrainError, NoWorse, Panel, Results, Training
+from simplify.trial import DoesNotTrainError, NoWorse, Panel, Training
 
 NO_EVOLUTION = EvolutionBudget(evaluations=0)
 
 
-def misses_sign(run: object, jobs: Iterable[Training]) -> Iterator[float]:
+def misses_sign(job: Training) -> Trained:
     """A task that only wants a sign and an interpolation in the program."""
-    for job in jobs:
-        functions = [s.function for s in job.program.body]
-        missing = 0.5 * ("sign" not in functions) + 0.2 * ("interp" not in functions)
-        yield 1.0 + 0.001 * (job.seed % 7) + missing
+    functions = [s.function for s in job.program.body]
+    missing = 0.5 * ("sign" not in functions) + 0.2 * ("interp" not in functions)
+    return ended(1.0 + 0.001 * (job.seed % 7) + missing)
 
 
-def made_up(results: Results | None = None, ahead: int = 1) -> Panel:
-    return Panel(("made up",), misses_sign, ahead, {} if results is None else results)
+def made_up(results: dict[str, float | None] | None = None, ahead: int = 1) -> Panel:
+    return Panel(("made up",), Here(misses_sign), ahead, {} if results is None else results)
 
 
-def run(program: Program, results: Results | None = None) -> tuple[Program, Panel]:
+def run(program: Program, results: dict[str, float | None] | None = None) -> tuple[Program, Panel]:
     panel = made_up(results)
     return ablate(program, panel, evolution=NO_EVOLUTION).program, panel
 

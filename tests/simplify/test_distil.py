@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 
 import pytest
+from made_up_training import ended
 
 from dsl.library import LIBRARY
 from dsl.syntax import parse
+from proxy_tasks.run import Trained
+from search.pool import Here
 from simplify.ablate import EvolutionBudget
 from simplify.distil import distil
 from simplify.trial import Panel, Training
@@ -43,16 +45,15 @@ def test_ablation_needs_a_task() -> None:
 
 
 def test_what_training_tells_apart_is_not_kept() -> None:
-    def misses_division(run: object, jobs: Iterable[Training]) -> Iterator[float]:
-        for job in jobs:
-            yield 1.0 if " / " in str(job.program) else 2.0
+    def misses_division(job: Training) -> Trained:
+        return ended(1.0 if " / " in str(job.program) else 2.0)
 
     program = parse(
         "def train(w, g, lr):\n  size = g * g\n  size = sqrt(size)\n  update = g / size\n"
         "  update = update * lr\n  return update\n"
     )
     assert len(distil(program, ("rewrite",)).program.body) == 2
-    result = distil(program, panel=Panel(("made up",), misses_division), evolution=EvolutionBudget(evaluations=0))
+    result = distil(program, panel=Panel(("made up",), Here(misses_division)), evolution=EvolutionBudget(evaluations=0))
     assert any(s.function == "divide" for s in result.program.body)
     given_up = next(step for step in result.steps if "given up" in step.what)
     assert given_up.step == "rewrite"

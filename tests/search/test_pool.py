@@ -1,0 +1,45 @@
+"""Pools: every call's result comes once, with its number; in a file of its own, as a pool on Ray waits for cores while
+an evaluator holds them.
+"""
+
+import statistics
+from typing import Any
+
+import pytest
+
+from search.pool import Here, in_order
+from search.workers import RayPool
+
+VALUES = [[1.0, 3.0], [4.0], [9.0, 0.0]]
+
+
+def test_calls_here_are_made_when_they_are_asked_for() -> None:
+    made: list[int] = []
+    pool = Here(made.append)
+    for number in (7, 3):
+        pool.submit(number, 10 * number)
+    assert made == []
+    assert [pool.collect(), pool.collect()] == [(7, None), (3, None)]
+    assert made == [70, 30]
+
+
+def test_results_in_order_whatever_the_pool() -> None:
+    class Backwards(Here[list[float], float]):
+        def collect(self) -> tuple[int, float]:
+            self._queue.rotate(1)
+            return super().collect()
+
+    for pool in (Here(statistics.fmean), Backwards(statistics.fmean)):
+        assert list(in_order(pool, VALUES)) == [2.0, 4.0, 4.5]
+        assert list(in_order(pool, [])) == []
+
+
+def test_on_ray(local_ray: Any) -> None:
+    pool = RayPool(statistics.fmean, 2)
+    assert pool.room >= 2
+    for number, value in enumerate(VALUES):
+        pool.submit(number + 5, value)
+    assert sorted(pool.collect() for _ in VALUES) == [(5, 2.0), (6, 4.0), (7, 4.5)]
+    assert list(in_order(pool, VALUES)) == [2.0, 4.0, 4.5]
+    with pytest.raises(statistics.StatisticsError):
+        list(in_order(pool, [[]]))
