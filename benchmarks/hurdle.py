@@ -163,7 +163,13 @@ def main() -> None:
         other = HurdleConfig(factor=factor, at=config.hurdle.at)
         limits = make_reference(other, [checkpoints], seeds, warm)
         rows.append({"factor": factor, **saving(found, line, [stop(p, limits, checkpoints, seeds) for p in found])})
-    print(f"{len(found)} programs of the run trained again without a hurdle, in {seconds:.1f} s")
+    evaluated = round(sum(program.weight for program in found))
+    stopped = [program for program in found if program.was.outcome == "hurdle"]
+    all_stopped = round(sum(program.weight for program in stopped))
+    print(
+        f"{len(found)} of {evaluated} programs that did not diverge trained again without a hurdle, among them "
+        f"{len(stopped)} of the {all_stopped} that it had stopped, in {seconds:.1f} s"
+    )
     print(f"the hurdle of the run, factor {config.hurdle.factor:g} at {config.hurdle.at}:")
     print("  ".join(f"{name} {value}" for name, value in own.items()))
     print("other factors at the same places:")
@@ -173,7 +179,10 @@ def main() -> None:
         "run": str(options.run),
         "campaign": config.name,
         "hurdle": config.hurdle.model_dump(),
+        "programs": evaluated,
         "programs_trained_again": len(found),
+        "stopped": all_stopped,
+        "stopped_trained_again": len(stopped),
         "steps_saved_share": own["steps_saved_share"],
         "top_lost_share": own["top_lost_share"],
         "own": own,
