@@ -1,19 +1,22 @@
 """How fast a candidate is evaluated, against compiling it and against the floor.
 
-    python benchmarks/evaluator.py            about ten minutes on one core
+    python benchmarks/evaluator.py            about six minutes on one core
     python benchmarks/evaluator.py --quick    two minutes, fewer rounds and sizes
 
-Every figure is a ratio of times measured in turns within this one process, and the median over the turns, so that other
-work on the machine hits both sides alike. All sides run the same task, gradient code, batches and hurdle-free loop.
+Every figure is a ratio of times measured in turns within this one process, and the median over the turns. Times are the
+processor's for this process, which computes on one thread, so that other work on the machine hardly shows;
+``wall_over_processor`` says what a run takes by the clock, which is the same when nobody else computes. All sides run
+the same task, gradient code, batches and loop.
 
 - *candidates*: what a search really evaluates: distinct programs that train, half from an evolution that starts from
   AdamW on the quickstart proxy (the last it evaluated), half random live programs. No program is left out for its time.
 - *compiling*: the candidate's own training loop is jitted, compiled without any cache, and run.
 - *floor*: AdamW written by hand in JAX, its training loop compiled beforehand.
+- *crossover*: on larger rungs, for AdamW and for a program of twenty instructions, how long a run takes either way, and
+  from how many steps on compiling it first is the faster; a few steps are run, and what whole runs take follows from
+  them. ``automatic_over_best`` is the time of the way that `Trainer` chooses over that of the faster.
 
-Measured with ``--quick`` on two cores of an AMD EPYC that did other work beside it: 160 times as fast as compiling each
-candidate. Candidates take 1.10 times as long as the floor (slowest of six 1.29), AdamW itself 1.05 times. A run takes
-15 ms; each further instruction adds 0.4 ms, and time is proportional to steps and seeds.
+Figures and what follows from them are in docs/evaluator.md.
 
 The last line is one JSON object; ``speedup_over_compiling`` and ``time_over_floor`` are those of the candidates, the
 median, on the quickstart proxy; ``adamw_over_floor`` is AdamW interpreted against AdamW by hand.
@@ -90,10 +93,20 @@ def adamw_by_hand(schedule: Callable[[Any], Any]) -> Any:
 
 
 def timed(run: Callable[[], Any]) -> float:
-    """Seconds of one call."""
-    began = time.perf_counter()
+    """Seconds of the processor for one call."""
+    began = time.process_time()
     run()
-    return time.perf_counter() - began
+    return time.process_time() - began
+
+
+def wall_over_processor(run: Callable[[], Any], rounds: int) -> float:
+    """Median over the rounds of a call's seconds by the clock over those of the processor."""
+    ratios: list[float] = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        seconds = timed(run)
+        ratios.append((time.perf_counter() - began) / seconds)
+    return median(ratios)
 
 
 def in_turns(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
@@ -207,39 +220,69 @@ def medians(times: dict[str, list[float]]) -> dict[str, float]:
 
 
 def chain(count: int) -> Program:
-    """A program of so many instructions: powers are fused with nothing."""
-    body = "".join("  x = abs(x)\n" for _ in range(count - 2))
-    text = "  x = abs(g)\n" + body if count > 1 else ""
-    source = "x" if count > 1 else "g"
-    program = parse(f"def train(w, g, lr):\n{text}  update = {source} * 1e-9\n  return update\n")
+    """A program of so many instructions, the least that instructions can do."""
+    return _repeated("x = abs({})", count)
+
+
+def mixed(count: int) -> Program:
+    """A program of so many instructions that do what optimizers do, and that XLA cannot shorten."""
+    return _repeated("x = interp({}, w, 0.9)", count)
+
+
+def _repeated(statement: str, count: int) -> Program:
+    names = ["g", *["x"] * (count - 1)]
+    body = "".join(f"  {statement.format(name)}\n" for name in names[:-1])
+    program = parse(f"def train(w, g, lr):\n{body}  update = {names[-1]} * 1e-9\n  return update\n")
     code = encode(program)
     assert code is not None
     assert len(code.step) == count
     return program
 
 
+CROSSINGS = ("ae-x10", "lmmlp-x10", "teach-x10", "digits-x10", "ae-x100", "lmmlp-x100", "teach-x100", "digits-x100")
+FEW_STEPS = 40
+
+
 def crossover(quick: bool) -> list[dict[str, Any]]:
-    """One program, first met: seconds by interpreter, by compiling, and which the automatic choice takes."""
+    """A program, first met: seconds of a run either way, from which step on compiling wins, and what is chosen."""
+    tasks = [get_task(name) for name in (CROSSINGS[4:5] if quick else CROSSINGS)]
+    tasks.append(replace(sized(LARGE[1], steps=3000), name=f"ae, {sized(LARGE[1]).parameters}"))
+    return [row for task in tasks for row in crossings(task, {"adamw": LIBRARY["adamw"], "mixed 20": mixed(20)})]
+
+
+def crossings(task: Task, programs: dict[str, Program]) -> list[dict[str, Any]]:
+    """The rows of one task."""
+    short = replace(task, steps=FEW_STEPS)
+    interpreter, compiler = Trainer(short, method="interpret"), Trainer(short, method="compile")
+    interpreter.run(LIBRARY["sgd"], 0, rate=1e-3)  # compiled once for the task
+    compiler.run(LIBRARY["sgd"], 0, rate=1e-3)
     rows: list[dict[str, Any]] = []
-    adamw = LIBRARY["adamw"]
-    settings = [(widths, steps) for widths in (SMALL[2], *LARGE) for steps in (300, 2000)]
-    for widths, steps in (settings[0], settings[3]) if quick else settings:
-        task = sized(widths, steps=steps)
-        interpreter, compiler = Trainer(task, method="interpret"), Trainer(task, method="compile")
-        interpreter.run(LIBRARY["sgd"], 0, rate=1e-3)  # compiled once for the task
-        compiler.run(LIBRARY["sgd"], 0, rate=1e-3)
-        compiled = timed(lambda compiler=compiler: compiler.run(adamw, 0))
-        interpreted = timed(lambda interpreter=interpreter: interpreter.run(adamw, 0))
-        chosen = Trainer(task).method_for(adamw)
-        taken = compiled if chosen == "compile" else interpreted
+    for name, program in programs.items():
+        with no_cache():
+            first = timed(lambda program=program: compiler.run(program, 0, rate=1e-3))
+        sides: dict[str, Callable[[], Any]] = {
+            "compiled": lambda program=program: compiler.run(program, 0, rate=1e-3),
+            "interpreted": lambda program=program: interpreter.run(program, 0, rate=1e-3),
+        }
+        times = in_turns(sides, 5)
+        compiling = first - median(times["compiled"])
+        step = {side: median(values) / FEW_STEPS for side, values in times.items()}
+        saved = median(i - c for i, c in zip(times["interpreted"], times["compiled"], strict=True)) / FEW_STEPS
+        whole = {"compile": compiling + task.steps * step["compiled"], "interpret": task.steps * step["interpreted"]}
+        chosen = Trainer(task).method_for(program)
         rows.append(
             {
+                "task": task.name,
                 "parameters": task.parameters,
-                "steps": steps,
-                "interpreted_s": round(interpreted, 3),
-                "compiled_s": round(compiled, 3),
+                "program": name,
+                "compiling_s": round(compiling, 2),
+                "saved_us_a_step": round(1e6 * saved, 1),
+                "wins_from_step": round(compiling / saved) if saved > 0 else None,
+                "steps": task.steps,
+                "interpreted_s": round(whole["interpret"], 3),
+                "compiled_s": round(whole["compile"], 3),
                 "automatic": chosen,
-                "automatic_over_best": round(taken / min(compiled, interpreted), 3),
+                "automatic_over_best": round(whole[chosen] / min(whole.values()), 3),
             }
         )
     return rows
@@ -279,12 +322,12 @@ def main() -> None:
     grown = growth(rounds)
     for name, times in grown.items():
         show(f"Milliseconds of a run by {name}", [times])
-    with no_cache():
-        chosen = crossover(options.quick)
-    show("One program, first met: where compiling wins", chosen)
+    chosen = crossover(options.quick)
+    show("A program, first met: where compiling wins", chosen)
     (own,) = [row for row in floors if row["parameters"] == proxy.parameters]
     result = {
         **compiling,
+        "wall_over_processor": round(wall_over_processor(lambda: trainer.run(LIBRARY["adamw"], 0), rounds), 3),
         "time_over_floor": own["candidates_over_floor"],
         "adamw_over_floor": own["adamw_over_floor"],
         "compiled_over_floor": large[-1]["compiled_over_floor"] if large else own["compiled_over_floor"],

@@ -55,9 +55,9 @@ class Report(NamedTuple):
         passed: int32 [lanes], number of checkpoints passed.
         last_loss: float32 [lanes], mean training loss over the finite losses of the last span; not a number when there
             are none.
-        loss: float32 [lanes], validation loss.
-        test_loss: float32 [lanes].
-        accuracy: float32 [lanes], on the test split.
+        loss: float32 [lanes], validation loss; of no meaning for a lane that did not reach the end.
+        test_loss: float32 [lanes], likewise.
+        accuracy: float32 [lanes], on the test split, likewise.
     """
 
     status: Any
@@ -178,24 +178,23 @@ def train(
     losses = jnp.zeros((lanes, len(task.checkpoints)), jnp.float32)
     start = (jnp.int32(0), whole + RUNNING, jnp.int32(0), whole, whole, carry, losses, nothing)
     _, status, _, steps, passed, carry, losses, last = lax.while_loop(going, span, start)
-    params = weights(carry)
-    return Report(
-        status,
-        steps,
-        losses,
-        passed,
-        last,
-        each_lane(lambda params: task.loss(params, batches.validation), params),
-        each_lane(lambda params: task.loss(params, batches.test), params),
-        each_lane(lambda params: task.accuracy(params, batches.test), params),
-    )
+
+    def measure(params: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return (
+            each_lane(lambda params: task.loss(params, batches.validation), params),
+            each_lane(lambda params: task.loss(params, batches.test), params),
+            each_lane(lambda params: task.accuracy(params, batches.test), params),
+        )
+
+    # Two whole splits take as long as many steps: nobody asks for them when every lane was stopped.
+    ended = (status == RUNNING).any()
+    measures = lax.cond(ended, measure, lambda _: (jnp.full(lanes, jnp.nan, jnp.float32),) * 3, weights(carry))
+    return Report(status, steps, losses, passed, last, *measures)
 
 
 def results(task: Task, report: Report) -> list[TrainingResult]:
     """The report as values of plain numbers, one for each lane."""
-    import jax
-
-    report = jax.device_get(report)
+    report = Report(*map(np.asarray, report))
     return [_result(task, Report(*(array[lane] for array in report))) for lane in range(len(report.status))]
 
 

@@ -125,10 +125,8 @@ def _grouped(codes: Sequence[np.ndarray], spare: int) -> Script:
 
 
 def _padded(opcodes: np.ndarray, slots: np.ndarray, lanes: int) -> Script:
-    entries = max(SHORTEST, ENTRIES_A_LANE * lanes, len(opcodes))
-    missing = 2 ** (entries - 1).bit_length() - len(opcodes)
-    return Script(
-        np.pad(opcodes, (0, missing)).astype(np.int32),
-        np.pad(slots, ((0, missing), (0, 0), (0, 0))).astype(np.int32),
-        np.array(len(opcodes), np.int32),
-    )
+    used = len(opcodes)
+    entries = 2 ** (max(SHORTEST, ENTRIES_A_LANE * lanes, used) - 1).bit_length()
+    all_opcodes, all_slots = np.zeros(entries, np.int32), np.zeros((entries, *slots.shape[1:]), np.int32)
+    all_opcodes[:used], all_slots[:used] = opcodes, slots
+    return Script(all_opcodes, all_slots, np.array(used, np.int32))

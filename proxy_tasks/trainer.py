@@ -27,7 +27,7 @@ import numpy as np
 from dsl.dataflow import prune
 from dsl.program import Program
 from proxy_tasks import engine, loop, own_loop
-from proxy_tasks.compilation import prepare_process
+from proxy_tasks.compilation import give_memory_back, prepare_process
 from proxy_tasks.encoding import CODE_WIDTH, COLUMNS, Code, encode
 from proxy_tasks.hurdle import NO_HURDLE, Hurdle
 from proxy_tasks.loop import Batches, Report
@@ -173,8 +173,7 @@ class Trainer:
     ) -> TrainingResult:
         """Trains with a loop of its own, which has a single lane."""
         rates = np.concatenate([self._rates(rate), np.asarray(values, np.float32)])
-        report = training_loop(self._batches((seed,)), rates, self._limits(hurdle)[None])
-        return loop.results(self.task, report)[0]
+        return self._results(training_loop, self._batches((seed,)), rates, self._limits(hurdle)[None])[0]
 
     def _together(self, chosen: Sequence[tuple[int, Run, Code]]) -> list[TrainingResult]:
         """Interprets at most as many runs as there are lanes; the other lanes have a program that does nothing."""
@@ -185,7 +184,14 @@ class Trainer:
         stop_at_once = np.full(len(self.task.checkpoints), -np.inf, np.float32)
         limits = np.stack([self._limits(run.hurdle) for run in runs] + [stop_at_once] * idle)
         programs = scripts(codes + [_IDLE] * idle, grouped=self.grouped)
-        return loop.results(self.task, self._interpreter(programs, self._batches(seeds), rates, limits))
+        return self._results(self._interpreter, programs, self._batches(seeds), rates, limits)
+
+    def _results(self, training_loop: Callable[..., Report], *arguments: Any) -> list[TrainingResult]:
+        compilations = self.compilations
+        results = loop.results(self.task, training_loop(*arguments))
+        if self.compilations > compilations:
+            give_memory_back()
+        return results
 
     def _rates(self, rate: float) -> np.ndarray:
         return np.float32(rate) * self._schedule

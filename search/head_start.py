@@ -32,7 +32,7 @@ class HeadStart:
     """
 
     def __init__(self, setting: Setting, make: Callable[[], StartingEvaluator], workers: int):
-        self.workers, self._lanes = workers, setting.lanes
+        self.workers, self._setting = workers, setting
         self._here, self._queue = InProcessEvaluator(setting), list[list[Job]]()
         self._other: StartingEvaluator | None = None
         self._over = False
@@ -64,6 +64,7 @@ class HeadStart:
             raise self._error
         if not self._over and self._other is not None and self._other.ready():
             self._over = True
+            self._here = InProcessEvaluator(self._setting)  # lets go of the trainers and all that they have compiled
             for batch in filter(None, self._queue):
                 self._other.submit(batch)
             self._queue.clear()
@@ -73,8 +74,8 @@ class HeadStart:
             self._queue.pop(0)
         if not self._queue:
             return []
-        self._here.submit(self._queue[0][: self._lanes])
-        del self._queue[0][: self._lanes]
+        self._here.submit(self._queue[0][: self._setting.lanes])
+        del self._queue[0][: self._setting.lanes]
         return self._here.collect(timeout_s)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -42,10 +43,13 @@ def test_the_search_is_the_same_whenever_the_workers_come(ae_trainer: Any, quest
     run_session(plain, InProcessEvaluator(setting, ae_trainer), ledger=Ledger())
     late = LateEvaluator(setting, ae_trainer, questions)
     evaluator = HeadStart(setting, lambda: late, workers=2)
-    evaluator._here = InProcessEvaluator(setting, ae_trainer)
+    here = InProcessEvaluator(setting, ae_trainer)
+    evaluator._here, kept = here, weakref.ref(here)
+    del here
     evolution = make_evolution(budget=budget)
     run_session(evolution, evaluator, ledger=Ledger())
     assert (late.done > 0) == (questions < 10**6)
+    assert (kept() is None) == (late.done > 0)  # what it has compiled is let go of once others evaluate
     evaluator.close()
     assert late.closed
     assert evolution.population_digest() == plain.population_digest()
