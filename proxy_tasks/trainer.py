@@ -38,13 +38,13 @@ from proxy_tasks.script import Scripts, scripts
 from proxy_tasks.task import Task
 
 Method = Literal["auto", "interpret", "compile"]
-STATEMENT_S = 0.6e-6
+STATEMENT_S = 0.3e-6
 """What the interpreter spends on an instruction however small the model, in seconds."""
 
-ELEMENT_S = 0.3e-9
+ELEMENT_S = 0.15e-9
 """What it loses on each parameter and instruction by passing over memory for it, in seconds."""
 
-COMPILE_S = 1.5
+COMPILE_S = 1.3
 """Time to compile a program's own training loop, in seconds."""
 
 KEPT_SEEDS, KEPT_LOOPS = 8, 16

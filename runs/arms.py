@@ -77,7 +77,7 @@ def make_evolution(
     """
     start = config.start(arm.settings["algorithm"])
     if arm.settings.get("start", "0") != "0":
-        start = store.ticket(*store.find(str(arm.settings["start"]))).candidate.program
+        start = store.ticket(*store.find(str(arm.settings["start"]))).scored
     return Evolution(
         start,
         name=arm.name,
