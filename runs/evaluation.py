@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from proxy_tasks.registry import import_tasks
+from runs.evaluation_record import record_evaluation
 from runs.held_out import tasks_chosen_on, warnings
 from runs.machine import available_cores
-from runs.programs import RUNS_FOLDER, load_program, run_folder
+from runs.programs import RUNS_FOLDER, NamedProgram, load_program, run_folder
 from runs.progress import counted_view
 from runs.store import RunStore
 from runs.terminal import errors
@@ -88,25 +89,58 @@ def run_evaluation(
     found = problems(list(tasks), None if batches is None else list(batches))
     contenders = [baseline(name) for name in dict.fromkeys(name.lower() for name in baselines)]
     names = {contender.name for contender in contenders}
-    loaded = _programs(programs, names)
+    named = _programs(programs, names)
+    loaded = [Contender(name, program.program) for name, program in named.items()]
     chosen = fresh_seeds(seeds)
     said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, found)))
     budget = Budget(trials, tuning_seeds(), constants)
     with training(folder, workers, address, imports) as (run, kept), progress_view(quiet) as progress:
         for line in said:
             errors.print(line, markup=False, soft_wrap=True)
-        result = evaluate([*loaded, *contenders], found, chosen, budget=budget, run=run, progress=progress)
-        return Evaluated(result, said, kept.known, kept.trained)
+        cost = Cost(progress)
+        result = evaluate([*loaded, *contenders], found, chosen, budget=budget, run=run, progress=cost)
+        evaluated = Evaluated(result, said, kept.known, kept.trained)
+    asked = {
+        "tasks": {problem.name: problem.load().version for problem in found},
+        "seeds": seeds,
+        "baselines": [contender.name for contender in contenders],
+        "trials": trials,
+        "constants": constants,
+    }
+    for line in record_evaluation(named, asked, cost.as_values(), evaluation_values(result)):
+        errors.print(line, markup=False, soft_wrap=True)
+    return evaluated
 
 
-def _programs(references: Sequence[str], taken: Collection[str]) -> list[Contender]:
-    """The programs as contenders, called by their short names where these are their own."""
+class Cost:
+    """Counts what training cost.
+
+    Args:
+        then: told of every run that has ended.
+    """
+
+    def __init__(self, then: Callable[[Ended], None]):
+        self._then, self._runs, self._steps, self._seconds = then, 0, 0, 0.0
+
+    def __call__(self, ended: Ended) -> None:
+        self._runs += 1
+        self._steps += ended.trained.result.steps
+        self._seconds += ended.trained.seconds
+        self._then(ended)
+
+    def as_values(self) -> dict[str, Any]:
+        """``runs``, ``steps`` and ``seconds``."""
+        return {"runs": self._runs, "steps": self._steps, "seconds": self._seconds}
+
+
+def _programs(references: Sequence[str], taken: Collection[str]) -> dict[str, NamedProgram]:
+    """The programs by what they are called: by their short names where these are their own."""
     named = {reference: load_program(reference) for reference in references}
     short = [program.name for program in named.values()]
-    found: list[Contender] = []
+    found: dict[str, NamedProgram] = {}
     for reference, program in named.items():
         name = reference if short.count(program.name) > 1 else program.name
-        found.append(Contender(f"{name} (program)" if name in taken else name, program.program))
+        found[f"{name} (program)" if name in taken else name] = program
     return found
 
 

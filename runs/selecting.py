@@ -6,7 +6,7 @@ A stage is recorded when it has ended, and each training run when it has; so the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ from dsl.verify import nearest
 from proxy_tasks.registry import TASKS, import_tasks
 from runs.candidates import Candidate, candidates, fitness_is_loss, run_names, searched_tasks
 from runs.errors import RunError
-from runs.evaluation import evaluation_values, finite, progress_view, training
+from runs.evaluation import Cost, evaluation_values, finite, progress_view, training
 from runs.held_out import tasks_chosen_on, warnings
 from runs.machine import about_machine
 from runs.programs import run_folder
@@ -142,22 +142,14 @@ class _Study:
         """Whether every stage has ended, or nobody is left."""
         return len(self._done) == len(self._config.stages) or (bool(self._done) and not self._survivors())
 
-    def next_stage(self, run: Map, progress: Any) -> None:
+    def next_stage(self, run: Map, progress: Callable[[Progress], None]) -> None:
         """Runs the next stage and records it."""
         number = len(self._done)
         stage, names = self._config.stages[number], self._survivors()
         programs = [Contender(c.name, c.program) for c in self._candidates if c.name in names]
-        cost = {"runs": 0, "steps": 0, "seconds": 0.0}
-
-        def count(ended: Progress) -> None:
-            cost["runs"] += 1
-            cost["steps"] += ended.trained.result.steps
-            cost["seconds"] += ended.trained.seconds
-            if progress is not None:
-                progress(ended)
-
-        result = run_stage(stage, number, self._problems[number], programs, run=run, progress=count)
-        values = self._values(stage, result, cost)
+        cost = Cost(progress)
+        result = run_stage(stage, number, self._problems[number], programs, run=run, progress=cost)
+        values = self._values(stage, result, cost.as_values())
         for store, study in zip(self._stores, self._numbers, strict=True):
             store.add_stage(study, stage.name, values)
         self._done.append(values)
