@@ -14,9 +14,9 @@ from runs.evaluation_record import record_evaluation
 from runs.held_out import tasks_chosen_on, warnings
 from runs.machine import available_cores
 from runs.programs import RUNS_FOLDER, NamedProgram, load_program, run_folder
-from runs.progress import counted_view
 from runs.store import RunStore
 from runs.terminal import errors
+from runs.training_view import TrainingView
 from runs.trials import Trials
 from selection.contender import Contender, baseline
 from selection.evaluation import Evaluation, Map, evaluate
@@ -94,10 +94,11 @@ def run_evaluation(
     chosen = fresh_seeds(seeds)
     said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, found)))
     budget = Budget(trials, tuning_seeds(), constants)
-    with training(folder, workers, address, imports) as (run, kept), progress_view(quiet) as progress:
+    view = TrainingView(errors, "evaluate", workers=worker_words(workers, address), quiet=quiet)
+    with training(folder, workers, address, imports) as (run, kept), view:
         for line in said:
             errors.print(line, markup=False, soft_wrap=True)
-        cost = Cost(progress)
+        cost = Cost(view)
         result = evaluate([*loaded, *contenders], found, chosen, budget=budget, run=run, progress=cost)
         evaluated = Evaluated(result, said, kept.known, kept.trained)
     asked = {
@@ -167,7 +168,7 @@ def training(
         address: a Ray cluster to join; None for Ray here.
         imports: references of the user's own tasks.
     """
-    count = available_cores() if workers is None and address is None else workers
+    count = _count(workers, address)
     kept = Trials(folder or RUNS_FOLDER)
     try:
         if count == 0:
@@ -184,15 +185,14 @@ def training(
         kept.close()
 
 
-@contextmanager
-def progress_view(quiet: bool) -> Generator[Callable[[Ended], None]]:
-    """A progress bar in a terminal, a line now and then elsewhere."""
-    with counted_view(errors, quiet=quiet) as show:
+def worker_words(workers: int | None, address: str | None) -> str:
+    """Who trains, in words; empty where the cluster knows."""
+    count = _count(workers, address)
+    return "" if count is None else "in this process" if count == 0 else f"{count} worker{'' if count == 1 else 's'}"
 
-        def ended(run: Ended) -> None:
-            show(f"{run.job.problem.name}, {run.stage}: {run.job.contender.name}", run.done, run.total)
 
-        yield ended
+def _count(workers: int | None, address: str | None) -> int | None:
+    return available_cores() if workers is None and address is None else workers
 
 
 def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:

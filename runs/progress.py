@@ -140,9 +140,7 @@ class ProgressView:
         left = max(self._budget[1] - done, 0)
         if rate <= 0.0:
             return programs, evaluations, "-:--"
-        seconds = round(left / rate)
-        clock = f"{seconds // 60}:{seconds % 60:02d}" if seconds < 3600 else f"{seconds / 3600:.1f} h"
-        return programs, evaluations, clock
+        return programs, evaluations, clock(left / rate)
 
     def _share(self, progress: Progress) -> float:
         return min(self._done(progress) / self._budget[1], 1.0)
@@ -179,7 +177,7 @@ class ProgressView:
         if self._glance.validation:
             text.append(f"\n  {self._glance.validation}")
         if self._glance.program is not None:
-            text.append("\n\n").append(_shortened(terminal_text(prune(self._glance.program), "    ")))
+            text.append("\n\n").append(shortened(terminal_text(prune(self._glance.program), "    ")))
         return text
 
     def _line(self, progress: Progress) -> str:
@@ -196,6 +194,12 @@ class ProgressView:
             f"ETA {left}",
         ]
         return "  ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """A time that is left, as text."""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}" if whole < 3600 else f"{whole / 3600:.1f} h"
 
 
 def outcome_words(outcomes: Mapping[str, int]) -> str:
@@ -223,7 +227,8 @@ def sparkline(bests: Iterable[tuple[int, float]], until: int) -> str:
     return cells
 
 
-def _shortened(text: Text) -> Text:
+def shortened(text: Text) -> Text:
+    """The first lines of a program, and how many more there are."""
     lines = text.split("\n")
     if len(lines) <= PROGRAM_LINES:
         return text

@@ -16,12 +16,13 @@ from dsl.verify import nearest
 from proxy_tasks.registry import TASKS, import_tasks
 from runs.candidates import Candidate, candidates, fitness_is_loss, run_names, searched_tasks
 from runs.errors import RunError
-from runs.evaluation import Cost, evaluation_values, finite, progress_view, training
+from runs.evaluation import Cost, evaluation_values, finite, training, worker_words
 from runs.held_out import tasks_chosen_on, warnings
 from runs.machine import about_machine
 from runs.programs import run_folder
 from runs.store import RunStore
 from runs.terminal import errors
+from runs.training_view import TrainingView
 from search.faults import ConfigError
 from search.settings import load_settings, settings_text
 from selection.bootstrap import bootstrap_interval
@@ -94,8 +95,8 @@ def run_selection(
                 errors.print(line, markup=False, soft_wrap=True)
         run, kept = stack.enter_context(training(folder, 0 if study.finished else workers, address, imports))
         while not study.finished:
-            with progress_view(quiet) as progress:
-                study.next_stage(run, progress)
+            with TrainingView(errors, study.next, workers=worker_words(workers, address), quiet=quiet) as view:
+                study.next_stage(run, view)
         counts = {"considered": considered, "trained_runs": kept.trained, "known_runs": kept.known}
         return study.view() | counts
 
@@ -141,6 +142,11 @@ class _Study:
     def finished(self) -> bool:
         """Whether every stage has ended, or nobody is left."""
         return len(self._done) == len(self._config.stages) or (bool(self._done) and not self._survivors())
+
+    @property
+    def next(self) -> str:
+        """Name of the next stage."""
+        return self._config.stages[len(self._done)].name
 
     def next_stage(self, run: Map, progress: Callable[[Progress], None]) -> None:
         """Runs the next stage and records it."""

@@ -274,7 +274,8 @@ def heat_map(name: str, contender: str, task: str, rows: Sequence[Row], span: Sp
     )
     edges = {"x2": {"field": "rate_to"}, "y2": {"field": "decay_to"}}
     failed = {"condition": {"test": "datum.loss === null", "value": PALETTE[-1]}, **color}
-    cell = layer("cell", {"type": "rect", "stroke": None}, {"x": x, "y": y, **edges, "color": failed, "tooltip": cells})
+    square = {"x": x, "y": y, **edges, "color": failed, "tooltip": cells}
+    cell = layer("cell", {"type": "rect", "invalid": None}, square)
     ring = {"condition": {"test": "datum.chosen", "value": 150}, "value": 16}
     dots = layer(
         "trial",

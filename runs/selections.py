@@ -6,6 +6,7 @@ fresh seeds gave, and who went on. A study that goes on or was interrupted shows
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from runs.stage_charts import StageCharts, file_name
 from runs.words import comparison_verdict
 
 MOST_NAMED = 4
-"""Programs that the sentences about a selection name."""
+"""Programs, and comparisons, that the sentences about a selection name."""
 
 MOST_LINES = 40
 """Programs that the chart of a funnel draws."""
@@ -46,6 +47,9 @@ class ShownStage:
         tuned: what was chosen for each contender on each task.
         charts: by what they show.
         anchor: of its place on the page.
+        trials_tried: every trial of tuning: ``task``, ``contender``, what was tuned, ``loss`` (mean over its seeds,
+            None where one failed), ``seeds``.
+        runs: every run on a fresh seed.
     """
 
     name: str
@@ -63,6 +67,16 @@ class ShownStage:
     tuned: Sequence[Row]
     charts: StageCharts
     anchor: str
+    trials_tried: Sequence[Row]
+    runs: Sequence[Row]
+
+    def verdict_rows(self) -> list[Row]:
+        """Verdicts with a column for each task's loss."""
+        return [
+            {key: value for key, value in row.items() if key != "losses"}
+            | {f"loss_{task}": loss for task, loss in row["losses"].items()}
+            for row in self.verdicts
+        ]
 
     @property
     def passed(self) -> list[str]:
@@ -102,11 +116,6 @@ class Selection:
     key: str
     anchor: str
 
-    @property
-    def survivors(self) -> list[str]:
-        """Programs that are left."""
-        return self.stages[-1].passed if self.stages else [str(row["name"]) for row in self.candidates]
-
     def charts(self) -> list[Chart]:
         """All its charts, in the order of the page."""
         found = [] if self.chart is None else [self.chart]
@@ -116,18 +125,21 @@ class Selection:
         """What came of it: first who is left, then the comparisons that this rests on."""
         if not self.stages:
             return ["No stage has ended yet."]
-        last, found = self.stages[-1], list[str]()
-        judged = [str(row["name"]) for row in self.candidates]
-        if self.funnel:
-            judged, many = last.passed, len(self.stages)
-            after = f"{many} stage{'' if many == 1 else 's'}{'' if self.status == 'finished' else ' so far'}"
-            if not judged:
-                return [f"Of {len(self.candidates)} programs nobody is left after {after}."]
-            left = ", ".join(judged[:MOST_NAMED]) + (" and others" if len(judged) > MOST_NAMED else "")
-            verb = "is" if len(judged) == 1 else "are"
-            found.append(f"Of {len(self.candidates)} programs {len(judged)} {verb} left after {after}: {left}.")
-        rows = [row for row in last.comparisons if row["contender"] in judged[:MOST_NAMED]]
-        return found + [f"On {row['task']}, {comparison_verdict(row, len(last.comparisons))}" for row in rows]
+        last = self.stages[-1]
+        if not self.funnel:
+            return _tally(last)
+        many = len(self.stages)
+        after = f"{many} stage{'' if many == 1 else 's'}{'' if self.status == 'finished' else ' so far'}"
+        if not last.passed:
+            return [f"Of {len(self.candidates)} programs nobody is left after {after}."]
+        named = last.passed[:MOST_NAMED]
+        left = ", ".join(named) + (" and others" if len(last.passed) > MOST_NAMED else "")
+        verb = "is" if len(last.passed) == 1 else "are"
+        says = f"Of {len(self.candidates)} programs {len(last.passed)} {verb} left after {after}: {left}."
+        rows = [row for row in last.comparisons if row["contender"] in named]
+        if len(rows) > MOST_NAMED:
+            return [says, *_tally(last)]
+        return [says, *(f"On {row['task']}, {comparison_verdict(row, len(last.comparisons))}" for row in rows)]
 
 
 def read_selections(store: RunReader, prefix: str = "") -> list[Selection]:
@@ -187,7 +199,21 @@ def _stage(stage: Stage, prefix: str, *, is_funnel: bool) -> ShownStage:
         tuned=[_tuned(entry) for entry in evaluation["tuning"]] if trials else [],
         charts=stage_charts.read(evaluation, order, baselines, prefix, on_test=trials > 0 or not is_funnel),
         anchor=prefix.removesuffix("-"),
+        trials_tried=[row for entry in evaluation["tuning"] for row in _trials(entry)],
+        runs=[{k: v for k, v in row.items() if k not in ("values", "train_losses")} for row in evaluation["rows"]],
     )
+
+
+def _tally(stage: ShownStage) -> list[str]:
+    """How the comparisons of a stage came out."""
+    verdicts = Counter(str(row["verdict"]) for row in stage.comparisons)
+    if not verdicts:
+        return []
+    words = ", ".join(f"{verdicts[name]} {name}" for name in ("better", "worse", "undecided") if verdicts[name])
+    count = verdicts.total()
+    return [
+        f"Programs against baselines on the same fresh seeds, {count} comparison{'' if count == 1 else 's'}: {words}."
+    ]
 
 
 def _overall(evaluation: Mapping[str, Any], order: Sequence[str]) -> list[Row]:
@@ -200,6 +226,16 @@ def _by_loss(evaluation: Mapping[str, Any], programs: Sequence[str]) -> list[str
     """Programs by their loss relative to the reference's, those that failed last."""
     relative = {row["contender"]: row["relative_loss"] for row in evaluation["overall"]}
     return sorted(programs, key=lambda name: float("inf") if relative[name] is None else relative[name]["mean"])
+
+
+def _trials(entry: Mapping[str, Any]) -> list[Row]:
+    rows: list[Row] = []
+    for trial in entry["trials"]:
+        losses = trial["losses"]
+        loss = None if None in losses else sum(losses) / len(losses)
+        about = {"task": entry["task"], "contender": entry["contender"]}
+        rows.append({**about, **trial["values"], "loss": loss, "seeds": len(losses)})
+    return rows
 
 
 def _tuned(entry: Mapping[str, Any]) -> Row:
