@@ -13,8 +13,8 @@ from made_up_selection import STEPS, select, selected_run, train
 from test_report import PLANTED, Reader
 
 from dsl.dataflow import prune
-from runs.drawing import to_svg
 from runs import load
+from runs.drawing import to_svg
 from runs.held_out import tasks_chosen_on
 from runs.report import Report, read_report, to_html
 from runs.selection_charts import span_of, tuning_span
