@@ -268,5 +268,18 @@ def test_histories_add_up(made_up: Path) -> None:
     assert hidden + len({row["programs"] for row in edges} | {0}) == len(history)
 
 
+def test_the_library_is_kept_and_a_damaged_copy_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = library()
+    monkeypatch.setattr("runs.drawing.cache_folder", lambda: tmp_path / "cache")
+    assert library.__wrapped__() == whole
+    (kept,) = (tmp_path / "cache").iterdir()
+    monkeypatch.setattr("vl_convert.javascript_bundle", lambda: "made anew")
+    assert library.__wrapped__() == whole
+    kept.write_bytes(kept.read_bytes().replace(b"vegaEmbed", b"vagaEmbed", 1))
+    assert library.__wrapped__() == "made anew"
+    monkeypatch.setattr("runs.drawing.cache_folder", lambda: kept / "a file is in the way")
+    assert library.__wrapped__() == "made anew"
+
+
 def test_differences_show_lines_of_both() -> None:
     assert difference("a\nb\n", "a\nc\n") == [(" ", "a"), ("-", "b"), ("+", "c")]
