@@ -11,14 +11,17 @@ report       runs as one HTML file; findings, history and lineage: what it says,
 page/        the template, style and script of that file
 notebook     a run in a notebook: what `load` gives
 explain      a program for people: cost, behaviour, formula
-charts       a chart as data; search_charts: those of a search; drawing: charts as files, and their library
+selections   a run's funnels and evaluations, for the report; stage_charts: what their records give charts to draw
+charts       a chart as data; search_charts: those of a search; selection_charts: those of funnels and evaluations;
+             drawing: charts as files, and their library
 highlight    program text with its parts told apart
 words        what a comparison says
 finalists    which program of a search is its best
 inspect      what a run holds, as plain values
 distillation what `simplify` runs
 trainings    training runs that are kept and shared between commands
-evaluation   programs against tuned baselines on tasks; held_out says which tasks chose a program before
+evaluation   programs against tuned baselines on tasks; evaluation_record keeps it in the runs of the programs, and
+             held_out says which tasks chose a program before
 selecting    the best programs of runs through a funnel; candidates are the programs that enter it; studies: what
              became of them, in short
 comparing    the commands `evaluate` and `select`; comparison_view prints what they find
@@ -28,7 +31,7 @@ programs     programs as users name them
 catalog      what there is: tasks, functions, library, campaigns
 watch        a run seen from another shell
 verification  whether a run is what it says
-progress     the live view of a search
+progress     the live view of a search; training_view: that of `evaluate` and `select`
 terminal     what the commands print
 machine      where and with what a run is made
 campaigns/   shipped campaigns

@@ -6,7 +6,8 @@ is in the rows, where Vega-Lite takes it as text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,20 +67,39 @@ class Chart:
     spec: Spec
     rows: Sequence[Row]
 
-    def drawn(self, width: int | str = "container") -> Spec:
-        """The whole specification.
+    def bare(self, width: int | str = "container") -> Spec:
+        """The specification with its data, without how all charts look.
 
         Args:
             width: in pixels; ``container`` for that of its place on the page.
         """
         fit = {"type": "fit", "contains": "padding"}
         data: Spec = {"values": list(self.rows)}
-        return {"width": width, "height": 260, "autosize": fit, "data": data, "config": CONFIG, **self.spec}
+        return {"width": width, "height": 260, "autosize": fit, "data": data, **self.spec}
+
+    def drawn(self, width: int) -> Spec:
+        """The whole specification, with how all charts look."""
+        return self.bare(width) | {"config": CONFIG}
 
 
 def axis(field: str, title: str, **more: Any) -> Spec:
     """A quantitative channel."""
     return {"field": field, "type": "quantitative", "title": title, **more}
+
+
+def decades(values: Iterable[float]) -> Spec:
+    """The axis of a logarithmic channel: ticks at powers of ten where there are several, about six of them.
+
+    Args:
+        values: what it spans, above 0.
+    """
+    known = list(values)
+    if not known:
+        return {"axis": {"format": "~g"}}
+    first, last = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
+    apart = max(round((last - first) / 6), 1)
+    ticks = {"values": [10.0**power for power in range(first, last + 1, apart)]} if last - first > 1 else {}
+    return {"axis": {"format": "~g", **ticks}}
 
 
 def series(field: str = "series", title: str | None = None, domain: Sequence[str] | None = None) -> Spec:
@@ -104,9 +124,9 @@ def picked(field: str = "series") -> Spec:
     }
 
 
-def only(part: str) -> list[Spec]:
-    """The rows of one layer."""
-    return [{"filter": {"field": "part", "equal": part}}]
+def layer(part: str, mark: Spec, encoding: Spec) -> Spec:
+    """A layer that draws the rows of one part."""
+    return {"transform": [{"filter": {"field": "part", "equal": part}}], "mark": mark, "encoding": encoding}
 
 
 NOT_ZERO: Spec = {"zero": False, "nice": True}

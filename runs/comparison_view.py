@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from runs.terminal import bounds, number, say, table
+from runs.words import comparison_verdict
 
 if TYPE_CHECKING:
     from runs.evaluation import Evaluated
-    from selection.comparison import Comparison
     from selection.evaluation import Evaluation
     from selection.statistics import Interval
 
@@ -29,7 +30,7 @@ def evaluation(result: Evaluated) -> None:
         _losses(result, task)
         for row in found.comparisons:
             if row.task == task:
-                say(_verdict(row, len(found.comparisons)))
+                say(comparison_verdict(asdict(row), len(found.comparisons)))
         _times(found, task)
     if len(found.tasks) > 1:
         say()
@@ -121,27 +122,6 @@ def _ends(interval: Interval | None, *, percent: bool = False) -> str:
     if interval is None or interval.low is None or interval.high is None:
         return "-"
     return f"[{interval.low:.1%}, {interval.high:.1%}]" if percent else bounds([interval.low, interval.high])
-
-
-def _verdict(row: Comparison, comparisons: int) -> str:
-    from selection.comparison import LEVEL
-    from selection.significance import pairs_needed
-
-    difference = row.difference
-    if difference is None:
-        return f"{row.contender} and {row.baseline} have no seed on which both trained: {row.verdict}."
-    numbers = (
-        f"difference {difference.mean:+.5f} {_ends(difference)}, p = {row.p_value:.3g}, {row.corrected:.3g} corrected"
-    )
-    if row.failed:
-        numbers += f", {row.failed} seeds failed"
-    if row.verdict != "undecided":
-        return f"{row.contender} is {row.verdict} than {row.baseline}: {numbers}."
-    if row.detectable is not None:
-        power = f"these seeds would show {row.detectable:.5f}"
-    else:
-        power = f"so few seeds can show nothing, at least {pairs_needed(LEVEL / comparisons)} are needed"
-    return f"{row.contender} shows no difference from {row.baseline}: {numbers}; {power}."
 
 
 def selection(view: Mapping[str, Any]) -> None:

@@ -7,11 +7,16 @@ Vega-Lite is a declarative standard with axes, legends, selections and tooltips;
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
+from proxy_tasks.compilation import cache_folder
 from runs.charts import Chart, Spec
 from runs.errors import RunError
 
@@ -21,10 +26,29 @@ WIDTH = 560
 
 @cache
 def library() -> str:
-    """The JavaScript that draws charts: defines ``vegaEmbed``."""
+    """The JavaScript that draws charts: defines ``vegaEmbed``.
+
+    Putting it together takes half of a report's time, so it is kept in the user's cache, with a digest that finds a
+    damaged copy out; where nothing can be kept there, it is put together anew.
+    """
+    kept = cache_folder() / f"charts-{version('vl-convert-python')}.js"
+    with suppress(OSError, UnicodeDecodeError):
+        digest, _, text = kept.read_bytes().decode().partition("\n")
+        if digest == _digest(text):
+            return text
     import vl_convert
 
-    return str(vl_convert.javascript_bundle())  # pyright: ignore[reportCallIssue] - its stub lacks the default
+    text = str(vl_convert.javascript_bundle())  # pyright: ignore[reportCallIssue] - its stub lacks the default
+    new = kept.with_name(f"{kept.name}.{os.getpid()}")
+    with suppress(OSError):
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(f"{_digest(text)}\n{text}".encode())
+        os.replace(new, kept)
+    return text
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def to_svg(chart: Chart) -> str:

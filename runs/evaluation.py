@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from proxy_tasks.registry import import_tasks
+from runs.evaluation_record import record_evaluation
 from runs.held_out import tasks_chosen_on, warnings
-from runs.programs import RUNS_FOLDER, load_program, run_folder
-from runs.progress import counted_view
+from runs.programs import RUNS_FOLDER, NamedProgram, load_program, run_folder
 from runs.store import RunStore
 from runs.terminal import errors
-from runs.trainings import training
+from runs.training_view import TrainingView
+from runs.trainings import training, worker_words
 from selection.contender import Contender, baseline, run_job
 from selection.evaluation import Evaluation, evaluate
 from selection.evaluation import Progress as Ended
@@ -87,29 +87,63 @@ def run_evaluation(
     found = problems(list(tasks), None if batches is None else list(batches))
     contenders = [baseline(name) for name in dict.fromkeys(name.lower() for name in baselines)]
     names = {contender.name for contender in contenders}
-    loaded = _programs(programs, names)
+    named = _programs(programs, names)
+    loaded = [Contender(name, program.program) for name, program in named.items()]
     chosen = fresh_seeds(seeds)
     said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, found)))
     budget = Budget(trials, tuning_seeds(), constants)
+    view = TrainingView(errors, "evaluate", workers=worker_words(workers, address), quiet=quiet)
     where = folder or RUNS_FOLDER, workers, address, imports
-    with training(run_job, *where) as (pool, kept), progress_view(quiet) as progress:
+    with training(run_job, *where) as (pool, kept), view:
         for line in said:
             errors.print(line, markup=False, soft_wrap=True)
         if not quiet:
             many = len(found) * (len(loaded) + len(contenders)) * (budget.runs + seeds)
             errors.print(f"{many} training runs; they are kept in {kept.path}.", markup=False, soft_wrap=True)
-        result = evaluate([*loaded, *contenders], found, chosen, budget=budget, pool=pool, progress=progress)
-        return Evaluated(result, said, kept.known, kept.trained)
+        cost = Cost(view)
+        result = evaluate([*loaded, *contenders], found, chosen, budget=budget, pool=pool, progress=cost)
+        evaluated = Evaluated(result, said, kept.known, kept.trained)
+    asked = {
+        "tasks": {problem.name: problem.load().version for problem in found},
+        "seeds": seeds,
+        "baselines": [contender.name for contender in contenders],
+        "trials": trials,
+        "constants": constants,
+    }
+    for line in record_evaluation(named, asked, cost.as_values(), evaluation_values(result)):
+        errors.print(line, markup=False, soft_wrap=True)
+    return evaluated
 
 
-def _programs(references: Sequence[str], taken: Collection[str]) -> list[Contender]:
-    """The programs as contenders, called by their short names where these are their own."""
+class Cost:
+    """Counts what training cost.
+
+    Args:
+        then: told of every run that has ended.
+    """
+
+    def __init__(self, then: Callable[[Ended], None]):
+        self._then, self._runs, self._steps, self._seconds = then, 0, 0, 0.0
+
+    def __call__(self, ended: Ended) -> None:
+        self._runs += 1
+        self._steps += ended.trained.result.steps
+        self._seconds += ended.trained.seconds
+        self._then(ended)
+
+    def as_values(self) -> dict[str, Any]:
+        """``runs``, ``steps`` and ``seconds``."""
+        return {"runs": self._runs, "steps": self._steps, "seconds": self._seconds}
+
+
+def _programs(references: Sequence[str], taken: Collection[str]) -> dict[str, NamedProgram]:
+    """The programs by what they are called: by their short names where these are their own."""
     named = {reference: load_program(reference) for reference in references}
     short = [program.name for program in named.values()]
-    found: list[Contender] = []
+    found: dict[str, NamedProgram] = {}
     for reference, program in named.items():
         name = reference if short.count(program.name) > 1 else program.name
-        found.append(Contender(f"{name} (program)" if name in taken else name, program.program))
+        found[f"{name} (program)" if name in taken else name] = program
     return found
 
 
@@ -122,17 +156,6 @@ def held_out(reference: str, found: Sequence[Problem]) -> list[str]:
                 with RunStore.read(run_folder(name)) as store:
                     return warnings(name, tasks_chosen_on(store), [problem.task for problem in found])
     return []
-
-
-@contextmanager
-def progress_view(quiet: bool) -> Generator[Callable[[Ended], None]]:
-    """A progress bar in a terminal, a line now and then elsewhere."""
-    with counted_view(errors, quiet=quiet) as show:
-
-        def ended(run: Ended) -> None:
-            show(f"{run.job.problem.name}, {run.stage}: {run.job.contender.name}", run.done, run.total)
-
-        yield ended
 
 
 def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from dsl.export_text import to_latex
 from dsl.library import LIBRARY
 from dsl.program import Program
 from dsl.syntax import parse
-from runs.charts import Chart, Row, axis, picked, series, tips
+from runs.charts import Chart, Row, axis, decades, picked, series, tips
 from simplify.distil import Distilled, distil
 from simplify.likeness import Influence, Likeness, influence_words, influences, likeness_words, likenesses
 from simplify.probes import Probe, probes
@@ -38,6 +37,14 @@ TITLES = {
     "schedule": "Response to the schedule",
     "stability": "Stability on quadratics",
 }
+
+TOPICS = {
+    "scale": "gradient scale",
+    "spike": "memory",
+    "turn": "sign flips",
+    "likeness": "like",
+}
+"""What the page calls topics of sentences whose own names say too little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +174,10 @@ def _response_chart(
     scale: Row = {"type": "log"} if logarithmic else {"zero": True, "nice": True}
     names = list(dict.fromkeys(row["series"] for row in rows))
     pick = picked()
+    ticks = {key: decades(row[key] for row in known) if logarithmic else {} for key in ("x", "y")}
     encoding = {
-        "x": axis("x", titles[0], scale=scale if logarithmic else {"nice": False}, **_ticks(known, "x", logarithmic)),
-        "y": axis("y", titles[1], scale=scale, **_ticks(known, "y", logarithmic)),
+        "x": axis("x", titles[0], scale=scale if logarithmic else {"nice": False}, **ticks["x"]),
+        "y": axis("y", titles[1], scale=scale, **ticks["y"]),
         "color": series(domain=names) | {"legend": {"symbolType": "stroke"}},
         "strokeDash": series(domain=names) | {"scale": {"domain": names, "range": DASHES}},
         "opacity": pick["opacity"],
@@ -179,17 +187,6 @@ def _response_chart(
     spec: Row = {"params": pick["params"], "mark": mark, "encoding": encoding, "height": 220}
     note = says + (f" {hidden} points without a finite value are not drawn." if hidden else "")
     return Chart(f"{prefix}{name}", TITLES[name], note, spec, known)
-
-
-def _ticks(rows: Sequence[Row], name: str, logarithmic: bool) -> dict[str, Any]:
-    """Ticks at powers of ten where there are several, about six of them."""
-    if not logarithmic or not rows:
-        return {}
-    values = [row[name] for row in rows]
-    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    apart = max(round((last - first) / 6), 1)
-    ticks = {"values": [10.0**power for power in range(first, last + 1, apart)]} if last - first > 1 else {}
-    return {"axis": {"format": "~g", **ticks}}
 
 
 def cost_table(found: Cost) -> list[tuple[str, str, str]]:
@@ -207,21 +204,26 @@ def cost_table(found: Cost) -> list[tuple[str, str, str]]:
 
 def formula(program: Program) -> list[Markup]:
     """The steps of the algorithm as MathML, one a line."""
-    from latex2mathml.converter import convert
-
     lines: list[Markup] = []
     for line in to_latex(program).split("\n"):
         command, _, rest = line.strip().partition(" ")
         if command in (r"\State", r"\Require"):
             parts = re.split(r"\$(.+?)\$", rest)
             pieces = [
-                Markup(convert(part))  # noqa: S704 - made of names and numbers of the language
-                if place % 2
-                else escape(part.replace(r"\gets 0", "= 0"))
+                _mathml(part) if place % 2 else escape(part.replace(r"\gets 0", "= 0"))
                 for place, part in enumerate(parts)
             ]
             lines.append(Markup("").join(pieces))
     return lines
+
+
+def _mathml(part: str) -> Markup:
+    """A piece as MathML, brackets as high as their text: grown ones need a font of mathematics that many lack."""
+    from latex2mathml.converter import convert
+
+    text = convert(part)
+    text = text if "<mfrac" in text else text.replace('stretchy="true"', 'stretchy="false"')
+    return Markup(text)  # noqa: S704 - made of names and numbers of the language
 
 
 def _operations(found: Cost) -> str:

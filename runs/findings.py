@@ -24,10 +24,15 @@ from runs.history import (
 from runs.inspect import leaderboard, program_entries, summary
 from runs.lineage import family_tree, line_of
 from runs.reader import RunReader
+from runs.selection_charts import seeds_chart
+from runs.selections import Selection, read_selections
 from runs.words import control_name
 
 TOP = 30
 """Programs that are listed."""
+
+FINALS = "finals"
+"""Name of the chart of the best program beside its controls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Findings:
 
     Attributes:
         name: its label in charts and headings, different from those of other runs.
+        anchor: what the names of its places on the page begin with.
         view: as ``inspect.summary`` gives it.
         settings: of its campaign.
         campaign: all settings as a campaign file that starts the same run.
@@ -47,9 +53,11 @@ class Findings:
         line: from the warm start to the best program.
         best: the best program; None when nothing has trained.
         charts: those that show this run alone.
+        selections: funnels and evaluations of its programs.
     """
 
     name: str
+    anchor: str
     view: dict[str, Any]
     settings: dict[str, Any]
     campaign: str
@@ -60,25 +68,30 @@ class Findings:
     line: list[Row]
     best: Program | None
     charts: list[Chart]
+    selections: Sequence[Selection] = ()
 
 
-def read_findings(store: RunReader, name: str) -> Findings:
+def read_findings(store: RunReader, name: str, prefix: str = "") -> Findings:
     """Reads what a report says of a run, whatever state the run is in.
 
     Args:
         store: the run.
         name: its label.
+        prefix: of the charts' names.
     """
     view, settings = summary(store), dict(store.meta("settings"))
     histories = {arm.name: history for arm in store.arms() if len(history := read_history(store, arm))}
-    found = Findings(name, view, settings, _campaign_file(settings), store.sessions(), histories, [], [], [], None, [])
+    found = Findings(
+        name, prefix, view, settings, _campaign_file(settings), store.sessions(), histories, [], [], [], None, [],
+        read_selections(store, prefix),
+    )  # fmt: skip
     history = histories.get(SEARCH)
     if history is None:
         return found
     windows = over_time(store, history)
     shown = _history_charts(history, windows)
     if not view["best"]:
-        return replace(found, windows=windows, charts=shown)
+        return replace(found, windows=windows, charts=_named(shown, prefix))
     arm, ticket = store.find(view["best"]["id"])
     line = line_of(store, arm, ticket)
     edges, hidden = family_tree(history, ticket, int(settings["population"]["size"]))
@@ -88,10 +101,15 @@ def read_findings(store: RunReader, name: str) -> Findings:
         shown.append(charts.lineage_chart([{"step": step, **without(row, "text")} for step, row in enumerate(line)]))
     finals, failed = _finals(view)
     if finals:
-        shown.insert(0, charts.finals_chart(finals, failed))
+        title, what = "The best program beside its controls", "validation loss on fresh seeds"
+        shown.insert(0, seeds_chart(FINALS, title, what, finals, failed))
     board = program_entries(store, leaderboard(store, TOP))
     best = store.ticket(arm, ticket).scored
-    return replace(found, windows=windows, board=board, line=line, best=best, charts=shown)
+    return replace(found, windows=windows, board=board, line=line, best=best, charts=_named(shown, prefix))
+
+
+def _named(shown: Sequence[Chart], prefix: str) -> list[Chart]:
+    return [replace(chart, name=prefix + chart.name) for chart in shown]
 
 
 def _history_charts(history: History, windows: Sequence[Row]) -> list[Chart]:
@@ -134,13 +152,15 @@ def _finals(view: dict[str, Any]) -> tuple[list[Row], int]:
         fresh = entry["fresh"]
         if not fresh:
             continue
+        kind = "program" if entry is view["best"] else "control"
         for seed, loss in zip(fresh["seeds"], fresh["losses"], strict=True):
             failed += loss is None
             if loss is not None:
-                rows.append({"part": "seed", "contender": name, "seed": seed, "loss": loss})
+                rows.append({"part": "seed", "contender": name, "kind": kind, "seed": seed, "loss": loss})
         if fresh["mean"] is not None:
             low, high = fresh["interval"]
-            rows.append({"part": "mean", "contender": name, "loss": fresh["mean"], "low": low, "high": high})
+            mean = {"part": "mean", "contender": name, "kind": kind, "loss": fresh["mean"]}
+            rows.append(mean | {"low": low, "high": high})
     return rows, failed
 
 

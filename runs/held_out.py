@@ -25,7 +25,7 @@ def tasks_chosen_on(store: RunReader, before: int | None = None) -> dict[str, st
     if settings.get("meta_validation"):
         found.setdefault(str(settings["meta_validation"]["task"]), "its meta-validation")
     for study in store.studies()[: None if before is None else before - 1]:
-        for stage in study.stages:
+        for stage in study.stages if "funnel" in study.settings else ():  # an evaluation chooses nobody
             for task in stage.result["tasks"]:
                 found.setdefault(task.partition("@")[0], f"stage '{stage.name}' of study {study.number}")
     return found

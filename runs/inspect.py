@@ -6,7 +6,7 @@ Everything is read from the run file, so that a running, finished or crashed run
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dsl.dataflow import prune
@@ -56,7 +56,7 @@ def snapshot(store: RunReader) -> dict[str, Any]:
     return {
         **seen,
         **_counts(progress),
-        "redundant_share": redundancy(store.population(arm, int(settings["population"]["size"]))),
+        "redundant_share": redundant_share(store.population(arm, int(settings["population"]["size"]))),
         "best": best,
         "warm_start": progress.warm_start,
         "meta_validation": validation and {key: validation[key] for key in ("task", "carry_forward", "overfitting")},
@@ -105,9 +105,11 @@ def summary(store: RunReader) -> dict[str, Any]:
         return about | _counts(Progress(0, 0, 0)) | empty | {"first_stage": stages, "meta_validation": None}
     arm, finals = store.arm(SEARCH), store.finals()
     size = int(settings["population"]["size"])
-    about |= _counts(store.progress(arm))
-    about["redundant_share"] = redundancy(store.population(arm, size))
-    about["best"] = _best_entry(store, arm, finals)
+    members = store.population(arm, size)
+    progress = store.progress(arm)
+    about |= _counts(progress)
+    about["redundant_share"] = redundant_share(members)
+    about["best"] = _best_entry(store, arm, progress, finals)
     about["warm_start"] = None
     if store.settled(arm):
         first = store.arms()[0]
@@ -117,8 +119,13 @@ def summary(store: RunReader) -> dict[str, Any]:
     about["comparison"] = _comparison(about)
     about["first_stage"] = [_first_stage(store, stage) for stage in first_stage(store)]
     about["meta_validation"] = meta_validation(store, arm)
-    about["population_digest"] = store.population_digest(arm, size)
+    about["population_digest"] = store.population_digest(arm, size, members)
     return about
+
+
+def redundant_share(members: Iterable[Settled]) -> float | None:
+    """Share of the members' statements that cannot influence their update; None for no statements."""
+    return redundancy(item.candidate.program for item in members)
 
 
 def meta_validation(store: RunReader, arm: Arm) -> dict[str, Any] | None:
@@ -251,8 +258,8 @@ def _entry(
     return entry
 
 
-def _best_entry(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str, Any] | None:
-    if not store.leaderboard(arm, 1):
+def _best_entry(store: RunReader, arm: Arm, progress: Progress, finals: Sequence[Final]) -> dict[str, Any] | None:
+    if progress.best is None:
         return None
     return _entry(store, arm, best(store, arm, finals), finals, text=True)
 
@@ -264,8 +271,9 @@ def fresh_runs(store: RunReader, program_id: str, finals: Sequence[Final]) -> di
 
 
 def _control(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str, Any]:
-    counts = _counts(store.progress(arm))
-    return {"name": arm.settings["algorithm"], **counts, "best": _best_entry(store, arm, finals)}
+    progress = store.progress(arm)
+    best = _best_entry(store, arm, progress, finals)
+    return {"name": arm.settings["algorithm"], **_counts(progress), "best": best}
 
 
 def _runs(mine: Sequence[Final]) -> dict[str, Any] | None:

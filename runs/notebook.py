@@ -32,6 +32,7 @@ from runs.history import History, best_so_far, evaluated_points, mutation_statis
 from runs.lineage import line_of
 from runs.programs import run_folder
 from runs.report import Report, read_report
+from runs.selections import ShownStage
 from runs.store import RunStore
 from runs.words import number, verdict
 
@@ -129,7 +130,19 @@ class Run:
             "windows": lambda: list(self._findings.windows),
             "mutations": lambda: self._by_search(mutation_statistics),
             "lineage": lambda: [without(row, "text") for row in self._findings.line],
+            "verdicts": lambda: self._of_stages(lambda stage: stage.verdict_rows()),
+            "trials": lambda: self._of_stages(lambda stage: stage.trials_tried),
+            "fresh_runs": lambda: self._of_stages(lambda stage: stage.runs),
         }
+
+    def _of_stages(self, rows_of: Callable[[ShownStage], Sequence[Row]]) -> list[Row]:
+        """Rows of all stages of all funnels and evaluations."""
+        return [
+            {"selection": found.number, "stage": stage.name, **row}
+            for found in self._findings.selections
+            for stage in found.stages
+            for row in rows_of(stage)
+        ]
 
     def _leaderboard(self) -> list[Row]:
         return [without(row, "program", "parent") | {"text": str(row["program"])} for row in self._findings.board]

@@ -140,7 +140,7 @@ class ProgressView:
         left = max(self._budget[1] - done, 0)
         if rate <= 0.0:
             return programs, evaluations, "-:--"
-        return programs, evaluations, _duration(left / rate)
+        return programs, evaluations, clock(left / rate)
 
     def _share(self, progress: Progress) -> float:
         return min(self._done(progress) / self._budget[1], 1.0)
@@ -177,7 +177,7 @@ class ProgressView:
         if self._glance.validation:
             text.append(f"\n  {self._glance.validation}")
         if self._glance.program is not None:
-            text.append("\n\n").append(_shortened(terminal_text(prune(self._glance.program), "    ")))
+            text.append("\n\n").append(shortened(terminal_text(prune(self._glance.program), "    ")))
         return text
 
     def _line(self, progress: Progress) -> str:
@@ -196,10 +196,10 @@ class ProgressView:
         return "  ".join(parts)
 
 
-def _duration(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """A time that is left, as text."""
-    clock = round(seconds)
-    return f"{clock // 60}:{clock % 60:02d}" if clock < 3600 else f"{clock / 3600:.1f} h"
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}" if whole < 3600 else f"{whole / 3600:.1f} h"
 
 
 def outcome_words(outcomes: Mapping[str, int]) -> str:
@@ -227,7 +227,8 @@ def sparkline(bests: Iterable[tuple[int, float]], until: int) -> str:
     return cells
 
 
-def _shortened(text: Text) -> Text:
+def shortened(text: Text) -> Text:
+    """The first lines of a program, and how many more there are."""
     lines = text.split("\n")
     if len(lines) <= PROGRAM_LINES:
         return text
@@ -258,7 +259,7 @@ def counted_view(console: Console, *, quiet: bool = False) -> Generator[Callable
                 return
             left = ""
             if last and last[1] < done < total:
-                left = f", about {_duration((now - last[0]) / (done - last[1]) * (total - done))} left"
+                left = f", about {clock((now - last[0]) / (done - last[1]) * (total - done))} left"
             last = now, done
             console.print(f"{words}: {done} of {total} training runs done{left}", markup=False, soft_wrap=True)
 

@@ -264,21 +264,25 @@ class RunReader:
             rows = (self._row("tickets", "arm = ? AND ticket = ?", (arm.number, ticket)) for ticket in tickets)
             return [parse(unpack_program(row[5])) for row in rows]
 
-    def population(self, arm: Arm, size: int) -> list[Program]:
-        """The programs of the population that the recorded tickets make, without its founders."""
+    def population(self, arm: Arm, size: int) -> tuple[Settled, ...]:
+        """The members of the population that the recorded tickets make, the oldest first, without its founders."""
         settled = self.settled(arm)
+        first = max(settled - size, 0)
         with plain_errors(self.path):
-            where, key = "arm = ? AND ticket BETWEEN ? AND ?", (arm.number, max(settled - size, 0), settled)
-            return [parse(unpack_program(row[5])) for row in self._rows("tickets", where, key)]
+            rows = self._rows("tickets", "arm = ? AND ticket BETWEEN ? AND ?", (arm.number, first, settled))
+            owners = {int(row[4]) for row in rows}
+        return tuple(self.tickets(arm, first, {owner: self.evaluation(arm, owner) for owner in owners}))
 
-    def population_digest(self, arm: Arm, size: int) -> str:
-        """The digest of the population that the recorded tickets make; equals ``Evolution.population_digest()``."""
-        settled = self.settled(arm)
-        if settled == 0:
-            return population_digest(())
-        evaluated = {result.ticket: result for result in self.evaluations(arm)}
-        tail = list(self.tickets(arm, max(settled - size, 0), evaluated))
-        founders = [self.ticket(arm, WARM_START)] * (size - len(tail))
+    def population_digest(self, arm: Arm, size: int, members: Sequence[Settled] | None = None) -> str:
+        """The digest of the population that the recorded tickets make; equals ``Evolution.population_digest()``.
+
+        Args:
+            arm: where.
+            size: members of a population.
+            members: as `population` gives them; None to read them.
+        """
+        tail = self.population(arm, size) if members is None else members
+        founders = [self.ticket(arm, WARM_START)] * (size - len(tail)) if tail else []
         return population_digest(
             (str(item.candidate.program), item.fitness.value if item.fitness.outcome == OK else None)
             for item in (*founders, *tail)

@@ -18,16 +18,16 @@ import numpy as np
 
 from runs import search_charts as charts
 from runs.arms import CONTROL, RANDOM, SCHEDULE, SEARCH
-from runs.charts import Chart, Row
+from runs.charts import CONFIG, Chart, Row
 from runs.drawing import library
-from runs.explain import cost_table, distilled, explain, formula, influence_marks, response_charts
-from runs.findings import Findings, fitness_range, read_findings
+from runs.explain import TOPICS, cost_table, distilled, explain, formula, influence_marks, response_charts
+from runs.findings import FINALS, Findings, fitness_range, read_findings
 from runs.highlight import html_line, html_lines
 from runs.history import best_so_far, evaluated_points
 from runs.lineage import difference
 from runs.store import RunStore
 from runs.study import study_summary
-from runs.words import bounds, control_name, number, verdict
+from runs.words import bounds, control_name, gain, headline, number, share, verdict
 from selection.statistics import mean_interval
 
 POINTS = 1500
@@ -35,6 +35,9 @@ POINTS = 1500
 
 GRID = 40
 """Points of a study's mean."""
+
+WINNERS = {"best": "better", "undecided": "undecided", None: "undecided"}
+"""What the best program is against a control, by who wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ class Report:
         """Every chart; names of those of one run begin with its number where there are several."""
         found = list(self.charts)
         for run in self.runs:
-            found += run.charts + self.responses.get(run.name, [])
+            found += [*self.responses.get(run.name, []), *run.charts]
+            found += [chart for selection in run.selections for chart in selection.charts()]
         return found
 
 
@@ -71,28 +75,36 @@ def read_report(folders: Sequence[Path]) -> Report:
     labels = _labels(folders)
     runs: list[Findings] = []
     responses: dict[str, list[Chart]] = {}
+    seen: set[str] = set()
     for place, (folder, label) in enumerate(zip(folders, labels, strict=True), start=1):
         prefix = f"run{place}-" if len(folders) > 1 else ""
         with RunStore.read(folder) as store:
-            run = read_findings(store, label)
-        run = replace(run, charts=[replace(chart, name=prefix + chart.name) for chart in run.charts])
+            run = read_findings(store, label, prefix)
+        new = [found for found in run.selections if found.key not in seen]  # one over several runs stands in each
+        seen |= {found.key for found in new}
+        run = replace(run, selections=new)
         runs.append(run)
         if run.best is not None:
             title = f"best program {run.view['best']['id']}"
             responses[label] = response_charts(explain(run.best), title, prefix)
-    return Report(runs, _shared_charts(runs), responses)
+    shared = _shared_charts(runs)
+    if len(runs) == 1:  # who won stands beside how it went
+        finals = [chart for chart in runs[0].charts if chart.name == FINALS]
+        shared[1:1] = finals
+        runs[0] = replace(runs[0], charts=[chart for chart in runs[0].charts if chart not in finals])
+    return Report(runs, shared, responses)
 
 
 def to_html(report: Report) -> str:
     """The page."""
     sources = _sources()
     page = _environment().get_template("report.html.j2")
-    specs = {chart.name: chart.drawn() | {"description": chart.title} for chart in report.all_charts()}
+    specs = {chart.name: chart.bare() | {"description": chart.title} for chart in report.all_charts()}
     return page.render(
         report=report,
         runs=[_run_values(run, report.responses.get(run.name, [])) for run in report.runs],
         study=_study(report.runs),
-        specs=specs,
+        charts={"config": CONFIG, "specs": specs},
         library=library(),
         style=sources["report.css"],
         script=sources["report.js"],
@@ -103,8 +115,7 @@ def to_html(report: Report) -> str:
 @cache
 def _sources() -> dict[str, str]:
     """The files that the page is made of."""
-    folder = files("runs.page")
-    return {name: (folder / name).read_text(encoding="utf-8") for name in ("report.html.j2", "report.css", "report.js")}
+    return {part.name: part.read_text(encoding="utf-8") for part in files("runs.page").iterdir() if part.is_file()}
 
 
 @cache
@@ -116,7 +127,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "bounds": bounds}
+    environment.filters |= {"number": number, "bounds": bounds, "share": share, "gain": gain}
     return environment
 
 
@@ -212,10 +223,12 @@ def _run_values(run: Findings, responses: Sequence[Chart]) -> dict[str, Any]:
     values: dict[str, Any] = {
         "run": run,
         "view": view,
-        "verdicts": [verdict(row, warm) for row in view["comparison"]],
+        "headline": headline(view),
+        "verdicts": [(WINNERS.get(row["winner"], "worse"), verdict(row, warm)) for row in view["comparison"]],
         "cautions": [],
         "controls": [(control_name(c["name"], warm), c) for c in view["controls"]],
         "responses": responses,
+        "selections": [(found, found.says()) for found in run.selections],
         "best": None,
         "board": [_board_values(row) for row in run.board],
         "line": [row | {"changed": bool(row["gain"]) or row is run.line[0]} for row in run.line],
@@ -227,6 +240,7 @@ def _run_values(run: Findings, responses: Sequence[Chart]) -> dict[str, Any]:
         lines = html_lines(run.best)
         values["best"] = {
             "explanation": explanation,
+            "says": [(TOPICS.get(topic, topic), sentence) for topic, sentence in explanation.says()],
             "lines": [(line, marks.get(place, "")) for place, line in enumerate(lines, start=1)],
             "distilled": short,
             "distilled_lines": html_lines(short.program),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runs.charts import NOT_ZERO, PALETTE, PERCENT, PROGRAMS, Chart, Row, Spec, axis, only, picked, series, tips
+from runs.charts import NOT_ZERO, PALETTE, PERCENT, PROGRAMS, Chart, Row, Spec, axis, layer, picked, series, tips
 
 
 def progress_chart(
@@ -37,17 +37,17 @@ def progress_chart(
     layers: list[Spec] = []
     if inside:
         faint = {"opacity": {"value": 0.3}, "color": {"value": PALETTE[-1]}}
-        layers.append(_layer("points", {"type": "circle", "size": 12}, {"x": x, "y": y, "tooltip": tooltip, **faint}))
+        layers.append(layer("points", {"type": "circle", "size": 12}, {"x": x, "y": y, "tooltip": tooltip, **faint}))
     if bands:
         low, mean = axis("low", title, scale=scale), axis("mean", title, scale=scale)
         ends = {"x": x, "y": low, "y2": {"field": "high"}, "color": color}
-        layers.append(_layer("band", {"type": "area", "opacity": 0.15}, ends))
-        layers.append(_layer("band", {"type": "line", "strokeDash": [5, 3]}, {"x": x, "y": mean, "color": color}))
+        layers.append(layer("band", {"type": "area", "opacity": 0.15}, ends))
+        layers.append(layer("band", {"type": "line", "strokeDash": [5, 3]}, {"x": x, "y": mean, "color": color}))
     steps: Spec = {"type": "line", "interpolate": "step-after", "point": {"size": 22, "filled": True}}
     steps |= {"strokeWidth": 1} if bands else {}
     detail: Spec = {"field": "run", "type": "nominal"}
     encoding = {"x": x, "y": y, "color": color, "detail": detail, "tooltip": tooltip, "opacity": pick["opacity"]}
-    layers.append(_layer("line", steps, encoding) | {"params": pick["params"]})
+    layers.append(layer("line", steps, encoding) | {"params": pick["params"]})
     note = "Lower is better. Points are changes of the best program; click a name below the chart to single it out."
     note += " Dashed lines and bands are means over the runs with 95 % intervals, cut at the edge." if bands else ""
     note += f" Grey dots are evaluated programs; {hidden:,} more are not drawn." if inside else ""
@@ -97,27 +97,6 @@ def meta_chart(rows: Sequence[Row], task: str) -> Chart:
     note += "the search overfits its proxy."
     return Chart(
         "meta-validation", "Meta-validation against fitness", note, {"layer": [line, dots], "height": 300}, rows
-    )
-
-
-def finals_chart(rows: Sequence[Row], hidden: int) -> Chart:
-    """Losses on fresh seeds: ``part`` seed with ``contender``, ``loss``, ``seed``; mean with ``low`` and ``high``."""
-    order = list(dict.fromkeys(row["contender"] for row in rows))
-    y: Spec = {"field": "contender", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 190}}
-    x = axis("loss", "validation loss on fresh seeds", scale=NOT_ZERO)
-    seeds = tips(("contender", "", None), ("seed", "seed", "d"), ("loss", "loss", ".5f"))
-    mean = tips(("contender", "", None), ("loss", "mean", ".5f"), ("low", "95 % from", ".5f"), ("high", "to", ".5f"))
-    grey, blue = {"color": {"value": PALETTE[-1]}}, {"color": {"value": PALETTE[0]}}
-    ends = {"x": axis("low", x["title"], scale=NOT_ZERO), "x2": {"field": "high"}, "y": y, "tooltip": mean, **blue}
-    layers = [
-        _layer("seed", {"type": "tick", "opacity": 0.55}, {"x": x, "y": y, "tooltip": seeds, **grey}),
-        _layer("mean", {"type": "rule", "strokeWidth": 3}, ends),
-        _layer("mean", {"type": "circle", "size": 90, "opacity": 1}, {"x": x, "y": y, "tooltip": mean, **blue}),
-    ]
-    note = "One tick a seed that the search never used; the dot is the mean, the bar its 95 % interval."
-    note += f" {hidden} runs that did not train have no tick." if hidden else ""
-    return Chart(
-        "finals", "The best program beside its controls", note, {"layer": layers, "height": 60 + 34 * len(order)}, rows
     )
 
 
@@ -257,7 +236,3 @@ def lineage_chart(rows: Sequence[Row]) -> Chart:
         f" {hidden} programs that did not train are not drawn." if hidden else ""
     )
     return Chart("lineage", "From the warm start to the winner", note, {"layer": [line, dots]}, rows)
-
-
-def _layer(part: str, mark: Spec, encoding: Spec) -> Spec:
-    return {"transform": only(part), "mark": mark, "encoding": encoding}

@@ -6,7 +6,7 @@ A stage is recorded when it has ended, and each training run when it has; so the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
@@ -17,13 +17,14 @@ from proxy_tasks.registry import TASKS, import_tasks
 from proxy_tasks.run import Trained
 from runs.candidates import Candidate, candidates, fitness_is_loss, run_names, searched_tasks
 from runs.errors import RunError
-from runs.evaluation import evaluation_values, finite, progress_view
+from runs.evaluation import Cost, evaluation_values, finite
 from runs.held_out import tasks_chosen_on, warnings
 from runs.machine import about_machine
 from runs.programs import RUNS_FOLDER, run_folder
 from runs.store import RunStore
 from runs.terminal import errors
-from runs.trainings import training
+from runs.training_view import TrainingView
+from runs.trainings import training, worker_words
 from search.faults import ConfigError
 from search.pool import Pool
 from search.settings import load_settings, settings_text
@@ -100,8 +101,8 @@ def run_selection(
         while not study.finished:
             if not quiet:
                 errors.print(f"Stage {study.next_words()}", markup=False, soft_wrap=True)
-            with progress_view(quiet) as progress:
-                study.next_stage(pool, progress)
+            with TrainingView(errors, study.next, workers=worker_words(workers, address), quiet=quiet) as view:
+                study.next_stage(pool, view)
         counts = {"considered": considered, "trained_runs": kept.trained, "known_runs": kept.known}
         return study.view() | counts
 
@@ -148,6 +149,11 @@ class _Study:
         """Whether every stage has ended, or nobody is left."""
         return len(self._done) == len(self._config.stages) or (bool(self._done) and not self._survivors())
 
+    @property
+    def next(self) -> str:
+        """Name of the next stage."""
+        return self._config.stages[len(self._done)].name
+
     def next_words(self) -> str:
         """The next stage: its name, who is left, and on what."""
         number = len(self._done)
@@ -156,22 +162,14 @@ class _Study:
         tasks = ", ".join(problem.name for problem in self._problems[number])
         return f"'{stage.name}': {left} program{'s' * (left != 1)}{beside} on {tasks}"
 
-    def next_stage(self, pool: Pool[Job, Trained], progress: Any) -> None:
+    def next_stage(self, pool: Pool[Job, Trained], progress: Callable[[Progress], None]) -> None:
         """Runs the next stage and records it."""
         number = len(self._done)
         stage, names = self._config.stages[number], self._survivors()
         programs = [Contender(c.name, c.program) for c in self._candidates if c.name in names]
-        cost = {"runs": 0, "steps": 0, "seconds": 0.0}
-
-        def count(ended: Progress) -> None:
-            cost["runs"] += 1
-            cost["steps"] += ended.trained.result.steps
-            cost["seconds"] += ended.trained.seconds
-            if progress is not None:
-                progress(ended)
-
-        result = run_stage(stage, number, self._problems[number], programs, pool=pool, progress=count)
-        values = self._values(stage, result, cost)
+        cost = Cost(progress)
+        result = run_stage(stage, number, self._problems[number], programs, pool=pool, progress=cost)
+        values = self._values(stage, result, cost.as_values())
         for store, study in zip(self._stores, self._numbers, strict=True):
             store.add_stage(study, stage.name, values)
         self._done.append(values)

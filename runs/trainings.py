@@ -182,7 +182,7 @@ def training(
         RunError: the folder cannot be used.
         WorkerError: Ray cannot be started or joined.
     """
-    count = available_cores() if workers is None and address is None else workers
+    count = _count(workers, address)
     kept = Trainings(folder)
     try:
         if count == 0:
@@ -199,3 +199,13 @@ def training(
                 pool.close()
     finally:
         kept.close()
+
+
+def worker_words(workers: int | None, address: str | None) -> str:
+    """Who trains, in words; empty where the cluster knows."""
+    count = _count(workers, address)
+    return "" if count is None else "in this process" if count == 0 else f"{count} worker{'' if count == 1 else 's'}"
+
+
+def _count(workers: int | None, address: str | None) -> int | None:
+    return available_cores() if workers is None and address is None else workers

@@ -18,14 +18,13 @@ from rich.console import Console
 from runs import inspect
 from runs.arms import SEARCH, control_evaluations
 from runs.history import best_so_far, read_history
-from runs.inspect import glance
+from runs.inspect import glance, redundant_share
 from runs.progress import Glance, ProgressView
 from runs.reader import Arm, RunReader
 from runs.store import RunStore
 from runs.terminal import console
 from runs.words import number
 from search.events import Progress
-from search.population import redundancy
 
 INTERVAL_S = 1.0
 """Shortest pause between two looks."""
@@ -79,7 +78,7 @@ def _watch_words(folder: Path, *, live: bool) -> str:
                 status, arm = inspect.status(store), inspect.current_arm(store)
                 if arm is not None:
                     progress = store.progress(arm)
-                    seen = glance(store, arm, progress, redundancy(store.population(arm, _size(store))))
+                    seen = glance(store, arm, progress, redundant_share(store.population(arm, _size(store))))
                     if view is None or arm.name != shown:
                         _leave(view)
                         view, shown = _view(target, store, arm), arm.name

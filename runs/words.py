@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -47,3 +47,69 @@ def verdict(row: dict[str, Any], warm_start: str) -> str:
     if row["winner"] == "undecided":
         return f"No difference from {name} is shown ({spread}, which includes 0)."
     return f"The control wins: {name} beats the best program by {gap} ({spread})."
+
+
+def headline(view: Mapping[str, Any]) -> str:
+    """What a search came to, in a sentence, by the control that comes nearest to its best program.
+
+    Args:
+        view: a run as `inspect.summary` gives it.
+    """
+    if not view["best"]:
+        return "Nothing has trained yet."
+    best = f"Program {view['best']['id']}"
+    if not view["comparison"]:
+        return f"{best} is the best so far, and has not been compared on fresh seeds."
+    names = {row["control"]: control_name(row["control"], view["warm_start"]["name"]) for row in view["comparison"]}
+    decided = [row for row in view["comparison"] if row["winner"] == "best"]
+    for row in view["comparison"]:
+        if row["winner"] == row["control"]:
+            return f"A control wins: {names[row['control']]} beats program {view['best']['id']} on fresh seeds."
+        if row not in decided:
+            return f"{best} is not shown to beat {names[row['control']]}."
+    measured = [row for row in decided if row["difference"] is not None]
+    if not measured:
+        return f"Only {best[:1].lower()}{best[1:]} trains on every fresh seed."
+    nearest = min(measured, key=lambda row: row["difference"])
+    part = nearest["difference"] / abs(nearest["difference"] + view["best"]["fresh"]["mean"] or 1.0)
+    many = "every control" if len(decided) > 1 else names[nearest["control"]]
+    least = f"the nearest, {names[nearest['control']]}, by " if len(decided) > 1 else "by "
+    return (
+        f"{best} beats {many} on fresh seeds{', ' if len(decided) > 1 else ' '}{least}{100 * part:.1f} % of its loss."
+    )
+
+
+def share(value: float) -> str:
+    """A change as a share, with its sign."""
+    return f"{100 * value:+.2f} %"
+
+
+def gain(value: float | None) -> str:
+    """A change of fitness with its sign; empty for none."""
+    return "" if not value else f"{value:+.5f}" if abs(value) >= 5e-6 else f"{value:+.0e}"
+
+
+def comparison_verdict(row: Mapping[str, Any], comparisons: int) -> str:
+    """What one comparison of an evaluation says, by how much and how sure.
+
+    Args:
+        row: a `selection.comparison.Comparison` as plain values.
+        comparisons: how many the evaluation has.
+    """
+    from selection.comparison import LEVEL
+    from selection.significance import pairs_needed
+
+    difference, names = row["difference"], f"{row['contender']} and {row['baseline']}"
+    if difference is None:
+        return f"{names} have no seed on which both trained: {row['verdict']}."
+    ends = bounds([difference["low"], difference["high"]])
+    numbers = f"difference {difference['mean']:+.5f} {ends}, p = {row['p_value']:.3g}, {row['corrected']:.3g} corrected"
+    if row["failed"]:
+        numbers += f", {row['failed']} seeds failed"
+    if row["verdict"] != "undecided":
+        return f"{row['contender']} is {row['verdict']} than {row['baseline']}: {numbers}."
+    if row["detectable"] is not None:
+        power = f"these seeds would show {row['detectable']:.5f}"
+    else:
+        power = f"so few seeds can show nothing, at least {pairs_needed(LEVEL / comparisons)} are needed"
+    return f"{row['contender']} shows no difference from {row['baseline']}: {numbers}; {power}."

@@ -1,11 +1,11 @@
 "use strict";
 const root = document.documentElement;
-const specs = JSON.parse(document.getElementById("charts").textContent);
+const { config, specs } = JSON.parse(document.getElementById("charts").textContent);
 window.charts = {};
 
 async function draw() {
   for (const place of document.querySelectorAll("[data-chart]")) {
-    const options = { mode: "vega-lite", renderer: "svg", actions: false, ast: true, tooltip: { theme: "custom" } };
+    const options = { mode: "vega-lite", config, renderer: "svg", actions: false, ast: true, tooltip: { theme: "custom" } };
     try {
       const result = await vegaEmbed(place, specs[place.dataset.chart], options);
       window.charts[place.dataset.chart] = result.view;

@@ -77,13 +77,17 @@ class Reader(HTMLParser):
             self.text += data
 
     def specs(self) -> dict[str, Any]:
-        return json.loads(self.scripts[0])
+        return json.loads(self.scripts[0])["specs"]
 
 
 def test_a_page_is_whole_and_loads_nothing(page: str) -> None:
     read = Reader(page)
     assert read.open == []
-    assert [name for name, attrs in read.tags if {"src", "href"} & set(attrs)] == []
+    assert [name for name, attrs in read.tags if "src" in attrs] == []
+    ids = [attrs["id"] for _, attrs in read.tags if "id" in attrs]
+    links = [str(attrs["href"]) for _, attrs in read.tags if "href" in attrs]
+    assert set(links) <= {f"#{name}" for name in ids}, "links lead to places of the page"
+    assert len(ids) == len(set(ids))
     policy = next(attrs["content"] for _, attrs in read.tags if attrs.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
     assert policy.startswith("default-src 'none'")
@@ -262,6 +266,19 @@ def test_histories_add_up(made_up: Path) -> None:
         assert sum(gains) == pytest.approx(line[0]["fitness"] - line[-1]["fitness"])
     assert {row["from_programs"] for row in edges} <= {0} | {row["programs"] for row in edges}
     assert hidden + len({row["programs"] for row in edges} | {0}) == len(history)
+
+
+def test_the_library_is_kept_and_a_damaged_copy_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = library()
+    monkeypatch.setattr("runs.drawing.cache_folder", lambda: tmp_path / "cache")
+    assert library.__wrapped__() == whole
+    (kept,) = (tmp_path / "cache").iterdir()
+    monkeypatch.setattr("vl_convert.javascript_bundle", lambda: "made anew")
+    assert library.__wrapped__() == whole
+    kept.write_bytes(kept.read_bytes().replace(b"vegaEmbed", b"vagaEmbed", 1))
+    assert library.__wrapped__() == "made anew"
+    monkeypatch.setattr("runs.drawing.cache_folder", lambda: kept / "a file is in the way")
+    assert library.__wrapped__() == "made anew"
 
 
 def test_differences_show_lines_of_both() -> None:

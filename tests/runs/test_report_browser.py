@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from made_up_run import made_up_run
+from made_up_selection import selected_run
 
 from runs.report import Report, read_report, to_html
 
@@ -24,8 +24,8 @@ OPENED = "document.documentElement.dataset.ready === 'yes'"
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    found = read_report([made_up_run(tmp_path_factory.mktemp("runs") / "one")])
-    for row in found.all_charts()[-1].rows[:40]:
+    found = read_report([selected_run(tmp_path_factory.mktemp("runs") / "one", programs=200)])
+    for row in found.responses["one"][-1].rows[:40]:
         row["series"] = PLANTED
     for row in next(chart for chart in found.all_charts() if chart.name == "lineage").rows:
         row["mutation"] += PLANTED
@@ -83,6 +83,38 @@ def test_charts_have_a_mark_for_every_row(page: Any, report: Report) -> None:
     points = sum(row["part"] in ("points", "line") for row in rows["progress"])
     assert marks(page, "progress", "symbol") == points
     assert marks(page, "finals", "rect") == sum(row["part"] == "seed" for row in rows["finals"])
+
+
+def test_selections_have_a_mark_for_every_row(page: Any, report: Report) -> None:
+    rows = {chart.name: chart.rows for chart in report.all_charts()}
+    larger = "selection1-2-larger-"
+    programs = len({row["contender"] for row in rows["selection1-funnel"]})
+    assert marks(page, "selection1-funnel", "symbol") == len(rows["selection1-funnel"])
+    assert marks(page, "selection1-funnel", "text") == programs
+    for task in ("digits", "teach"):
+        losses = rows[f"{larger}{task}-losses"]
+        assert marks(page, f"{larger}{task}-losses", "rect") == sum(row["part"] == "seed" for row in losses)
+        curves = rows[f"{larger}{task}-learning-curves"]
+        contenders = len({row["contender"] for row in curves})
+        assert marks(page, f"{larger}{task}-learning-curves", "line") == contenders
+        assert marks(page, f"{larger}{task}-learning-curves", "area") == contenders
+        assert marks(page, f"{larger}{task}-learning-curves", "symbol") == len(curves)
+        rates = rows[f"{larger}{task}-sensitivity"]
+        assert marks(page, f"{larger}{task}-sensitivity", "symbol") == len(rates)
+        assert marks(page, f"{larger}{task}-differences", "symbol") == len(rows[f"{larger}{task}-differences"])
+    maps = [name for name in rows if "heat-map" in name]
+    assert len(maps) == page.locator(".maps figure").count() > 4
+    for name in maps:
+        parts = [row["part"] for row in rows[name]]
+        assert marks(page, name, "rect") == parts.count("cell")
+        assert marks(page, name, "symbol") == parts.count("trial")
+
+
+def test_links_lead_to_their_places(page: Any) -> None:
+    page.click("nav a[href='#selection1']")
+    assert page.evaluate("location.hash") == "#selection1"
+    assert abs(page.locator("#selection1").bounding_box()["y"]) < 900
+    assert page.locator(".funnel tr").count() == 3
 
 
 def test_a_hover_tells_the_numbers_and_text_stays_text(page: Any, report: Report) -> None:

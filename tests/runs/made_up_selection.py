@@ -1,0 +1,56 @@
+"""A funnel over a made-up run whose training runs are made up too: every chart of a selection within seconds."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_run import made_up_run
+
+from proxy_tasks.outcome import Outcome, TrainingResult
+from runs.selecting import run_selection
+from selection.contender import Job, Trained
+
+FUNNEL = """
+name: made-up
+description: Three programs of five go on.
+candidates: {per_run: 30, most: 5}
+stages:
+  - {name: fresh, tasks: [search], trials: 0, seeds: 4, baselines: [], keep: {best: 3}}
+  - {name: larger, tasks: [digits, teach], trials: 6, seeds: 5, baselines: [adamw, lion], keep: {best: 1}}
+"""
+
+STEPS = 10
+"""Checkpoints of a training run."""
+
+
+def train(job: Job) -> Trained:
+    """A loss that is lowest at a rate and a decay of the contender's own, and seeds of which some fail."""
+    luck = zlib.crc32(f"{job.contender.meaning} {job.problem.name}".encode()) % 100 / 100
+    values = dict(job.values)
+    far = abs(math.log10(values["rate"]) + 4.0 * job.contender.is_baseline - luck)
+    loss = 0.5 + 0.1 * luck + 0.05 * far**2 + 0.01 * math.sin(job.seed) + 0.01 * values.get("weight_decay", 0.0)
+    if far > 2.2 or (job.problem.name == "teach" and job.contender.name == "lion" and job.seed % 5 == 0):
+        return Trained(TrainingResult(Outcome.NON_FINITE, None, None, None, 90, (2.0, 1.5, 1.2)), 0.1)
+    curve = tuple(loss + 1.0 / step for step in range(1, STEPS + 1))
+    return Trained(TrainingResult(Outcome.OK, loss, loss + 0.01, None, 300, curve), 0.2)
+
+
+def select(folder: Path, funnel: str = FUNNEL) -> dict[str, Any]:
+    """Takes a run through a funnel; training runs are kept beside it."""
+    (folder.parent / "funnel.yaml").write_text(funnel)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runs.selecting.run_job", train)
+        return run_selection(
+            [str(folder)], str(folder.parent / "funnel.yaml"), folder=folder.parent, workers=0, quiet=True
+        )
+
+
+def selected_run(folder: Path, *, programs: int = 80) -> Path:
+    """A made-up run that has been through the funnel."""
+    made_up_run(folder, programs=programs)
+    select(folder)
+    return folder

@@ -1,0 +1,220 @@
+"""The report shows funnels and evaluations as they were recorded, whatever state they are in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Command
+from made_up_selection import STEPS, select, selected_run, train
+from test_report import PLANTED, Reader
+
+from dsl.dataflow import prune
+from runs import load
+from runs.drawing import to_svg
+from runs.held_out import tasks_chosen_on
+from runs.report import Report, read_report, to_html
+from runs.selection_charts import span_of, tuning_span
+from runs.selections import read_selections
+from runs.store import RunStore
+from simplify.distil import Distilled
+
+
+@pytest.fixture(scope="module")
+def selected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return selected_run(tmp_path_factory.mktemp("runs") / "one")
+
+
+@pytest.fixture(scope="module")
+def report(selected: Path) -> Report:
+    return read_report([selected])
+
+
+@pytest.fixture(autouse=True)
+def _undistilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runs.report.distilled", lambda program: Distilled(prune(program), None, ()))
+
+
+def recorded(folder: Path) -> list[dict[str, Any]]:
+    with RunStore.read(folder) as store:
+        return [dict(stage.result) for stage in store.studies()[0].stages]
+
+
+def test_a_funnel_says_who_passed_who_fell_why_and_what_it_cost(selected: Path, report: Report) -> None:
+    text = " ".join(Reader(to_html(report)).text.split())
+    stages = recorded(selected)
+    for place, stage in enumerate(stages, start=1):
+        assert f"Stage {place}, {stage['name']}: {', '.join(stage['tasks'])}, {len(stage['seeds'])} fresh seeds" in text
+        assert f"{stage['cost']['runs']:,}" in text
+        for row in stage["verdicts"]:
+            fate = "baseline" if row["baseline"] else "passed" if row["passed"] else "fell"
+            assert f"{row['contender']}{fate}" in text
+            assert row["why"] in text
+    assert f"{stages[1]['rank_correlation']['tau']:+.2f} of {stages[1]['rank_correlation']['programs']}" in text
+    left = [row["contender"] for row in stages[1]["verdicts"] if row["passed"]]
+    assert f"Of 5 programs {len(left)} " in text
+    assert f"left after 2 stages: {', '.join(left)}." in text
+    for row in stages[1]["evaluation"]["comparisons"]:
+        if row["contender"] in left:
+            assert f"On {row['task']}, {row['contender']} " in text
+
+
+def test_every_contender_has_its_losses_curves_and_maps(selected: Path, report: Report) -> None:
+    charts = {chart.name: chart for chart in report.all_charts()}
+    assert len(charts) == len(report.all_charts())
+    assert set(charts) <= set(Reader(to_html(report)).specs())
+    evaluation = recorded(selected)[1]["evaluation"]
+    assert len(evaluation["contenders"]) == 5
+    for task in evaluation["tasks"]:
+        mine = [row for row in evaluation["rows"] if row["task"] == task]
+        ticks = [row for row in charts[f"selection1-2-larger-{task}-losses"].rows if row["part"] == "seed"]
+        assert sorted(row["loss"] for row in ticks) == sorted(
+            r["test_loss"] for r in mine if r["test_loss"] is not None
+        )
+        curves = charts[f"selection1-2-larger-{task}-learning-curves"].rows
+        assert {(row["contender"], row["step"]) for row in curves} == {
+            (name, step) for name in evaluation["contenders"] for step in evaluation["checkpoints"][0][:STEPS]
+        } or task == "teach"
+        assert all(row["low"] is None or row["low"] <= row["loss"] <= row["high"] for row in curves)
+        for tuning in (row for row in evaluation["tuning"] if row["task"] == task):
+            name = f"selection1-2-larger-{task}-heat-map-{tuning['contender'].replace(':', '-')}"
+            rows = charts[name].rows
+            parts = [row["part"] for row in rows]
+            assert parts.count("cell") == len(tuning["sensitivity"]["heat_map"])
+            assert parts.count("trial") == len(tuning["trials"]) == 6
+            assert sum(row.get("chosen", False) for row in rows) == 1
+            rates = charts[f"selection1-2-larger-{task}-sensitivity"].rows
+            own = [row["rate"] for row in rates if row["contender"] == tuning["contender"]]
+            assert own == [cell["rate"] for cell in tuning["sensitivity"]["curve"] if cell["loss"] is not None]
+    ranks = charts["selection1-funnel"].rows
+    assert [row["stage"] for row in ranks] == ["search"] * 5 + ["fresh"] * 5 + ["larger"] * 3
+    assert [row["last"] for row in ranks].count("fell") == 4
+
+
+def test_a_notebook_has_their_tables(selected: Path) -> None:
+    run, stages = load(selected), recorded(selected)
+    verdicts = run.table("verdicts", "rows")
+    assert [row["contender"] for row in verdicts] == [row["contender"] for s in stages for row in s["verdicts"]]
+    assert {row["stage"] for row in verdicts} == {"fresh", "larger"}
+    assert all(row["loss_digits"] is not None for row in verdicts if row["stage"] == "larger")
+    trials = run.table("trials", "rows")
+    assert len(trials) == sum(len(entry["trials"]) for entry in stages[1]["evaluation"]["tuning"])
+    assert {"rate", "loss", "seeds"} <= set(trials[0])
+    assert len(run.table("fresh_runs", "rows")) == sum(len(stage["evaluation"]["rows"]) for stage in stages)
+    assert "selection1-funnel" in run.charts
+
+
+def test_images_have_safe_names(report: Report) -> None:
+    charts = {chart.name: chart for chart in report.all_charts()}
+    assert not [name for name in charts if "/" in name or ":" in name or name.startswith(".")]
+    drawn = to_svg(next(chart for name, chart in charts.items() if "heat-map-lion" in name))
+    assert "weight decay" in drawn
+    assert "learning rate" in drawn
+
+
+def test_planted_scripts_and_paths_stay_text(selected: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(selected, folder)
+    with RunStore.read(selected) as store:
+        study = store.studies()[0]
+    nasty = json.dumps(PLANTED)[1:-1] + "../../"
+    names = [candidate["name"] for candidate in study.settings["candidates"]] + ["larger", "made-up", "digits"]
+
+    def planted(value: Any) -> Any:
+        text = json.dumps(value)
+        for name in names:
+            text = text.replace(json.dumps(name), f'"{nasty}{name}"')
+        return json.loads(text)
+
+    with RunStore.amend(folder, {}) as store:
+        number = store.add_study(planted(dict(study.settings)))
+        for stage in study.stages:
+            store.add_stage(number, planted(stage.name), planted(dict(stage.result)))
+        store.finish_study(number)
+    report = read_report([folder])
+    page = Reader(to_html(report))
+    assert page.text.count(PLANTED) > 20
+    assert len(page.scripts) == 3
+    assert "<script>alert" not in to_html(report)
+    assert not [chart.name for chart in report.all_charts() if "/" in chart.name or "<" in chart.name]
+    assert len({chart.name for chart in report.all_charts()}) == len(report.all_charts())
+
+
+@pytest.mark.parametrize("ended", [0, 1])
+def test_a_selection_that_goes_on_shows_what_has_ended(selected: Path, tmp_path: Path, ended: int) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(selected, folder)
+    with RunStore.read(selected) as store:
+        study = store.studies()[0]
+    with RunStore.amend(folder, {}) as store:
+        number = store.add_study({**study.settings, "runs": ["another"]})
+        for stage in study.stages[:ended]:
+            store.add_stage(number, stage.name, stage.result)
+    text = " ".join(Reader(to_html(read_report([folder]))).text.split())
+    assert "running, still to come: " + ("fresh, larger" if ended == 0 else "larger") in text
+    assert ("No stage has ended yet." if ended == 0 else "are left after 1 stage so far") in text
+
+
+def test_a_selection_over_several_runs_stands_once(selected: Path, tmp_path: Path) -> None:
+    shutil.copytree(selected, tmp_path / "two")
+    found = read_report([selected, tmp_path / "two"])
+    assert [len(run.selections) for run in found.runs] == [1, 0]
+    assert "run1-selection1-funnel" in {chart.name for chart in found.all_charts()}
+
+
+def test_an_evaluation_is_recorded_once_and_chooses_nobody(
+    selected: Path, tmp_path: Path, optsearch: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "one"
+    shutil.copytree(selected, folder)
+    monkeypatch.setattr("runs.evaluation.run_job", train)
+    monkeypatch.chdir(tmp_path)
+    command = [
+        "evaluate",
+        f"{folder}:best",
+        "lion",
+        "--task",
+        "digits",
+        "--seeds",
+        "3",
+        "--tune",
+        "2",
+        "--workers",
+        "0",
+    ]
+    with RunStore.read(folder) as store:
+        before = tasks_chosen_on(store)
+    first = optsearch(*command)
+    assert first.code == 0, first.err
+    assert optsearch(*command, "--json").json()["trained_runs"] == 0
+    with RunStore.read(folder) as store:
+        assert tasks_chosen_on(store) == before
+        funnel, evaluation = read_selections(store)
+        assert store.verify_records()["stages"] == 3
+    assert (funnel.funnel, evaluation.funnel, evaluation.status) == ("made-up", "", "finished")
+    assert [stage.tasks for stage in evaluation.stages] == [["digits"]]
+    text = " ".join(Reader(to_html(read_report([folder]))).text.split())
+    assert "Evaluation 2 on digits" in text
+    assert "Programs against baselines on the same fresh seeds, 4 comparisons:" in text
+    with RunStore.amend(folder, {}):
+        said = optsearch(*command, "--seeds", "4")
+    assert said.code == 0
+    assert "Not recorded in" in said.err
+
+
+def test_the_same_funnel_again_adds_nothing(selected: Path) -> None:
+    before = recorded(selected)
+    assert select(selected)["trained_runs"] == 0
+    assert recorded(selected) == before
+
+
+def test_a_few_large_losses_do_not_squeeze_the_others() -> None:
+    assert span_of([0.5, 0.6, 0.7]) == (0.5, 0.7)
+    assert span_of([0.5, 0.5, 0.6, 0.6, 99.0]) == pytest.approx((0.5, 1.0))
+    assert span_of([]) == (0.0, 1.0)
+    low, high = tuning_span({"mine": [0.5, 0.51, 99.0], "theirs": [2.0, 50.0]})
+    assert low == 0.5
+    assert 2.0 < high < 50.0

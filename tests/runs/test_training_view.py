@@ -1,0 +1,75 @@
+"""The live view of `evaluate` and `select` is calm, narrow and true."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from dsl.library import LIBRARY
+from proxy_tasks.outcome import Outcome, TrainingResult
+from runs.training_view import TrainingView
+from selection.contender import Contender, Job, Trained, baseline
+from selection.evaluation import EVALUATION, TUNING, Progress
+from selection.problem import Problem
+
+MINE = Contender("a-run-with-a-very-long-name-indeed:12345", LIBRARY["adamw"])
+
+
+def ended(done: int, contender: Contender, loss: float | None, stage: str = TUNING, task: str = "digits") -> Progress:
+    outcome = Outcome.OK if loss is not None else Outcome.NON_FINITE
+    result = TrainingResult(outcome, loss, loss, None, 300, ())
+    return Progress(stage, done, 40, Job(contender, Problem(task), (("rate", 1.0),), done), Trained(result, 0.1))
+
+
+def shown(*, terminal: bool) -> tuple[Console, io.StringIO]:
+    file = io.StringIO()
+    return Console(file=file, force_terminal=terminal, width=80, height=40, no_color=True), file
+
+
+def test_a_block_fits_80_columns_and_tells_how_everybody_stands() -> None:
+    console, _ = shown(terminal=True)
+    view = TrainingView(console, "larger", workers="2 workers")
+    with view:
+        for done, (who, loss) in enumerate([(MINE, 0.5), (MINE, 0.4), (baseline("lion"), None)], start=1):
+            view(ended(done, who, loss))
+        view(ended(4, MINE, 0.45, EVALUATION))
+        view(ended(5, MINE, 0.47, EVALUATION))
+        last = ended(6, baseline("lion"), 0.6, EVALUATION, task="teach")
+        view(last)
+        text = view._block(last)
+    lines = text.plain.split("\n")
+    assert "6 of 40 training runs" in lines[0]
+    assert "ok 5" in text.plain
+    assert "non_finite 1" in text.plain
+    assert f"digits, fresh seeds: {MINE.name} 0.46000" in text.plain
+    assert "teach, fresh seeds: lion 0.60000" in text.plain
+    plain, file = shown(terminal=False)
+    plain.print(text)
+    assert len(file.getvalue().splitlines()) == len(lines), "cut, never wrapped"
+    assert max(map(len, file.getvalue().splitlines())) <= 80
+
+
+def test_the_leading_program_is_shown_without_its_dead_statements() -> None:
+    console, _ = shown(terminal=True)
+    view = TrainingView(console, "evaluate")
+    view(ended(1, MINE, 0.5))
+    view(last := ended(2, baseline("lion"), 0.4))
+    assert "update = m / sqrt_v" in view._block(last).plain
+    assert "lion 0.40000  a-run" in view._block(last).plain.replace("\n", " ")
+
+
+def test_a_pipe_gets_plain_lines_and_quiet_gets_none() -> None:
+    console, file = shown(terminal=False)
+    with TrainingView(console, "larger") as view:
+        view(ended(1, MINE, None))
+        view(ended(2, MINE, 0.5))
+        view(ended(40, baseline("lion"), 0.6))
+    lines = file.getvalue().splitlines()
+    assert [line[:12] for line in lines] == ["larger:   2%", "larger: 100%"], "one now and then, and the last"
+    assert "failed" in lines[0]
+    assert "\x1b" not in file.getvalue()
+    console, file = shown(terminal=True)
+    with TrainingView(console, "larger", quiet=True) as view:
+        view(ended(40, MINE, 0.5))
+    assert file.getvalue() == ""
