@@ -11,7 +11,8 @@ from runs import cli
 
 SMALL = ["--set", "budget.programs=60", "--set", "population.size=20", "--set", "population.tournament=4"]
 SMALL += ["--set", "look_ahead=16", "--set", "fresh_seeds=3"]
-SMALL += ["--set", "finalists.count=2", "--set", "finalists.seeds=2"]
+SMALL += ["--set", "finalists.count=2", "--set", "finalists.seeds=2", "--set", "first_stage=~"]
+SMALL += ["--set", "training_seeds=[0]", "--set", "controls=[constants]"]
 """Settings that make the quickstart campaign a matter of seconds."""
 
 

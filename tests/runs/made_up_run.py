@@ -47,6 +47,7 @@ def made_up_run(folder: Path, *settings: str, programs: int = 200) -> Path:
         programs: the search's budget.
     """
     small = ("population.size=20", "population.tournament=4", "look_ahead=16", "fresh_seeds=4", "finalists.count=2")
+    small += ("first_stage=~", "training_seeds=[0]", "controls=[constants]")
     meta = "meta_validation={task: X_ae, every_evaluations: 10, seeds: [0]}"
     config, text = load_named(
         "quickstart", [f"budget.programs={programs}", "finalists.seeds=2", *small, meta, *settings]

@@ -29,7 +29,9 @@ def large_run(folder: Path, programs: int = PROGRAMS) -> Path:
     while len(pool) < DISTINCT:
         pool.append(mutator.mutate(rng, pool[int(rng.integers(len(pool)))])[0])
     names = [fingerprint(program) for program in pool]
-    config, text = load_named("quickstart", [f"budget.programs={programs}", "controls=[]"])
+    config, text = load_named(
+        "quickstart", [f"budget.programs={programs}", "budget.evaluations=~", "first_stage=~", "controls=[]"]
+    )
     with RunStore.create(folder, campaign=text, settings=config.model_dump(mode="json"), about={}) as store:
         arm = store.add_arm("search", "", {"algorithm": "evolution"})
         for first in range(0, programs + 1, 20_000):

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from made_up_run import made_up_run
+from made_up_selection import selected_run
 
 from runs import load
 from runs.errors import RunError
@@ -19,7 +19,7 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "look-at-a-run.ipynb"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_up_run(tmp_path_factory.mktemp("runs") / "optsearch-runs" / "quickstart-seed0")
+    return selected_run(tmp_path_factory.mktemp("runs") / "optsearch-runs" / "quickstart-seed0", programs=200)
 
 
 def test_the_example_notebook_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
