@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from selection.statistics import Interval
 
 
+EDGE = " *"
+"""Marks a rate whose tuning ended at the edge of where it looked."""
+
+LOSSES = ("contender", "", "test loss", "interval", "accuracy", "failed")
+TUNED = ("contender", "rate", "within 5 % of the best", "weight decay", "others")
+"""Columns of the two tables of a task: what was reached, and with which values."""
+
+
 def evaluation(result: Evaluated) -> None:
     """Contenders on each task: what they were tuned to, losses with intervals, and each program against baselines."""
     found = result.evaluation
@@ -72,20 +80,23 @@ def _losses(result: Evaluated, task: str) -> None:
         cells: dict[str, object] = {
             "contender": name,
             "": "baseline" if mine[0].baseline else "program",
-            "rate": f"{text(rate)}{' (at the edge)' if tuned[name].at_edge else ''}",
-            "within 5 % of the best": " to ".join(near) if len(near) > 1 else None,
-            "weight decay": None if decay is None else f"{decay:.3g}",
-            "others": ", ".join(f"{key} {value:.6g}" for key, value in values.items()) or None,
             "test loss": number(interval.mean if interval else None),
             "interval": _ends(interval),
             "accuracy": f"{sum(shares) / len(shares):.2%}" if shares else None,
             "failed": len(mine) - len(losses),
+            "rate": f"{text(rate)}{EDGE if tuned[name].at_edge else ''}",
+            "within 5 % of the best": " to ".join(near) if len(near) > 1 else None,
+            "weight decay": None if decay is None else f"{decay:.3g}",
+            "others": ", ".join(f"{key} {value:.6g}" for key, value in values.items()) or None,
         }
         rows.append((interval.mean if interval and len(losses) == len(mine) else float("inf"), cells))
     ordered = [cells for _, cells in sorted(rows, key=lambda row: row[0])]
-    columns = [name for name in ordered[0] if any(cells[name] is not None for cells in ordered)]
     numbers = ("rate", "within 5 % of the best", "weight decay", "test loss", "accuracy", "failed")
-    table(columns, [[cells[name] for name in columns] for cells in ordered], right=numbers)
+    for wanted in (LOSSES, TUNED):
+        columns = [name for name in wanted if any(cells[name] is not None for cells in ordered)]
+        table(columns, [[cells[name] for name in columns] for cells in ordered], right=numbers)
+    if any(entry.at_edge for entry in tuned.values()):
+        say(f"{EDGE} the best was at the edge of what was tried")
 
 
 def _times(found: Evaluation, task: str) -> None:
