@@ -1,6 +1,6 @@
 """How fast a candidate is evaluated, against compiling it and against the floor.
 
-    python benchmarks/evaluator.py            about six minutes on one core
+    python benchmarks/evaluator.py            three minutes on one core
     python benchmarks/evaluator.py --quick    two minutes, fewer rounds and sizes
 
 Every figure is a ratio of times measured in turns within this one process, and the median over the turns. Times are the
