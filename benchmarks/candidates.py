@@ -13,7 +13,8 @@ from dsl.program import Program
 from proxy_tasks.outcome import Outcome
 from search.evaluate import InProcessEvaluator, Trainers
 from search.fitness import Job, Setting
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 
 if TYPE_CHECKING:
     from proxy_tasks.trainer import Trainer

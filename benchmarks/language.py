@@ -31,7 +31,8 @@ from dsl.verify import verify
 from dsl.walk import walk
 from search.evolution import Budget, Evolution
 from search.fitness import OK, Fitness
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 from search.population import PopulationConfig
 
 STATEMENTS = 25

@@ -40,7 +40,8 @@ from proxy_tasks.registry import get_task
 from proxy_tasks.trainer import Trainer
 from runs.machine import about_machine
 from search.evaluate import Trainers
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 from simplify.rewrite import rewrite
 
 TASK = "digits"

@@ -37,7 +37,8 @@ from proxy_tasks.task import RUNGS, Task
 from search.evaluate import use_one_cpu_thread
 from search.evolution import Budget, Evolution
 from search.fitness import OK, Fitness
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 from search.population import PopulationConfig
 from selection.baselines import BASELINES
 from selection.tuning import fresh_seeds, tuning_seeds

@@ -3,7 +3,7 @@
 config         a campaign's settings; strict, all faults at once; settings: how any are read
 faults         what is wrong with settings, in the words of who wrote them
 yaml_text      YAML as plain data with the line of every value
-mutate         one small change of a program; the list of mutations and their weights
+mutate         one small change of a program; mutation_config has the list of mutations, their weights and bounds
 random_programs  random search: programs drawn independently of each other
 population     the ageing population, its tournaments and its digest
 fitness_cache  programs that mean the same are evaluated once

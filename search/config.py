@@ -33,7 +33,8 @@ from dsl.verify import nearest, verify
 from search.evolution import Budget
 from search.fitness import FurtherTask, Setting
 from search.meta_validation import MetaValidationConfig
-from search.mutate import ConstantsConfig, LimitsConfig, MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
 from search.population import PopulationConfig
 from search.random_programs import RandomPrograms
 from search.reference import HurdleConfig, RateSweepConfig

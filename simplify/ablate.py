@@ -25,7 +25,8 @@ from dsl.rate import at_rate
 from dsl.verify import verify
 from search.evolution import Budget, Evolution
 from search.fitness import OK, Fitness
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 from search.population import PopulationConfig
 from simplify.order import Graph, Value, graph_of, readable, write
 from simplify.rewrite import rewrite
@@ -46,6 +47,11 @@ LOOK_AHEAD = 8
 
 QUICK = SaturationLimits(rounds=4, nodes=500)
 """Limits for rewriting a candidate; what is kept is rewritten with the usual ones."""
+
+WITHOUT_INSERTION = MutationWeights(
+    insert=0.0, wrap=0.0, delete=2.0, modify=1.0, scale=0.5, complement=0.5, redraw=0.1, retune=0.0
+)
+"""Mutations that never make a program longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +201,13 @@ class _Ablation:
 
     def _evolved(self, budget: EvolutionBudget) -> Iterator[Program]:
         """Shorter programs that evolution without insertion finds, the best first."""
-        weights = MutationWeights(insert=0.0, delete=2.0, modify=1.0, scale=0.5, complement=0.5, redraw=0.1)
         evolution = Evolution(
             self.current,
             name="ablation",
             seed=budget.seed,
             population=PopulationConfig(size=budget.population, tournament=budget.tournament),
             look_ahead=LOOK_AHEAD,
-            variation=Mutator(weights),
+            variation=Mutator(WITHOUT_INSERTION),
             budget=Budget(evaluations=budget.evaluations, programs=50 * budget.evaluations),
         )
         scores: list[tuple[float, int, Program]] = []

@@ -25,7 +25,8 @@ from dsl.library import LIBRARY
 from dsl.program import Program, Statement
 from dsl.syntax import parse
 from dsl.verify import verify
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 
 
 def program(body: str, state: str = "") -> Program:

@@ -13,7 +13,8 @@ from runs.reader import Arm
 from runs.store import RunStore
 from search.evolution import Budget, Evolution, History
 from search.fitness import Fitness, Job
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 from search.population import PopulationConfig
 from search.session import run_session
 

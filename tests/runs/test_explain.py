@@ -13,7 +13,8 @@ from dsl.library import LIBRARY
 from dsl.program import Program
 from dsl.syntax import parse
 from runs.explain import cost_table, explain, formula, influence_marks, response_charts
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 
 
 def mutated(seed: int, steps: int) -> Program:

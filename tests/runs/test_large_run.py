@@ -17,7 +17,8 @@ from runs.report import read_report, to_html
 from runs.store import RunStore
 from search.events import Candidate, Evaluated, Settled
 from search.fitness import Fitness
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 
 PROGRAMS, DISTINCT = 300_000, 500
 

@@ -15,7 +15,8 @@ from search.events import Evaluated, Settled
 from search.evolution import Budget, Evolution, History
 from search.fitness import Fitness, Job
 from search.meta_validation import Validation
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 from search.population import PopulationConfig
 
 

@@ -13,7 +13,8 @@ from dsl.library import LIBRARY
 from dsl.syntax import parse
 from search.evolution import Budget, ReplayError
 from search.fitness_cache import FitnessCache
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 from search.population import PopulationConfig, population_digest
 from search.session import run_session
 

@@ -13,7 +13,8 @@ from dsl.library import LIBRARY
 from dsl.program import Program, ProgramError, Statement
 from dsl.syntax import parse
 from dsl.verify import verify
-from search.mutate import CONSTANTS, LimitsConfig, MutationError, MutationWeights, Mutator, is_deletable
+from search.mutate import MutationError, Mutator, is_deletable
+from search.mutation_config import CONSTANTS, LimitsConfig, MutationWeights
 
 NAMES = tuple(MutationWeights.model_fields)
 

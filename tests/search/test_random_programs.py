@@ -8,7 +8,8 @@ from made_up import Ledger, MadeUpEvaluator, make_evolution
 from dsl.library import LIBRARY
 from dsl.verify import verify
 from search.evolution import Budget
-from search.mutate import ConstantsConfig, MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import ConstantsConfig, MutationWeights
 from search.random_programs import RandomPrograms
 from search.session import run_session
 

@@ -10,7 +10,8 @@ import pytest
 from dsl.generate import random_program
 from dsl.library import LIBRARY
 from dsl.program import Program
-from search.mutate import MutationWeights, Mutator
+from search.mutate import Mutator
+from search.mutation_config import MutationWeights
 
 
 @pytest.fixture(scope="session")

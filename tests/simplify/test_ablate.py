@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from made_up_training import ended
 
@@ -9,8 +10,9 @@ from dsl.library import LIBRARY
 from dsl.program import Program
 from dsl.syntax import parse
 from proxy_tasks.run import Trained
+from search.mutate import Mutator
 from search.pool import Here
-from simplify.ablate import EvolutionBudget, ablate, rounded, rounder_values, shorter
+from simplify.ablate import WITHOUT_INSERTION, EvolutionBudget, ablate, rounded, rounder_values, shorter
 from simplify.distil import distil
 from simplify.rewrite import rewrite
 from simplify.trial import DoesNotTrainError, NoWorse, Panel, Training
@@ -127,3 +129,13 @@ def test_the_published_raw_program_ends_as_lion() -> None:
     assert result.recognised.constants["weight_decay"] > 0.0
     assert result.recognised.constants["beta2"] == pytest.approx(0.998, abs=1e-3)
     assert all(step.cost is None or step.cost < 0.01 for step in result.steps)
+
+
+def test_evolution_without_insertion_never_makes_a_program_longer() -> None:
+    rng, mutator = np.random.default_rng(0), Mutator(WITHOUT_INSERTION)
+    program = LIBRARY["lion-raw"]
+    for _ in range(300):
+        child, _ = mutator.mutate(rng, program)
+        assert len(child.body) <= len(program.body)
+        program = child
+    assert len(program.body) < len(LIBRARY["lion-raw"].body)
