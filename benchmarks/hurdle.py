@@ -10,8 +10,8 @@ the stopped ones would have reached, how many steps they would have taken, and w
 these, had there been no hurdle. The same is worked out for other factors at the same places. Programs that diverged by
 themselves are left out.
 
-Measured on 10,000 programs of an earlier quickstart: the hurdle stopped 11 % of those that did not diverge, saved 8 % of
-the steps, and lost none of the best 1 %; a factor of 1.05 would have saved 31 %, and lost none either
+Measured on 10,000 programs of an earlier quickstart: the hurdle stopped 11 % of those that did not diverge, saved 8 %
+of the steps, and lost none of the best 1 %; a factor of 1.05 would have saved 31 %, and lost none either
 (docs/evaluator.md).
 
 Steps are counted and not seconds: the numbers are the same on every machine. The last line is one JSON object.

@@ -239,9 +239,8 @@ def _trials(entry: Mapping[str, Any]) -> list[Row]:
 
 
 def _tuned(entry: Mapping[str, Any]) -> Row:
-    good = entry["sensitivity"]["good_rates"]
     row = {key: entry[key] for key in ("task", "contender", "values", "loss", "at_edge")}
-    return row | {"good": None if good is None else good, "trials": len(entry["trials"])}
+    return row | {"good": entry["sensitivity"]["good_rates"], "trials": len(entry["trials"])}
 
 
 def _funnel_chart(name: str, candidates: Sequence[Mapping[str, Any]], stages: Sequence[ShownStage]) -> Chart:
