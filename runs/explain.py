@@ -31,6 +31,7 @@ DASHES = [[1, 0], [6, 3], [2, 3]]
 
 TITLES = {
     "scale": "Response to the scale of the gradient",
+    "evenness": "Sizes of the steps of different parameters",
     "spike": "Response to a spike",
     "noise": "Averaging of noise",
     "turn": "When the gradient turns",
@@ -40,6 +41,7 @@ TITLES = {
 
 TOPICS = {
     "scale": "gradient scale",
+    "evenness": "step sizes",
     "spike": "memory",
     "turn": "sign flips",
     "likeness": "like",

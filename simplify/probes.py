@@ -33,6 +33,9 @@ TURN_AT, TURN_AFTER = 200, 150
 SCHEDULE = tuple(2.0**-power for power in range(7, -1, -1))
 """Values of the schedule."""
 
+EVEN = 0.1
+"""Evenness below which steps count as those of a sign."""
+
 _PARAMETERS = 1024
 _INVARIANT = 0.01
 
@@ -73,9 +76,9 @@ def probes(program: Program) -> tuple[Probe, ...]:
         program: a verified program.
 
     Returns:
-        Scale, spike, noise, turn and schedule.
+        Scale, evenness, spike, noise, turn and schedule.
     """
-    asked = (scale_probe, spike_probe, noise_probe, turn_probe, schedule_probe)
+    asked = (scale_probe, evenness_probe, spike_probe, noise_probe, turn_probe, schedule_probe)
     return tuple(probe(program) for probe in asked)
 
 
@@ -106,6 +109,35 @@ def scale_probe(program: Program) -> Probe:
         )
     title = "update (at scale 1: 1)"
     return Probe("scale", "factor on all gradients", title, SCALES, _known(relative), True, value, says)
+
+
+def evenness_probe(program: Program) -> Probe:
+    """How alike the steps of different parameters are, whose gradients differ in size and in how noisy they are.
+
+    Returns:
+        Sizes of a step's updates, sorted, mean over steps; ``value`` is their standard deviation beside their mean: 0
+        for the sign of anything.
+    """
+    steps, kept = 200, 100
+    rng = np.random.default_rng(8)
+    sizes, drift = 10.0 ** rng.uniform(-2.0, 1.0, _PARAMETERS), rng.uniform(0.1, 1.0, _PARAMETERS)
+    stream = (rng.standard_normal((steps, _PARAMETERS)) + drift) * sizes
+    updates, _ = simulate(program, lambda t, _: stream[t][None], _at_rest(program, 1, _PARAMETERS), steps)
+    with np.errstate(all="ignore"):
+        taken = np.sort(np.abs(updates[-kept:, 0]), axis=1)
+        taken = taken / np.mean(taken, axis=1, keepdims=True)
+        value = float(np.mean(np.std(taken, axis=1)))
+    places = np.linspace(0, _PARAMETERS - 1, 33).astype(int)
+    x = tuple(float(place) for place in places / (_PARAMETERS - 1))
+    titles = "share of parameters", "size of the step (mean: 1)"
+    curve = _known(np.mean(taken[:, places], axis=0))
+    if not math.isfinite(value):
+        return Probe("evenness", *titles, x, curve, False, None, "The sizes of steps are not finite, or all zero.")
+    if value < EVEN:
+        says = "All parameters take steps of one size, as by the sign."
+    else:
+        says = f"The sizes of steps differ by {value:.0%} from parameter to parameter (AdamW 49%, a sign 0%)."
+    return Probe("evenness", *titles, x, curve, False, value, says)
 
 
 def spike_probe(program: Program) -> Probe:

@@ -13,8 +13,10 @@ from dsl.syntax import parse
 from simplify.lanes import simulate
 from simplify.likeness import influence_words, influences, likeness_words, likenesses
 from simplify.probes import (
+    EVEN,
     NOISES,
     Probe,
+    evenness_probe,
     noise_probe,
     probes,
     scale_probe,
@@ -73,6 +75,18 @@ def test_noise() -> None:
     variance = 0.1**2 + 0.9**2 * 0.01 / 1.99  # of Lion's interpolation, for noise of variance 1
     assert noise_probe(LIBRARY["lion"]).value == pytest.approx(2 / math.pi / variance, rel=0.15)
     assert noise_probe(LIBRARY["lion"]).x == NOISES
+
+
+def test_evenness() -> None:
+    found = {name: evenness_probe(program).value or 0.0 for name, program in LIBRARY.items()}
+    assert {name for name, value in found.items() if value < EVEN} == {"signum", "lion", "lion-raw"}
+    assert found["adamw"] == pytest.approx(0.49, abs=0.01)
+    assert found["adamw"] < found["rmsprop"] < found["sgd"]
+    stepped = evenness_probe(program("update = tanh(g); update = update * lr"))  # a soft sign: small gradients show
+    assert EVEN < (stepped.value or 0.0) < found["sgd"]
+    assert list(stepped.y) == sorted(stepped.y)  # type: ignore[type-var]
+    assert "one size" in evenness_probe(LIBRARY["lion"]).says
+    assert evenness_probe(program("update = w * 0.0")).value is None
 
 
 def test_turn() -> None:

@@ -1,0 +1,119 @@
+"""How often do searches from AdamW arrive at sign-based momentum, as the published search did with Lion?
+
+    python benchmarks/rediscovery.py optsearch-runs/study-seed*          two minutes
+
+A program counts as *sign-based momentum* by what it does, not by how it is written: all parameters take steps of one
+size (`simplify.probes.evenness_probe`, below `EVEN`), and when the gradient turns after 200 equal ones, the update goes
+on for a while (`turn_probe`): it averages, then takes the sign. Lion and Signum do, sign SGD and AdamW do not. Looked
+at are a run's best program and the programs of lowest fitness, one for each fitness, of every search of the run: first
+stages, where they change more than constants, and the search after them.
+
+``--path`` prints how the best such program of all runs came about, mutation by mutation, or where there is none how the
+best program of the first run did, with both numbers at each step at which fitness became the best so far; then the
+program rewritten by exact rules. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsl.program import Program
+from dsl.syntax import parse
+from runs.arms import first_stage
+from runs.inspect import best_ticket
+from runs.lineage import line_of
+from runs.reader import Arm, RunReader
+from runs.store import RunStore
+from simplify.probes import EVEN, evenness_probe, turn_probe
+from simplify.recognise import recognise
+from simplify.rewrite import rewrite
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Attributes:
+    id: of the program in its run.
+    fitness: in its search.
+    evenness: standard deviation of the sizes of its steps beside their mean; None where they are not finite.
+    memory: steps for which its update goes on after a turn of the gradient; None where it does not turn.
+    """
+
+    id: str
+    fitness: float
+    evenness: float | None
+    memory: float | None
+
+    @property
+    def sign_based(self) -> bool:
+        """Whether it is sign-based momentum."""
+        return self.evenness is not None and self.evenness < EVEN and self.memory != 0.0
+
+    def __str__(self) -> str:
+        evenness = "-" if self.evenness is None else f"{self.evenness:.0%}"
+        return f"{self.id} {self.fitness:.5f} | {evenness} | {'-' if self.memory is None else f'{self.memory:g}'}"
+
+
+def look(name: str, fitness: float, program: Program) -> Looked:
+    """Probes a program."""
+    return Looked(name, fitness, evenness_probe(program).value, turn_probe(program).value)
+
+
+def top(store: RunReader, arm: Arm, count: int) -> Iterator[Looked]:
+    """The programs of lowest fitness of a search, one for each fitness."""
+    rows = store.leaderboard(arm, 3 * count)
+    distinct = list({row.fitness.value: row for row in reversed(rows)}.values())[::-1][:count]
+    for row, program in zip(distinct, store.programs(arm, [row.ticket for row in distinct]), strict=True):
+        yield look(arm.program_id(row.ticket), row.fitness.value or 0.0, program)
+
+
+def path(store: RunReader, program_id: str) -> Iterator[str]:
+    """The line of a program, at the start and where fitness became the best so far."""
+    rows = line_of(store, *store.find(program_id))
+    for number, row in enumerate(rows):
+        if number in (0, len(rows) - 1) or row["best"]:
+            seen = look(row["id"], row["fitness"], parse(row["text"]))
+            yield f"| {number} | {row['mutation'].replace('|', ' ')} | {seen} |"
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, help="runs")
+    parser.add_argument("--top", type=int, default=100, help="programs of each search that are looked at")
+    parser.add_argument("--path", action="store_true", help="print how one came about")
+    options = parser.parse_args()
+    found: list[tuple[Looked, Path]] = []
+    winners: list[tuple[Looked, Path]] = []
+    print("| run | best program, fitness | step sizes differ by | goes on after a turn | sign-based among the best |")
+    print("|---|---|---|---|---|")
+    for folder in options.runs:
+        with RunStore.read(folder) as store:
+            arm, ticket = best_ticket(store)
+            settled = store.ticket(arm, ticket)
+            best = look(arm.program_id(ticket), settled.fitness.value or 0.0, settled.scored)
+            arms = [a for a in first_stage(store) if a.settings["algorithm"] == "evolution"] + [store.arm("search")]
+            seen = [looked for arm in arms for looked in top(store, arm, options.top)]
+        signs = [looked for looked in seen if looked.sign_based]
+        winners.append((best, folder))
+        found += [(looked, folder) for looked in signs]
+        print(f"| {folder.name} | {best} | {len(signs)} of {len(seen)} |", flush=True)
+    arrived = sum(best.sign_based for best, _ in winners)
+    print(f"\nThe best program is sign-based momentum in {arrived} of {len(winners)} runs.")
+    if options.path:
+        shown, folder = min(found, key=lambda pair: pair[0].fitness) if found else winners[0]
+        with RunStore.read(folder) as store:
+            program = store.ticket(*store.find(shown.id)).scored
+            print(f"\n{folder.name}:{shown.id}\n\n| step | mutation | program, fitness | step sizes | turn |")
+            print("|---|---|---|---|---|", *path(store, shown.id), sep="\n")
+        short = rewrite(program).program
+        print(f"\n{short}", *filter(None, [recognise(short)]), sep="\n")
+    summary = {"runs": len(winners), "best_sign_based": arrived, "with_any": len({folder for _, folder in found})}
+    print(json.dumps(summary | {"evenness": [best.evenness for best, _ in winners]}))
+
+
+if __name__ == "__main__":
+    main()
