@@ -39,7 +39,8 @@ class Looked:
     id: of the program in its run.
     fitness: in its search.
     evenness: standard deviation of the sizes of its steps beside their mean; None where they are not finite.
-    memory: steps for which its update goes on after a turn of the gradient; None where it does not turn.
+    memory: steps for which its update goes on after a turn of the gradient; None where it does not turn, or is not
+        finite under equal gradients.
     """
 
     id: str
@@ -50,7 +51,7 @@ class Looked:
     @property
     def sign_based(self) -> bool:
         """Whether it is sign-based momentum."""
-        return self.evenness is not None and self.evenness < EVEN and self.memory != 0.0
+        return self.evenness is not None and self.evenness < EVEN and bool(self.memory)
 
     def __str__(self) -> str:
         evenness = "-" if self.evenness is None else f"{self.evenness:.0%}"

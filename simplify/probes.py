@@ -114,6 +114,8 @@ def scale_probe(program: Program) -> Probe:
 def evenness_probe(program: Program) -> Probe:
     """How alike the steps of different parameters are, whose gradients differ in size and in how noisy they are.
 
+    Weights are small here and differ, since steps may follow them.
+
     Returns:
         Sizes of a step's updates, sorted, mean over steps; ``value`` is their standard deviation beside their mean: 0
         for the sign of anything.
@@ -122,7 +124,8 @@ def evenness_probe(program: Program) -> Probe:
     rng = np.random.default_rng(8)
     sizes, drift = 10.0 ** rng.uniform(-2.0, 1.0, _PARAMETERS), rng.uniform(0.1, 1.0, _PARAMETERS)
     stream = (rng.standard_normal((steps, _PARAMETERS)) + drift) * sizes
-    updates, _ = simulate(program, lambda t, _: stream[t][None], _at_rest(program, 1, _PARAMETERS), steps)
+    weights = 0.02 * rng.standard_normal((1, _PARAMETERS))
+    updates, _ = simulate(program, lambda t, _: stream[t][None], weights, steps)
     with np.errstate(all="ignore"):
         taken = np.sort(np.abs(updates[-kept:, 0]), axis=1)
         taken = taken / np.mean(taken, axis=1, keepdims=True)
