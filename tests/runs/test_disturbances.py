@@ -61,6 +61,25 @@ def test_fifty_kills_of_the_driver(tmp_path: Path, longer: dict[str, Any]) -> No
 
 
 @pytest.mark.slow
+def test_kills_while_workers_train_what_decides(tmp_path: Path) -> None:
+    more = ("--set", "finalists={count: 12, seeds: 12}", "--set", "fresh_seeds=8")
+    expected, draws = result(finish(search(tmp_path / "calm", *more))), random.Random(0)  # noqa: S311
+    folder, recorded = tmp_path / "run", [0]
+    while recorded[-1] < 144 + 16:
+        process = start(search(folder, *more, workers=2))
+        deadline = time.monotonic() + draws.uniform(12.0, 20.0)
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        kill(process.pid)
+        process.communicate()
+        with RunStore.read(folder) as store:
+            recorded.append(len(store.finals()))
+    assert any(0 < count < 144 + 16 for count in recorded), "killed while they were trained"
+    assert recorded == sorted(recorded)
+    assert result(finish(search(folder, *more, workers=2))) == expected
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_any_number_of_workers(tmp_path: Path, longer: dict[str, Any], workers: int) -> None:
     assert result(finish(search(tmp_path / "run", *LONGER, workers=workers))) == longer
