@@ -309,8 +309,9 @@ def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str,
             "steps": settled.fitness.steps,
         }
     ]
-    if settled.fitness.losses:  # the loss is the score
+    if settled.fitness.losses:  # the loss is the score over the tasks that were reached
         rows[0]["losses"] = dict(zip(task_names(settings), settled.fitness.losses, strict=False))
+        rows[0]["task"] = ", ".join(rows[0]["losses"])
     rows += [
         {
             "of": owner,

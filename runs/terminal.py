@@ -193,7 +193,9 @@ def comparison(view: dict[str, Any]) -> None:
     say()
     if several:
         over = f"Mean score over {listed(view['tasks'])} on {seeds}"
-        say(f"{over} (mean, 95 % interval; lower is better, 0 is the warm start in the search at its own rate):", "bold")
+        say(
+            f"{over} (mean, 95 % interval; lower is better, 0 is the warm start in the search at its own rate):", "bold"
+        )
     else:
         say(f"Validation loss on {seeds} (mean, 95 % interval):", "bold")
     table(
@@ -267,7 +269,7 @@ def _history(view: dict[str, Any]) -> None:
     losses = view["evaluations"][0].get("losses")
     if losses:
         words = ", ".join(f"{task} {number(loss)}" for task, loss in losses.items())
-        say(f"That of the search is the score over the tasks that were reached, with the losses {words}.")
+        say(f"The search's number is the score over the tasks that were reached, with the losses {words}.")
     rate = view["evaluations"][0]["rate"]
     if rate != 1.0:
         say(

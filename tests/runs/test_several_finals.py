@@ -158,7 +158,7 @@ def test_words_tables_charts_and_studies_say_so(view: dict[str, Any], decided: P
     assert "By task: ae " in words
     for number in (view["best"]["fresh"]["mean"], view["best"]["fresh"]["tasks"][2]["mean"]):
         assert f"{number:.5f}" in words
-    assert "That of the search is the score over the tasks" in " ".join(
+    assert "The search's number is the score over the tasks" in " ".join(
         optsearch("show", f"{decided}:best").out.split()
     )
     assert "ae, teach and lmmlp" in headline(view) or "not shown" in headline(view) or "control wins" in headline(view)
