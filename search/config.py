@@ -243,10 +243,11 @@ class CampaignConfig(BaseModel):
         tuned = {"constants", "schedule"} & {self.algorithm, *self.controls}
         if self.first_stage is not None and self.first_stage.algorithm == "constants":
             tuned.add("constants")
-        if "schedule" in tuned and self.limits.statements == MAX_STATEMENTS:
+        staged = self.first_stage is not None and self.algorithm == "schedule"
+        if staged and self.limits.statements == MAX_STATEMENTS:
             raise ValueError(
                 f"limits.statements is {MAX_STATEMENTS}, as many as a program can have, but 'schedule' starts with one "
-                f"more than it finds: at most {MAX_STATEMENTS - 1}"
+                f"more than its first stage finds: at most {MAX_STATEMENTS - 1}"
             )
         if tuned and not any(
             isinstance(arg, float) for statement in self.warm_start_program.body for arg in statement.args
