@@ -16,7 +16,8 @@ charts       a chart as data; search_charts: those of a search; selection_charts
              drawing: charts as files, and their library
 highlight    program text with its parts told apart
 words        what a comparison says
-finalists    which program of a search is its best
+finalists    which program of a search is its best; finals: what training on further seeds says, and who wins;
+             final_runs: that training
 inspect      what a run holds, as plain values
 distillation what `simplify` runs
 trainings    training runs that are kept and shared between commands

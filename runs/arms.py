@@ -1,8 +1,8 @@
 """The searches of a campaign: which there are, in which order, and what each starts from.
 
 A campaign without a first stage is one search and its controls. With one, several searches come first, and the search
-starts from the best program that any of them found; controls get as many evaluations as all of these together, or a
-multiple of them.
+starts from the best program that any of them found; ``schedule`` frees the power of that program's learning rate, as it
+does with the warm start's. Controls get as many evaluations as all of these together, or a multiple of them.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ def make_evolution(
         budget: when it ends.
         history: where to go on; None to begin.
     """
-    start = config.start(arm.settings["algorithm"])
+    found = None
     if arm.settings.get("start", "0") != "0":
-        start = store.ticket(*store.find(str(arm.settings["start"]))).scored
+        found = store.ticket(*store.find(str(arm.settings["start"]))).scored
     return Evolution(
-        start,
+        config.start(arm.settings["algorithm"], found),
         name=arm.name,
         seed=config.seed,
         population=config.population,

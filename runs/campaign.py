@@ -10,28 +10,27 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dsl.dataflow import prune
 from dsl.verify import nearest
 from proxy_tasks.registry import get_task, import_tasks
-from runs.arms import SEARCH, PlannedArm, contenders, controls, evaluations_of, make_evolution, planned_arms
+from runs.arms import SEARCH, PlannedArm, controls, evaluations_of, make_evolution, planned_arms
 from runs.errors import RunError
-from runs.finalists import best, finalist_seeds, finalists
+from runs.final_runs import due, train_finals
 from runs.inspect import glance, rivals
 from runs.ledger import ArmLedger
 from runs.machine import about_machine, available_cores, machine_changes
 from runs.programs import RUNS_FOLDER
-from runs.progress import ProgressView, counted_view
-from runs.reader import Arm, Final
+from runs.progress import ProgressView
+from runs.reader import Arm
 from runs.store import RunStore
 from runs.terminal import errors, warn_of_open_cluster
 from search.config import CampaignConfig, load_campaign, load_campaign_file
-from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, make_trainer
+from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator
 from search.events import Timing
 from search.evolution import WARM_START, History
 from search.faults import ConfigError
@@ -40,9 +39,6 @@ from search.head_start import HeadStart
 from search.meta_validation import MetaValidation
 from search.reference import make_reference
 from search.session import run_session
-
-if TYPE_CHECKING:
-    from proxy_tasks.trainer import Trainer
 
 SHIPPED = files("runs.campaigns")
 
@@ -143,14 +139,12 @@ class Campaign:
         stop = stop or threading.Event()
         import_tasks(self.config.imports)
         with self._open(force) as store, _interruptible(stop):
-            if store.meta("status") == "finished" and self._spent(store):
+            if store.meta("status") == "finished" and self._spent(store) and due(store) is None:
                 return Finished(self.folder, interrupted=False)
             store.set_meta("status", "running")
             status = "failed"
             try:
-                done = self._arms(store, Workers(workers, address, gpus), quiet, stop) and self._finals(
-                    store, quiet, stop
-                )
+                done = self._train(store, Workers(workers, address, gpus), quiet, stop)
                 status = "finished" if done else "interrupted"
             except KeyboardInterrupt:
                 status = "interrupted"
@@ -183,12 +177,13 @@ class Campaign:
             return True
         return budget.evaluations is not None and evaluations_of(store, arm) >= budget.evaluations
 
-    def _arms(self, store: RunStore, options: Workers, quiet: bool, stop: threading.Event) -> bool:
-        """Runs the searches, then the controls; returns whether all are done."""
+    def _train(self, store: RunStore, options: Workers, quiet: bool, stop: threading.Event) -> bool:
+        """Runs the searches, then the controls, then what decides between them; returns whether all is done."""
         with self._evaluator(options, quiet) as evaluator:
             done = all(
                 self._arm(store, planned, evaluator, quiet, stop) for planned in planned_arms(store, self.config)
             )
+            done = done and train_finals(store, evaluator.pool, quiet=quiet, stop=stop)
             ray = evaluator.other if isinstance(evaluator, HeadStart) else evaluator
             self.waited_s = float(getattr(ray, "waited_s", 0.0))
             machines = sorted({*store.meta("worker_machines", []), *getattr(ray, "machines", ())})
@@ -253,64 +248,6 @@ class Campaign:
         results = () if history is None else (r for r in history.evaluated if r.ticket <= history.settled)
         return MetaValidation(config.every_evaluations, results, store.validations(arm))
 
-    def _finals(self, store: RunStore, quiet: bool, stop: threading.Event) -> bool:
-        """Chooses the best of each arm, trains these and the warm start on fresh seeds; returns whether all is done.
-
-        Programs of a control are known by ids of their own, so that equal programs of two arms are trained twice.
-        """
-        trainer = make_trainer(replace(self._setting, lanes=1))
-        arms = contenders(store)
-        trials = [(arm, entry.ticket) for arm in arms for entry in finalists(store, arm)]
-        seeds = finalist_seeds(store)
-        if not self._train(store, trainer, trials, seeds, "Choosing among the finalists", quiet, stop):
-            return False
-        finals = store.finals()
-        chosen = [(arm, best(store, arm, finals).ticket) for arm in arms if store.leaderboard(arm, 1)]
-        chosen.append((store.arms()[0], WARM_START))
-        return self._train(
-            store, trainer, chosen, self.config.fresh_seed_values, "Comparing on fresh seeds", quiet, stop
-        )
-
-    def _train(
-        self,
-        store: RunStore,
-        trainer: Trainer,
-        chosen: Sequence[tuple[Arm, int]],
-        seeds: Sequence[int],
-        purpose: str,
-        quiet: bool,
-        stop: threading.Event,
-    ) -> bool:
-        """Trains programs on further seeds and records each run; those that are recorded already are not run again."""
-        there = {(final.contender, final.seed) for final in store.finals()}
-        places = {arm.program_id(ticket): (arm, ticket) for arm, ticket in chosen}
-        pending = [(name, seed) for name in places for seed in seeds if (name, seed) not in there]
-        if not pending:
-            return True
-        if not quiet:
-            errors.print(f"{purpose}: {len(places)} programs, {len(seeds)} seeds", markup=False)
-        with counted_view(errors, quiet=quiet or not errors.is_terminal) as show:
-            for done, (name, seed) in enumerate(pending):
-                if stop.is_set():
-                    return False
-                show(f"program {name}", done, len(pending))
-                store.add_final([self._final(store, trainer, name, *places[name], seed)])
-        return True
-
-    def _final(self, store: RunStore, trainer: Trainer, name: str, arm: Arm, ticket: int, seed: int) -> Final:
-        settled = store.ticket(arm, ticket)
-        result = trainer.run(prune(settled.candidate.program), seed, rate=settled.fitness.rate)
-        return Final(
-            contender=name,
-            task=self.config.task,
-            seed=seed,
-            outcome=result.outcome.value,
-            loss=result.loss,
-            test_loss=result.test_loss,
-            accuracy=result.accuracy,
-            steps=result.steps,
-        )
-
     def _checkpoints(self) -> Sequence[Sequence[int]]:
         return [get_task(task.task).checkpoints for task in self._setting.tasks]
 
@@ -321,10 +258,11 @@ class Campaign:
             workers = available_cores()
         if not quiet:
             where = f"the Ray cluster at {address}" if address else "local Ray" if workers else "this process"
+            names = [task.task for task in self._setting.tasks]
+            tasks = f"task{'s' if len(names) > 1 else ''} {', '.join(names)}"
             count = f"{workers} worker{'' if workers == 1 else 's'} on " if workers else ""
             errors.print(
-                f"{self.config.name}: task {self.config.task}, seed {self.config.seed}, {count}{where}; "
-                f"run folder {self.folder}",
+                f"{self.config.name}: {tasks}, seed {self.config.seed}, {count}{where}; run folder {self.folder}",
                 markup=False,
                 soft_wrap=True,
             )

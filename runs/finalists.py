@@ -1,16 +1,18 @@
 """Which program of a search is its best: the one with the lowest fitness has been lucky too.
 
 Fitness comes from few training seeds, and the lowest of thousands is low partly by chance. So the programs of lowest
-fitness, the finalists, are trained on further seeds, and the one with the lowest mean there is the best. The final
-comparison uses other seeds again, so that what it shows is not the result of a choice. Controls are treated alike.
+fitness, the finalists, are trained on further seeds, and the one with the lowest mean there is the best: the mean loss,
+or with several tasks the mean score over all of them. The final comparison uses other seeds again, so that what it
+shows is not the result of a choice. Controls are treated alike.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from runs.errors import RunError
+from runs.finals import measure_of
 from runs.reader import Arm, Final, RunReader
 from search.config import FINALIST_SEED
 from search.events import Evaluated
@@ -37,19 +39,19 @@ def best(store: RunReader, arm: Arm, finals: Sequence[Final]) -> Evaluated:
     Raises:
         RunError: nothing has trained yet.
     """
-    candidates, seeds = finalists(store, arm), set(finalist_seeds(store))
+    candidates, seeds = finalists(store, arm), finalist_seeds(store)
     if not candidates:
         raise RunError(f"{store.folder}: no program has been evaluated yet: let the search run on")
-    losses: dict[str, dict[int, float]] = {}
+    measure = measure_of(store)
+    runs: dict[str, list[Final]] = {}
     for final in finals:
         if final.seed in seeds:
-            losses.setdefault(final.contender, {})[final.seed] = math.inf if final.loss is None else final.loss
-    names = [arm.program_id(candidate.ticket) for candidate in candidates]
-    if any(len(losses.get(name, ())) < len(seeds) for name in names):
-        return candidates[0]
-    means = [_mean(losses[name]) for name in names]
+            runs.setdefault(final.contender, []).append(final)
+    means: list[float] = []
+    for candidate in candidates:
+        whole = measure.by_seed(runs.get(arm.program_id(candidate.ticket), ()))
+        if len(whole) < len(seeds):
+            return candidates[0]
+        values = map(measure.value, whole.values())
+        means.append(sum(math.inf if value is None else value for value in values) / len(whole))
     return candidates[means.index(min(means))]
-
-
-def _mean(losses: Mapping[int, float]) -> float:
-    return sum(losses.values()) / len(losses)

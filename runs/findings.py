@@ -13,6 +13,7 @@ from dsl.program import Program
 from runs import search_charts as charts
 from runs.arms import SEARCH
 from runs.charts import Chart, Row
+from runs.finals import values_of
 from runs.history import (
     VERDICTS,
     History,
@@ -26,13 +27,13 @@ from runs.lineage import family_tree, line_of
 from runs.reader import RunReader
 from runs.selection_charts import seeds_chart
 from runs.selections import Selection, read_selections
-from runs.words import control_name
+from runs.words import control_name, listed
 
 TOP = 30
 """Programs that are listed."""
 
 FINALS = "finals"
-"""Name of the chart of the best program beside its controls."""
+"""Name of the chart of the best program beside its controls; with several tasks those of each have it before theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,7 @@ def read_findings(store: RunReader, name: str, prefix: str = "") -> Findings:
         shown.append(charts.tree_chart(edges, hidden, fitness_range([found])[1]))
     if len(line) > 1:
         shown.append(charts.lineage_chart([{"step": step, **without(row, "text")} for step, row in enumerate(line)]))
-    finals, failed = _finals(view)
-    if finals:
-        title, what = "The best program beside its controls", "validation loss on fresh seeds"
-        shown.insert(0, seeds_chart(FINALS, title, what, finals, failed))
+    shown[:0] = _final_charts(view)
     board = program_entries(store, leaderboard(store, TOP))
     best = store.ticket(arm, ticket).scored
     return replace(found, windows=windows, board=board, line=line, best=best, charts=_named(shown, prefix))
@@ -141,19 +139,36 @@ def fitness_range(findings: Sequence[Findings]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _finals(view: dict[str, Any]) -> tuple[list[Row], int]:
-    """Losses on fresh seeds of the best program, the controls' and the warm start; and how many did not train."""
-    entries = [(f"best program {view['best']['id']}", view["best"])]
-    entries += [(control_name(c["name"], view["warm_start"]["name"]), c["best"]) for c in view["controls"] if c["best"]]
-    entries.append((control_name("warm start", view["warm_start"]["name"]), view["warm_start"]))
+def _final_charts(view: dict[str, Any]) -> list[Chart]:
+    """The best program beside its controls on fresh seeds; with several tasks by score, then on each."""
+    title, parts = "The best program beside its controls", list[tuple[str, str, str, int | None]]()
+    if len(view["tasks"]) == 1:
+        parts.append((FINALS, title, "validation loss on fresh seeds", None))
+    else:
+        parts.append((FINALS, title, f"mean score over {listed(view['tasks'])} on fresh seeds", None))
+        for place, task in enumerate(view["tasks"]):
+            parts.append((f"{FINALS}-{task}", f"{title} on {task}", f"validation loss on {task}, fresh seeds", place))
+    found = [(name, title, what, *_finals(view, place)) for name, title, what, place in parts]
+    return [seeds_chart(name, title, what, rows, failed) for name, title, what, rows, failed in found if rows]
+
+
+def fresh_contenders(view: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The best program, the controls' and the warm start with what they are called, those with runs on fresh seeds."""
+    warm = view["warm_start"]["name"] if view["warm_start"] else ""
+    entries = [(f"best program {view['best']['id']}", view["best"])] if view["best"] else []
+    entries += [(control_name(c["name"], warm), c["best"]) for c in view["controls"] if c["best"]]
+    entries += [(control_name("warm start", warm), view["warm_start"])] if view["warm_start"] else []
+    return [(name, entry) for name, entry in entries if entry["fresh"]]
+
+
+def _finals(view: dict[str, Any], task: int | None) -> tuple[list[Row], int]:
+    """Values on fresh seeds, or losses on one of several tasks there; and how many did not train."""
     rows: list[Row] = []
     failed = 0
-    for name, entry in entries:
-        fresh = entry["fresh"]
-        if not fresh:
-            continue
+    for name, entry in fresh_contenders(view):
+        fresh = entry["fresh"] if task is None else entry["fresh"]["tasks"][task]
         kind = "program" if entry is view["best"] else "control"
-        for seed, loss in zip(fresh["seeds"], fresh["losses"], strict=True):
+        for seed, loss in values_of(fresh).items():
             failed += loss is None
             if loss is not None:
                 rows.append({"part": "seed", "contender": name, "kind": kind, "seed": seed, "loss": loss})
@@ -162,6 +177,42 @@ def _finals(view: dict[str, Any]) -> tuple[list[Row], int]:
             mean = {"part": "mean", "contender": name, "kind": kind, "loss": fresh["mean"]}
             rows.append(mean | {"low": low, "high": high})
     return rows, failed
+
+
+def final_rows(view: dict[str, Any]) -> list[Row]:
+    """The runs on fresh seeds of the best program, the controls' and the warm start.
+
+    Args:
+        view: a run as `inspect.summary` gives it.
+
+    Returns:
+        ``contender``, ``program``, ``task``, ``seed``, ``loss`` of each; with several tasks also the seed's ``score``.
+    """
+    rows: list[Row] = []
+    for name, entry in fresh_contenders(view):
+        fresh, about = entry["fresh"], {"contender": name, "program": entry["id"]}
+        scores = values_of(fresh)
+        for on in fresh.get("tasks", [{"task": view["task"], **fresh}]):
+            for seed, loss in values_of(on).items():
+                score = {"score": scores[seed]} if "tasks" in fresh else {}
+                rows.append(about | {"task": on["task"], "seed": seed, "loss": loss} | score)
+    return rows
+
+
+def comparison_rows(view: dict[str, Any]) -> list[Row]:
+    """The best program against each control on fresh seeds: ``control``, ``task``, ``difference`` (of losses; of scores
+    where the task is ``all``), ``low``, ``high`` and ``winner``.
+
+    Args:
+        view: a run as `inspect.summary` gives it.
+    """
+    rows: list[Row] = []
+    for row in view["comparison"]:
+        for on in [{"task": "all", **row}, *row["tasks"]] if "tasks" in row else [{"task": view["task"], **row}]:
+            low, high = on["interval"] or (None, None)
+            ends = {"difference": on["difference"], "low": low, "high": high, "winner": on["winner"]}
+            rows.append({"control": row["control"], "task": on["task"], **ends})
+    return rows
 
 
 def without(row: Row, *names: str) -> Row:

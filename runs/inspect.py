@@ -5,8 +5,7 @@ Everything is read from the run file, so that a running, finished or crashed run
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dsl.dataflow import prune
@@ -15,12 +14,12 @@ from dsl.program import Program
 from dsl.rate import at_rate
 from runs.arms import SEARCH, controls, first_stage
 from runs.finalists import best, finalist_seeds
+from runs.finals import compare, fitness_tasks, measure_of, summarize
 from runs.lock import is_locked
 from runs.progress import Glance
 from runs.reader import Arm, Final, RunReader
 from search.events import Evaluated, Progress, Settled
 from search.population import redundancy
-from selection.statistics import mean_interval, paired_difference
 
 
 def best_ticket(store: RunReader) -> tuple[Arm, int]:
@@ -87,6 +86,11 @@ def glance(store: RunReader, arm: Arm, progress: Progress, redundant: float | No
     return Glance(redundant, program, words)
 
 
+def task_names(settings: Mapping[str, Any]) -> list[str]:
+    """Names of the tasks of a run's fitness."""
+    return [task.task for task in fitness_tasks(settings)]
+
+
 def summary(store: RunReader) -> dict[str, Any]:
     """A run in one object, as ``show RUN --json`` prints it."""
     settings = store.meta("settings")
@@ -95,6 +99,7 @@ def summary(store: RunReader) -> dict[str, Any]:
         "run": str(store.folder),
         "status": status(store),
         "task": settings["task"],
+        "tasks": task_names(settings),
         "seed": settings["seed"],
         "seconds": round(store.seconds(), 2),
     }
@@ -253,7 +258,8 @@ def _entry(
     if text:
         entry |= text_view(store.ticket(arm, evaluated.ticket).candidate.program, evaluated.fitness.rate)
     chosen_on = finalist_seeds(store)
-    entry["finalist"] = _runs([final for final in finals if final.contender == entry["id"] and final.seed in chosen_on])
+    mine = [final for final in finals if final.contender == entry["id"] and final.seed in chosen_on]
+    entry["finalist"] = summarize(mine, measure_of(store))
     entry["fresh"] = fresh_runs(store, entry["id"], finals)
     return entry
 
@@ -265,9 +271,10 @@ def _best_entry(store: RunReader, arm: Arm, progress: Progress, finals: Sequence
 
 
 def fresh_runs(store: RunReader, program_id: str, finals: Sequence[Final]) -> dict[str, Any] | None:
-    """Losses of a program on seeds that no search has used, their mean and its interval; None when it has none."""
+    """What a program reached on seeds that no search has used, as `finals.summarize` says it; None when it has none."""
     chosen_on = finalist_seeds(store)
-    return _runs([final for final in finals if final.contender == program_id and final.seed not in chosen_on])
+    mine = [final for final in finals if final.contender == program_id and final.seed not in chosen_on]
+    return summarize(mine, measure_of(store))
 
 
 def _control(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str, Any]:
@@ -276,49 +283,13 @@ def _control(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str, A
     return {"name": arm.settings["algorithm"], **_counts(progress), "best": best}
 
 
-def _runs(mine: Sequence[Final]) -> dict[str, Any] | None:
-    """Losses on further seeds with their mean and its interval; None when there are no runs."""
-    if not mine:
-        return None
-    losses = [final.loss for final in mine]
-    result: dict[str, Any] = {
-        "seeds": [final.seed for final in mine],
-        "losses": losses,
-        "outcomes": dict(Counter(final.outcome for final in mine)),
-        "mean": None,
-        "interval": None,
-    }
-    trained = [loss for loss in losses if loss is not None]
-    if len(trained) == len(losses):
-        estimate = mean_interval(trained)
-        result |= {"mean": estimate.mean, "interval": [estimate.low, estimate.high]}
-    return result
-
-
 def _comparison(about: dict[str, Any]) -> list[dict[str, Any]]:
-    """The best program against each control on the same fresh seeds: control minus best, positive when best wins."""
+    """The best program against each control on the same fresh seeds, as `finals.compare` says it."""
     best = about["best"] and about["best"]["fresh"]
-    rows: list[dict[str, Any]] = []
     contenders = [("warm start", about["warm_start"])]
     contenders += [(control["name"], control["best"]) for control in about["controls"]]
-    for name, entry in contenders:
-        other = entry and entry["fresh"]
-        if not best or not other:
-            continue
-        row: dict[str, Any] = {"control": name, "difference": None, "interval": None, "winner": None}
-        if best["mean"] is not None and other["mean"] is not None:
-            difference = paired_difference(_by_seed(other), _by_seed(best))
-            if difference is not None and difference.low is not None and difference.high is not None:
-                row |= {"difference": difference.mean, "interval": [difference.low, difference.high]}
-                row["winner"] = "best" if difference.low > 0 else name if difference.high < 0 else "undecided"
-        elif best["mean"] is not None or other["mean"] is not None:
-            row["winner"] = "best" if best["mean"] is not None else name
-        rows.append(row)
-    return rows
-
-
-def _by_seed(fresh: dict[str, Any]) -> dict[int, float]:
-    return dict(zip(fresh["seeds"], fresh["losses"], strict=True))
+    both = [(name, entry["fresh"]) for name, entry in contenders if best and entry and entry["fresh"]]
+    return [compare(name, best, fresh) for name, fresh in both]
 
 
 def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str, Any]]:
@@ -329,7 +300,7 @@ def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str,
         {
             "of": owner,
             "purpose": "search",
-            "task": settings["task"],
+            "task": ", ".join(task_names(settings)),
             "seeds": settings["training_seeds"],
             "outcome": settled.fitness.outcome,
             "rate": settled.fitness.rate,
@@ -338,6 +309,9 @@ def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str,
             "steps": settled.fitness.steps,
         }
     ]
+    if settled.fitness.losses:  # the loss is the score over the tasks that were reached
+        rows[0]["losses"] = dict(zip(task_names(settings), settled.fitness.losses, strict=False))
+        rows[0]["task"] = ", ".join(rows[0]["losses"])
     rows += [
         {
             "of": owner,

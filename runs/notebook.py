@@ -26,7 +26,7 @@ from runs.charts import Chart, Row
 from runs.drawing import to_svg
 from runs.errors import RunError
 from runs.explain import Explanation, explain
-from runs.findings import Findings, without
+from runs.findings import Findings, comparison_rows, final_rows, without
 from runs.highlight import html_lines
 from runs.history import History, best_so_far, evaluated_points, mutation_statistics
 from runs.lineage import line_of
@@ -130,6 +130,8 @@ class Run:
             "windows": lambda: list(self._findings.windows),
             "mutations": lambda: self._by_search(mutation_statistics),
             "lineage": lambda: [without(row, "text") for row in self._findings.line],
+            "finals": lambda: final_rows(self.summary),
+            "comparison": lambda: comparison_rows(self.summary),
             "verdicts": lambda: self._of_stages(lambda stage: stage.verdict_rows()),
             "trials": lambda: self._of_stages(lambda stage: stage.trials_tried),
             "fresh_runs": lambda: self._of_stages(lambda stage: stage.runs),

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from runs.finals import values_of
 from runs.inspect import fresh_runs, program_view, summary
 from runs.programs import NamedProgram
 from runs.store import RunStore
@@ -38,15 +39,17 @@ def notes(named: NamedProgram) -> list[str]:
 
 
 def _measured(view: Mapping[str, Any], about: Mapping[str, Any], fresh: Mapping[str, Any] | None) -> list[str]:
-    found = view["evaluations"][0]
-    result = f"validation loss {found['loss']:.6g}" if found["loss"] is not None else f"outcome {found['outcome']}"
-    lines = [f"In the search: {result} on task {found['task']}, seeds {_seeds(found['seeds'])}"]
+    found, several = view["evaluations"][0], len(about["tasks"]) > 1
+    measure, task = ("score", "tasks") if several else ("validation loss", "task")
+    result = f"{measure} {found['loss']:.6g}" if found["loss"] is not None else f"outcome {found['outcome']}"
+    lines = [f"In the search: {result} on {task} {found['task']}, seeds {_seeds(found['seeds'])}"]
     if fresh is None:
         return lines
     lines.append(
-        f"On {len(fresh['seeds'])} seeds that the search never used, mean validation loss with its "
+        f"On {len(fresh['seeds'])} seeds that the search never used, mean {measure} with its "
         f"{CONFIDENCE:.0%} interval: {_mean(fresh)}"
     )
+    lines += [f"Mean validation loss on {on['task']} there: {_mean(on)}" for on in fresh.get("tasks", ())]
     warm = about["warm_start"]
     controls = [(f"warm start {warm['name']}" if warm else "", warm)]
     controls += [(f"best of the control {control['name']}", control["best"]) for control in about["controls"]]
@@ -58,8 +61,8 @@ def _measured(view: Mapping[str, Any], about: Mapping[str, Any], fresh: Mapping[
 
 def _mean(runs: Mapping[str, Any]) -> str:
     if runs["mean"] is None:
-        trained = sum(loss is not None for loss in runs["losses"])
-        return f"trained on {trained} of {len(runs['losses'])} seeds only"
+        trained = sum(value is not None for value in values_of(runs).values())
+        return f"trained on {trained} of {len(runs['seeds'])} seeds only"
     low, high = runs["interval"]
     interval = "" if low is None or high is None else f" ({low:.6g} to {high:.6g})"
     return f"{runs['mean']:.6g}{interval}"

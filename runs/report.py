@@ -27,7 +27,7 @@ from runs.history import best_so_far, evaluated_points
 from runs.lineage import difference
 from runs.store import RunStore
 from runs.study import study_summary
-from runs.words import bounds, control_name, gain, headline, number, share, verdict
+from runs.words import bounds, control_name, gain, headline, number, share, study_differences, verdict
 from selection.statistics import mean_interval
 
 POINTS = 1500
@@ -89,7 +89,7 @@ def read_report(folders: Sequence[Path]) -> Report:
             responses[label] = response_charts(explain(run.best), title, prefix)
     shared = _shared_charts(runs)
     if len(runs) == 1:  # who won stands beside how it went
-        finals = [chart for chart in runs[0].charts if chart.name == FINALS]
+        finals = [chart for chart in runs[0].charts if chart.name.split("-")[0] == FINALS]
         shared[1:1] = finals
         runs[0] = replace(runs[0], charts=[chart for chart in runs[0].charts if chart not in finals])
     return Report(runs, shared, responses)
@@ -194,7 +194,10 @@ def _is_study(runs: Sequence[Findings]) -> bool:
 
 
 def _study(runs: Sequence[Findings]) -> dict[str, Any] | None:
-    return study_summary([run.view for run in runs]) if _is_study(runs) else None
+    if not _is_study(runs):
+        return None
+    found = study_summary([run.view for run in runs])
+    return found | {"says": study_differences(found)}
 
 
 def _bands(runs: Sequence[Findings]) -> list[Row]:

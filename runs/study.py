@@ -20,24 +20,39 @@ def study_summary(views: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         Means over runs with 95 % intervals: of the best program's search fitness and of its mean loss on fresh seeds,
-        of cache hits and redundant statements, and of the difference to each control, paired by run.
+        of cache hits and redundant statements, and of the difference to each control, paired by run. With several tasks
+        the mean score on fresh seeds in the place of the loss, and in ``tasks`` loss and differences on each.
     """
-    fresh = [_fresh(view["best"]) for view in views]
-    result: dict[str, Any] = {
+    names = views[0]["tasks"] if len(views[0]["tasks"]) > 1 else []
+    value = _estimate([_value(view["best"]) for view in views])
+    return {
         "seeds": [view["seed"] for view in views],
         "best_fitness": _estimate([view["best"] and view["best"]["fitness"] for view in views]),
-        "best_fresh_loss": _estimate(fresh),
+        "best_fresh_loss": None if names else value,
+        "best_fresh_score": value if names else None,
         "cache_hit_rate": _estimate([view["cache_hits"] / max(view["generated"], 1) for view in views]),
         "redundant_share": _estimate([view["redundant_share"] for view in views]),
-        "comparison": [],
+        "comparison": _comparison(views),
+        "tasks": [
+            {
+                "task": name,
+                "best_fresh_loss": _estimate([_value(view["best"], place) for view in views]),
+                "comparison": _comparison(views, place),
+            }
+            for place, name in enumerate(names)
+        ],
     }
-    names = [control["name"] for control in views[0]["controls"]]
-    for name in ["warm start", *names]:
-        others = [_fresh(_control(view, name)) for view in views]
+
+
+def _comparison(views: Sequence[dict[str, Any]], task: int | None = None) -> list[dict[str, Any]]:
+    """The best programs against each control, by what they are compared by or by the loss on one of several tasks."""
+    rows: list[dict[str, Any]] = []
+    for name in ["warm start", *(control["name"] for control in views[0]["controls"])]:
         both = {
             view["seed"]: (other, mine)
-            for view, other, mine in zip(views, others, fresh, strict=True)
-            if other is not None and mine is not None
+            for view in views
+            if (other := _value(_control(view, name), task)) is not None
+            and (mine := _value(view["best"], task)) is not None
         }
         difference = None
         if len(both) > 1:
@@ -47,8 +62,8 @@ def study_summary(views: Sequence[dict[str, Any]]) -> dict[str, Any]:
         row: dict[str, Any] = {"control": name, "runs": len(both), "difference": None, "interval": None}
         if difference is not None:
             row |= {"difference": difference.mean, "interval": [difference.low, difference.high]}
-        result["comparison"].append(row)
-    return result
+        rows.append(row)
+    return rows
 
 
 def _control(view: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -57,8 +72,11 @@ def _control(view: dict[str, Any], name: str) -> dict[str, Any] | None:
     return next((control["best"] for control in view["controls"] if control["name"] == name), None)
 
 
-def _fresh(entry: dict[str, Any] | None) -> float | None:
-    return entry["fresh"]["mean"] if entry and entry["fresh"] else None
+def _value(entry: dict[str, Any] | None, task: int | None = None) -> float | None:
+    """Mean on fresh seeds, of what programs are compared by or of the loss on one of several tasks."""
+    if not entry or not entry["fresh"]:
+        return None
+    return (entry["fresh"] if task is None else entry["fresh"]["tasks"][task])["mean"]
 
 
 def _estimate(values: Sequence[float | None]) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from dsl.syntax import parse
 from runs.highlight import terminal_text
-from runs.words import bounds, control_name, number, verdict
+from runs.words import bounds, control_name, listed, number, study_differences, verdict
 
 if TYPE_CHECKING:
     from simplify.distil import Distilled
@@ -102,7 +102,7 @@ def program(text: str) -> None:
 
 def run_summary(view: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> None:
     """A run: what was found, against which controls, and the leaderboard if there are rows."""
-    say(f"{view['name']} on {view['task']}, seed {view['seed']}: {view['status']}", "bold")
+    say(f"{view['name']} on {listed(view['tasks'])}, seed {view['seed']}: {view['status']}", "bold")
     hits = view["cache_hits"] / view["generated"] if view["generated"] else 0.0
     outcomes = ", ".join(f"{name} {count:,}" for name, count in view["outcomes"].items()) or "none"
     redundant = "" if view["redundant_share"] is None else f"{view['redundant_share']:.0%} redundant statements, "
@@ -166,16 +166,14 @@ def study(view: dict[str, Any]) -> None:
     """The runs of a study together."""
     say()
     say(f"Study of {len(view['seeds'])} seeds (mean over runs, 95 % interval):", "bold")
-    names = ("best_fitness", "best_fresh_loss", "cache_hit_rate", "redundant_share")
+    names = ("best_fitness", "best_fresh_loss", "best_fresh_score", "cache_hit_rate", "redundant_share")
     known = [(name.replace("_", " "), view[name]) for name in names if view[name] is not None]
+    losses = [(f"best fresh loss on {on['task']}", on["best_fresh_loss"]) for on in view["tasks"]]
+    known += [(name, value) for name, value in losses if value is not None]
     rows = [[name, number(value["mean"]), bounds(value["interval"]), value["runs"]] for name, value in known]
     table(["", "mean", "interval", "runs"], rows, right=["mean", "runs"])
-    for row in view["comparison"]:
-        if row["difference"] is not None:
-            say(
-                f"Loss of {row['control']} minus that of the best program, paired by run: {row['difference']:+.5f} "
-                f"{bounds(row['interval'])}"
-            )
+    for sentence in study_differences(view):
+        say(sentence)
 
 
 def comparison(view: dict[str, Any]) -> None:
@@ -190,9 +188,16 @@ def comparison(view: dict[str, Any]) -> None:
     measured = [(name, entry) for name, entry in entries if entry["fresh"]]
     if not measured:
         return
-    seeds = len(measured[0][1]["fresh"]["seeds"])
+    seeds = f"{len(measured[0][1]['fresh']['seeds'])} fresh seeds that the search never used"
+    several = len(view["tasks"]) > 1
     say()
-    say(f"Validation loss on {seeds} fresh seeds that the search never used (mean, 95 % interval):", "bold")
+    if several:
+        over = f"Mean score over {listed(view['tasks'])} on {seeds}"
+        say(
+            f"{over} (mean, 95 % interval; lower is better, 0 is the warm start in the search at its own rate):", "bold"
+        )
+    else:
+        say(f"Validation loss on {seeds} (mean, 95 % interval):", "bold")
     table(
         ["", "search fitness", "mean", "interval", "outcomes"],
         [
@@ -207,6 +212,17 @@ def comparison(view: dict[str, Any]) -> None:
         ],
         right=["search fitness", "mean"],
     )
+    if several:
+        say()
+        say("Validation loss on each task, on the same seeds:", "bold")
+        rows = [
+            [on["task"], name, number(on["mean"]), bounds(on["interval"])]
+            for place in range(len(view["tasks"]))
+            for name, entry in measured
+            for on in [entry["fresh"]["tasks"][place]]
+        ]
+        table(["task", "", "mean", "interval"], rows, right=["mean"])
+        say()
     for row in view["comparison"]:
         say(verdict(row, view["warm_start"]["name"]))
 
@@ -250,6 +266,10 @@ def _history(view: dict[str, Any]) -> None:
         ],
         right=["loss", "steps"],
     )
+    losses = view["evaluations"][0].get("losses")
+    if losses:
+        words = ", ".join(f"{task} {number(loss)}" for task, loss in losses.items())
+        say(f"The search's number is the score over the tasks that were reached, with the losses {words}.")
     rate = view["evaluations"][0]["rate"]
     if rate != 1.0:
         say(

@@ -29,24 +29,40 @@ def control_name(control: str, warm_start: str) -> str:
 
 
 def verdict(row: dict[str, Any], warm_start: str) -> str:
-    """Who wins one comparison on fresh seeds, by how much and how sure.
+    """Who wins one comparison on fresh seeds, by how much and how sure; with several tasks also on each.
 
     Args:
         row: of ``comparison`` in ``inspect.summary``.
         warm_start: name of the warm start.
     """
-    name = control_name(row["control"], warm_start)
+    name, several = control_name(row["control"], warm_start), "tasks" in row
+    by_task = f" By task: {'; '.join(map(_on_task, row['tasks']))}." if several else ""
+    where = "every task and fresh seed" if several else "every fresh seed"
     if row["winner"] is None:
-        return f"Neither the best program nor {name} trains on every fresh seed."
+        return f"Neither the best program nor {name} trains on {where}.{by_task}"
     if row["difference"] is None:
-        return f"Only {'the best program' if row['winner'] == 'best' else name} trains on every fresh seed."
-    gap = f"{abs(row['difference']):.5f}"
+        return f"Only {'the best program' if row['winner'] == 'best' else name} trains on {where}.{by_task}"
+    return _verdict(row, name, " in mean score" if several else "") + by_task
+
+
+def _verdict(row: Mapping[str, Any], name: str, unit: str) -> str:
+    gap = f"{abs(row['difference']):.5f}{unit}"
     spread = f"paired difference {row['difference']:+.5f}, 95 % interval {bounds(row['interval'])}"
     if row["winner"] == "best":
         return f"The best program beats {name} by {gap} ({spread})."
     if row["winner"] == "undecided":
-        return f"No difference from {name} is shown ({spread}, which includes 0)."
+        return f"No difference{unit} from {name} is shown ({spread}, which includes 0)."
     return f"The control wins: {name} beats the best program by {gap} ({spread})."
+
+
+def _on_task(row: Mapping[str, Any]) -> str:
+    """How the best program does on one of several tasks."""
+    if row["winner"] is None:
+        return f"{row['task']} neither trains on every seed"
+    what = {"best": "better", "undecided": "undecided"}.get(row["winner"], "worse")
+    if row["difference"] is None:
+        return f"{row['task']} {what}, as the other does not train on every seed"
+    return f"{row['task']} {what}, {row['difference']:+.5f} {bounds(row['interval'])}"
 
 
 def headline(view: Mapping[str, Any]) -> str:
@@ -71,12 +87,41 @@ def headline(view: Mapping[str, Any]) -> str:
     if not measured:
         return f"Only {best[:1].lower()}{best[1:]} trains on every fresh seed."
     nearest = min(measured, key=lambda row: row["difference"])
-    part = nearest["difference"] / abs(nearest["difference"] + view["best"]["fresh"]["mean"] or 1.0)
+    if "tasks" in nearest:
+        gap = f"{nearest['difference']:.5f} in mean score over {listed(view['tasks'])}"
+    else:
+        part = nearest["difference"] / abs(nearest["difference"] + view["best"]["fresh"]["mean"] or 1.0)
+        gap = f"{100 * part:.1f} % of its loss"
     many = "every control" if len(decided) > 1 else names[nearest["control"]]
     least = f"the nearest, {names[nearest['control']]}, by " if len(decided) > 1 else "by "
-    return (
-        f"{best} beats {many} on fresh seeds{', ' if len(decided) > 1 else ' '}{least}{100 * part:.1f} % of its loss."
-    )
+    lost = {
+        names[row["control"]]: [on["task"] for on in row.get("tasks", ()) if on["winner"] == row["control"]]
+        for row in decided
+    }
+    but = "".join(f" On {listed(tasks)} {name} is better." for name, tasks in lost.items() if tasks)
+    return f"{best} beats {many} on fresh seeds{', ' if len(decided) > 1 else ' '}{least}{gap}.{but}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a list in a sentence."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def study_differences(view: Mapping[str, Any]) -> list[str]:
+    """The differences that the runs of a study show together, a sentence for each.
+
+    Args:
+        view: a study as `study.study_summary` gives it.
+    """
+    parts = [("Mean score" if view["tasks"] else "Loss", view["comparison"])]
+    parts += [(f"Loss on {on['task']}", on["comparison"]) for on in view["tasks"]]
+    return [
+        f"{what} of {row['control']} minus that of the best program, paired by run: {row['difference']:+.5f} "
+        f"{bounds(row['interval'])}"
+        for what, rows in parts
+        for row in rows
+        if row["difference"] is not None
+    ]
 
 
 def share(value: float) -> str:

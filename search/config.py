@@ -27,7 +27,7 @@ from pydantic import (
 
 from dsl.functions import FUNCTIONS, LEAVES
 from dsl.library import LIBRARY
-from dsl.program import MAX_STATE, Program, ProgramError, Statement
+from dsl.program import MAX_STATE, MAX_STATEMENTS, Program, ProgramError, Statement
 from dsl.syntax import parse
 from dsl.verify import nearest, verify
 from search.evolution import Budget
@@ -243,6 +243,12 @@ class CampaignConfig(BaseModel):
         tuned = {"constants", "schedule"} & {self.algorithm, *self.controls}
         if self.first_stage is not None and self.first_stage.algorithm == "constants":
             tuned.add("constants")
+        staged = self.first_stage is not None and self.algorithm == "schedule"
+        if staged and self.limits.statements == MAX_STATEMENTS:
+            raise ValueError(
+                f"limits.statements is {MAX_STATEMENTS}, as many as a program can have, but 'schedule' starts with one "
+                f"more than its first stage finds: at most {MAX_STATEMENTS - 1}"
+            )
         if tuned and not any(
             isinstance(arg, float) for statement in self.warm_start_program.body for arg in statement.args
         ):
@@ -255,12 +261,17 @@ class CampaignConfig(BaseModel):
         program = LIBRARY[self.warm_start] if self.warm_start in LIBRARY else parse(self.warm_start)
         return Program((*program.state, *self.extra_state), program.body)
 
-    def start(self, algorithm: Algorithm) -> Program:
-        """Where an algorithm starts."""
-        warm = self.warm_start_program
+    def start(self, algorithm: Algorithm, found: Program | None = None) -> Program:
+        """Where an algorithm starts.
+
+        Args:
+            algorithm: the algorithm.
+            found: the best program of the first stage; None to start from the warm start.
+        """
+        program = found or self.warm_start_program
         if algorithm != "schedule":
-            return warm
-        return Program(warm.state, (Statement("lr", "power", ("lr", 1.0)), *warm.body))
+            return program
+        return Program(program.state, (Statement("lr", "power", ("lr", 1.0)), *program.body))
 
     @property
     def setting(self) -> Setting:

@@ -10,10 +10,11 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from search.fitness import (
     Fitness,
@@ -23,11 +24,15 @@ from search.fitness import (
     Steps,
     steps_of,
 )
+from search.pool import Here, Pool
 
 if TYPE_CHECKING:
     from proxy_tasks.outcome import TrainingResult
     from proxy_tasks.run import Run
     from proxy_tasks.trainer import Trainer
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class EvaluationError(RuntimeError):
@@ -65,6 +70,10 @@ class Evaluator(Protocol):
         Raises:
             EvaluationError: an evaluation raised.
         """
+        ...
+
+    def pool(self, run: Callable[[T], R]) -> Pool[T, R]:
+        """Lets those who evaluated call a function instead; from then on no jobs are taken, and ``close`` ends both."""
         ...
 
     def close(self) -> None:
@@ -189,6 +198,21 @@ def _train(trainer: Trainer, asked: Sequence[tuple[int, Steps, Sequence[Run]]]) 
         yield made
 
 
+def train_alone(asked: tuple[str, Run]) -> TrainingResult:
+    """Makes one training run on a task, in a lane of its own, so that it is the same in every process.
+
+    Args:
+        asked: the task's name, and the run.
+    """
+    task, run = asked
+    return _single_lane()[task].run_all([run])[0]
+
+
+@cache
+def _single_lane() -> Trainers:
+    return Trainers()
+
+
 class Naming:
     """Turns an exception that leaves a ``with`` block into an ``EvaluationError`` that carries the programs' texts."""
 
@@ -245,6 +269,10 @@ class InProcessEvaluator:
         """Evaluate the first jobs of the queue; the time limit does not apply."""
         jobs = [self._queue.popleft() for _ in range(min(self._setting.lanes, len(self._queue)))]
         return evaluate_named(self._trainers, self._setting, jobs)
+
+    def pool(self, run: Callable[[T], R]) -> Pool[T, R]:
+        """Calls in this process."""
+        return Here(run)
 
     def close(self) -> None:
         """Drop the jobs that are left."""

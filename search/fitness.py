@@ -207,21 +207,28 @@ def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
             total += float(result.loss)
             curves.append(tuple(float(loss) for loss in result.train_losses))
         losses.append(total / len(setting.seeds))
-        value = _score(losses, tasks, reference.losses, gate)
+        value = score(losses, tasks, reference.losses, gate)
     several = len(tasks) > 1
     kept = tuple(curves) if job.keep_curves else ()
     return Fitness(value if several else losses[0], OK, steps, 0.0, kept, tuple(losses) if several else (), rate)
 
 
-def _score(
-    losses: Sequence[float], tasks: Sequence[FurtherTask], reference: Sequence[float], gate: float | None
+def score(
+    losses: Sequence[float], tasks: Sequence[FurtherTask], reference: Sequence[float], gate: float | None = None
 ) -> float:
-    """Mean score on the tasks so far, at most ``gate``; 0 for the warm start, which has no reference."""
+    """Mean score of losses on several tasks.
+
+    Args:
+        losses: on the first tasks, or on all.
+        tasks: all tasks of the fitness.
+        reference: the warm start's loss on each; empty for the warm start itself, whose score is 0.
+        gate: what the score is at most; None for no bound.
+    """
     if not reference:
         return 0.0
     total = 0.0
     for loss, task, warm in zip(losses, tasks, reference, strict=False):
-        score = (loss - warm) / (task.scale or abs(warm) or 1.0)
-        total += min(max(score, -LARGEST_SCORE), LARGEST_SCORE)
+        one = (loss - warm) / (task.scale or abs(warm) or 1.0)
+        total += min(max(one, -LARGEST_SCORE), LARGEST_SCORE)
     mean = total / len(losses)
     return mean if gate is None else min(mean, gate)

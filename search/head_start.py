@@ -1,17 +1,22 @@
 """Evaluation in this process until the workers are there.
 
 Ray and its workers need seconds to start. A search that is resumed, or only just begun, need not wait for them: an
-evaluation is the same wherever it is made.
+evaluation is the same wherever it is made, and so is a training run.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from search.evaluate import Evaluator, InProcessEvaluator
 from search.fitness import Fitness, Job, Setting
+from search.pool import Pool
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class StartingEvaluator(Evaluator, Protocol):
@@ -60,8 +65,7 @@ class HeadStart:
             EvaluationError: an evaluation raised.
             BaseException: what making the other raised.
         """
-        if self._error is not None:
-            raise self._error
+        self.complain()
         if not self._over and self._other is not None and self._other.ready():
             self._over = True
             self._here = InProcessEvaluator(self._setting)  # lets go of the trainers and all that they have compiled
@@ -78,6 +82,15 @@ class HeadStart:
         del self._queue[0][: self._setting.lanes]
         return self._here.collect(timeout_s)
 
+    def pool(self, run: Callable[[T], R]) -> Pool[T, R]:
+        """Calls here until the other evaluator is made, then by those who worked for it."""
+        return _HeadStartPool(self, run)
+
+    def complain(self) -> None:
+        """Raises what making the other raised, if it did."""
+        if self._error is not None:
+            raise self._error
+
     def close(self) -> None:
         """End the other, as soon as it is made."""
         self._queue.clear()
@@ -93,3 +106,47 @@ class HeadStart:
             return
         self._closed.wait()
         self._other.close()
+
+
+class _HeadStartPool(Generic[T, R]):
+    """Calls in this process until an evaluator is made in the background, then calls by its workers.
+
+    Args:
+        evaluator: what makes the other.
+        run: what is called.
+    """
+
+    def __init__(self, evaluator: HeadStart, run: Callable[[T], R]):
+        self._evaluator, self._run = evaluator, run
+        self._waiting = deque[tuple[int, T]]()
+        self._there: Pool[T, R] | None = None
+
+    @property
+    def room(self) -> int:
+        """One as long as calls are made here."""
+        there = self._hand_over()
+        return 1 if there is None else there.room
+
+    def submit(self, number: int, value: T) -> None:
+        """Take a value."""
+        if self._there is None:
+            self._waiting.append((number, value))
+        else:
+            self._there.submit(number, value)
+
+    def collect(self) -> tuple[int, R]:
+        """A result of the workers once they are there; before, the call that has waited longest is made here."""
+        there = self._hand_over()
+        if there is not None:
+            return there.collect()
+        number, value = self._waiting.popleft()
+        return number, self._run(value)
+
+    def _hand_over(self) -> Pool[T, R] | None:
+        self._evaluator.complain()
+        other = self._evaluator.other
+        if self._there is None and other is not None:
+            self._there = other.pool(self._run)
+            while self._waiting:
+                self._there.submit(*self._waiting.popleft())
+        return self._there

@@ -181,6 +181,14 @@ class RayEvaluator:
         self._hand_out()
         return results
 
+    def pool(self, run: Callable[[Any], Any]) -> RayPool[Any, Any]:
+        """Calls on the workers' cores; the workers end, as they hold these, and nothing is evaluated here any more."""
+        for worker in self._workers:
+            self._ray.kill(worker)
+        count, self._workers = len(self._workers), []
+        self._starting.clear()
+        return RayPool(run, count, imports=self._setting.imports)
+
     def close(self) -> None:
         """End the workers, and Ray if it was started here."""
         self._flying.clear()

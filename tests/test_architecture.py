@@ -97,3 +97,9 @@ def test_no_two_test_files_share_a_name() -> None:
     """Pytest imports a folder's tests by file name alone and refuses the second of a name in one run."""
     names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))
+
+
+def test_nothing_is_imported_from_a_conftest() -> None:
+    """Every folder has one, all of one name: in a run of several folders, whichever was loaded last would be found."""
+    users = [path for path in (ROOT / "tests").rglob("*.py") if "conftest" in {name for name, _ in imports(path)}]
+    assert users == []

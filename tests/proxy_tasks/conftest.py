@@ -1,18 +1,11 @@
-"""Trainers that all tests of a session share: compiling them is what these tests cost."""
+"""The shared trainers of the search proxy."""
 
 from __future__ import annotations
 
-from functools import cache
-
 import pytest
+from shared_trainers import shared_trainer
 
-from proxy_tasks.registry import TASKS
-from proxy_tasks.trainer import Method, Trainer
-
-
-@cache
-def shared_trainer(name: str, method: Method) -> Trainer:
-    return Trainer(TASKS[name], method=method)
+from proxy_tasks.trainer import Trainer
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from conftest import shared_trainer
+from shared_trainers import shared_trainer
 
 from dsl.dataflow import prune
 from dsl.generate import random_program

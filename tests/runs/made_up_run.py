@@ -23,7 +23,15 @@ from search.session import run_session
 
 
 class MadeUpEvaluator(QuickEvaluator):
-    """Fitness from the program's text: some luck, a price for size, and a sixth that fail."""
+    """Fitness from the program's text: some luck, a price for size, and a sixth that fail.
+
+    Args:
+        tasks: how many the fitness has; with several, a loss is known for each.
+    """
+
+    def __init__(self, tasks: int = 1):
+        super().__init__()
+        self._tasks = tasks
 
     def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
         done, self.jobs = self.jobs, []
@@ -35,11 +43,15 @@ class MadeUpEvaluator(QuickEvaluator):
         if luck > 0.84 and job.ticket:
             return Fitness(None, "hurdle" if luck > 0.9 else "non_finite", 60, 0.01)
         curves = ((3.0, 1.0),) if job.keep_curves else ()
-        return Fitness(0.5 + 0.1 * luck + 0.001 * cost(program).arithmetic, "ok", 300, 0.02, curves)
+        value = 0.5 + 0.1 * luck + 0.001 * cost(program).arithmetic
+        losses = tuple(value * place for place in range(1, self._tasks + 1)) if self._tasks > 1 else ()
+        return Fitness(value, "ok", 300, 0.02, curves, losses)
 
 
 def made_up_run(folder: Path, *settings: str, programs: int = 200) -> Path:
     """A finished run of the quickstart campaign in a folder, with controls, finals and meta-validation.
+
+    With several tasks, finals are on the first alone: so older versions left such a run.
 
     Args:
         folder: where.
@@ -57,7 +69,7 @@ def made_up_run(folder: Path, *settings: str, programs: int = 200) -> Path:
         for planned in planned_arms(store, config):
             run_session(
                 make_evolution(store, config, planned.arm, planned.budget),
-                MadeUpEvaluator(),
+                MadeUpEvaluator(len(config.setting.tasks)),
                 ledger=ArmLedger(store, planned.arm),
                 validation=MetaValidation(10) if planned.arm.name == "search" else None,
             )

@@ -61,6 +61,29 @@ def test_fifty_kills_of_the_driver(tmp_path: Path, longer: dict[str, Any]) -> No
 
 
 @pytest.mark.slow
+def test_kills_while_workers_train_what_decides(tmp_path: Path) -> None:
+    more = ("--set", "finalists={count: 8, seeds: 8}", "--set", "fresh_seeds=8")
+    folder = tmp_path / "run"
+    for least in (5, 40):
+        process = start(search(folder, *more, workers=2))
+        wait_for_line(process, "Choosing among the finalists")
+        deadline = time.monotonic() + 120
+        while finals_of(folder) < least and time.monotonic() < deadline:
+            time.sleep(0.02)
+        kill(process.pid)
+        process.communicate()
+        assert least <= finals_of(folder) < 8 * 8 + 2 * 8, "killed while they were trained"
+    disturbed = result(finish(search(folder, *more, workers=2)))
+    assert finals_of(folder) == 8 * 8 + 2 * 8
+    assert disturbed == result(finish(search(tmp_path / "calm", *more)))
+
+
+def finals_of(folder: Path) -> int:
+    with RunStore.read(folder) as store:
+        return len(store.finals())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_any_number_of_workers(tmp_path: Path, longer: dict[str, Any], workers: int) -> None:
     assert result(finish(search(tmp_path / "run", *LONGER, workers=workers))) == longer

@@ -79,6 +79,10 @@ def test_defaults_fill_what_is_not_given() -> None:
         ("hurdle: {at: [2]}", r"hurdle\.at\.0: must be at most 1\.0, got 2"),
         ("limits: {statements: 3}", r"the warm start has 9 statements, but limits\.statements is 3"),
         ("seed: &a 3", r"^$"),
+        (
+            "limits: {statements: 200}\nalgorithm: schedule\nfirst_stage: {budget: {programs: 3}}",
+            r"'schedule' starts with one more than its first stage finds: at most 199",
+        ),
         ("description: !!python/name:os.system x", r"c\.yaml:5: description: tags are not allowed"),
         ("training_seeds: &a [1]\ncontrols: *a", r"aliases \(\*name\) are not allowed"),
         ("description: [", r"c\.yaml:\d: not valid YAML"),

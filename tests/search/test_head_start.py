@@ -13,6 +13,7 @@ from search.evaluate import InProcessEvaluator
 from search.evolution import Budget
 from search.fitness import Setting
 from search.head_start import HeadStart
+from search.pool import Here
 from search.session import run_session
 
 
@@ -78,3 +79,42 @@ def test_closing_waits_for_the_workers_to_be_made() -> None:
     there.set()
     evaluator.close()
     assert evaluator.other is made
+
+
+@pytest.mark.parametrize("late", [0, 2, 10**6])
+def test_calls_are_made_here_until_the_workers_are_there(late: int) -> None:
+    class Workers(Here[int, int]):
+        room = 2
+
+    there, made = threading.Event(), MadeUpEvaluator()
+    made.pool = lambda run: Workers(lambda value: 100 + run(value))  # type: ignore[attr-defined]
+
+    def make() -> Any:
+        there.wait()
+        return made
+
+    evaluator = HeadStart(Setting("ae", (0,)), make, workers=1)
+    pool, results = evaluator.pool(abs), list[tuple[int, int]]()
+    for number in range(4):
+        pool.submit(number, -number)
+    for done in range(4):
+        if done == late:
+            there.set()
+            while evaluator.other is None:
+                evaluator._thread.join(0.001)
+        results.append(pool.collect())
+    assert results == [(number, number + 100 * (number >= late)) for number in range(4)]
+    assert pool.room == (1 if late > 4 else 2)
+    there.set()
+    evaluator.close()
+
+
+def test_a_pool_says_that_workers_cannot_be_made() -> None:
+    def fail() -> Any:
+        raise RuntimeError("no workers today")
+
+    evaluator = HeadStart(Setting("ae", (0,)), fail, workers=1)
+    evaluator._thread.join()
+    with pytest.raises(RuntimeError, match="no workers today"):
+        _ = evaluator.pool(abs).room
+    evaluator.close()

@@ -155,3 +155,13 @@ def test_hurdles_follow_from_the_warm_start() -> None:
     assert make_reference(config, steps, 2, warm) == Reference(expected)
     assert make_reference(None, steps, 2, warm) == Reference()
     assert make_reference(config, steps, 2, Fitness(None, "non_finite", 5, 0.1)) == Reference()
+
+
+def test_the_workers_cores_go_to_a_pool(ray_evaluator: RayEvaluator) -> None:
+    """The last test of this file: nothing is evaluated afterwards."""
+    assert ray_evaluator.workers == 2
+    pool = ray_evaluator.pool(sum)
+    for number in range(3):
+        pool.submit(number, [number, 10])
+    assert sorted(pool.collect() for _ in range(3)) == [(0, 10), (1, 11), (2, 12)]
+    assert ray_evaluator.workers == 0

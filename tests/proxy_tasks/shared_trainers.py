@@ -1,0 +1,14 @@
+"""Trainers that all tests of a session share: compiling them is what these tests cost."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from proxy_tasks.registry import TASKS
+from proxy_tasks.trainer import Method, Trainer
+
+
+@cache
+def shared_trainer(name: str, method: Method) -> Trainer:
+    """The trainer of a task, made when it is first asked for."""
+    return Trainer(TASKS[name], method=method)
