@@ -58,9 +58,6 @@ STEP = 10.0**0.5
 FARTHEST = 6
 """Half-decades from the first learning rate at which tuning gives up."""
 
-TRIALS = 600
-"""Settings of all constants that are tried for AdamW, and as many for the wider family."""
-
 DRAWS = 500
 """Draws of learning rates that are off."""
 
@@ -251,7 +248,7 @@ def measure_ranks(bench: Bench, families: Sequence[str], rungs: Sequence[str], n
     return result
 
 
-def tuned_constants(bench: Bench, task: Task, name: str, program: Program) -> tuple[Program, list[float]]:
+def tuned_constants(bench: Bench, task: Task, name: str, program: Program, trials: int) -> tuple[Program, list[float]]:
     """A program with the best constants that an evolution of constants alone finds on the tuning seeds.
 
     Args:
@@ -259,6 +256,7 @@ def tuned_constants(bench: Bench, task: Task, name: str, program: Program) -> tu
         task: where.
         name: what the program is called among the runs.
         program: where the evolution starts.
+        trials: settings of all constants that are tried.
 
     Returns:
         The program and its losses on fresh seeds.
@@ -276,7 +274,7 @@ def tuned_constants(bench: Bench, task: Task, name: str, program: Program) -> tu
         population=PopulationConfig(size=300, tournament=12),
         look_ahead=1,
         variation=Mutator(MutationWeights().constants_only()),
-        budget=Budget(evaluations=TRIALS),
+        budget=Budget(evaluations=trials),
     )
     best: tuple[float, Program] | None = None
     while not evolution.finished:
@@ -292,15 +290,15 @@ def tuned_constants(bench: Bench, task: Task, name: str, program: Program) -> tu
     return best[1], loss(best[1], fresh_seeds(fresh))
 
 
-def measure_headroom(bench: Bench, families: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+def measure_headroom(bench: Bench, families: Sequence[str], names: Sequence[str], trials: int) -> dict[str, Any]:
     """How far a wider family, and the best other optimizer, are ahead of AdamW with all its constants tuned."""
     result: dict[str, Any] = {}
     for family in families:
         task = get_task(family)
         losses = ladder(bench, family, RUNGS[:1], names)[RUNGS[0]]
         others = {name: loss for name, loss in losses.items() if not name.startswith(("adamw", "nadamw"))}
-        tuned_adamw, control = tuned_constants(bench, task, "adamw-constants", LIBRARY["adamw"])
-        tuned_wider, wider = tuned_constants(bench, task, "wider-constants", parse(WIDER))
+        tuned_adamw, control = tuned_constants(bench, task, "adamw-constants", LIBRARY["adamw"], trials)
+        tuned_wider, wider = tuned_constants(bench, task, "wider-constants", parse(WIDER), trials)
         noise, winner = statistics.stdev(control), min(others, key=lambda name: others[name])
         mean = statistics.fmean(control)
         found = {
@@ -375,6 +373,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="tasks, or families; left out: all proxies, or those for search")
     parser.add_argument("--rungs", nargs="+", default=["x10"], choices=RUNGS[1:])
     parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS), choices=list(BASELINES))
+    parser.add_argument("--trials", type=int, default=600, help="headroom: settings of constants for each family")
     parser.add_argument("--runs", type=Path, default=Path("tasks-runs.json"), help="where runs are kept")
     options = parser.parse_args()
     use_one_cpu_thread()
@@ -386,7 +385,7 @@ def main() -> None:
     elif options.what == "ranks":
         result = measure_ranks(bench, options.names or proxies, options.rungs, options.optimizers)
     elif options.what == "headroom":
-        result = measure_headroom(bench, options.names or searchable, options.optimizers)
+        result = measure_headroom(bench, options.names or searchable, options.optimizers, options.trials)
     elif options.what == "sweep":
         result = measure_sweep(bench, options.names or searchable, options.optimizers)
     else:

@@ -139,5 +139,5 @@ def _cut(inside: str, separator: str) -> list[str]:
 
 
 def _filled(text: str, width: int, hanging: str = "") -> list[str]:
-    """A paragraph in lines, all but the first indented; words that are longer than a line are cut."""
-    return wrap(text, width, subsequent_indent=hanging)
+    """A paragraph in lines, all but the first indented; words that are longer than a line are cut, hyphens are not."""
+    return wrap(text, width, subsequent_indent=hanging, break_on_hyphens=False)

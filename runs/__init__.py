@@ -29,6 +29,8 @@ comparing    the commands `evaluate` and `select`; comparison_view prints what t
 exporting    what `export` writes
 provenance   where a program comes from and what was measured of it
 programs     programs as users name them
+discovery    discovered programs that ship, with provenance and results; discovering adds one from a run's own records,
+             and discovery_view says what is known of them
 catalog      what there is: tasks, functions, library, campaigns
 watch        a run seen from another shell
 verification  whether a run is what it says
@@ -37,6 +39,7 @@ terminal     what the commands print
 machine      where and with what a run is made
 campaigns/   shipped campaigns
 funnels/     shipped funnels
+discovered/  shipped discovered programs
 """
 
 from __future__ import annotations

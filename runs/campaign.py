@@ -19,6 +19,7 @@ from typing import Any
 from dsl.verify import nearest
 from proxy_tasks.registry import get_task, import_tasks
 from runs.arms import SEARCH, PlannedArm, controls, evaluations_of, make_evolution, planned_arms
+from runs.discovery import DISCOVERED
 from runs.errors import RunError
 from runs.final_runs import due, train_finals
 from runs.inspect import glance, rivals
@@ -44,10 +45,10 @@ SHIPPED = files("runs.campaigns")
 
 
 def load_named(reference: str, overrides: Sequence[str] = ()) -> tuple[CampaignConfig, str]:
-    """Settings and text of a shipped campaign or a YAML file.
+    """Settings and text of a shipped campaign, of the one that found a discovered program, or of a YAML file.
 
     Args:
-        reference: a shipped campaign's name, or a path.
+        reference: a name, or a path.
         overrides: ``key.sub=value`` settings that replace those of the text.
 
     Raises:
@@ -57,9 +58,12 @@ def load_named(reference: str, overrides: Sequence[str] = ()) -> tuple[CampaignC
     if reference in names:
         text = (SHIPPED / f"{reference}.yaml").read_text(encoding="utf-8")
         return load_campaign(text, f"{reference}.yaml", overrides), text
+    if reference in DISCOVERED:
+        text = DISCOVERED[reference].record.origin.campaign
+        return load_campaign(text, f"the campaign of {reference}", overrides), text
     if Path(reference).exists() or reference.endswith((".yaml", ".yml")):
         return load_campaign_file(Path(reference), overrides)
-    hint = nearest(reference, names) or f"; the shipped ones are {', '.join(names)}"
+    hint = nearest(reference, [*names, *DISCOVERED]) or f"; the shipped ones are {', '.join(names)}"
     raise ConfigError([f"unknown campaign '{reference}': it is no shipped campaign and no YAML file{hint}"])
 
 

@@ -82,18 +82,22 @@ def functions() -> list[Row]:
 
 
 def library() -> list[Row]:
-    """Every shipped program with its size."""
+    """Every shipped program with its size; the known optimizers, then the discovered ones with all that is known."""
     from dsl.library import DESCRIPTIONS, LIBRARY
+    from runs.discovery import DISCOVERED
 
+    known = [(name, program, DESCRIPTIONS[name], None) for name, program in LIBRARY.items()]
+    found = [(one.name, one.program, one.record.description, one.as_values()) for one in DISCOVERED.values()]
     return [
         {
             "name": name,
             "statements": len(program.body),
             "state": list(program.state),
-            "description": DESCRIPTIONS[name],
+            "description": description,
             "text": str(program),
+            "discovery": discovery,
         }
-        for name, program in LIBRARY.items()
+        for name, program, description, discovery in (*known, *found)
     ]
 
 

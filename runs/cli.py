@@ -138,24 +138,32 @@ def verify(
 def show(
     run: Annotated[
         str,
-        typer.Argument(metavar="RUN[:ID]", help="A run; one program of it, ID may be best; a file or a library name."),
+        typer.Argument(
+            metavar="RUN[:ID]", help="A run; one program of it, ID may be best; a file or a name of `library`."
+        ),
     ],
     top: Annotated[int, typer.Option(help="Number of programs on the leaderboard.", min=1)] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Show a run's leaderboard, controls and studies, or one program: text, cost, behaviour, lineage, evaluations."""
-    from runs import comparison_view, inspect, studies, terminal
+    from runs import comparison_view, discovery_view, inspect, studies, terminal
     from runs.explain import behaviour_of
-    from runs.programs import is_program, load_program, run_folder
+    from runs.programs import is_program, load_program, program_names, run_folder
     from runs.store import RunStore
 
     if is_program(run):
         named = load_program(run)
         view = inspect.text_view(named.program) | {"id": named.name, "behaviour": behaviour_of(str(named.program))}
-        print_json(view) if as_json else terminal.program_view(view)
+        found = named.discovery
+        if as_json:
+            print_json(view if found is None else view | {"discovery": found.as_values()})
+            return
+        terminal.program_view(view)
+        if found is not None:
+            discovery_view.shown(found)
         return
     path, colon, program_id = (run, "", "") if RunStore.exists(Path(run)) else run.rpartition(":")
-    with RunStore.read(run_folder(path if colon else run)) as store:
+    with RunStore.read(run_folder(path if colon else run, program_names())) as store:
         if colon:
             view = inspect.program_view(store, program_id)
             view["behaviour"] = behaviour_of(view["pruned"])
@@ -306,10 +314,17 @@ def functions(as_json: AsJson = False) -> None:
 
 @app.command()
 def library(as_json: AsJson = False) -> None:
-    """List the optimizers that ship as programs."""
-    from runs import catalog
+    """List the optimizers that ship as programs: known ones, and those that searches have discovered."""
+    from runs import catalog, discovery_view
+    from runs.discovery import DISCOVERED
 
-    print_rows(catalog.library(), as_json, hidden=["text"], right=["statements"])
+    rows = catalog.library()
+    if as_json:
+        print_json(rows)
+        return
+    known = [row for row in rows if row["discovery"] is None]
+    print_rows(known, as_json, hidden=["text", "discovery"], right=["statements"])
+    discovery_view.listed(list(DISCOVERED.values()))
 
 
 @app.command()

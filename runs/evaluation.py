@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy_tasks.registry import import_tasks
+from runs.discovery import DISCOVERED
 from runs.evaluation_record import record_evaluation
 from runs.held_out import tasks_chosen_on, warnings
 from runs.programs import RUNS_FOLDER, NamedProgram, load_program, run_folder
@@ -149,12 +150,15 @@ def _programs(references: Sequence[str], taken: Collection[str]) -> dict[str, Na
 
 def held_out(reference: str, found: Sequence[Problem]) -> list[str]:
     """What there is to say about the run that a program comes from; nothing for files and library programs."""
+    tasks = [problem.task for problem in found]
+    if reference in DISCOVERED:
+        return warnings(reference, DISCOVERED[reference].record.chosen_on, tasks)
     run, colon, _ = reference.rpartition(":")
     for name in (run, reference) if colon else (reference,):
         for folder in (Path(name), RUNS_FOLDER / name):
             if name and RunStore.exists(folder):
                 with RunStore.read(run_folder(name)) as store:
-                    return warnings(name, tasks_chosen_on(store), [problem.task for problem in found])
+                    return warnings(name, tasks_chosen_on(store), tasks)
     return []
 
 

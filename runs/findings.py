@@ -83,7 +83,7 @@ def read_findings(store: RunReader, name: str, prefix: str = "") -> Findings:
     view, settings = summary(store), dict(store.meta("settings"))
     histories = {arm.name: history for arm in store.arms() if len(history := read_history(store, arm))}
     found = Findings(
-        name, prefix, view, settings, _campaign_file(settings), store.sessions(), histories, [], [], [], None, [],
+        name, prefix, view, settings, campaign_file(settings), store.sessions(), histories, [], [], [], None, [],
         read_selections(store, prefix),
     )  # fmt: skip
     history = histories.get(SEARCH)
@@ -220,7 +220,7 @@ def without(row: Row, *names: str) -> Row:
     return {key: value for key, value in row.items() if key not in names}
 
 
-def _campaign_file(settings: dict[str, Any]) -> str:
+def campaign_file(settings: dict[str, Any]) -> str:
     """All settings that are set, as YAML that ``search`` takes."""
     given = {key: value for key, value in settings.items() if value is not None}
     return yaml.safe_dump(given, sort_keys=False, allow_unicode=True, width=110)

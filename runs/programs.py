@@ -1,7 +1,8 @@
-"""Programs as users name them: a file, a library name, or a program of a run."""
+"""Programs as users name them: a library name, that of a discovered program, a file, or a program of a run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from dsl.library import LIBRARY
 from dsl.program import Program, ProgramError
 from dsl.syntax import MAX_CHARACTERS, parse
 from dsl.verify import nearest
+from runs.discovery import DISCOVERED, Discovery
 from runs.errors import RunError
 from runs.inspect import best_ticket
 from runs.reader import Arm, RunReader
@@ -27,8 +29,9 @@ class NamedProgram:
     program: the program; one of a run at the learning rate that it was scored at.
     source: where it comes from, in words.
     run: folder and id of a program of a run; None for others.
-    task: the task of that run; None for others.
+    task: the task of the search that found it; None for others.
     rate: what its learning rate was multiplied by, since the search found it best so.
+    discovery: what is known of a discovered program; None for others.
     """
 
     name: str
@@ -37,10 +40,15 @@ class NamedProgram:
     run: tuple[Path, str] | None = None
     task: str | None = None
     rate: float = 1.0
+    discovery: Discovery | None = None
 
 
-def run_folder(reference: str) -> Path:
+def run_folder(reference: str, others: Iterable[str] = ()) -> Path:
     """The folder of a run, given as a path or as a name in ``optsearch-runs/``.
+
+    Args:
+        reference: the path or name.
+        others: what else may have been meant.
 
     Raises:
         RunError: there is no run.
@@ -50,7 +58,7 @@ def run_folder(reference: str) -> Path:
             return folder
     known = [entry.name for entry in sorted(RUNS_FOLDER.glob("*")) if RunStore.exists(entry)]
     reason = "it is a folder without a run file" if Path(reference).is_dir() else "there is no such folder"
-    raise RunError(f"'{reference}' is not a run: {reason}{nearest(reference, known)}")
+    raise RunError(f"'{reference}' is not a run: {reason}{nearest(reference, [*known, *others])}")
 
 
 def run_folders(reference: str) -> list[Path]:
@@ -66,33 +74,43 @@ def run_folders(reference: str) -> list[Path]:
     return [run_folder(reference)]
 
 
+def program_names() -> list[str]:
+    """Names of the programs that ship, the known ones first."""
+    return [*LIBRARY, *DISCOVERED]
+
+
 def is_program(reference: str) -> bool:
-    """Whether a reference means a program by itself, a library name or a file, and no run and no program of a run."""
-    return reference in LIBRARY or Path(reference).is_file()
+    """Whether a reference means a program by itself, by name or as a file, and no run and no program of a run."""
+    return reference in LIBRARY or reference in DISCOVERED or Path(reference).is_file()
 
 
 def load_program(reference: str) -> NamedProgram:
     """The program that a user means.
 
     Args:
-        reference: a library name; a file; ``RUN:ID``, where RUN is as in ``run_folder`` and ID is ``best`` or an id
-            that ``optsearch show RUN`` lists; or a run alone, which means its best program.
+        reference: the name of a library program or a discovered one; a file; ``RUN:ID``, where RUN is as in
+            ``run_folder`` and ID is ``best`` or an id that ``optsearch show RUN`` lists; or a run alone, which means
+            its best program.
 
     Raises:
         ProgramError: no such program, or its text breaks a rule; the message names the file.
+        ConfigError: the files of a discovered program are damaged.
         RunError: the run cannot be read, or has no such program.
     """
     if reference in LIBRARY:
         return NamedProgram(reference, LIBRARY[reference], f"Library program {reference}")
+    if reference in DISCOVERED:
+        found = DISCOVERED[reference]
+        source, task = f"Discovered program {reference}: {found.source}", found.record.origin.task
+        return NamedProgram(reference, found.program, source, task=task, discovery=found)
     path = Path(reference)
     if path.is_file():
         return NamedProgram(path.stem, _read(path), f"File {path.name}")
     run, colon, program_id = reference.rpartition(":")
     if colon or path.is_dir() or (RUNS_FOLDER / reference).is_dir():
         return _from_run(run if colon else reference, program_id if colon else "best")
-    raise ProgramError(
-        f"no program '{reference}': it is no file, no library program{nearest(reference, LIBRARY) or ','} and no RUN:ID"
-    )
+    hint = nearest(reference, program_names()) or ","
+    raise ProgramError(f"no program '{reference}': it is no file, no library program{hint} and no RUN:ID")
 
 
 def _from_run(run: str, program_id: str) -> NamedProgram:

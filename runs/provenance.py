@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from runs.discovery_view import lines as discovery_lines
 from runs.finals import values_of
 from runs.inspect import fresh_runs, program_view, summary
 from runs.programs import NamedProgram
@@ -18,13 +19,16 @@ from selection.statistics import CONFIDENCE
 
 
 def notes(named: NamedProgram) -> list[str]:
-    """Lines about a program: source, fingerprint, and for programs of runs the losses of it and its controls.
+    """Lines about a program: source, fingerprint, and for programs of runs the losses of it and its controls, for
+    discovered ones those on held-out tasks beside tuned baselines.
 
     Args:
         named: a program as ``load_program`` gives it.
     """
     meaning = fingerprint(named.program)
     lines = [f"{named.source}, fingerprint {meaning} (version {FINGERPRINT_VERSION}), optsearch {version('optsearch')}"]
+    if named.discovery is not None:
+        return [*lines, *discovery_lines(named.discovery)]
     if named.run is None:
         return lines
     if named.rate != 1.0:

@@ -21,6 +21,7 @@ from command_line import SMALL, Command
 from dsl.library import LIBRARY
 from dsl.syntax import parse
 from dsl.transform import to_optax
+from runs.discovery import DISCOVERED
 from runs.lock import WriterLock
 
 
@@ -255,7 +256,7 @@ def test_lists(optsearch: Command) -> None:
         words = optsearch(command).out
         assert rows
         assert all(str(row["name"]) in words for row in rows)
-    assert {row["name"] for row in optsearch("library", "--json").json()} == set(LIBRARY)
+    assert [row["name"] for row in optsearch("library", "--json").json()] == [*LIBRARY, *DISCOVERED]
 
 
 def test_simplify_records_its_steps(optsearch: Command) -> None:

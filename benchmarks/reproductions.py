@@ -1,0 +1,243 @@
+"""What the README and the documentation claim, as data: for each table and figure its commands and what to expect.
+
+To change an entry, edit its lines here and write docs/reproduce.md again: ``python benchmarks/reproduce.py --write``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runs.discovery import DISCOVERED
+
+NOT_YET_RUN = "not yet run"
+
+HELD_OUT = {"cbrt-decay": "9cc6166d82fa"}
+"""Digests of the evaluations of discovered programs on held-out tasks."""
+
+STUDY = tuple(f"study-seed{seed}" for seed in range(5))
+"""Runs of the study of evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One claim.
+
+    Attributes:
+        name: what to call it.
+        shows: the tables and figures, as ``FILE: heading``.
+        commands: what makes it, in order; the last one prints the JSON that counts, here or in its last line.
+        takes: time on two idle cores of an AMD EPYC.
+        digest: first 12 characters of the digest to expect; None where ``expect`` says what to compare instead.
+        expect: for figures of wall-clock time the ratios to expect.
+        small: the same at a small budget, without ``optsearch-runs/``; empty where there is nothing to compare.
+        near: values of the small version's JSON, as dotted keys, that another kind of machine gives too, nearly.
+    """
+
+    name: str
+    shows: tuple[str, ...]
+    commands: tuple[str, ...]
+    takes: str = "not measured"
+    digest: str | None = NOT_YET_RUN
+    expect: str = ""
+    small: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
+
+
+def _search(campaign: str, out: str, *options: str) -> tuple[str, ...]:
+    """A search of some 100 evaluations, with its controls left out."""
+    small = ("budget.evaluations=60", "population={size: 20, tournament: 4}", "look_ahead=16", "controls=[]")
+    small += ("finalists={count: 2, seeds: 2}", "fresh_seeds=3", "first_stage=~", "training_seeds=[0]", *options)
+    settings = " ".join(f"--set '{setting}'" for setting in small)
+    return (f"optsearch search {campaign} {settings} --workers 0 --out {out} --json",)
+
+
+_STAGES = (
+    "[{name: fresh, tasks: [search], trials: 0, seeds: 3, baselines: [], keep: {best: 2}}, "
+    "{name: larger, tasks: [digits], trials: 2, seeds: 3, baselines: [adamw], keep: {beats: [adamw]}}]"
+)
+_FEW = "--optimizers sgd adamw lion"
+_WARM, _FIRST_LOSS = ("warm_start.fitness",), ("rows.0.test_loss", "rows.3.test_loss")
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        "quickstart",
+        ("README.md: Quick start",),
+        ("optsearch search quickstart --json",),
+        takes="3 min",
+        small=_search("quickstart", "run"),
+        near=_WARM,
+    ),
+    Entry(
+        "study",
+        ("README.md: What it has found so far", "docs/selection.md: A study"),
+        (
+            *(f"optsearch search study --seed {seed}" for seed in range(5)),
+            f"python benchmarks/evidence.py {' '.join(f'optsearch-runs/{run}' for run in STUDY)}",
+        ),
+        small=(
+            *_search("study", "study-seed0", "controls=[constants]", "control_budget=1"),
+            *_search("study", "study-seed1", "controls=[constants]", "control_budget=1", "seed=1"),
+            "python benchmarks/evidence.py study-seed0 study-seed1 --seeds 2",
+        ),
+        near=("controls.0.equal_loss.0",),
+    ),
+    Entry(
+        "funnel",
+        ("docs/selection.md: A study",),
+        (f"optsearch select {' '.join(STUDY)} --funnel climb --json",),
+        small=(
+            *_search("study", "run"),
+            "optsearch select run --funnel climb --set 'candidates={per_run: 4, most: 3}' "
+            f"--set 'stages={_STAGES}' --kept-in . --workers 0 --json",
+        ),
+    ),
+    Entry(
+        "held-out",
+        ("README.md: What it has found so far", "docs/selection.md: Does it suit more than autoencoders?"),
+        (
+            "optsearch search cbrt-decay --set controls=[]",
+            "optsearch search cbrt-decay --set controls=[] --seed 0",
+            "optsearch evaluate study-seed4:3529 study-seed0:4204 --task digits --task cnn --task diffusion "
+            "--task contrastive --task finetune --task vit --task mlm --baseline adamw --baseline lion "
+            "--baseline nadam --baseline cautious --baseline clipped --baseline free-schedule "
+            "--constants --tune 48 --seeds 16 --json",
+        ),
+        takes="15 min",
+        digest="07eb98beb4e8",
+        small=(
+            *_search("cbrt-decay", "run"),
+            "optsearch evaluate run:best lion --task digits --baseline adamw --constants --tune 2 --seeds 3 "
+            "--workers 0 --kept-in . --json",
+        ),
+    ),
+    Entry(
+        "batch-size",
+        ("docs/selection.md: Batch size",),
+        ("optsearch evaluate lion --task digits --batch 16,64,256 --baseline adamw --json",),
+        takes="3 min",
+        digest="ce30b674a29e",
+        small=(
+            "optsearch evaluate lion --task digits --batch 64,256 --baseline adamw --tune 2 --seeds 3 --workers 0 "
+            "--kept-in . --json",
+        ),
+        near=_FIRST_LOSS,
+    ),
+    Entry(
+        "lion",
+        ("README.md: A program",),
+        ("optsearch simplify lion-raw --json",),
+        small=("optsearch simplify lion-raw --steps prune,rewrite --json",),
+        near=("statements",),
+    ),
+    *(
+        Entry(
+            f"search-{name}",
+            (f"optsearch show {name}",),
+            (f"{one.commands[0]} --json",),
+            takes="3 min",
+            digest=one.record.origin.population_digest[:12],
+            small=_search(name, "run"),
+            near=_WARM,
+        )
+        for name, one in DISCOVERED.items()
+    ),
+    *(
+        Entry(
+            f"held-out-{name}",
+            (f"optsearch show {name}", "docs/selection.md: Does it suit more than autoencoders?"),
+            (f"{one.commands[-1]} --json",),
+            takes="10 min",
+            digest=HELD_OUT.get(name, NOT_YET_RUN),
+            small=(
+                f"optsearch evaluate {name} --task digits --baseline adamw --constants --tune 2 --seeds 3 --workers 0 "
+                "--kept-in . --json",
+            ),
+            near=_FIRST_LOSS,
+        )
+        for name, one in DISCOVERED.items()
+    ),
+    Entry(
+        "adamw",
+        ("docs/tasks.md: Families and ladders",),
+        ("python benchmarks/tasks.py adamw",),
+        digest=None,
+        expect="the losses and the noise that `optsearch tasks` shows: proxy_tasks/data/measured.json stays as it is",
+    ),
+    Entry(
+        "hurdle",
+        ("docs/evaluator.md: Runs that stop early",),
+        ("optsearch search quickstart", "python benchmarks/hurdle.py optsearch-runs/quickstart-seed0"),
+        takes="4 min",
+        small=(*_search("quickstart", "run"), "python benchmarks/hurdle.py run --sample 10"),
+    ),
+    Entry(
+        "ranks",
+        ("docs/tasks.md: What was measured",),
+        ("python benchmarks/tasks.py ranks", "python benchmarks/tasks.py ranks ae teach lmmlp --rungs x100"),
+        small=(f"python benchmarks/tasks.py ranks digits {_FEW}",),
+    ),
+    Entry(
+        "headroom",
+        ("docs/tasks.md: What was measured",),
+        ("python benchmarks/tasks.py headroom ae teach",),
+        small=(f"python benchmarks/tasks.py headroom digits --trials 20 {_FEW}",),
+        near=("digits.adamw",),
+    ),
+    Entry(
+        "search-set",
+        ("docs/tasks.md: What was measured",),
+        ("python benchmarks/tasks.py search-set ae teach lmmlp lm diffusion contrastive finetune",),
+        small=(f"python benchmarks/tasks.py search-set digits quadratic {_FEW}",),
+    ),
+    Entry(
+        "sweep",
+        ("docs/tasks.md: What was measured",),
+        ("python benchmarks/tasks.py sweep ae lmmlp teach",),
+        small=(f"python benchmarks/tasks.py sweep digits {_FEW}",),
+    ),
+    Entry(
+        "paper-size",
+        ("README.md: Speed",),
+        ("python benchmarks/campaign.py --workers 2 --restart",),
+        takes="12 min",
+        small=("python benchmarks/campaign.py --programs 200 --workers 0",),
+    ),
+    Entry(
+        "workers",
+        ("README.md: Speed",),
+        ("python benchmarks/campaign.py --programs 20000 --workers 2 --compare",),
+        digest=None,
+        expect="speed_2_over_1 above 1.6, speed_1_over_0 above 0.9; the same population for each (else it fails)",
+    ),
+    Entry(
+        "evaluator",
+        (
+            "README.md: Speed",
+            "docs/evaluator.md: Against compiling, and against the floor",
+            "docs/evaluator.md: Where compiling wins",
+        ),
+        ("python benchmarks/evaluator.py",),
+        takes="3 min",
+        digest=None,
+        expect="speedup_over_compiling about 100, time_over_floor about 1.2, adamw_over_floor about 1.1",
+    ),
+    Entry(
+        "peers",
+        ("benchmarks/peers.md: Peers",),
+        ("python benchmarks/peers.py",),
+        takes="2 min",
+        digest=None,
+        expect="our column: the counts of pairs and of the walk exactly, times in their ratios to AdamW by hand",
+    ),
+    Entry(
+        "report",
+        ("README.md: Speed",),
+        ("optsearch search paper-size", "optsearch report optsearch-runs/paper-size-seed0"),
+        takes="12 min",
+        digest=None,
+        expect="under 10 s and 2 MB for 300,000 programs",
+    ),
+)
+"""Every claim that was measured."""
+
+BY_NAME = {entry.name: entry for entry in ENTRIES}

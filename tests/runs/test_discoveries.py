@@ -1,0 +1,192 @@
+"""Discovered programs: those that ship keep their laws, damage is found out, and entries come from records alone."""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import optax
+import pytest
+from command_line import Command
+from made_up_run import made_up_run
+from made_up_selection import train
+
+from dsl.dataflow import prune
+from dsl.export import to_optax_source
+from dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from dsl.library import LIBRARY
+from dsl.rate import at_rate
+from dsl.syntax import parse
+from dsl.verify import verify
+from proxy_tasks.registry import TASKS, get_task
+from runs.campaign import load_named
+from runs.catalog import campaigns
+from runs.discovering import add
+from runs.discovery import DISCOVERED, Discoveries
+from runs.errors import RunError
+from runs.programs import load_program
+from search.faults import ConfigError
+from search.yaml_text import read_yaml
+
+HELD_OUT = ["--task", "digits", "--task", "teach", "--baseline", "adamw", "--baseline", "lion"]
+HELD_OUT += ["--seeds", "8", "--tune", "6", "--workers", "0"]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Path) -> Path:
+    """A copy of the run, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("runs.evaluation.run_job", train)
+    return Path(shutil.copytree(found, tmp_path / "mine"))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_up_run(tmp_path_factory.mktemp("found") / "mine", programs=60)
+
+
+@pytest.mark.parametrize("name", DISCOVERED)
+def test_what_ships_is_what_its_record_says(name: str) -> None:
+    one = DISCOVERED[name]
+    record = one.record
+    verify(one.program)
+    assert parse(str(one.program)) == prune(one.program) == one.program
+    assert record.origin.made_with["fingerprint"] == str(FINGERPRINT_VERSION), "add the entry again"
+    assert fingerprint(one.program) == record.fingerprint
+    config, _ = load_named(name)
+    assert (config.seed, config.task) == (record.origin.seed, record.origin.task)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DISCOVERED)
+def test_tasks_are_those_of_the_evaluation(name: str) -> None:
+    for result in DISCOVERED[name].record.held_out.results:
+        assert result.version == TASKS[result.task].version, "the task has changed: evaluate again"
+
+
+@pytest.mark.parametrize("name", DISCOVERED)
+def test_what_ships_trains_in_optax(name: str, tmp_path: Path) -> None:
+    task = replace(get_task("teach"), steps=50)
+    (tmp_path / "exported.py").write_text(to_optax_source(DISCOVERED[name].program))
+    optimizer = runpy.run_path(str(tmp_path / "exported.py"))["optimizer"](optax.linear_schedule(1.0, 0.0, task.steps))
+    batch = tuple(array[: task.batch_size] for array in task.data.train)
+    params = task.model.init(jax.random.key(0))
+    state, losses = optimizer.init(params), list[float]()
+
+    @jax.jit
+    def step(params, state):
+        loss, gradient = jax.value_and_grad(lambda w: task.objective.loss(task.model, w, batch))(params)
+        updates, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, loss
+
+    for _ in range(task.steps):
+        params, state, loss = step(params, state)
+        losses.append(float(loss))
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_names_mean_one_thing() -> None:
+    assert not set(DISCOVERED) & ({*LIBRARY} | {row["name"] for row in campaigns()})
+    assert {*DISCOVERED}, "the folder is never empty"
+
+
+def test_users_name_them_as_library_programs(optsearch: Command) -> None:
+    name, one = next(iter(DISCOVERED.items()))
+    rows = {row["name"]: row for row in optsearch("library", "--json").json()}
+    assert rows[name]["discovery"]["fingerprint"] == one.record.fingerprint
+    assert rows["lion"]["discovery"] is None
+    assert load_program(name).program == one.program
+    assert one.headline in optsearch("library").out
+    assert one.headline in optsearch("show", name).out
+    assert optsearch("show", name, "--json").json()["discovery"]["commands"] == one.commands
+    for form in ("optax", "torch"):
+        text = " ".join(optsearch("export", name, "--to", form).out.split())
+        assert f"of the run {one.record.origin.run}" in text
+        assert all(f"{result.task}: {result.loss[0]:.4f}" in text for result in one.record.held_out.results)
+    for command in ("show", "export", "search"):
+        assert f"did you mean '{name}'?" in optsearch(command, f"{name}s").err
+
+
+def test_what_chose_a_discovered_program_is_said(optsearch: Command, run: Path) -> None:
+    name, one = next(iter(DISCOVERED.items()))
+    options = ["--task", one.record.origin.task, "--tune", "0", "--seeds", "2", "--workers", "0", "--json"]
+    (warning,) = optsearch("evaluate", name, *options).json()["warnings"]
+    assert f"Not held out: {name} was selected on '{one.record.origin.task}' by its search" in warning
+
+
+def test_damaged_entries_are_errors(tmp_path: Path) -> None:
+    name = next(iter(DISCOVERED))
+    home = Path(str(DISCOVERED.folder))
+    texts = {ending: (home / f"{name}.{ending}").read_text(encoding="utf-8") for ending in ("txt", "yaml")}
+    task = DISCOVERED[name].record.held_out.results[0].task
+
+    def damaged(ending: str, old: str, new: str) -> str:
+        assert old in texts[ending]
+        for other, text in texts.items():
+            (tmp_path / f"x.{other}").write_text(text.replace(old, new, 1) if other == ending else text)
+        with pytest.raises(ConfigError) as error:
+            Discoveries(tmp_path)["x"]
+        return str(error.value)
+
+    assert "x.txt: the program has another meaning than x.yaml records" in damaged("txt", "m / ", "m * ")
+    assert "x.txt, or raw in x.yaml: line" in damaged("txt", " = ", " ! ")
+    assert "origin.raw: the program has another meaning" in damaged("yaml", "m / ", "m * ")
+    assert f"'{task}' is not held out: its search chose" in damaged(
+        "yaml", "chosen_on:\n", f"chosen_on:\n  {task}: its search\n"
+    )
+    assert "x.yaml:2: fingerprnt" in damaged("yaml", "fingerprint", "fingerprnt")
+    assert "must be a whole number" in damaged("yaml", "  study: ", "  study: many")
+    (tmp_path / "x.txt").unlink()
+    with pytest.raises(ConfigError, match=r"x\.txt: cannot be read"):
+        Discoveries(tmp_path)["x"]
+
+
+def test_an_entry_comes_from_the_records_of_its_run(run: Path, optsearch: Command) -> None:
+    with pytest.raises(RunError, match="has recorded no evaluation of this program"):
+        add("mine:best", "mine", "new", folder=run.parent)
+    evaluated = optsearch("evaluate", "mine:best", *HELD_OUT, "--json").json()
+    one = add("mine:best", "mine", "new", folder=run.parent)
+    shown = optsearch("show", "mine:best", "--json").json()
+    origin, held = one.record.origin, one.record.held_out
+    assert one == Discoveries(run.parent)["mine"]
+    assert str(one.program) == (run.parent / "mine.txt").read_text() == shown["pruned"]
+    assert origin.raw == shown["text"]
+    assert origin.population_digest == optsearch("show", "mine", "--json").json()["population_digest"]
+    assert read_yaml(origin.campaign).data["budget"]["programs"] == 60
+    assert [result.task for result in held.results] == ["digits", "teach"]
+    rows = [(result.task, row.baseline, row.verdict) for result in held.results for row in result.against]
+    assert rows == [(row["task"], row["baseline"], row["verdict"]) for row in evaluated["comparisons"]]
+    called = f"mine:{origin.program}"
+    losses = [row["test_loss"] for row in evaluated["rows"] if row["task"] == "digits" and row["contender"] == called]
+    assert held.results[0].loss[0] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert one.record.chosen_on == {"ae": "its search", "X_ae": "its meta-validation"}
+    with pytest.raises(ConfigError, match="is there already"):
+        add("mine:best", "mine", "new", folder=run.parent)
+
+
+def test_a_simplified_program_needs_an_evaluation_of_its_own(run: Path, optsearch: Command) -> None:
+    best = load_program("mine:best").program
+    Path("short.txt").write_text(str(at_rate(prune(best), 0.5)))
+    optsearch("evaluate", "mine:best", *HELD_OUT)
+    with pytest.raises(RunError, match="a simplified program is evaluated together with the one"):
+        add("mine:best", "short", "new", program=Path("short.txt"), folder=run.parent)
+    optsearch("evaluate", "mine:best", "short.txt", *HELD_OUT)
+    one = add("mine:best", "short", "new", program=Path("short.txt"), folder=run.parent)
+    assert one.record.origin.distilled == "simplified"
+    assert one.program == parse(Path("short.txt").read_text())
+    assert (one.record.held_out.study, one.record.held_out.programs) == (2, 2)
+
+
+def test_a_task_that_chose_the_program_is_no_proof(run: Path, optsearch: Command) -> None:
+    optsearch("evaluate", "mine:best", *HELD_OUT, "--task", "X_ae")
+    with pytest.raises(RunError, match="chosen on 'X_ae' by its meta-validation"):
+        add("mine:best", "mine", "new", folder=run.parent)
+
+
+@pytest.mark.parametrize(("name", "says"), [("lion", "is a library program"), ("My Program", "is no name")])
+def test_names_that_cannot_be_used(name: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=says):
+        add("mine:best", name, "new", folder=tmp_path)

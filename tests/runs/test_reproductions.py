@@ -1,0 +1,105 @@
+"""Every table of the documentation has its command and digest, and small versions come out as they did before."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer
+
+from runs.cli import app
+from runs.machine import made_with
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.append(str(ROOT / "benchmarks"))
+reproduce: ModuleType = import_module("reproduce")
+
+KNOWN = json.loads((Path(__file__).parent / "reproductions.json").read_text(encoding="utf-8"))
+"""Digests of the small versions, and what they were made with: ``benchmarks/reproduce.py --record`` writes them."""
+
+NOT_MEASURED = {
+    "README.md": {"The house"},
+    "docs/distil.md": {"Distilling and exporting", "Export"},
+    "docs/language.md": {"Kinds", "Functions", "At the edges"},
+    "docs/report.md": {"What a program does"},
+    "docs/reproduce.md": {"The table"},
+    "docs/selection.md": {"The same chances for all"},
+}
+"""Sections whose tables say what something is, not what was measured."""
+
+TOLERANCE = 0.05
+"""By what share losses may differ between kinds of machines."""
+
+
+def tables(path: Path) -> set[str]:
+    """Headings of the sections of a page that hold a table."""
+    found, heading = set[str](), ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if title := re.match(r"#+ (.*)", line):
+            heading = title[1]
+        elif line.startswith("|--"):
+            found.add(heading)
+    return found
+
+
+def test_the_page_holds_the_table() -> None:
+    text = reproduce.PAGE.read_text(encoding="utf-8")
+    assert reproduce.page(text) == text, "run `python benchmarks/reproduce.py --write`"
+
+
+def test_every_table_of_the_documentation_can_be_made_again() -> None:
+    shown = {place for entry in reproduce.ENTRIES for place in entry.shows}
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "peers.md"):
+        page = path.relative_to(ROOT).as_posix()
+        missing = (
+            tables(path) - NOT_MEASURED.get(page, set()) - {p.partition(": ")[2] for p in shown if p.startswith(page)}
+        )
+        assert not missing, f"{page}: add what makes the tables under {missing} to benchmarks/reproductions.py"
+
+
+def test_entries_name_sections_that_are_there() -> None:
+    for entry in reproduce.ENTRIES:
+        for place in entry.shows:
+            page, _, heading = place.partition(": ")
+            assert place.startswith("optsearch show ") or f"# {heading}\n" in (ROOT / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("entry", reproduce.ENTRIES, ids=lambda entry: entry.name)
+def test_commands_are_ones_that_users_can_type(entry: object) -> None:
+    group = typer.main.get_command(app)
+    for command in (*entry.commands, *entry.small):
+        program, first, *rest = shlex.split(command)
+        if program == "python":
+            script = (ROOT / first).read_text(encoding="utf-8")
+            assert all(f'"{option}"' in script for option in rest if option.startswith("--")), command
+        else:
+            group.commands[first].make_context(first, rest)
+
+
+def test_digests_count_results_alone() -> None:
+    one = {"loss": 0.1234561, "seconds": 3.0, "rows": [{"loss": -1e-9, "run": "here"}]}
+    other = {"loss": 0.1234559, "seconds": 4.0, "rows": [{"loss": 0.0, "run": "there"}]}
+    assert reproduce.digest(one) == reproduce.digest(other) != reproduce.digest({"loss": 0.12347})
+    assert reproduce.digest({"population_digest": "0123456789abcdef"}) == "0123456789ab"
+
+
+def test_small_versions_are_known() -> None:
+    assert list(KNOWN["small"]) == [entry.name for entry in reproduce.ENTRIES if entry.small]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KNOWN["small"])
+def test_small_version(name: str) -> None:
+    known, entry = KNOWN["small"][name], reproduce.BY_NAME[name]
+    found = reproduce.small(entry)
+    if made_with() == KNOWN["made_with"]:
+        assert found == known
+    else:
+        assert reproduce.small(entry) == found, "the same command, another result"
+        assert found["near"] == pytest.approx(known["near"], rel=TOLERANCE)
