@@ -378,7 +378,7 @@ def main() -> None:
     options = parser.parse_args()
     use_one_cpu_thread()
     bench = Bench(options.runs)
-    searchable = [task.family for task in TASKS.values() if task.searchable]
+    searchable = [task.family for task in TASKS.values() if task.use != "held out"]
     proxies = [task.name for task in TASKS.values() if task.rung == RUNGS[0]]
     if options.what == "adamw":
         result = measure_adamw(bench, options.names or proxies)

@@ -94,7 +94,7 @@ def cifar10_task(rows: Rows, counts: tuple[int, int, int] = IMAGES) -> Task:
         objective=Classification(),
         batch_size=64,
         steps=600,
-        searchable=True,
+        use="search",
         family="cifar10",
         rung=RUNGS[0],
     )
@@ -119,7 +119,7 @@ def wikitext_task(rows: Rows) -> Task:
         objective=Classification(),
         batch_size=16,
         steps=600,
-        searchable=True,
+        use="search",
         family="wikitext",
         rung=RUNGS[0],
     )

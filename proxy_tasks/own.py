@@ -127,7 +127,7 @@ def _task(name: str, made: Any, reference: str, module: Any) -> Task:
         objective=_OwnObjective(hasattr(made, "accuracy")),
         batch_size=made.batch_size,
         steps=made.steps,
-        searchable=True,
+        use="search",
         family=name,
         rung=RUNGS[0],
     )

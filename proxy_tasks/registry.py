@@ -27,7 +27,7 @@ from proxy_tasks.objectives import (
     Regression,
 )
 from proxy_tasks.quadratic import Quadratic
-from proxy_tasks.task import RUNGS, Task, TaskError
+from proxy_tasks.task import RUNGS, Task, TaskError, Use
 from proxy_tasks.text import SYMBOLS
 from proxy_tasks.transformer import Blocks, CharacterTransformer, PatchTransformer
 
@@ -35,9 +35,7 @@ Rung = tuple[Callable[[], Dataset], Model, int, int]
 """Data, model, batch size, steps."""
 
 
-def _ladder(
-    family: str, description: str, objective: Objective, *rungs: Rung, searchable: bool = False
-) -> Iterator[Task]:
+def _ladder(family: str, description: str, objective: Objective, *rungs: Rung, use: Use = "held out") -> Iterator[Task]:
     for rung, (dataset, model, batch_size, steps) in zip(RUNGS, rungs, strict=True):
         proxy = rung == RUNGS[0]
         yield Task(
@@ -48,7 +46,7 @@ def _ladder(
             objective=objective,
             batch_size=batch_size,
             steps=steps,
-            searchable=searchable and proxy,
+            use=use if proxy else "held out",
             family=family,
             rung=rung,
         )
@@ -66,7 +64,7 @@ _AE = tuple(
         (_PATCHES, MLP((64, 32, 16, 8, 16, 32, 64), "tanh"), 32, 300),
         (_PATCHES, MLP((64, 64, 32, 8, 32, 64, 64), "tanh"), 64, 650),
         (_PATCHES, MLP((64, 128, 64, 16, 8, 16, 64, 128, 64), "tanh"), 64, 2400),
-        searchable=True,
+        use="search",
     )
 )
 _X_AE = replace(
@@ -84,7 +82,7 @@ _LMMLP = tuple(
         (partial(text.next_characters, 8), WindowMLP(SYMBOLS, 8, 12, (64,)), 64, 300),
         (partial(text.next_characters, 8), WindowMLP(SYMBOLS, 8, 16, (128,)), 128, 760),
         (partial(text.next_characters, 10), WindowMLP(SYMBOLS, 10, 24, (160, 160)), 128, 2750),
-        searchable=True,
+        use="search",
     )
 )
 _FINETUNE = tuple(
@@ -153,7 +151,7 @@ _TASKS = (
         (_PLAYS, CharacterTransformer(SYMBOLS, Blocks(32, 1, 2, 32, causal=True)), 8, 200),
         (_PLAYS, CharacterTransformer(SYMBOLS, Blocks(48, 2, 4, 32, causal=True)), 16, 280),
         (_PLAYS, CharacterTransformer(SYMBOLS, Blocks(64, 3, 4, 32, causal=True)), 16, 1100),
-        searchable=True,
+        use="search",
     ),
     *_ladder(
         "mlm",
@@ -172,7 +170,7 @@ _TASKS = (
         (partial(synthetic.teacher, 16_000), MLP((16, 48, 48, 48, 1), "relu"), 32, 500),
         (partial(synthetic.teacher, 48_000), MLP((16, 96, 96, 96, 1), "relu"), 64, 750),
         (partial(synthetic.teacher, 128_000), MLP((16, 192, 192, 192, 1), "relu"), 64, 1950),
-        searchable=True,
+        use="set",
     ),
     *_ladder(
         "quadratic",

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 
@@ -33,6 +33,10 @@ CHECKPOINTS = 10
 
 RUNGS = ("proxy", "x10", "x100")
 """Rungs of a ladder: the proxy, and ten and a hundred times its compute."""
+
+
+Use = Literal["search", "set", "held out"]
+"""What a task is for."""
 
 
 class TaskError(LookupError):
@@ -64,7 +68,8 @@ class Task:
         objective: the loss.
         batch_size: examples a step.
         steps: optimizer steps of a run.
-        searchable: whether a search may use it; the others are held out for evaluation.
+        use: what it is for: ``search``; ``set``, searches of several tasks, beside one that is for search; or
+            ``held out``, evaluation alone.
         family: tasks of one kind, from small to large.
         rung: place in the family: ``proxy``, ``x10``, ``x100``, or another number of times the proxy's compute.
         start: where every seed starts from; None when each draws its own initial parameters from the model.
@@ -77,7 +82,7 @@ class Task:
     objective: Objective
     batch_size: int
     steps: int
-    searchable: bool
+    use: Use
     family: str
     rung: str
     start: Start | None = None

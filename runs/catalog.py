@@ -36,7 +36,7 @@ def tasks(own: Sequence[Task] = ()) -> list[Row]:
                 "compute": task.compute,
                 "examples": [len(split[0]) for split in task.data.splits],
                 "objective": task.objective.name,
-                "use": "search" if task.searchable else "held out",
+                "use": task.use,
                 "version": task.version,
                 "adamw": None if found is None else asdict(found),
                 "description": task.description,

@@ -284,9 +284,10 @@ def _problems(stage: StageConfig, searched: Sequence[str]) -> tuple[Problem, ...
         elif _RUNG.match(word):
             for task in searched:
                 if f"{task}-{word}" not in TASKS:
+                    others = [name for name, other in TASKS.items() if other.use == "held out"]
                     raise RunError(
                         f"stage '{stage.name}': task '{task}' has no rung {word}: name a task, such as "
-                        f"{', '.join(name for name, task in TASKS.items() if not task.searchable)}"
+                        f"{', '.join(others)}"
                     )
                 names.append(f"{task}-{word}")
         else:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -39,6 +39,9 @@ from search.population import PopulationConfig
 from search.random_programs import RandomPrograms
 from search.reference import HurdleConfig, RateSweepConfig
 from search.settings import load_settings, settings_text
+
+if TYPE_CHECKING:
+    from proxy_tasks.task import Use
 
 FINALIST_SEED = 900_000
 """First of the seeds that are kept for choosing among finalists; training seeds are below it."""
@@ -162,13 +165,13 @@ class CampaignConfig(BaseModel):
     @field_validator("task")
     @classmethod
     def _task_is_known(cls, name: str, given: ValidationInfo) -> str:
-        return known_task(name, searchable=True, imports=given.data.get("imports", ()))
+        return known_task(name, for_=("search",), imports=given.data.get("imports", ()))
 
     @field_validator("further_tasks")
     @classmethod
     def _further_tasks_are_known(cls, tasks: list[FurtherTask], given: ValidationInfo) -> list[FurtherTask]:
         imports = given.data.get("imports", ())
-        names = [known_task(task.task, searchable=True, imports=imports) for task in tasks]
+        names = [known_task(task.task, for_=("search", "set"), imports=imports) for task in tasks]
         tasks = [task.model_copy(update={"task": name}) for task, name in zip(tasks, names, strict=True)]
         gates = [task.if_below for task in tasks if task.if_below is not None]
         if gates != sorted(gates, reverse=True):
@@ -181,7 +184,7 @@ class CampaignConfig(BaseModel):
         cls, config: MetaValidationConfig | None, given: ValidationInfo
     ) -> MetaValidationConfig | None:
         imports = given.data.get("imports", ())
-        return config and config.model_copy(update={"task": known_task(config.task, searchable=False, imports=imports)})
+        return config and config.model_copy(update={"task": known_task(config.task, imports=imports)})
 
     @field_validator("warm_start")
     @classmethod
@@ -303,12 +306,12 @@ class CampaignConfig(BaseModel):
         return Mutator(weights, self.functions, self.limits, self.constants)
 
 
-def known_task(name: str, *, searchable: bool, imports: Sequence[str] = ()) -> str:
+def known_task(name: str, *, for_: Sequence[Use] = (), imports: Sequence[str] = ()) -> str:
     """The task's name as the registry writes it.
 
     Args:
         name: in any mixture of capitals.
-        searchable: whether the task must be one that a search may use.
+        for_: what the task must be for, one of these; anything by default.
         imports: references of the user's own tasks, which a search may use; they are not imported.
 
     Raises:
@@ -324,7 +327,12 @@ def known_task(name: str, *, searchable: bool, imports: Sequence[str] = ()) -> s
         task = get_task(name)
     except TaskError as error:
         raise ValueError(str(error)) from None
-    if searchable and not task.searchable:
+    if for_ == ("search",) and task.use == "set":
+        raise ValueError(
+            f"task '{task.name}' is for sets: alone it leaves nothing to gain over tuned AdamW. Name it under "
+            "further_tasks, beside a task that is for search"
+        )
+    if for_ and task.use not in for_:
         raise ValueError(f"task '{task.name}' is held out for evaluation: a search must not use it")
     return task.name
 

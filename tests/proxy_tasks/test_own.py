@@ -44,7 +44,7 @@ def test_the_documented_task_keeps_every_law(folder: Path) -> None:
     assert get_task("spirals") is task
     assert import_tasks(["my_tasks:Spirals"]) == (task,)
     assert (task.name, task.description) == ("Spirals", "Which of two spirals a point lies on.")
-    assert task.searchable
+    assert task.use == "search"
     assert task.parameters == 96
     subject = Subject(task)
     assert [law.check(subject) for law in LAWS] == [None] * len(LAWS)

@@ -61,7 +61,8 @@ def test_every_family_has_its_ladder() -> None:
 
 
 def test_only_proxies_are_for_search() -> None:
-    assert {name for name, task in TASKS.items() if task.searchable} == {"ae", "lmmlp", "lm", "teach"}
+    assert {name for name, task in TASKS.items() if task.use == "search"} == {"ae", "lmmlp", "lm"}
+    assert {name for name, task in TASKS.items() if task.use == "set"} == {"teach"}
 
 
 def test_versions_are_distinct_and_those_of_recorded_runs_are_kept() -> None:
