@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from runs.terminal import bounds, number, say, table
-from runs.words import comparison_verdict
+from runs.words import comparison_verdict, relative
 
 if TYPE_CHECKING:
     from runs.evaluation import Evaluated
@@ -48,7 +48,7 @@ def evaluation(result: Evaluated) -> None:
             [
                 [
                     row.contender,
-                    None if row.relative_loss is None else f"{row.relative_loss.mean:+.2%}",
+                    relative(row.relative_loss and row.relative_loss.mean),
                     _ends(row.relative_loss, percent=True),
                     None if row.improvement is None else f"{row.improvement.mean:.0%}",
                     _ends(row.improvement, percent=True),
@@ -171,7 +171,7 @@ def _stage(verdicts: Sequence[Mapping[str, Any]]) -> None:
                 row["contender"],
                 "baseline" if row["baseline"] else "passed" if row["passed"] else "fell",
                 ", ".join(number(loss) for loss in row["losses"].values()),
-                None if row["score"] is None else f"{row['score']:+.2%}",
+                relative(row["score"]),
                 row["why"],
             ]
             for row in verdicts

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+HUGE = 1e4
+"""Losses from here on, and multiples of others', are those of runs that all but diverged: their digits say nothing."""
+
 
 def number(value: float | None, digits: int = 5) -> str:
-    """A loss as text."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    """A loss as text; one that has all but diverged with few digits."""
+    return "-" if value is None else f"{value:.{digits}f}" if abs(value) < HUGE else f"{value:.2g}"
+
+
+def relative(value: float | None) -> str | None:
+    """A relative difference as text, None for None."""
+    return None if value is None else f"{value:+.2%}" if abs(value) < HUGE else f"{value:+.2g} times"
 
 
 def bounds(interval: Sequence[float | None] | None, digits: int = 5) -> str:

@@ -1,0 +1,11 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from runs.words import number, relative
+
+
+def test_numbers_of_runs_that_all_but_diverged_are_short() -> None:
+    assert (number(0.572101), number(None), number(9999.0)) == ("0.57210", "-", "9999.00000")
+    assert number(9.2e33) == "9.2e+33"
+    assert (relative(-0.0202), relative(None), relative(4.06e22)) == ("-2.02%", None, "+4.1e+22 times")
