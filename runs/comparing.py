@@ -24,6 +24,9 @@ def evaluate(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Number of fresh seeds.", min=2, max=1000)] = 8,
+    skip: Annotated[
+        int, typer.Option("--skip-seeds", help="Pass over so many fresh seeds, which an earlier evaluation used.", min=0)
+    ] = 0,
     baselines: Annotated[
         list[str] | None,
         typer.Option("--baseline", help="An optax optimizer; may be repeated.", show_default="adamw, lion"),
@@ -55,6 +58,7 @@ def evaluate(
             tasks or ["X_ae"],
             seeds,
             baselines or ["adamw", "lion"],
+            skipped=skip,
             batches=None if batch is None else _batches(batch),
             trials=tune,
             constants=constants,

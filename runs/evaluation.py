@@ -53,6 +53,7 @@ def run_evaluation(
     seeds: int,
     baselines: Sequence[str],
     *,
+    skipped: int = 0,
     batches: Sequence[int] | None = None,
     trials: int = TRIALS,
     constants: bool = False,
@@ -71,6 +72,7 @@ def run_evaluation(
         tasks: names of tasks.
         seeds: number of fresh seeds.
         baselines: names of baselines.
+        skipped: fresh seeds that are passed over, since an earlier evaluation has shown them.
         batches: batch sizes to train each task with; None for the task's own.
         trials: points that are tried for each contender and task.
         constants: whether constants are tuned too.
@@ -90,7 +92,7 @@ def run_evaluation(
     names = {contender.name for contender in contenders}
     named = _programs(programs, names)
     loaded = [Contender(name, program.program) for name, program in named.items()]
-    chosen = fresh_seeds(seeds)
+    chosen = fresh_seeds(skipped + seeds)[skipped:]
     said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, found)))
     budget = Budget(trials, tuning_seeds(), constants)
     view = TrainingView(errors, "evaluate", workers=worker_words(workers, address), quiet=quiet)
@@ -107,6 +109,7 @@ def run_evaluation(
     asked = {
         "tasks": {problem.name: problem.load().version for problem in found},
         "seeds": seeds,
+        "skipped_seeds": skipped,
         "baselines": [contender.name for contender in contenders],
         "trials": trials,
         "constants": constants,
