@@ -324,7 +324,7 @@ def library(as_json: AsJson = False) -> None:
         return
     known = [row for row in rows if row["discovery"] is None]
     print_rows(known, as_json, hidden=["text", "discovery"], right=["statements"])
-    discovery_view.listed(list(DISCOVERED.values()))
+    discovery_view.listing(list(DISCOVERED.values()))
 
 
 @app.command()

@@ -25,7 +25,7 @@ def evaluate(
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Number of fresh seeds.", min=2, max=1000)] = 8,
     skip: Annotated[
-        int, typer.Option("--skip-seeds", help="Pass over so many fresh seeds, which an earlier evaluation used.", min=0)
+        int, typer.Option("--skip-seeds", help="Pass over so many fresh seeds, which an earlier look has used.", min=0)
     ] = 0,
     baselines: Annotated[
         list[str] | None,

@@ -26,6 +26,7 @@ from dsl.library import LIBRARY
 from dsl.program import Program, ProgramError
 from dsl.syntax import parse
 from runs.arms import SEARCH, first_stage
+from runs.candidates import searched_tasks
 from runs.discovery import NAME, Discovery, read_discovery
 from runs.errors import RunError
 from runs.findings import campaign_file
@@ -144,7 +145,7 @@ def _origin(store: RunReader, program_id: str, distilled: str) -> dict[str, Any]
     return {
         "run": store.folder.name,
         "program": program_id,
-        "task": settings["task"],
+        "tasks": searched_tasks([store]),
         "seed": settings["seed"],
         "fitness": found.fitness.value,
         "rate": found.fitness.rate,
@@ -195,6 +196,7 @@ def _held_out(study: Study, program: str) -> dict[str, Any]:
     return {
         "study": study.number,
         "seeds": asked["seeds"],
+        "skipped_seeds": asked.get("skipped_seeds", 0),
         "trials": asked["trials"],
         "constants": asked["constants"],
         "programs": len(study.settings["candidates"]),

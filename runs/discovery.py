@@ -23,6 +23,7 @@ from dsl.program import Program, ProgramError
 from dsl.rate import at_rate
 from dsl.syntax import parse
 from dsl.verify import nearest
+from runs.words import listed
 from search.faults import ConfigError
 from search.settings import load_settings
 
@@ -41,7 +42,7 @@ class Origin(BaseModel):
     Attributes:
         run: name of the run.
         program: its id there.
-        task: that of the search.
+        tasks: those of the search.
         seed: of the search.
         fitness: its fitness there.
         rate: what its learning rate was multiplied by, since the search found it best so.
@@ -56,7 +57,7 @@ class Origin(BaseModel):
 
     run: str
     program: str
-    task: str
+    tasks: Annotated[list[str], Field(min_length=1)]
     seed: int
     fitness: float
     rate: float
@@ -135,6 +136,7 @@ class Held(BaseModel):
     Attributes:
         study: its number in the run.
         seeds: number of fresh seeds.
+        skipped_seeds: fresh seeds that were passed over before them.
         trials: tuning trials of each contender on each task.
         constants: whether constants were tuned too.
         programs: how many programs entered.
@@ -148,6 +150,7 @@ class Held(BaseModel):
 
     study: int
     seeds: int
+    skipped_seeds: int = 0
     trials: int
     constants: bool
     programs: int
@@ -213,7 +216,7 @@ class Discovery:
     def source(self) -> str:
         """Where it was found, in words."""
         origin = self.record.origin
-        run = f"the run {origin.run} (seed {origin.seed}) on {origin.task}"
+        run = f"the run {origin.run} (seed {origin.seed}) on {listed(origin.tasks)}"
         return f"program {origin.program} of {run}, {origin.distilled}"
 
     @cached_property
@@ -237,10 +240,12 @@ class Discovery:
         tasks = " ".join(f"--task {result.task}" for result in held.results)
         baselines = " ".join(f"--baseline {name}" for name in held.baselines)
         constants = " --constants" if held.constants else ""
+        skipped = f" --skip-seeds {held.skipped_seeds}" if held.skipped_seeds else ""
+        budget = f"--tune {held.trials} --seeds {held.seeds}{skipped}"
         return [
             f"optsearch search {self.name} --set controls=[]",
             f"optsearch show {origin.run}:{origin.program}",
-            f"optsearch evaluate {self.name} {tasks} {baselines}{constants} --tune {held.trials} --seeds {held.seeds}",
+            f"optsearch evaluate {self.name} {tasks} {baselines}{constants} {budget}",
         ]
 
     def as_values(self) -> dict[str, Any]:

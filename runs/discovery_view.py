@@ -6,19 +6,20 @@ from collections.abc import Sequence
 
 from runs.discovery import Discovery, Estimate, Result, Spent
 from runs.terminal import say, table
+from runs.words import listed
 from selection.statistics import CONFIDENCE
 
 BESIDE = {"better": "better than", "worse": "worse than", "undecided": "not told from"}
 
 
-def listed(found: Sequence[Discovery]) -> None:
+def listing(found: Sequence[Discovery]) -> None:
     """Discovered programs, a line each."""
     say()
     say("Discovered by searches; `optsearch show NAME` says how, and what each is worth:", "bold")
     rows: list[list[object]] = []
     for one in found:
         origin, live = one.record.origin, one.program
-        where = f"{origin.run}:{origin.program} on {origin.task}"
+        where = f"{origin.run}:{origin.program} on {listed(origin.tasks)}"
         rows.append([one.name, where, len(live.body), ", ".join(live.state) or "none", one.headline])
     table(["name", "found in", "statements", "state", "result"], rows, right=["statements"])
 

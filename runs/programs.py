@@ -101,7 +101,7 @@ def load_program(reference: str) -> NamedProgram:
         return NamedProgram(reference, LIBRARY[reference], f"Library program {reference}")
     if reference in DISCOVERED:
         found = DISCOVERED[reference]
-        source, task = f"Discovered program {reference}: {found.source}", found.record.origin.task
+        source, task = f"Discovered program {reference}: {found.source}", found.record.origin.tasks[0]
         return NamedProgram(reference, found.program, source, task=task, discovery=found)
     path = Path(reference)
     if path.is_file():

@@ -57,7 +57,7 @@ def test_what_ships_is_what_its_record_says(name: str) -> None:
     assert record.origin.made_with["fingerprint"] == str(FINGERPRINT_VERSION), "add the entry again"
     assert fingerprint(one.program) == record.fingerprint
     config, _ = load_named(name)
-    assert (config.seed, config.task) == (record.origin.seed, record.origin.task)
+    assert (config.seed, config.task) == (record.origin.seed, record.origin.tasks[0])
 
 
 @pytest.mark.slow
@@ -112,9 +112,9 @@ def test_users_name_them_as_library_programs(optsearch: Command) -> None:
 
 def test_what_chose_a_discovered_program_is_said(optsearch: Command, run: Path) -> None:
     name, one = next(iter(DISCOVERED.items()))
-    options = ["--task", one.record.origin.task, "--tune", "0", "--seeds", "2", "--workers", "0", "--json"]
+    options = ["--task", one.record.origin.tasks[0], "--tune", "0", "--seeds", "2", "--workers", "0", "--json"]
     (warning,) = optsearch("evaluate", name, *options).json()["warnings"]
-    assert f"Not held out: {name} was selected on '{one.record.origin.task}' by its search" in warning
+    assert f"Not held out: {name} was selected on '{one.record.origin.tasks[0]}' by its search" in warning
 
 
 def test_damaged_entries_are_errors(tmp_path: Path) -> None:

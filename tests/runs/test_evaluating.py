@@ -78,3 +78,11 @@ def test_an_interruption_says_how_to_go_on(optsearch: Command, monkeypatch: pyte
     said = optsearch("evaluate", "lion", *QUICK)
     assert said.code == 130
     assert "The same command goes on where it stopped." in " ".join(said.err.split())
+
+
+def test_seeds_that_were_looked_at_are_passed_over(optsearch: Command) -> None:
+    def seeds(*options: str) -> list[int]:
+        command = ["evaluate", "sgd", *QUICK, "--baseline", "sgd", "--tune", "0", *options, "--json"]
+        return list(optsearch(*command).json()["seeds"])
+
+    assert seeds("--seeds", "2", "--skip-seeds", "3") == seeds("--seeds", "5")[3:]
