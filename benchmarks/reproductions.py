@@ -11,11 +11,23 @@ from runs.discovery import DISCOVERED
 
 NOT_YET_RUN = "not yet run"
 
-HELD_OUT = {"cbrt-decay": "9cc6166d82fa"}
+HELD_OUT = {"root-scale": "60a9b8c67d42", "bounded-root": "e19b0242f88d", "leaky-max": "aaeaca26ef8d"}
 """Digests of the evaluations of discovered programs on held-out tasks."""
 
 STUDY = tuple(f"study-seed{seed}" for seed in range(5))
 """Runs of the study of evidence."""
+
+SETS = tuple(f"set-seed{seed}" for seed in range(4))
+"""Searches of several tasks beside them."""
+
+SETS_FOUND = tuple(
+    f"optsearch search search-set --seed {seed} --set controls=[] --out optsearch-runs/{run}"
+    for seed, run in enumerate(SETS)
+)
+"""What makes them."""
+
+_RUNS = " ".join(f"optsearch-runs/{run}" for run in STUDY)
+_SETS = " ".join(f"optsearch-runs/{run}" for run in SETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +81,12 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "study",
-        ("README.md: What it has found so far", "docs/selection.md: A study"),
+        ("README.md: What it has found", "docs/evidence.md: Evolution beside tuning alone"),
         (
-            *(f"optsearch search study --seed {seed}" for seed in range(5)),
-            f"python benchmarks/evidence.py {' '.join(f'optsearch-runs/{run}' for run in STUDY)}",
+            *(f"optsearch search study --seed {seed} --set control_budget=1" for seed in range(5)),
+            f"python benchmarks/evidence.py {_RUNS}",
         ),
+        takes="75 min",
         small=(
             *_search("study", "study-seed0", "controls=[constants]", "control_budget=1"),
             *_search("study", "study-seed1", "controls=[constants]", "control_budget=1", "seed=1"),
@@ -82,33 +95,49 @@ ENTRIES: tuple[Entry, ...] = (
         near=("controls.0.equal_loss.0",),
     ),
     Entry(
+        "rediscovery",
+        ("docs/evidence.md: Sign-based momentum", "docs/evidence.md: What the programs are"),
+        (*SETS_FOUND, f"python benchmarks/rediscovery.py {_RUNS} {_SETS}"),
+        takes="30 min after `study`",
+        digest="1f44089c2f42",
+        small=(*_search("study", "run"), "python benchmarks/rediscovery.py run --top 5 --path"),
+    ),
+    Entry(
         "funnel",
-        ("docs/selection.md: A study",),
-        (f"optsearch select {' '.join(STUDY)} --funnel climb --json",),
+        ("docs/evidence.md: Several domains at once",),
+        (*SETS_FOUND, f"optsearch select {' '.join((*STUDY, *SETS))} --funnel domains --json"),
+        takes="45 min after `study`",
         small=(
             *_search("study", "run"),
-            "optsearch select run --funnel climb --set 'candidates={per_run: 4, most: 3}' "
+            "optsearch select run --funnel domains --set 'candidates={per_run: 4, most: 3}' "
             f"--set 'stages={_STAGES}' --kept-in . --workers 0 --json",
         ),
     ),
     Entry(
         "held-out",
-        ("README.md: What it has found so far", "docs/selection.md: Does it suit more than autoencoders?"),
+        ("README.md: What it has found", "docs/evidence.md: Held-out tasks"),
         (
-            "optsearch search cbrt-decay --set controls=[]",
-            "optsearch search cbrt-decay --set controls=[] --seed 0",
-            "optsearch evaluate study-seed4:3529 study-seed0:4204 --task digits --task cnn --task diffusion "
-            "--task contrastive --task finetune --task vit --task mlm --baseline adamw --baseline lion "
-            "--baseline nadam --baseline cautious --baseline clipped --baseline free-schedule "
-            "--constants --tune 48 --seeds 16 --json",
+            *SETS_FOUND,
+            "optsearch evaluate study-seed0:8692 set-seed0:8402 set-seed3:3209 --task digits --task cnn "
+            "--task diffusion --task contrastive --task finetune --task vit --task mlm --baseline adamw --baseline lion "
+            "--baseline nadam --baseline cautious --baseline clipped --baseline free-schedule --constants --tune 48 "
+            "--seeds 64 --skip-seeds 32 --json",
         ),
-        takes="15 min",
-        digest="07eb98beb4e8",
+        takes="35 min after `study`",
+        digest="145a2ada72fd",
         small=(
-            *_search("cbrt-decay", "run"),
+            *_search("root-scale", "run"),
             "optsearch evaluate run:best lion --task digits --baseline adamw --constants --tune 2 --seeds 3 "
             "--workers 0 --kept-in . --json",
         ),
+    ),
+    Entry(
+        "cost",
+        ("docs/evidence.md: What it cost",),
+        (f"python benchmarks/cost.py {_RUNS}",),
+        takes="1 min after `study`",
+        digest=None,
+        expect="core-hours follow the machine; fingerprint about 2 and hurdle about 1.2 whatever it is",
     ),
     Entry(
         "batch-size",
@@ -134,7 +163,7 @@ ENTRIES: tuple[Entry, ...] = (
             f"search-{name}",
             (f"optsearch show {name}",),
             (f"{one.commands[0]} --json",),
-            takes="3 min",
+            takes="8 min",
             digest=one.record.origin.population_digest[:12],
             small=_search(name, "run"),
             near=_WARM,
@@ -144,9 +173,9 @@ ENTRIES: tuple[Entry, ...] = (
     *(
         Entry(
             f"held-out-{name}",
-            (f"optsearch show {name}", "docs/selection.md: Does it suit more than autoencoders?"),
+            (f"optsearch show {name}",),
             (f"{one.commands[-1]} --json",),
-            takes="10 min",
+            takes="20 min",
             digest=HELD_OUT.get(name, NOT_YET_RUN),
             small=(
                 f"optsearch evaluate {name} --task digits --baseline adamw --constants --tune 2 --seeds 3 --workers 0 "
@@ -173,13 +202,13 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "ranks",
         ("docs/tasks.md: What was measured",),
-        ("python benchmarks/tasks.py ranks", "python benchmarks/tasks.py ranks ae teach lmmlp --rungs x100"),
+        ("python benchmarks/tasks.py ranks", "python benchmarks/tasks.py ranks --rungs x100"),
         small=(f"python benchmarks/tasks.py ranks digits {_FEW}",),
     ),
     Entry(
         "headroom",
         ("docs/tasks.md: What was measured",),
-        ("python benchmarks/tasks.py headroom ae teach",),
+        ("python benchmarks/tasks.py headroom ae teach lmmlp lm",),
         small=(f"python benchmarks/tasks.py headroom digits --trials 20 {_FEW}",),
         near=("digits.adamw",),
     ),

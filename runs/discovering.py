@@ -1,7 +1,7 @@
 """Adds a discovered program to those that ship, from the records of the run that found it.
 
     optsearch evaluate study-seed4:3529 --task cnn --task vit --baseline adamw --baseline lion --constants --seeds 16
-    python -m runs.discovering study-seed4:3529 cbrt-decay --description "weight decay by the cube root of the weight"
+    python -m runs.discovering study-seed0:8692 root-scale --description "weight decay by the cube root of the weight"
 
 Nothing is entered by hand but the name and the description. A program that was simplified is given as a file with
 ``--program``; results are those of its meaning, so evaluate it together with the program that it comes from:
