@@ -119,9 +119,9 @@ ENTRIES: tuple[Entry, ...] = (
         (
             *SETS_FOUND,
             "optsearch evaluate study-seed0:8692 set-seed0:8402 set-seed3:3209 --task digits --task cnn "
-            "--task diffusion --task contrastive --task finetune --task vit --task mlm --baseline adamw --baseline lion "
-            "--baseline nadam --baseline cautious --baseline clipped --baseline free-schedule --constants --tune 48 "
-            "--seeds 64 --skip-seeds 32 --json",
+            "--task diffusion --task contrastive --task finetune --task vit --task mlm --baseline adamw "
+            "--baseline lion --baseline nadam --baseline cautious --baseline clipped --baseline free-schedule "
+            "--constants --tune 48 --seeds 64 --skip-seeds 32 --json",
         ),
         takes="35 min after `study`",
         digest="145a2ada72fd",
@@ -130,6 +130,17 @@ ENTRIES: tuple[Entry, ...] = (
             "optsearch evaluate run:best lion --task digits --baseline adamw --constants --tune 2 --seeds 3 "
             "--workers 0 --kept-in . --json",
         ),
+    ),
+    Entry(
+        "controls",
+        ("docs/evidence.md: How much of it is short memory and a flat schedule?",),
+        ("python benchmarks/controls.py root-scale bounded-root leaky-max",),
+        takes="20 min",
+        digest="411cfc9da180",
+        small=(
+            "python benchmarks/controls.py root-scale --tasks digits --tune 2 --seeds 3 --skip-seeds 0 --workers 0",
+        ),
+        near=("comparisons.0.difference",),
     ),
     Entry(
         "cost",
