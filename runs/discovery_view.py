@@ -75,9 +75,10 @@ def method(one: Discovery) -> str:
     tuned = (
         f"tuned with {held.trials} trials{', constants too' if held.constants else ''}" if held.trials else "untuned"
     )
+    first = f" after the first {held.skipped_seeds}, which an earlier look had used" if held.skipped_seeds else ""
     return (
-        f"Every contender {tuned}, then run on {held.seeds} fresh seeds; p-values corrected for {held.comparisons} "
-        f"comparisons of {held.programs} program{'' if held.programs == 1 else 's'}."
+        f"Every contender {tuned}, then run on {held.seeds} fresh seeds{first}; p-values corrected for "
+        f"{held.comparisons} comparisons of {held.programs} program{'' if held.programs == 1 else 's'}."
     )
 
 
