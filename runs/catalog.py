@@ -112,7 +112,7 @@ def campaigns() -> list[Row]:
             rows.append(
                 {
                     "name": config.name,
-                    "task": config.task,
+                    "tasks": ", ".join(task.task for task in config.setting.tasks),
                     "programs": config.budget.programs,
                     "population": config.population.size,
                     "description": config.description,

@@ -214,7 +214,7 @@ def simplify(
     ] = "prune,rewrite,ablate",
     tasks: Annotated[
         list[str] | None,
-        typer.Option("--task", help="Task of ablation; may be repeated.", show_default="that of the run, else ae"),
+        typer.Option("--task", help="Task of ablation; may be repeated.", show_default="those of its search, else ae"),
     ] = None,
     imports: Imports = None,
     workers: Workers = None,

@@ -32,7 +32,7 @@ def run_distillation(
     Args:
         reference: a program as users name them.
         steps: names of steps.
-        tasks: names of the tasks on which ablation tests changes; None for that of the program's run, or ``ae``.
+        tasks: names of the tasks on which ablation tests changes; None for those of the program's search, or ``ae``.
         workers: trainings at a time, on local Ray; 0 for one at a time in this process, None for one for each core.
         folder: where trainings are kept; None for the folder of runs.
         imports: references of the user's own tasks.
@@ -47,7 +47,7 @@ def run_distillation(
             raise RunError(f"unknown step '{step}'{nearest(step, STEPS)}; the steps are {', '.join(STEPS)}")
     import_tasks(imports)
     named, chosen = load_program(reference), cast(Sequence[StepName], steps)
-    names = tuple(dict.fromkeys(get_task(task).name for task in tasks or [named.task or "ae"]))
+    names = tuple(dict.fromkeys(get_task(task).name for task in tasks or named.tasks or ["ae"]))
 
     def show(line: str) -> None:
         errors.print(line, markup=False, style="dim", soft_wrap=True)

@@ -13,7 +13,7 @@ from dsl.syntax import MAX_CHARACTERS, parse
 from dsl.verify import nearest
 from runs.discovery import DISCOVERED, Discovery
 from runs.errors import RunError
-from runs.inspect import best_ticket
+from runs.inspect import best_ticket, task_names
 from runs.reader import Arm, RunReader
 from runs.store import RunStore
 from search.events import Settled
@@ -29,7 +29,7 @@ class NamedProgram:
     program: the program; one of a run at the learning rate that it was scored at.
     source: where it comes from, in words.
     run: folder and id of a program of a run; None for others.
-    task: the task of the search that found it; None for others.
+    tasks: the tasks of the search that found it; empty for others.
     rate: what its learning rate was multiplied by, since the search found it best so.
     discovery: what is known of a discovered program; None for others.
     """
@@ -38,7 +38,7 @@ class NamedProgram:
     program: Program
     source: str
     run: tuple[Path, str] | None = None
-    task: str | None = None
+    tasks: tuple[str, ...] = ()
     rate: float = 1.0
     discovery: Discovery | None = None
 
@@ -101,8 +101,8 @@ def load_program(reference: str) -> NamedProgram:
         return NamedProgram(reference, LIBRARY[reference], f"Library program {reference}")
     if reference in DISCOVERED:
         found = DISCOVERED[reference]
-        source, task = f"Discovered program {reference}: {found.source}", found.record.origin.tasks[0]
-        return NamedProgram(reference, found.program, source, task=task, discovery=found)
+        source, tasks = f"Discovered program {reference}: {found.source}", tuple(found.record.origin.tasks)
+        return NamedProgram(reference, found.program, source, tasks=tasks, discovery=found)
     path = Path(reference)
     if path.is_file():
         return NamedProgram(path.stem, _read(path), f"File {path.name}")
@@ -121,7 +121,7 @@ def _from_run(run: str, program_id: str) -> NamedProgram:
         settled = recorded(store, f"{run}:{name}", arm, ticket)
         settings = store.meta("settings")
         source = f"Program {name} of the run {folder.name} (campaign {settings['name']}, seed {settings['seed']})"
-        about = (folder, name), settings["task"], settled.fitness.rate
+        about = (folder, name), tuple(task_names(settings)), settled.fitness.rate
         return NamedProgram(f"{folder.name}:{name}", settled.scored, source, *about)
 
 
