@@ -9,9 +9,10 @@ Constants move by a factor, and those near 1 also by the same factor on their di
 from 0.99 in its meaning, and no factor close to 1 leads from one to the other. Learning rate, decays and weight decay
 depend on each other, so that moving one at a time gets stuck in valleys: ``retune`` moves several together, by steps of
 any size. An inserted statement is read by nobody unless it happens to overwrite something, and has to wait for a second
-mutation that reads it: ``wrap`` is both at once.
+mutation that reads it: ``wrap`` is both at once. A random statement with several operands that all make sense together
+is rare; the program has some already, and ``duplicate`` puts in a copy of one, as genes are duplicated.
 
-Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``complement``, ``retune`` and ``wrap`` are ours.
+Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``wrap``, ``duplicate``, ``complement``, ``retune`` are ours.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 
 from dsl.functions import FUNCTIONS, Function
 from dsl.generate import new_variable, random_argument, random_statement
-from dsl.program import Program, Statement
+from dsl.program import Argument, Program, Statement
 from dsl.types import Kind
 from dsl.verify import is_valid_from, scope_before, statement_kind
 from search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
@@ -123,6 +124,7 @@ class Mutator:
             "delete": self._delete,
             "modify": self._modify,
             "wrap": self._wrap,
+            "duplicate": self._duplicate,
             "scale": self._scale,
             "complement": self._complement,
             "redraw": self._redraw,
@@ -203,18 +205,37 @@ class Mutator:
         return changed, Mutation("modify", place + 2, str(body[place]), str(new))
 
     def _wrap(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        return self._put_between(rng, program, "wrap", lambda: (self._functions[_draw(rng, self._functions)], None))
+
+    def _duplicate(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        def copied() -> tuple[Function, Sequence[Argument]]:
+            _, function, args = program.body[_draw(rng, program.body)]
+            return FUNCTIONS[function], args
+
+        return self._put_between(rng, program, "duplicate", copied)
+
+    def _put_between(
+        self,
+        rng: np.random.Generator,
+        program: Program,
+        mutation: str,
+        drawn: Callable[[], tuple[Function, Sequence[Argument] | None]],
+    ) -> _Change | None:
+        """Puts a call between a value and its reader: a function, and its other arguments or None for random ones."""
         body = program.body
         uses = [(at, i) for at, line in enumerate(body) for i, arg in enumerate(line.args) if isinstance(arg, str)]
         if not uses or len(body) >= self._limits.statements:
             return None
-        place, position = uses[int(rng.random() * len(uses))]
+        place, position = uses[_draw(rng, uses)]
         old, scope = body[place], scope_before(program, place)
-        function = self._functions[int(rng.random() * len(self._functions))]
+        function, known = drawn()
         inner = [i for i, accepted in enumerate(function.operands) if scope[str(old.args[position])] in accepted]
         if not inner:
             return INVALID
-        chosen = inner[int(rng.random() * len(inner))]
-        args = [random_argument(rng, accepted, scope, constants=self._new) for accepted in function.operands]
+        chosen = inner[_draw(rng, inner)]
+        args: list[Argument | None] = list(known or ())
+        if known is None:
+            args = [random_argument(rng, accepted, scope, constants=self._new) for accepted in function.operands]
         args[chosen] = old.args[position]
         if any(arg is None for arg in args):
             return INVALID
@@ -224,7 +245,7 @@ class Mutator:
         changed = (*body[:place], new, reader, *body[place + 1 :])
         if not is_valid_from(Program(program.state, changed), place, scope):
             return INVALID
-        return changed, Mutation("wrap", place + 2, str(old), f"{new}; {reader}")
+        return changed, Mutation(mutation, place + 2, str(old), f"{new}; {reader}")
 
     def _scale(self, rng: np.random.Generator, program: Program) -> _Change | None:
         step = self._constants.step
@@ -272,6 +293,10 @@ class Mutator:
 def _rounded(constant: float) -> float:
     """The fewest digits that name the nearest float32."""
     return float(str(np.float32(constant)))
+
+
+def _draw(rng: np.random.Generator, choices: Sequence[object]) -> int:
+    return int(rng.random() * len(choices))
 
 
 def _choose(rng: np.random.Generator, weights: dict[str, float]) -> str:

@@ -1,6 +1,6 @@
 """Settings of mutation: how often each is drawn, where constants come from and go, how long programs may get.
 
-Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``complement``, ``retune`` and ``wrap`` are ours.
+Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``wrap``, ``duplicate``, ``complement``, ``retune`` are ours.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ class MutationWeights(BaseModel):
         delete: delete a random statement.
         modify: replace one argument of a random statement by a variable in scope or a new constant from N(0, 1).
         wrap: insert a random statement that computes from an argument of another, which reads it from then on.
+        duplicate: the same with a copy of one of the program's own statements, in which the argument takes the place of
+            one of its arguments.
         scale: multiply a constant by 2^a, a from N(0, 1).
         complement: the same for its distance from 1: c becomes 1 - (1 - c) * 2^a, for a constant near 1.
         redraw: replace a constant by a draw from N(0, 1).
@@ -33,6 +35,7 @@ class MutationWeights(BaseModel):
     delete: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
     modify: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
     wrap: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    duplicate: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     scale: float = Field(default=0.1, ge=0.0, allow_inf_nan=False)
     complement: float = Field(default=0.1, ge=0.0, allow_inf_nan=False)
     redraw: float = Field(default=0.1, ge=0.0, allow_inf_nan=False)

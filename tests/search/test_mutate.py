@@ -66,7 +66,7 @@ def test_a_mutation_changes_what_it_says(name: str) -> None:
         elif name == "delete":
             assert before[place].strip() == mutation.before
             assert before[:place] + before[place + 1 :] == after
-        elif name == "wrap":
+        elif name in ("wrap", "duplicate"):
             assert before[place].strip() == mutation.before
             new, reader = after[place].strip(), after[place + 1].strip()
             assert mutation.after == f"{new}; {reader}"
@@ -75,6 +75,7 @@ def test_a_mutation_changes_what_it_says(name: str) -> None:
             (changed,) = [i for i, (a, b) in enumerate(zip(old.args, read.args, strict=True)) if a != b]
             assert read.args[changed] == inserted.target
             assert old.args[changed] in inserted.args
+            assert name == "wrap" or is_copied(inserted, parent)
         elif name == "retune":
             changed = [n for n, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
             assert changed[0] == place
@@ -88,6 +89,20 @@ def test_a_mutation_changes_what_it_says(name: str) -> None:
             old, new = parent.body[place - 1], child.body[place - 1]
             assert (old.target, old.function) == (new.target, new.function)
             assert sum(a != b for a, b in zip(old.args, new.args, strict=True)) == 1
+
+
+def is_copied(statement: Statement, program: Program) -> bool:
+    return any(
+        line.function == statement.function and sum(a != b for a, b in zip(line.args, statement.args, strict=True)) <= 1
+        for line in program.body
+    )
+
+
+def test_a_copy_mixes_the_gradient_in_once_more_as_lion_does() -> None:
+    mutator, rng, parent = Mutator(only("duplicate")), np.random.default_rng(0), LIBRARY["signum"]
+    children = {str(mutator.mutate(rng, parent)[0]) for _ in range(300)}
+    lion = str(parent).replace("update = sign(m)", "v1 = interp(g, m, 0.9)\n  update = sign(v1)")
+    assert lion in children
 
 
 def test_constants_only_keeps_the_structure() -> None:
