@@ -102,7 +102,9 @@ _FINETUNE = tuple(
 )
 
 _TASKS = (
-    *_AE,
+    _AE[0],
+    replace(_AE[1], use="search"),  # for longer searches: sign momentum is ahead of AdamW here, and not on the proxy
+    _AE[2],
     _X_AE,
     *_ladder(
         "diffusion",
