@@ -36,7 +36,7 @@ from search.evaluate import use_one_cpu_thread
 from search.evolution import WARM_START
 from selection.statistics import Interval, mean_interval, paired_difference
 
-AT = (50, 100, 200, 300, 600, 900, 1200, 1800, 2400, 3000, 4500, 6000, 9000, 12000, 20000, 40000, 80000)
+AT = (50, 100, 200, 300, 600, 900, 1200, 1800, 2400, 3000, 4500, 6000, 9000, 12000, 18000, 24000, 40000, 80000)
 """Numbers of evaluations after which the best program is looked at."""
 
 EVIDENCE_SEED = 6_000_000
