@@ -5,8 +5,8 @@
 A program counts as *sign-based momentum* by what it does, not by how it is written: all parameters take steps of one
 size (`simplify.probes.evenness_probe`, below `EVEN`), and when the gradient turns after 200 equal ones, the update goes
 on for a while (`turn_probe`): it averages, then takes the sign. Lion and Signum do, sign SGD and AdamW do not. Looked
-at are a run's best program and the programs of lowest fitness, one for each fitness, of every search of the run: first
-stages, where they change more than constants, and the search after them.
+at are a run's best program and the programs of lowest fitness, one for each fitness, of every search of the run: the
+restarts of a first stage, where they change more than constants, and the search after them.
 
 ``--path`` prints how the best such program of all runs came about, mutation by mutation, or where there is none how the
 best program of the first run did, with both numbers at each step at which fitness became the best so far; then the
@@ -54,8 +54,13 @@ class Looked:
         return self.evenness is not None and self.evenness < EVEN and bool(self.memory)
 
     def __str__(self) -> str:
-        evenness = "-" if self.evenness is None else f"{self.evenness:.0%}"
-        return f"{self.id} {self.fitness:.5f} | {evenness} | {'-' if self.memory is None else f'{self.memory:g}'}"
+        memory = "-" if self.memory is None else f"{self.memory:g}"
+        return f"{self.id} {self.fitness:.5f} | {percent(self.evenness)} | {memory}"
+
+
+def percent(share: float | None) -> str:
+    """A share in words."""
+    return "-" if share is None else f"{share:.0%}"
 
 
 def look(name: str, fitness: float, program: Program) -> Looked:
@@ -89,21 +94,27 @@ def main() -> None:
     options = parser.parse_args()
     found: list[tuple[Looked, Path]] = []
     winners: list[tuple[Looked, Path]] = []
-    print("| run | best program, fitness | step sizes differ by | goes on after a turn | sign-based among the best |")
-    print("|---|---|---|---|---|")
+    restarts: list[Looked] = []
+    print("| run | best program, fitness | step sizes differ by | goes on after a turn ", end="")
+    print("| sign-based among the best | best of each restart: fitness, step sizes |\n|---|---|---|---|---|---|")
     for folder in options.runs:
         with RunStore.read(folder) as store:
             arm, ticket = best_ticket(store)
             settled = store.ticket(arm, ticket)
             best = look(arm.program_id(ticket), settled.fitness.value or 0.0, settled.scored)
-            arms = [a for a in first_stage(store) if a.settings["algorithm"] == "evolution"] + [store.arm("search")]
-            seen = [looked for arm in arms for looked in top(store, arm, options.top)]
+            evolved = [a for a in first_stage(store) if a.settings["algorithm"] == "evolution"]
+            tops = [list(top(store, arm, options.top)) for arm in (*evolved, store.arm("search"))]
+        seen = [looked for programs in tops for looked in programs]
         signs = [looked for looked in seen if looked.sign_based]
+        firsts = [programs[0] for programs in tops[:-1] if programs]
+        restarts += firsts
         winners.append((best, folder))
         found += [(looked, folder) for looked in signs]
-        print(f"| {folder.name} | {best} | {len(signs)} of {len(seen)} |", flush=True)
+        row = ", ".join(f"{one.fitness:.4f} {percent(one.evenness)}" for one in firsts) or "-"
+        print(f"| {folder.name} | {best} | {len(signs)} of {len(seen)} | {row} |", flush=True)
     arrived = sum(best.sign_based for best, _ in winners)
-    print(f"\nThe best program is sign-based momentum in {arrived} of {len(winners)} runs.")
+    print(f"\nThe best program is sign-based momentum in {arrived} of {len(winners)} runs", end="")
+    print(f", and in {sum(one.sign_based for one in restarts)} of {len(restarts)} restarts." if restarts else ".")
     if options.path:
         shown, folder = min(found, key=lambda pair: pair[0].fitness) if found else winners[0]
         with RunStore.read(folder) as store:
@@ -113,6 +124,8 @@ def main() -> None:
         short = rewrite(program).program
         print(f"\n{short}", *filter(None, [recognise(short)]), sep="\n")
     summary = {"runs": len(winners), "best_sign_based": arrived, "with_any": len({folder for _, folder in found})}
+    if restarts:
+        summary |= {"restarts": len(restarts), "restarts_sign_based": sum(one.sign_based for one in restarts)}
     print(json.dumps(summary | {"evenness": [best.evenness for best, _ in winners]}))
 
 

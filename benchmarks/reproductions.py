@@ -11,6 +11,9 @@ from runs.discovery import DISCOVERED
 
 NOT_YET_RUN = "not yet run"
 
+HOURS = "hours, never in one go; every run is kept"
+"""What takes too long to have been timed: training runs of one are shared with the others."""
+
 HELD_OUT = {"root-scale": "60a9b8c67d42", "bounded-root": "e19b0242f88d", "leaky-max": "aaeaca26ef8d"}
 """Digests of the evaluations of discovered programs on held-out tasks."""
 
@@ -200,6 +203,7 @@ ENTRIES: tuple[Entry, ...] = (
         "adamw",
         ("docs/tasks.md: Families and ladders",),
         ("python benchmarks/tasks.py adamw",),
+        takes=HOURS,
         digest=None,
         expect="the losses and the noise that `optsearch tasks` shows: proxy_tasks/data/measured.json stays as it is",
     ),
@@ -214,12 +218,15 @@ ENTRIES: tuple[Entry, ...] = (
         "ranks",
         ("docs/tasks.md: What was measured",),
         ("python benchmarks/tasks.py ranks", "python benchmarks/tasks.py ranks --rungs x100"),
+        takes=HOURS,
         small=(f"python benchmarks/tasks.py ranks digits {_FEW}",),
     ),
     Entry(
         "headroom",
         ("docs/tasks.md: What was measured",),
         ("python benchmarks/tasks.py headroom ae teach lmmlp lm",),
+        takes=HOURS,
+        digest="4dd7fac1591d",
         small=(f"python benchmarks/tasks.py headroom digits --trials 20 {_FEW}",),
         near=("digits.adamw",),
     ),
@@ -227,12 +234,16 @@ ENTRIES: tuple[Entry, ...] = (
         "search-set",
         ("docs/tasks.md: What was measured",),
         ("python benchmarks/tasks.py search-set ae teach lmmlp lm diffusion contrastive finetune",),
+        takes=HOURS,
+        digest="141207e3eab0",
         small=(f"python benchmarks/tasks.py search-set digits quadratic {_FEW}",),
     ),
     Entry(
         "sweep",
         ("docs/tasks.md: What was measured",),
         ("python benchmarks/tasks.py sweep ae lmmlp teach",),
+        takes=HOURS,
+        digest="6d291b6d6ca9",
         small=(f"python benchmarks/tasks.py sweep digits {_FEW}",),
     ),
     Entry(
