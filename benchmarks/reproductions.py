@@ -117,6 +117,18 @@ ENTRIES: tuple[Entry, ...] = (
         ),
     ),
     Entry(
+        "distilled",
+        ("docs/evidence.md: Distilling",),
+        tuple(
+            f"optsearch simplify {name} --task ae --task teach --task lmmlp --json"
+            for name in ("bounded-root", "leaky-max", "root-scale")
+        ),
+        takes="3 min",
+        digest="3d4ce87ed5cd",
+        small=("optsearch simplify bounded-root --steps prune,rewrite --json",),
+        near=("statements",),
+    ),
+    Entry(
         "held-out",
         ("README.md: What it has found", "docs/evidence.md: Held-out tasks"),
         (
