@@ -5,8 +5,11 @@
 A program counts as *sign-based momentum* by what it does, not by how it is written: all parameters take steps of one
 size (`simplify.probes.evenness_probe`, below `EVEN`), and when the gradient turns after 200 equal ones, the update goes
 on for a while (`turn_probe`): it averages, then takes the sign. Lion and Signum do, sign SGD and AdamW do not. Looked
-at are a run's best program and the programs of lowest fitness, one for each fitness, of every search of the run: the
-restarts of a first stage, where they change more than constants, and the search after them.
+at are a run's best program and the programs of lowest fitness, one for each fitness, of every search of the run: first
+stages, where they change more than constants, and the search after them.
+
+``--distil`` looks at the best programs once more after `optsearch simplify` has left out what training on the run's
+tasks does not miss, and prints what they have become: two minutes each.
 
 ``--path`` prints how the best such program of all runs came about, mutation by mutation, or where there is none how the
 best program of the first run did, with both numbers at each step at which fitness became the best so far; then the
@@ -24,10 +27,12 @@ from pathlib import Path
 from dsl.program import Program
 from dsl.syntax import parse
 from runs.arms import first_stage
+from runs.distillation import run_distillation
 from runs.inspect import best_ticket
 from runs.lineage import line_of
 from runs.reader import Arm, RunReader
 from runs.store import RunStore
+from simplify.distil import STEPS
 from simplify.probes import EVEN, evenness_probe, turn_probe
 from simplify.recognise import recognise
 from simplify.rewrite import rewrite
@@ -54,13 +59,13 @@ class Looked:
         return self.evenness is not None and self.evenness < EVEN and bool(self.memory)
 
     def __str__(self) -> str:
-        memory = "-" if self.memory is None else f"{self.memory:g}"
-        return f"{self.id} {self.fitness:.5f} | {percent(self.evenness)} | {memory}"
+        return f"{self.id} {self.fitness:.5f} | {self.does}"
 
-
-def percent(share: float | None) -> str:
-    """A share in words."""
-    return "-" if share is None else f"{share:.0%}"
+    @property
+    def does(self) -> str:
+        """What was measured, in words."""
+        evenness = "-" if self.evenness is None else f"{self.evenness:.0%}"
+        return f"{evenness} | {'-' if self.memory is None else f'{self.memory:g}'}"
 
 
 def look(name: str, fitness: float, program: Program) -> Looked:
@@ -90,31 +95,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="runs")
     parser.add_argument("--top", type=int, default=100, help="programs of each search that are looked at")
+    parser.add_argument("--distil", action="store_true", help="look at what the best programs distil to, too")
     parser.add_argument("--path", action="store_true", help="print how one came about")
     options = parser.parse_args()
     found: list[tuple[Looked, Path]] = []
     winners: list[tuple[Looked, Path]] = []
-    restarts: list[Looked] = []
-    print("| run | best program, fitness | step sizes differ by | goes on after a turn ", end="")
-    print("| sign-based among the best | best of each restart: fitness, step sizes |\n|---|---|---|---|---|---|")
+    print("| run | best program, fitness | step sizes differ by | goes on after a turn | sign-based among the best |")
+    print("|---|---|---|---|---|")
     for folder in options.runs:
         with RunStore.read(folder) as store:
             arm, ticket = best_ticket(store)
             settled = store.ticket(arm, ticket)
             best = look(arm.program_id(ticket), settled.fitness.value or 0.0, settled.scored)
-            evolved = [a for a in first_stage(store) if a.settings["algorithm"] == "evolution"]
-            tops = [list(top(store, arm, options.top)) for arm in (*evolved, store.arm("search"))]
-        seen = [looked for programs in tops for looked in programs]
+            arms = [a for a in first_stage(store) if a.settings["algorithm"] == "evolution"] + [store.arm("search")]
+            seen = [looked for arm in arms for looked in top(store, arm, options.top)]
         signs = [looked for looked in seen if looked.sign_based]
-        firsts = [programs[0] for programs in tops[:-1] if programs]
-        restarts += firsts
         winners.append((best, folder))
         found += [(looked, folder) for looked in signs]
-        row = ", ".join(f"{one.fitness:.4f} {percent(one.evenness)}" for one in firsts) or "-"
-        print(f"| {folder.name} | {best} | {len(signs)} of {len(seen)} | {row} |", flush=True)
+        print(f"| {folder.name} | {best} | {len(signs)} of {len(seen)} |", flush=True)
     arrived = sum(best.sign_based for best, _ in winners)
-    print(f"\nThe best program is sign-based momentum in {arrived} of {len(winners)} runs", end="")
-    print(f", and in {sum(one.sign_based for one in restarts)} of {len(restarts)} restarts." if restarts else ".")
+    print(f"\nThe best program is sign-based momentum in {arrived} of {len(winners)} runs.")
+    distilled: list[Looked] = []
+    if options.distil:
+        print("\n| run | distilled: statements | step sizes differ by | goes on after a turn |\n|---|---|---|---|")
+        texts: list[str] = []
+        for best, folder in winners:
+            result = run_distillation(f"{folder}:{best.id}", STEPS, workers=0, quiet=True)
+            distilled.append(look(best.id, best.fitness, result.program))
+            texts.append(f"\n{folder.name}:{best.id}, distilled\n{result.program}")
+            print(f"| {folder.name} | {result.statements} | {distilled[-1].does} |", flush=True)
+        print(f"\nAfter distilling in {sum(one.sign_based for one in distilled)} of {len(winners)}.", *texts, sep="\n")
     if options.path:
         shown, folder = min(found, key=lambda pair: pair[0].fitness) if found else winners[0]
         with RunStore.read(folder) as store:
@@ -124,8 +134,8 @@ def main() -> None:
         short = rewrite(program).program
         print(f"\n{short}", *filter(None, [recognise(short)]), sep="\n")
     summary = {"runs": len(winners), "best_sign_based": arrived, "with_any": len({folder for _, folder in found})}
-    if restarts:
-        summary |= {"restarts": len(restarts), "restarts_sign_based": sum(one.sign_based for one in restarts)}
+    if options.distil:
+        summary |= {"distilled_sign_based": sum(one.sign_based for one in distilled)}
     print(json.dumps(summary | {"evenness": [best.evenness for best, _ in winners]}))
 
 

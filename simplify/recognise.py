@@ -271,7 +271,7 @@ class _Read:
             first = pattern.operands[0]
             if isinstance(first, Name) and first.name == "lr" and self.graph.constant_of(owner) is not None:
                 yield {**binding, last.name: owner, _FIXED: owner}
-            if last.name == _RATE and last.name not in binding:
+            if last.name in (_RATE, _DECAY) and last.name not in binding:
                 yield from self._match(pattern.operands[0], owner, {**binding, last.name: self.graph.find(self.one)})
         elif pattern.function == "add" and isinstance(last, Call):
             decay = last.operands[-1]
