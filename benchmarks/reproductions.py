@@ -31,6 +31,7 @@ SETS_FOUND = tuple(
 
 _RUNS = " ".join(f"optsearch-runs/{run}" for run in STUDY)
 _SETS = " ".join(f"optsearch-runs/{run}" for run in SETS)
+_FIVE = " ".join(f"optsearch-runs/rediscovery-seed{seed}" for seed in range(5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ ENTRIES: tuple[Entry, ...] = (
         ("README.md: Quick start",),
         ("optsearch search quickstart --json",),
         takes="3 min",
+        digest="be7d1702dfca",
         small=_search("quickstart", "run"),
         near=_WARM,
     ),
@@ -90,6 +92,8 @@ ENTRIES: tuple[Entry, ...] = (
             f"python benchmarks/evidence.py {_RUNS}",
         ),
         takes="75 min",
+        digest=None,
+        expect="of each search the digest beside its seed in docs/evidence.md; the rows of 6,000 evaluations",
         small=(
             *_search("study", "study-seed0", "controls=[constants]", "control_budget=1"),
             *_search("study", "study-seed1", "controls=[constants]", "control_budget=1", "seed=1"),
@@ -98,8 +102,43 @@ ENTRIES: tuple[Entry, ...] = (
         near=("controls.0.equal_loss.0",),
     ),
     Entry(
+        "study-4x",
+        ("docs/evidence.md: Evolution beside tuning alone",),
+        (
+            *(f"optsearch search study --seed {seed} --set controls=[constants,random]" for seed in range(5)),
+            f"python benchmarks/evidence.py {_RUNS}",
+        ),
+        takes="2 hours",
+        digest=None,
+        expect="the rows of 24,000 evaluations in docs/evidence.md",
+    ),
+    Entry(
         "rediscovery",
-        ("docs/evidence.md: Sign-based momentum", "docs/evidence.md: What the programs are"),
+        ("docs/evidence.md: Where it is ahead", "README.md: What it has found"),
+        (
+            *(f"optsearch search rediscovery --seed {seed} --set controls=[]" for seed in range(5)),
+            f"python benchmarks/rediscovery.py {_FIVE} --distil",
+        ),
+        takes="30 min",
+        digest="5d727d2c112a",
+        small=(
+            *_search("rediscovery", "run"),
+            "python benchmarks/rediscovery.py run --top 5",
+        ),
+    ),
+    Entry(
+        "path",
+        ("docs/evidence.md: Where it is ahead",),
+        (
+            "optsearch search rediscovery --seed 10 --set budget.evaluations=2000 --set controls=[]",
+            "python benchmarks/rediscovery.py optsearch-runs/rediscovery-seed10 --path --distil",
+        ),
+        takes="6 min",
+        digest="bf0574f5519b",
+    ),
+    Entry(
+        "sign-elsewhere",
+        ("docs/evidence.md: Where it is worth nothing", "docs/evidence.md: What the programs are"),
         (*SETS_FOUND, f"python benchmarks/rediscovery.py {_RUNS} {_SETS}"),
         takes="30 min after `study`",
         digest="1f44089c2f42",
@@ -110,6 +149,7 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/evidence.md: Several domains at once",),
         (*SETS_FOUND, f"optsearch select {' '.join((*STUDY, *SETS))} --funnel domains --json"),
         takes="45 min after `study`",
+        digest="b66ddf4c92ed",
         small=(
             *_search("study", "run"),
             "optsearch select run --funnel domains --set 'candidates={per_run: 4, most: 3}' "
@@ -181,6 +221,8 @@ ENTRIES: tuple[Entry, ...] = (
         "lion",
         ("README.md: A program",),
         ("optsearch simplify lion-raw --json",),
+        takes="15 s",
+        digest="a9eec91ce050",
         small=("optsearch simplify lion-raw --steps prune,rewrite --json",),
         near=("statements",),
     ),
@@ -224,6 +266,7 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/evaluator.md: Runs that stop early",),
         ("optsearch search quickstart", "python benchmarks/hurdle.py optsearch-runs/quickstart-seed0"),
         takes="4 min",
+        digest="ca7696262abe",
         small=(*_search("quickstart", "run"), "python benchmarks/hurdle.py run --sample 10"),
     ),
     Entry(
