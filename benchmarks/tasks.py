@@ -236,13 +236,15 @@ def untrained_loss(task: Task, seed: int) -> float:
     return float(jax.jit(lambda: task.loss(prepare(task, np.uint32(seed))[0], task.data.validation))())
 
 
-def measure_ranks(bench: Bench, families: Sequence[str], rungs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """How the ranks of optimizers on proxies agree with those on larger rungs."""
+def measure_ranks(
+    bench: Bench, families: Sequence[str], smaller: str, rungs: Sequence[str], names: Sequence[str]
+) -> dict[str, Any]:
+    """How the ranks of optimizers on a rung agree with those on larger ones."""
     result: dict[str, Any] = {}
     for family in families:
-        losses = ladder(bench, family, [RUNGS[0], *rungs], names)
-        result[family] = {rung: [round(x, 3) for x in tau_interval(losses[RUNGS[0]], losses[rung])] for rung in rungs}
-    print(f"\n| proxy | {' | '.join(f'tau with {rung}' for rung in rungs)} |\n|---|{'---|' * len(rungs)}")
+        losses = ladder(bench, family, [smaller, *rungs], names)
+        result[family] = {rung: [round(x, 3) for x in tau_interval(losses[smaller], losses[rung])] for rung in rungs}
+    print(f"\n| {smaller} | {' | '.join(f'tau with {rung}' for rung in rungs)} |\n|---|{'---|' * len(rungs)}")
     for family, found in result.items():
         print(f"| {family} | {' | '.join('{:.2f} [{:.2f}, {:.2f}]'.format(*found[rung]) for rung in rungs)} |")
     return result
@@ -371,6 +373,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["adamw", "ranks", "headroom", "sweep", "search-set"])
     parser.add_argument("names", nargs="*", help="tasks, or families; left out: all proxies, or those for search")
+    parser.add_argument("--smaller", default=RUNGS[0], choices=RUNGS[:2], help="ranks: the rung that is to predict")
     parser.add_argument("--rungs", nargs="+", default=["x10"], choices=RUNGS[1:])
     parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS), choices=list(BASELINES))
     parser.add_argument("--trials", type=int, default=600, help="headroom: settings of constants for each family")
@@ -378,12 +381,12 @@ def main() -> None:
     options = parser.parse_args()
     use_one_cpu_thread()
     bench = Bench(options.runs)
-    searchable = [task.family for task in TASKS.values() if task.use != "held out"]
+    searchable = [task.family for task in TASKS.values() if task.use != "held out" and task.rung == RUNGS[0]]
     proxies = [task.name for task in TASKS.values() if task.rung == RUNGS[0]]
     if options.what == "adamw":
         result = measure_adamw(bench, options.names or proxies)
     elif options.what == "ranks":
-        result = measure_ranks(bench, options.names or proxies, options.rungs, options.optimizers)
+        result = measure_ranks(bench, options.names or proxies, options.smaller, options.rungs, options.optimizers)
     elif options.what == "headroom":
         result = measure_headroom(bench, options.names or searchable, options.optimizers, options.trials)
     elif options.what == "sweep":

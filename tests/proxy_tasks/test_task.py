@@ -61,7 +61,7 @@ def test_every_family_has_its_ladder() -> None:
 
 
 def test_only_proxies_are_for_search() -> None:
-    assert {name for name, task in TASKS.items() if task.use == "search"} == {"ae", "lmmlp", "lm"}
+    assert {name for name, task in TASKS.items() if task.use == "search"} == {"ae", "ae-x10", "lmmlp", "lm"}
     assert {name for name, task in TASKS.items() if task.use == "set"} == {"teach"}
 
 
