@@ -306,6 +306,7 @@ ENTRIES: tuple[Entry, ...] = (
         ("README.md: Speed",),
         ("python benchmarks/campaign.py --workers 2 --restart",),
         takes="12 min",
+        digest="b411a9113629",
         small=("python benchmarks/campaign.py --programs 200 --workers 0",),
     ),
     Entry(
