@@ -179,7 +179,7 @@ class Mutator:
             return None
         places = list(range(len(body)))
         while places:  # the first that will do, in random order: uniform over those that will do
-            place = places.pop(int(rng.random() * len(places)))
+            place = places.pop(_draw(rng, places))
             if is_deletable(program, place):
                 return (*body[:place], *body[place + 1 :]), Mutation("delete", place + 2, str(body[place]), "")
         return None
@@ -189,9 +189,9 @@ class Mutator:
         places = [index for index, statement in enumerate(body) if statement.args]
         if not places:
             return None
-        place = places[int(rng.random() * len(places))]
+        place = places[_draw(rng, places)]
         target, function, args = body[place]
-        position = int(rng.random() * len(args))
+        position = _draw(rng, args)
         scope = scope_before(program, place)
         arg = random_argument(
             rng, FUNCTIONS[function].operands[position], scope, but=args[position], constants=self._new
@@ -362,7 +362,7 @@ def _move(
     ]
     if not places:
         return None
-    place, position, constant = places[int(rng.random() * len(places))]
+    place, position, constant = places[_draw(rng, places)]
     moved = _rounded(move(constant))
     if not math.isfinite(moved) or abs(moved) > LARGEST or moved == constant:
         return INVALID
