@@ -274,6 +274,7 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/tasks.md: What was measured",),
         ("python benchmarks/tasks.py ranks", "python benchmarks/tasks.py ranks --rungs x100"),
         takes=HOURS,
+        digest="da24ce1b9ff3",
         small=(f"python benchmarks/tasks.py ranks digits {_FEW}",),
     ),
     Entry(
