@@ -108,7 +108,7 @@ ENTRIES: tuple[Entry, ...] = (
             *(f"optsearch search study --seed {seed} --set controls=[constants,random]" for seed in range(5)),
             f"python benchmarks/evidence.py {_RUNS}",
         ),
-        takes="2 hours",
+        takes="some 2 hours, not timed in one go",
         digest=None,
         expect="the rows of 24,000 evaluations in docs/evidence.md",
     ),
@@ -119,7 +119,7 @@ ENTRIES: tuple[Entry, ...] = (
             *(f"optsearch search rediscovery --seed {seed} --set controls=[]" for seed in range(5)),
             f"python benchmarks/rediscovery.py {_FIVE} --distil",
         ),
-        takes="30 min",
+        takes="some 40 min, not timed in one go",
         digest="5d727d2c112a",
         small=(
             *_search("rediscovery", "run"),

@@ -379,6 +379,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=600, help="headroom: settings of constants for each family")
     parser.add_argument("--runs", type=Path, default=Path("tasks-runs.json"), help="where runs are kept")
     options = parser.parse_args()
+    if options.smaller in options.rungs:
+        parser.error(f"--rungs {options.smaller}: compare '{options.smaller}' with larger rungs, not with itself")
     use_one_cpu_thread()
     bench = Bench(options.runs)
     searchable = [task.family for task in TASKS.values() if task.use != "held out" and task.rung == RUNGS[0]]

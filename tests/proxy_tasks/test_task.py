@@ -60,7 +60,7 @@ def test_every_family_has_its_ladder() -> None:
         assert [TASKS[name].rung for name in (family, f"{family}-x10", f"{family}-x100")] == list(RUNGS)
 
 
-def test_only_proxies_are_for_search() -> None:
+def test_only_what_was_measured_is_for_search() -> None:
     assert {name for name, task in TASKS.items() if task.use == "search"} == {"ae", "ae-x10", "lmmlp", "lm"}
     assert {name for name, task in TASKS.items() if task.use == "set"} == {"teach"}
 

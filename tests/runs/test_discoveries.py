@@ -190,3 +190,9 @@ def test_a_task_that_chose_the_program_is_no_proof(run: Path, optsearch: Command
 def test_names_that_cannot_be_used(name: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says):
         add("mine:best", name, "new", folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", DISCOVERED)
+def test_a_program_is_distilled_on_every_task_of_its_search(name: str) -> None:
+    assert load_program(name).tasks == tuple(DISCOVERED[name].record.origin.tasks)
+    assert len(load_program("bounded-root").tasks) == 3
