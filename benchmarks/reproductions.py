@@ -15,7 +15,7 @@ HOURS = "hours, never in one go; every run is kept"
 """What takes too long to have been timed: training runs of one are shared with the others."""
 
 HELD_OUT = {"root-scale": "60a9b8c67d42", "bounded-root": "e19b0242f88d", "leaky-max": "aaeaca26ef8d"}
-"""Digests of the evaluations of discovered programs on held-out tasks."""
+"""Digests of the evaluations of discovered programs on further tasks."""
 
 STUDY = tuple(f"study-seed{seed}" for seed in range(5))
 """Runs of the study of evidence."""
@@ -170,7 +170,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "held-out",
-        ("README.md: What it has found", "docs/evidence.md: Held-out tasks"),
+        ("docs/evidence.md: Seven further tasks",),
         (
             *SETS_FOUND,
             "optsearch evaluate study-seed0:8692 set-seed0:8402 set-seed3:3209 --task digits --task cnn "
@@ -188,7 +188,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "controls",
-        ("docs/evidence.md: How much of it is short memory and a flat schedule?",),
+        ("docs/evidence.md: Why the verdicts are withdrawn",),
         ("python benchmarks/controls.py root-scale bounded-root leaky-max",),
         takes="20 min",
         digest="411cfc9da180",

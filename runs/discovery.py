@@ -175,6 +175,7 @@ class Record(BaseModel):
         cost: what the search with its first stage, its controls and the evaluation took.
         chosen_on: for each task on which it was chosen, what chose it there.
         held_out: what it is worth elsewhere.
+        withdrawn: why the verdicts and p-values of ``held_out`` do not count, in full sentences; None while they stand.
     """
 
     model_config = _MODEL
@@ -185,6 +186,7 @@ class Record(BaseModel):
     cost: dict[Literal["search", "controls", "evaluation"], Spent]
     chosen_on: dict[str, str]
     held_out: Held
+    withdrawn: Annotated[str, Field(min_length=1, max_length=800)] | None = None
 
     @model_validator(mode="after")
     def _is_held_out(self) -> Record:
@@ -221,7 +223,9 @@ class Discovery:
 
     @cached_property
     def headline(self) -> str:
-        """What it is worth, in a sentence that leaves nothing out."""
+        """What it is worth, in a sentence that leaves nothing out; for withdrawn verdicts, why they are."""
+        if self.record.withdrawn is not None:
+            return f"No claim: {self.record.withdrawn}"
         results, first = self.record.held_out.results, self.record.held_out.baselines[0]
         mine = [row.verdict for result in results for row in result.against if row.baseline == first]
         every = [{row.verdict for row in result.against} for result in results]

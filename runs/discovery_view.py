@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runs.discovery import Discovery, Estimate, Result, Spent
+from runs.discovery import Against, Discovery, Estimate, Result, Spent
 from runs.terminal import say, table
 from runs.words import listed
 from selection.statistics import CONFIDENCE
@@ -20,7 +20,8 @@ def listing(found: Sequence[Discovery]) -> None:
     for one in found:
         origin, live = one.record.origin, one.program
         where = f"{origin.run}:{origin.program} on {listed(origin.tasks)}"
-        rows.append([one.name, where, len(live.body), ", ".join(live.state) or "none", one.headline])
+        result = one.headline if one.record.withdrawn is None else "no claim: its comparisons are withdrawn"
+        rows.append([one.name, where, len(live.body), ", ".join(live.state) or "none", result])
     table(["name", "found in", "statements", "state", "result"], rows, right=["statements"])
 
 
@@ -39,13 +40,13 @@ def shown(one: Discovery) -> None:
         say(f"  {name:<11}{_spent(spent)}")
     say(f"Not held out: {', '.join(f'{task} ({reason})' for task, reason in record.chosen_on.items())}.")
     say()
-    say(
-        "Test loss on held-out tasks; beside a baseline's whether the program is better or worse (? undecided), and p:",
-        "bold",
-    )
+    beside = "beside a baseline's whether the program is better or worse (? undecided), and p:"
+    if record.withdrawn is not None:
+        beside = "one tuning of each contender, on one machine, without verdicts:"
+    say(f"Test loss on further tasks; {beside}", "bold")
     table(
         ["task", one.name, *held.baselines],
-        [[result.task, mean(result.loss, result.failed), *_cells(result)] for result in held.results],
+        [[result.task, mean(result.loss, result.failed), *_cells(one, result)] for result in held.results],
     )
     say(method(one))
     say(one.headline)
@@ -61,10 +62,7 @@ def lines(one: Discovery) -> list[str]:
     found = [f"{record.description[:1].upper()}{record.description[1:]}. Found by: {one.commands[0]}"]
     found += [f"{one.headline} {method(one)} The numbers are test losses with {CONFIDENCE:.0%} intervals"]
     for result in record.held_out.results:
-        others = [
-            f"{BESIDE[row.verdict]} {row.baseline}, {interval(row.loss, row.failed)}, p = {row.corrected:.2g}"
-            for row in result.against
-        ]
+        others = [_against(one, row) for row in result.against]
         found.append(f"{result.task}: {interval(result.loss, result.failed)}; {'; '.join(others)}")
     return found
 
@@ -76,10 +74,11 @@ def method(one: Discovery) -> str:
         f"tuned with {held.trials} trials{', constants too' if held.constants else ''}" if held.trials else "untuned"
     )
     first = f" after the first {held.skipped_seeds}, which an earlier look had used" if held.skipped_seeds else ""
-    return (
-        f"Every contender {tuned}, then run on {held.seeds} fresh seeds{first}; p-values corrected for "
-        f"{held.comparisons} comparisons of {held.programs} program{'' if held.programs == 1 else 's'}."
-    )
+    says = f"Every contender {tuned}, then run on {held.seeds} fresh seeds{first}"
+    if one.record.withdrawn is not None:
+        return f"{says}."
+    programs = f"{held.programs} program{'' if held.programs == 1 else 's'}"
+    return f"{says}; p-values corrected for {held.comparisons} comparisons of {programs}."
 
 
 def mean(loss: Estimate, failed: int) -> str:
@@ -95,9 +94,18 @@ def interval(loss: Estimate, failed: int) -> str:
     return ("no loss" if value is None else f"{value:.4f}{ends}") + (f", {failed} seeds failed" if failed else "")
 
 
-def _cells(result: Result) -> list[str]:
+def _cells(one: Discovery, result: Result) -> list[str]:
+    if one.record.withdrawn is not None:
+        return [mean(row.loss, row.failed) for row in result.against]
     words = {"better": "better", "worse": "worse", "undecided": "?"}
     return [f"{mean(row.loss, row.failed)} {words[row.verdict]} {row.corrected:.2g}" for row in result.against]
+
+
+def _against(one: Discovery, row: Against) -> str:
+    loss = interval(row.loss, row.failed)
+    if one.record.withdrawn is not None:
+        return f"{row.baseline} {loss}"
+    return f"{BESIDE[row.verdict]} {row.baseline}, {loss}, p = {row.corrected:.2g}"
 
 
 def _versions(made_with: dict[str, str]) -> str:

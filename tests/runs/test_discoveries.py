@@ -26,6 +26,7 @@ from runs.campaign import load_named
 from runs.catalog import campaigns
 from runs.discovering import add
 from runs.discovery import DISCOVERED, Discoveries
+from runs.discovery_view import lines, method
 from runs.errors import RunError
 from runs.programs import load_program
 from search.faults import ConfigError
@@ -99,7 +100,6 @@ def test_users_name_them_as_library_programs(optsearch: Command) -> None:
     assert rows[name]["discovery"]["fingerprint"] == one.record.fingerprint
     assert rows["lion"]["discovery"] is None
     assert load_program(name).program == one.program
-    assert one.headline in optsearch("library").out
     assert one.headline in optsearch("show", name).out
     assert optsearch("show", name, "--json").json()["discovery"]["commands"] == one.commands
     for form in ("optax", "torch"):
@@ -108,6 +108,27 @@ def test_users_name_them_as_library_programs(optsearch: Command) -> None:
         assert all(f"{result.task}: {result.loss[0]:.4f}" in text for result in one.record.held_out.results)
     for command in ("show", "export", "search"):
         assert f"did you mean '{name}'?" in optsearch(command, f"{name}s").err
+
+
+@pytest.mark.parametrize("name", DISCOVERED)
+def test_withdrawn_comparisons_show_no_verdict(name: str, optsearch: Command) -> None:
+    one = DISCOVERED[name]
+    assert one.record.withdrawn is not None
+    assert f"No claim: {one.record.withdrawn}" == one.headline
+    texts = [optsearch(*words).out for words in (("show", name), ("library",), ("export", name, "--to", "torch"))]
+    for text in (" ".join(text.split()) for text in texts):
+        assert "laim: " in text
+        assert not any(words in text for words in ("better than tuned", "worse than adamw", "p = ", "p-values"))
+    assert f"adamw {one.record.held_out.results[0].against[0].loss[0]:.4f}" in " ".join(texts[-1].split())
+
+
+def test_comparisons_that_stand_show_their_verdicts(run: Path, optsearch: Command) -> None:
+    optsearch("evaluate", "mine:best", *HELD_OUT)
+    one = add("mine:best", "mine", "new", folder=run.parent)
+    assert one.record.withdrawn is None
+    assert "held-out tasks, better than tuned adamw on" in one.headline
+    assert "p = " in " ".join(lines(one))
+    assert "p-values corrected for" in method(one)
 
 
 def test_what_chose_a_discovered_program_is_said(optsearch: Command, run: Path) -> None:
