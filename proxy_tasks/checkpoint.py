@@ -13,19 +13,27 @@ import os
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proxy_tasks.compilation import cache_folder, prepare_process
+from proxy_tasks.compilation import cache_folder, pinned_settings, prepare_process
+from proxy_tasks.machine import numerics
 from proxy_tasks.task import Task
 
 if TYPE_CHECKING:
     from proxy_tasks.models import Params
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the training of a checkpoint, or its file, changes."""
+
+ADAMW: dict[str, Any] = {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.01}
+"""Constants of the optimizer."""
+
+SEED = 0
+"""Of initial weights and batches."""
 
 DIGEST_BYTES = 32
 """Length of the sha256 at the start of a file."""
@@ -33,7 +41,7 @@ DIGEST_BYTES = 32
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The parameters after training a task with AdamW (betas .9 .999, weight decay .01) from seed 0.
+    """The parameters after training a task with AdamW (``ADAMW``) from ``SEED``.
 
     Attributes:
         task: what is trained on, with the steps of its run.
@@ -45,14 +53,14 @@ class Checkpoint:
 
     @property
     def version(self) -> str:
-        """16 hex digits."""
-        name = f"checkpoint {FORMAT} {self.task.version} {self.learning_rate!r}"
-        return hashlib.sha256(name.encode()).hexdigest()[:16]
+        """16 hex digits that change with the task, or with the settings of the training."""
+        return _digest(f"checkpoint {FORMAT} {self.task.version} {self.learning_rate!r} {ADAMW} {SEED}")
 
     @property
     def path(self) -> Path:
-        """Where it is kept."""
-        return cache_folder() / "checkpoints" / f"{self.task.family}-{self.version}.npz"
+        """Where it is kept: a file for each machine, environment and version of packages, which round otherwise."""
+        made_with = _digest(f"{numerics()} {version('optax')}")
+        return cache_folder() / "checkpoints" / f"{self.task.family}-{self.version}-{made_with}.npz"
 
     def weights(self) -> Params:
         """The parameters, as numpy arrays: those that are kept, or else trained now."""
@@ -107,9 +115,9 @@ class Checkpoint:
         task = self.task
 
         def trained(train: Any) -> Any:
-            first, second = jax.random.split(jax.random.key(0))
+            first, second = jax.random.split(jax.random.key(SEED))
             rates, order = jnp.asarray(self.learning_rate * task.schedule()), task.order(second)
-            optimizer = optax.adamw(lambda count: rates[count], b1=0.9, b2=0.999, weight_decay=0.01)
+            optimizer = optax.adamw(lambda count: rates[count], **ADAMW)
 
             def step(number: Any, carry: Any) -> Any:
                 params, state = carry
@@ -120,6 +128,10 @@ class Checkpoint:
             params = task.init(first)
             return lax.fori_loop(0, task.steps, step, (params, optimizer.init(params)))[0]
 
-        with jax.enable_x64(False):  # compiled ahead of time: a call inside somebody's trace would be traced too
+        with pinned_settings():  # compiled ahead of time: a call inside somebody's trace would be traced too
             compiled = jax.jit(trained).lower(task.data.train).compile()
             return [np.asarray(leaf) for leaf in jax.tree.leaves(compiled(task.data.train))]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

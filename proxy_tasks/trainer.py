@@ -1,7 +1,8 @@
 """Trains a task with a program or an optax optimizer, and says how it went.
 
 A run is a pure function of (program, task version, seed, rate, hurdle): the same call gives the same bits on the same
-kind of machine. A program runs in one of two ways that agree up to rounding:
+kind of machine, whatever JAX's settings are, since those that decide results are pinned. A program runs in one of two
+ways that agree up to rounding:
 
 - *interpret*: as data of a training loop that was compiled once for the task (`engine`);
 - *compile*: its own training loop is compiled, which pays when a run takes far longer than compiling.
@@ -27,7 +28,7 @@ import numpy as np
 from dsl.dataflow import prune
 from dsl.program import Program
 from proxy_tasks import engine, loop, own_loop
-from proxy_tasks.compilation import give_memory_back, prepare_process
+from proxy_tasks.compilation import give_memory_back, pinned_settings, prepare_process
 from proxy_tasks.encoding import CODE_WIDTH, COLUMNS, Code, encode
 from proxy_tasks.hurdle import NO_HURDLE, Hurdle
 from proxy_tasks.loop import Batches, Report
@@ -65,6 +66,7 @@ class Trainer:
         grouped: whether lanes execute equal statements together.
     """
 
+    @pinned_settings()
     def __init__(self, task: Task, *, method: Method = "auto", lanes: int = 1, grouped: bool | None = None):
         if method not in ("auto", "interpret", "compile"):
             raise ValueError(f"unknown method '{method}': use auto, interpret or compile")
@@ -96,6 +98,7 @@ class Trainer:
         (result,) = self.run_all([Run(program, seed, rate, hurdle)])
         return result
 
+    @pinned_settings()
     def run_all(self, runs: Sequence[Run]) -> list[TrainingResult]:
         """Trains with programs, as many at once as there are lanes.
 
@@ -123,6 +126,7 @@ class Trainer:
                 results[place] = result
         return [result for result in results if result is not None]
 
+    @pinned_settings()
     def run_optax(
         self,
         make_optimizer: MakeOptimizer,

@@ -159,9 +159,12 @@ class Campaign:
 
     def _open(self, force: bool) -> RunStore:
         settings, about = self.config.model_dump(mode="json"), about_machine()
+        tasks = {name: get_task(name).version for name in self.config.tasks}
         if not RunStore.exists(self.folder) or force:
-            return RunStore.create(self.folder, campaign=self._text, settings=settings, about=about, force=force)
-        store = RunStore.resume(self.folder, settings=settings, about=about, complete=_completed)
+            return RunStore.create(
+                self.folder, campaign=self._text, settings=settings, about=about, tasks=tasks, force=force
+            )
+        store = RunStore.resume(self.folder, settings=settings, about=about, tasks=tasks, complete=_completed)
         changed = machine_changes(store.sessions()[0]["about"], about)
         if changed:
             errors.print(

@@ -354,6 +354,7 @@ def main() -> None:
 _EXIT_CODES = (
     ("dsl.program", "ProgramError", 2),
     ("proxy_tasks.task", "TaskError", 2),
+    ("proxy_tasks.compilation", "DeviceError", 2),
     ("search.faults", "ConfigError", 2),
     ("selection.baselines", "BaselineError", 2),
     ("selection.tuning", "SeedError", 2),

@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 from dsl.fingerprint import FINGERPRINT_VERSION
+from proxy_tasks.machine import numerics
 from search.evolution import SEARCH_VERSION
-from search.machine import processor
 
-PACKAGES = ("optsearch", "jax", "jaxlib", "numpy", "optax", "ray")
-
-NUMERICS = ("processor", "jax", "jaxlib", "numpy")
-"""What decides the last digits of a training run, beside this package."""
+PACKAGES = ("optsearch", "optax", "ray")
+"""Packages that are recorded beside the numerical ones."""
 
 
 def about_machine() -> dict[str, str]:
-    """Kind of machine, Python, and versions of the packages that results can depend on."""
-    about = {"system": platform.platform(), "processor": processor(), "python": platform.python_version()}
-    return about | {package: version(package) for package in PACKAGES}
+    """Kind of machine, variables of the environment that decide results, Python, and versions of the packages that they
+    can depend on.
+    """
+    about = {"system": platform.platform(), "python": platform.python_version()}
+    return about | numerics() | {package: version(package) for package in PACKAGES}
 
 
 def made_with() -> str:
@@ -28,16 +28,17 @@ def made_with() -> str:
 
     The version of the search stands for how the trainer computes; optax trains the baselines.
     """
-    about = about_machine()
-    versions = {"fingerprint": FINGERPRINT_VERSION, "search": SEARCH_VERSION}
-    return "; ".join(
-        f"{key} {value}" for key, value in (versions | {k: about[k] for k in (*NUMERICS, "optax")}).items()
-    )
+    versions = {"fingerprint": FINGERPRINT_VERSION, "search": SEARCH_VERSION, "optax": version("optax")}
+    return "; ".join(f"{key} {value}" for key, value in (versions | numerics()).items() if value)
 
 
 def machine_changes(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What differs between two sessions in a way that results can show: the processor and the numerical packages."""
-    return [f"{key} was {was.get(key, 'unknown')} and is {now[key]}" for key in NUMERICS if was.get(key) != now[key]]
+    """What differs between two sessions in a way that results can show: processor, environment, numerical packages.
+
+    A session that was recorded before the environment was is taken to have had none of its variables.
+    """
+    both = [(key, was.get(key, "" if key == "environment" else "unknown"), now[key]) for key in numerics()]
+    return [f"{key} was {old or 'unset'} and is {new or 'unset'}" for key, old, new in both if old != new]
 
 
 def available_cores() -> int:

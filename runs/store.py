@@ -47,7 +47,14 @@ class RunStore(RunReader):
 
     @classmethod
     def create(
-        cls, folder: Path, *, campaign: str, settings: Mapping[str, Any], about: Mapping[str, Any], force: bool = False
+        cls,
+        folder: Path,
+        *,
+        campaign: str,
+        settings: Mapping[str, Any],
+        about: Mapping[str, Any],
+        tasks: Mapping[str, str],
+        force: bool = False,
     ) -> RunStore:
         """Make a new run and open it for writing.
 
@@ -56,6 +63,7 @@ class RunStore(RunReader):
             campaign: the campaign's text as the user gave it.
             settings: all settings as JSON values; ``resume`` compares them.
             about: versions of packages and kind of machine, as JSON values.
+            tasks: version of every task that the run trains on, by name; ``resume`` compares them.
             force: whether a run that is there already is removed.
 
         Raises:
@@ -84,7 +92,7 @@ class RunStore(RunReader):
                     create_tables(connection)
                     created = {"campaign": campaign, "settings": settings, "about": about, "status": "new"}
                     created |= {"created": _now(), "fingerprint_version": FINGERPRINT_VERSION}
-                    created["search_version"] = SEARCH_VERSION
+                    created |= {"search_version": SEARCH_VERSION, "tasks": tasks}
                     for key, value in created.items():
                         connection.execute(insert("meta"), signed("meta", (key, _dump(value))))
                 connection.execute("PRAGMA journal_mode = DELETE")  # leaves one complete file behind
@@ -103,6 +111,7 @@ class RunStore(RunReader):
         *,
         settings: Mapping[str, Any],
         about: Mapping[str, Any],
+        tasks: Mapping[str, str],
         extendable: Sequence[str] = ("budget", "controls"),
         complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
     ) -> RunStore:
@@ -112,12 +121,13 @@ class RunStore(RunReader):
             folder: the run.
             settings: all settings as JSON values.
             about: versions of packages and kind of machine of this session.
+            tasks: version of every task that the run trains on, by name, as it is now.
             extendable: top-level settings that may differ from the recorded ones; they are replaced.
             complete: adds to settings that an older version recorded what it did not know yet.
 
         Raises:
-            RunError: the folder is not a run; another process writes it; it was made with other settings, or by a
-                newer program.
+            RunError: the folder is not a run; another process writes it; it was made with other settings, on other
+                versions of its tasks, or by another version of the program.
         """
         store = cls.amend(folder, about)
         try:
@@ -134,6 +144,12 @@ class RunStore(RunReader):
             fault = version_fault(store)
             if fault is not None:
                 raise RunError(f"{folder}: {fault}: go on with the version that started it")
+            changed = task_changes(store, tasks)
+            if changed:
+                raise RunError(
+                    f"{folder}: {'; '.join(changed)}: losses of two versions cannot be compared. Bring the task back "
+                    "to what it was, choose another folder (--out), or --force to start again"
+                )
             if recorded != _plain(settings):
                 store.set_meta("settings", settings)
         except BaseException:
@@ -326,6 +342,21 @@ def version_fault(store: RunReader) -> str | None:
         if theirs != ours:
             return f"the run was started by a version with {name} {theirs}, this one has {ours}"
     return None
+
+
+def task_changes(store: RunReader, tasks: Mapping[str, str]) -> list[str]:
+    """What differs between the tasks that a run was trained on and the tasks of these names as they are now.
+
+    Args:
+        store: the run.
+        tasks: versions by name.
+    """
+    recorded = store.meta("tasks", {})
+    return [
+        f"the run was trained on version {recorded.get(name, 'unknown')} of task '{name}', which is now {version}"
+        for name, version in tasks.items()
+        if recorded.get(name) != version
+    ]
 
 
 def _connect(path: Path) -> sqlite3.Connection:

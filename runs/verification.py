@@ -17,7 +17,7 @@ from runs.arms import make_evolution
 from runs.errors import DamagedRunError, RunError
 from runs.machine import about_machine, machine_changes
 from runs.reader import Arm, RunReader
-from runs.store import RunStore, version_fault
+from runs.store import RunStore, task_changes, version_fault
 from search.config import CampaignConfig
 from search.evaluate import Trainers, evaluate
 from search.evolution import WARM_START, Budget, ReplayError
@@ -69,6 +69,10 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
                 f"verify with --import {unsaid[0]}"
             )
         import_tasks(config.imports)
+        changed = task_changes(store, {name: get_task(name).version for name in config.tasks})
+        if changed:
+            yield Check("tasks", False, f"{'; '.join(changed)}: only that version can train its programs again")
+            return
         for arm in store.arms():
             if store.settled(arm):
                 yield _replay(store, config, arm)

@@ -16,6 +16,5 @@ meta_validation  the best program, watched on a larger task outside the fitness
 pool           calls whose results come as they are ready, in this process
 workers        evaluation, and calls of any function, on Ray; cluster: what a cluster gets from us
 head_start     evaluation in this process until the workers are there
-machine        the kind of machine that evaluates
 session        one sitting: evolution meets evaluator, results are recorded before they count
 """

@@ -292,6 +292,12 @@ class CampaignConfig(BaseModel):
         )
 
     @property
+    def tasks(self) -> list[str]:
+        """Every task that a run trains on: those of the fitness, then that of meta-validation."""
+        validation = self.meta_validation
+        return [self.task, *(task.task for task in self.further_tasks), *([validation.task] if validation else [])]
+
+    @property
     def fresh_seed_values(self) -> range:
         """The seeds of the final comparison; none is a training seed."""
         return range(FRESH_SEED, FRESH_SEED + self.fresh_seeds)

@@ -16,6 +16,8 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from proxy_tasks.compilation import DeviceError
+from proxy_tasks.machine import OUR_FLAGS
 from search.fitness import (
     Fitness,
     Job,
@@ -87,10 +89,8 @@ def use_one_cpu_thread() -> None:
     Sums that are split over threads or computed on another device are added in another order, so that the number of
     cores or the presence of a GPU would show in the results. ``JAX_PLATFORMS`` is left alone where the user set it.
     """
-    flag = "--xla_cpu_multi_thread_eigen=false"
-    flags = os.environ.get("XLA_FLAGS", "")
-    if flag not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in OUR_FLAGS if flag not in flags)])
     os.environ["NPROC"] = os.environ["OMP_NUM_THREADS"] = "1"
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -214,7 +214,10 @@ def _single_lane() -> Trainers:
 
 
 class Naming:
-    """Turns an exception that leaves a ``with`` block into an ``EvaluationError`` that carries the programs' texts."""
+    """Turns an exception that leaves a ``with`` block into an ``EvaluationError`` that carries the programs' texts.
+
+    A ``DeviceError`` is the environment's fault and stays what it is.
+    """
 
     def __init__(self, jobs: Sequence[Job]):
         self._jobs = jobs
@@ -225,7 +228,7 @@ class Naming:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, DeviceError):
             details = "".join(traceback.format_exception(error))
             texts = "\n".join(str(job.program) for job in self._jobs)
             raise EvaluationError(self._jobs[0].ticket, texts, details) from error

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from dsl.syntax import parse
+from proxy_tasks.compilation import DeviceError
+from proxy_tasks.machine import accelerator, environment, processor
 from proxy_tasks.registry import import_tasks
 from search.cluster import answers, our_packages
 from search.evaluate import EvaluationError, Trainers, evaluate_named, use_accelerator_share, use_one_cpu_thread
 from search.fitness import Fitness, Job, Reference, Setting
-from search.machine import accelerator, processor
 
 ATTEMPTS = 30
 """Times that a batch is handed out before its workers' deaths are put down to the batch."""
@@ -70,7 +71,8 @@ class _Worker:
 
     def machine(self) -> str:
         """Kind of the machine that it computes on."""
-        return f"{processor()} with {accelerator()}" if self._gpus else processor()
+        kind = f"{processor()} with {accelerator()}" if self._gpus else processor()
+        return " and ".join(filter(None, (kind, environment())))
 
     def evaluate(self, parcels: Sequence[Parcel]) -> list[tuple[int, Fitness]]:
         """Evaluates a batch."""
@@ -243,7 +245,7 @@ class RayEvaluator:
             return self._ray.get(reference)
         except exceptions.RayTaskError as error:
             cause = error.cause
-            if isinstance(cause, EvaluationError):
+            if isinstance(cause, (EvaluationError, DeviceError)):
                 raise cause from None
             raise
         except (exceptions.RayActorError, exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from proxy_tasks.checkpoint import Checkpoint
+from proxy_tasks.checkpoint import ADAMW, Checkpoint
 from proxy_tasks.registry import get_task
 
 
@@ -52,8 +52,22 @@ def test_weights_may_be_asked_for_while_jax_traces(make: Callable[[], Checkpoint
     assert [leaf.shape for leaf in jax.tree.leaves(shapes)] == [leaf.shape for leaf in leaves(checkpoint)]
 
 
-def test_the_version_follows_task_and_rate(make: Callable[[], Checkpoint]) -> None:
+def test_machines_and_environments_have_their_own(
+    make: Callable[[], Checkpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = make()
+    path, name = before.path, before.version
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    assert make().path != path
+    assert make().version == name
+
+
+def test_the_version_follows_what_is_trained(make: Callable[[], Checkpoint], monkeypatch: pytest.MonkeyPatch) -> None:
     one = make()
+    name = one.version
+    with monkeypatch.context() as changed:
+        changed.setitem(ADAMW, "b2", 0.99)
+        assert make().version != name
     assert len({one.version, replace(one, learning_rate=2e-3).version, Checkpoint(get_task("ae"), 1e-3).version}) == 3
     finetune = get_task("finetune")
     assert finetune.version != replace(finetune, start=one).version

@@ -1,13 +1,78 @@
-"""Where compiled loops are kept."""
+"""Where compiled loops are kept, and which of JAX's settings decide a result: none."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import jax
 import pytest
 
+from dsl.library import LIBRARY
 from proxy_tasks.compilation import cache_folder, give_memory_back
+from proxy_tasks.outcome import TrainingResult
+from proxy_tasks.registry import get_task
+from proxy_tasks.trainer import Trainer
+
+SETTINGS: dict[str, tuple[str, Callable[[], AbstractContextManager[Any]]]] = {
+    "JAX_ENABLE_X64": ("1", lambda: jax.enable_x64(True)),
+    "JAX_DEFAULT_PRNG_IMPL": ("rbg", lambda: jax.default_prng_impl("rbg")),
+    "JAX_THREEFRY_PARTITIONABLE": ("0", lambda: jax.threefry_partitionable(False)),
+    "JAX_NUMPY_DTYPE_PROMOTION": ("strict", lambda: jax.numpy_dtype_promotion("strict")),
+    "JAX_DEFAULT_MATMUL_PRECISION": ("bfloat16", lambda: jax.default_matmul_precision("bfloat16")),
+    "JAX_DEBUG_NANS": ("1", lambda: jax.debug_nans(True)),
+    "JAX_DEBUG_INFS": ("1", lambda: jax.debug_infs(True)),
+    "JAX_DISABLE_JIT": ("1", jax.disable_jit),
+}
+"""Variables of the environment that would change a result or end it, with the same setting for a block."""
+
+
+def results() -> list[TrainingResult]:
+    """Of a program, of one that ends as non-finite, and of an optimizer of optax."""
+    import optax
+
+    trainer = Trainer(replace(get_task("ae"), steps=10))
+    made = [trainer.run(LIBRARY["adamw"], 3), trainer.run(LIBRARY["sgd"], 3, rate=1e30)]
+    return [*made, trainer.run_optax(lambda schedule: optax.sgd(schedule), 3, rate=0.1)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> list[TrainingResult]:
+    return results()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_no_setting_of_jax_decides_a_result(name: str, undisturbed: list[TrainingResult]) -> None:
+    with SETTINGS[name][1]():
+        assert results() == undisturbed
+    assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETTINGS)
+def test_no_variable_of_the_environment_decides_a_result(name: str, undisturbed: list[TrainingResult]) -> None:
+    code = "from test_compilation import results; print(results())"
+    place = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = os.environ | place | {name: SETTINGS[name][0], "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(undisturbed)
+
+
+@pytest.mark.parametrize("command", [["search", "quickstart", "--out", "run"], ["evaluate", "lion", "--task", "ae"]])
+def test_a_platform_that_is_not_there_is_said_in_a_sentence(command: list[str], tmp_path: Path) -> None:
+    code = "import sys; from runs.cli import main; sys.argv[1:] = " + repr([*command, "--workers", "0"]) + "; main()"
+    environment = os.environ | {"JAX_PLATFORMS": "bogus", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "error: JAX cannot start with JAX_PLATFORMS=bogus" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_environment_chooses_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

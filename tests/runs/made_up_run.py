@@ -10,6 +10,7 @@ from stored_search import QuickEvaluator
 
 from dsl.cost import cost
 from dsl.dataflow import prune
+from proxy_tasks.registry import get_task
 from runs.arms import make_evolution, planned_arms
 from runs.campaign import load_named
 from runs.finalists import best, finalist_seeds, finalists
@@ -65,7 +66,9 @@ def made_up_run(folder: Path, *settings: str, programs: int = 200) -> Path:
         "quickstart", [f"budget.programs={programs}", "finalists.seeds=2", *small, meta, *settings]
     )
     about = {"python": "3.11", "machine": "made up"}
-    with RunStore.create(folder, campaign=text, settings=config.model_dump(mode="json"), about=about) as store:
+    tasks = {name: get_task(name).version for name in config.tasks}
+    recorded = config.model_dump(mode="json")
+    with RunStore.create(folder, campaign=text, settings=recorded, about=about, tasks=tasks) as store:
         for planned in planned_arms(store, config):
             run_session(
                 make_evolution(store, config, planned.arm, planned.budget),

@@ -20,6 +20,7 @@ from search.session import run_session
 
 SETTINGS = {"population": {"size": 10, "tournament": 3}, "budget": {"programs": 100}, "seed": 1}
 ABOUT = {"python": "3.11"}
+TASKS = {"ae": "0" * 16}
 TAIL = 10 + 8
 
 
@@ -61,11 +62,12 @@ def make_evolution(history: History | None = None, programs: int = 100) -> Evolu
 
 
 def create(folder: Path, **changes: Any) -> RunStore:
-    return RunStore.create(folder, **({"campaign": "name: x\n", "settings": SETTINGS, "about": ABOUT} | changes))
+    what = {"campaign": "name: x\n", "settings": SETTINGS, "about": ABOUT, "tasks": TASKS}
+    return RunStore.create(folder, **(what | changes))
 
 
 def resume(folder: Path, **changes: Any) -> RunStore:
-    return RunStore.resume(folder, **({"settings": SETTINGS, "about": ABOUT} | changes))
+    return RunStore.resume(folder, **({"settings": SETTINGS, "about": ABOUT, "tasks": TASKS} | changes))
 
 
 def search(store: RunStore, programs: int = 100, stop_after: int = 10**9) -> tuple[Arm, Evolution]:

@@ -64,7 +64,8 @@ def test_what_ships_is_what_its_record_says(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DISCOVERED)
 def test_tasks_are_those_of_the_evaluation(name: str) -> None:
-    for result in DISCOVERED[name].record.held_out.results:
+    record = DISCOVERED[name].record
+    for result in () if record.withdrawn else record.held_out.results:
         assert result.version == TASKS[result.task].version, "the task has changed: evaluate again"
 
 

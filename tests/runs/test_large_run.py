@@ -33,7 +33,7 @@ def large_run(folder: Path, programs: int = PROGRAMS) -> Path:
     config, text = load_named(
         "quickstart", [f"budget.programs={programs}", "budget.evaluations=~", "first_stage=~", "controls=[]"]
     )
-    with RunStore.create(folder, campaign=text, settings=config.model_dump(mode="json"), about={}) as store:
+    with RunStore.create(folder, campaign=text, settings=config.model_dump(mode="json"), about={}, tasks={}) as store:
         arm = store.add_arm("search", "", {"algorithm": "evolution"})
         for first in range(0, programs + 1, 20_000):
             tickets = list(_tickets(rng, pool, names, first, min(first + 20_000, programs + 1)))

@@ -105,6 +105,28 @@ def test_a_campaign_names_its_imports(optsearch: Command, folder: Path) -> None:
     assert optsearch("verify", "run", "--import", "lines:Line", "--sample", "3").code == 0
 
 
+def test_a_run_goes_on_only_with_the_task_that_it_was_trained_on(
+    optsearch: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["search", "mine.yaml", "--out", "run", "--workers", "0", "--json"]
+    before = optsearch(*command).json()
+    (folder / "lines.py").write_text(MODULE.replace("return jnp.mean(", "return 0.01 * jnp.mean("))
+    monkeypatch.setattr("proxy_tasks.registry._IMPORTED", {})
+    monkeypatch.delitem(sys.modules, "lines")
+    for more in ([], ["--set", "budget.programs=40"]):
+        refused = optsearch(*command, *more)
+        assert refused.code == 2
+        said = re.search(r"trained on version ([0-9a-f]{16}) of task 'Line', which is now ([0-9a-f]{16})", refused.err)
+        assert said is not None, refused.err
+        assert said[1] != said[2]
+        assert "--force to start again" in refused.err
+    checked = optsearch("verify", "run", "--import", "lines:Line")
+    assert checked.code == 1
+    assert "FAIL tasks: the run was trained on version" in checked.out
+    assert optsearch("show", "run", "--json").json()["best"] == before["best"]
+    assert optsearch(*command, "--force").json()["best"] != before["best"]
+
+
 @pytest.mark.slow
 def test_workers_import_too(folder: Path) -> None:
     command = [sys.executable, "-c", "from runs.cli import main; main()"]

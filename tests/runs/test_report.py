@@ -147,7 +147,7 @@ def test_several_runs_stand_side_by_side_with_intervals(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("undistilled")
 def test_planted_scripts_stay_text(tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "<img src=x onerror=alert(1)>", f"description={json.dumps(PLANTED)}", programs=40)
-    RunStore.resume(folder, settings=_settings(folder), about={PLANTED: PLANTED}).close()
+    RunStore.resume(folder, settings=_settings(folder), about={PLANTED: PLANTED}, tasks={}).close()
     report = read_report([folder])
     row = next(row for row in report.runs[0].line if row["mutation"])
     row["mutation"] = PLANTED
@@ -177,7 +177,7 @@ def test_runs_in_every_state(state: str, tmp_path: Path, made_up: Path) -> None:
         made_up_run(folder, "controls=[]", programs=1)
     elif state in ("running", "crashed"):
         shutil.copytree(made_up, folder)
-        store = RunStore.resume(folder, settings=_settings(folder), about={})
+        store = RunStore.resume(folder, settings=_settings(folder), about={}, tasks={})
         store.set_meta("status", "running")
         if state == "running":
             read = Reader(to_html(read_report([folder])))
@@ -189,7 +189,7 @@ def test_runs_in_every_state(state: str, tmp_path: Path, made_up: Path) -> None:
         made_up_run(folder, programs=40)
         settings = _settings(folder)
         shutil.rmtree(folder)
-        with RunStore.create(folder, campaign="", settings=settings, about={}) as store:
+        with RunStore.create(folder, campaign="", settings=settings, about={}, tasks={}) as store:
             if state != "empty":
                 store.add_arm("search", "", {"algorithm": "evolution"})
             store.set_meta("status", "running")

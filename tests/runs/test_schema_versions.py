@@ -59,7 +59,11 @@ def test_old_files_are_brought_up_to_date_when_resumed(golden: tuple[int, Path])
 
     def resume() -> RunStore:
         return RunStore.resume(
-            folder, settings=settings, about={}, complete=lambda s: CampaignConfig.model_validate(dict(s)).model_dump()
+            folder,
+            settings=settings,
+            about={},
+            tasks={},
+            complete=lambda s: CampaignConfig.model_validate(dict(s)).model_dump(),
         )
 
     if fault is not None:

@@ -45,7 +45,7 @@ def test_a_crashed_run_ends_with_1(small_run: Path, optsearch: Command, tmp_path
     shutil.copytree(small_run, folder)
     with RunStore.read(folder) as reader:
         settings = reader.meta("settings")
-    store = RunStore.resume(folder, settings=settings, about={})
+    store = RunStore.resume(folder, settings=settings, about={}, tasks={})
     store.set_meta("status", "running")
     store.close()
     said = optsearch("watch", folder, "--plain")

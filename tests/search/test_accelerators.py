@@ -42,7 +42,7 @@ def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_jax_starts_with_a_share() -> None:
     """Here without an accelerator, so that it falls back to the CPU."""
     code = "from search.evaluate import use_accelerator_share as use; use(0.5)\n"
-    code += "from search.machine import accelerator; print(accelerator())"
+    code += "from proxy_tasks.machine import accelerator; print(accelerator())"
     environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout.strip()
