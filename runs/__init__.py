@@ -6,7 +6,8 @@ arms         the searches of a campaign, in order
 reader       what can be read from a run
 ledger       one search's part of a run file, as its session sees it
 study        several seeds of one campaign, and what they say together
-store        a run on disk, for its one writer; reader for everybody else; schema, records, lock and errors beside them
+store        a run on disk, for its one writer; reader for everybody else; schema, records, lock and errors beside them;
+             decoding: what a stored record must be
 report       runs as one HTML file; findings, history and lineage: what it says, read from a run
 page/        the template, style and script of that file
 notebook     a run in a notebook: what `load` gives

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import stat
 import time
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from runs.errors import RunError
 
 LOCK_FILE = "run.lock"
 _ATTEMPTS, _PAUSE_S = 5, 0.05
+
+_PLAIN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""A run may come from a stranger: its lock must not lead to another file, nor to a pipe that nobody reads."""
 
 
 class WriterLock:
@@ -27,9 +31,15 @@ class WriterLock:
     def __init__(self, folder: Path):
         path = folder / LOCK_FILE
         try:
-            self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | _PLAIN, 0o644)
         except OSError as error:
+            if path.is_symlink():
+                raise RunError(f"{path}: this is a symbolic link, and none is followed: remove it") from error
             raise RunError(f"{folder}: cannot write in this folder: {error.strerror}") from error
+        about = os.fstat(self._descriptor)
+        if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+            os.close(self._descriptor)
+            raise RunError(f"{path}: this is no lock of a run, but another file: remove it")
         try:
             _take(self._descriptor)
         except BlockingIOError:
@@ -68,7 +78,7 @@ def _take(descriptor: int) -> None:
 def is_locked(folder: Path) -> bool:
     """Whether a process is writing the run at this moment."""
     try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | _PLAIN)
     except OSError:
         return False
     try:

@@ -6,18 +6,22 @@ Every record is verified when it is read; nothing here writes. A reader sees the
 from __future__ import annotations
 
 import heapq
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, TypeAdapter
 
 from dsl.program import Program, ProgramError
 from dsl.syntax import parse
+from proxy_tasks.outcome import Outcome
+from runs.decoding import ABOUT, META, OBJECT, Cell, read_json
 from runs.errors import DamagedRunError, RunError, plain_errors
 from runs.records import Arm, Final, Stage, Study
-from runs.schema import ADDED, COLUMNS, Cell, unpack_details, unpack_program, verified
+from runs.schema import ADDED, COLUMNS, unpack_details, unpack_program, verified
+from search.config import Algorithm, CampaignConfig
 from search.events import Best, Candidate, Evaluated, Progress, Settled
 from search.evolution import WARM_START, History
 from search.fitness import OK, Fitness
@@ -28,6 +32,23 @@ RUN_FILE = "run.sqlite"
 
 REQUIRED = ("campaign", "settings", "about", "status", "created", "fingerprint_version")
 """What the table ``meta`` holds from the beginning."""
+
+
+_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+
+SETTINGS: TypeAdapter[Any] = TypeAdapter(CampaignConfig)
+"""What the settings of a run are, also those that an older version recorded."""
+
+
+class _ArmSettings(BaseModel):
+    """What distinguishes a search."""
+
+    algorithm: Algorithm
+    stage: Literal["first"] | None = None
+    start: str = "0"
+
+
+ARM: TypeAdapter[Any] = TypeAdapter(_ArmSettings)
 
 
 class RunReader:
@@ -55,16 +76,19 @@ class RunReader:
         """One named JSON value: ``campaign``, ``settings``, ``about``, ``status``, ``created`` and what was set."""
         with plain_errors(self.path):
             rows = self._rows("meta", "+key = ?", (key,))  # the plus sign: by reading all, not by the index
-            value = next((json.loads(str(row[1])) for row in rows), default)
-            if value is None and key in REQUIRED:
-                raise DamagedRunError(f"table meta: record ({key}) is missing")
-            return value
+            text = next((row[1] for row in rows), None)
+            if text is None:
+                if key in REQUIRED:
+                    raise DamagedRunError(f"table meta: record ({key}) is missing")
+                return default
+            return read_json("meta", key, text, SETTINGS if key == "settings" else META[key])
 
     def arms(self) -> tuple[Arm, ...]:
         """The searches of the run, in the order in which they were added."""
         with plain_errors(self.path):
             arms = [
-                Arm(int(row[0]), row[1], row[2], json.loads(row[3])) for row in self._rows("arms", "1 ORDER BY +arm")
+                Arm(row[0], row[1], row[2], read_json("arms", row[0], row[3], ARM))
+                for row in self._rows("arms", "1 ORDER BY +arm")
             ]
             if [arm.number for arm in arms] != list(range(self.meta("arms", 0))):
                 raise DamagedRunError("table arms: a record is missing")
@@ -139,6 +163,9 @@ class RunReader:
             self.validations(arm)
         self.finals()
         self.studies()
+        self.sessions()
+        for key in META:
+            self.meta(key)
         return counts
 
     def count_evaluations(self, arm: Arm) -> int:
@@ -175,7 +202,7 @@ class RunReader:
             upper = end if last is None else min(last, end)
             where = "arm = ? AND ticket BETWEEN ? AND ? ORDER BY ticket"
             for row in self._rows("tickets", where, (arm.number, first, upper)):
-                _, ticket, parent, mutation, owner, packed, _ = row
+                _, ticket, parent, mutation, owner, packed, _ = _links_back(row)
                 if ticket != first:
                     break
                 first += 1
@@ -195,7 +222,8 @@ class RunReader:
         """Parent, mutation and owner of every recorded ticket in order, without its program, which takes long."""
         with plain_errors(self.path):
             for row in self._rows("tickets", "arm = ? ORDER BY ticket", (arm.number,)):
-                yield row[2], row[3], row[4]
+                _, _, parent, mutation, owner, *_ = _links_back(row)
+                yield parent, mutation, owner
 
     def ticket(self, arm: Arm, ticket: int) -> Settled:
         """One ticket with its program and fitness.
@@ -206,7 +234,7 @@ class RunReader:
         with plain_errors(self.path):
             if not 0 <= ticket < self._totals(arm)[1]:
                 raise RunError(f"{self.folder}: the run has no program '{arm.program_id(ticket)}'")
-            row = self._row("tickets", "arm = ? AND ticket = ?", (arm.number, ticket))
+            row = _links_back(self._row("tickets", "arm = ? AND ticket = ?", (arm.number, ticket)))
             result = self.evaluation(arm, int(row[4]))
         return next(self.tickets(arm, ticket, {result.ticket: result}, ticket))
 
@@ -224,7 +252,7 @@ class RunReader:
             if [len(rows), sum(row[-1] for row in rows)] != self.meta("validations", [0, 0]):
                 raise DamagedRunError("table validations: records are missing or were replaced")
             mine = [row for row in rows if row[0] == arm.number]
-            return tuple(Validation(row[1], row[2], Fitness(row[4], row[3], row[5], row[6])) for row in mine)
+            return tuple(Validation(row[1], row[2], _fitness("validations", row, row[3:7])) for row in mine)
 
     def lineage(self, arm: Arm, ticket: int) -> tuple[Settled, ...]:
         """A ticket and its ancestors up to the warm start, the warm start last."""
@@ -294,6 +322,8 @@ class RunReader:
             rows = list(self._rows("finals", "1 ORDER BY +contender, +task, +seed"))
             if [len(rows), sum(row[-1] for row in rows)] != self.meta("finals", [0, 0]):
                 raise DamagedRunError("table finals: records are missing or were replaced")
+            for row in rows:
+                _ended("finals", row, row[3], row[4])
             return tuple(Final(*row[:-1]) for row in rows)
 
     def studies(self) -> tuple[Study, ...]:
@@ -307,15 +337,21 @@ class RunReader:
                     raise DamagedRunError(f"table {table}: records are missing or were replaced")
             stages: dict[int, list[Stage]] = {}
             for number, _, name, result, _ in sorted(rows["stages"], key=lambda row: (int(row[0]), int(row[1]))):
-                stages.setdefault(number, []).append(Stage(name, json.loads(result)))
+                stages.setdefault(number, []).append(Stage(name, read_json("stages", number, result, OBJECT)))
             ordered = sorted(rows["studies"], key=lambda row: row[0])
-            return tuple(Study(r[0], r[1], json.loads(r[2]), r[3], tuple(stages.get(r[0], ()))) for r in ordered)
+            return tuple(
+                Study(r[0], r[1], read_json("studies", r[0], r[2], OBJECT), r[3], tuple(stages.get(r[0], ())))
+                for r in ordered
+            )
 
     def sessions(self) -> tuple[Mapping[str, Any], ...]:
         """Each session in order: ``started``, ``seconds``, and what ``about`` said of its machine and packages."""
         with plain_errors(self.path):
             rows = list(self._rows("sessions", "1 ORDER BY session"))
-            return tuple({"started": row[1], "seconds": row[2], "about": json.loads(row[3])} for row in rows)
+            return tuple(
+                {"started": row[1], "seconds": row[2], "about": read_json("sessions", row[0], row[3], ABOUT)}
+                for row in rows
+            )
 
     def seconds(self) -> float:
         """Time spent on the run in all sessions together, as far as it was recorded."""
@@ -338,4 +374,30 @@ class RunReader:
 
 def _evaluated(row: Sequence[Any]) -> Evaluated:
     _, ticket, fingerprint, outcome, value, steps, seconds, curves, _ = row
-    return Evaluated(ticket, fingerprint, Fitness(value, outcome, steps, seconds, **unpack_details(curves)))
+    more = unpack_details(curves, ticket)
+    return Evaluated(ticket, fingerprint, _fitness("evaluations", row, (outcome, value, steps, seconds), **more))
+
+
+def _fitness(table: str, row: Sequence[Any], cells: Sequence[Any], **more: Any) -> Fitness:
+    outcome, value, steps, seconds = cells
+    _ended(table, row, outcome, value)
+    return Fitness(value, outcome, steps, seconds, **more)
+
+
+def _ended(table: str, row: Sequence[Any], outcome: str, loss: float | None) -> None:
+    """Holds a result to the outcomes that there are: one that trained has a loss, and no other has."""
+    if outcome not in _OUTCOMES or (loss is None) != (outcome != OK):
+        raise DamagedRunError(
+            f"table {table}: record {tuple(row[:3])} has the outcome '{outcome:.20}' and the loss {loss}"
+        )
+
+
+def _links_back(row: Sequence[Any]) -> Sequence[Any]:
+    """A ticket's record; its parent comes before it, and its owner not after it."""
+    ticket, parent, owner = row[1], row[2], row[4]
+    if owner > ticket or (parent is not None and parent >= ticket):
+        raise DamagedRunError(
+            f"table tickets: record ({row[0]}, {ticket}) has the parent {parent} and the owner {owner}, which are not "
+            "drawn before it"
+        )
+    return row

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from runs.decoding import DETAILS, Cell, check_cells, inflate, read_json
 from runs.errors import DamagedRunError
 from search.fitness import Fitness
 
@@ -68,17 +69,35 @@ COLUMNS = {
 
 _KEY_LENGTH = {table: 3 if table == "finals" else 2 if table in KEYS else 1 for table in TABLES}
 
-Cell = str | int | float | bytes | None
-
-
 ADDED = {"validations": 2, "studies": 3, "stages": 3}
 """Tables that files of an older version than this do not have."""
 
 
-def create_tables(connection: sqlite3.Connection, after: int = 0) -> None:
-    """Make the tables of a new file, or those that came after a version."""
+def check_schema(connection: sqlite3.Connection, version: int) -> None:
+    """Holds a file to the tables of its version; nothing else may be in it, no trigger, view or index.
+
+    Raises:
+        DamagedRunError: something is missing, or there is something else.
+    """
+    known = sqlite3.connect(":memory:")
+    try:
+        create_tables(known, upto=version)
+        query = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"  # else an index that SQLite made
+        expected, found = (set(one.execute(query)) for one in (known, connection))
+    finally:
+        known.close()
+    if expected != found:
+        names = ", ".join(sorted({f"{row[0]} {row[1]!s:.40}" for row in expected ^ found}))
+        raise DamagedRunError(
+            f"the file has not the tables of format {version} ({names}): it was damaged or made by something else, and "
+            "nothing in it is read: restore it from a copy"
+        )
+
+
+def create_tables(connection: sqlite3.Connection, after: int = 0, upto: int = SCHEMA_VERSION) -> None:
+    """Make the tables of a new file, or those that came after a version, up to another."""
     for table, columns in TABLES.items():
-        if ADDED.get(table, 1) <= after:
+        if not after < ADDED.get(table, 1) <= upto:
             continue
         key = f", PRIMARY KEY ({KEYS[table]})" if table in KEYS else ""
         connection.execute(f"CREATE TABLE {table} ({columns}, checksum INTEGER NOT NULL{key})")
@@ -100,7 +119,7 @@ def verified(table: str, row: Sequence[Cell]) -> Sequence[Cell]:
     """The row as it was read.
 
     Raises:
-        DamagedRunError: its checksum does not match.
+        DamagedRunError: its checksum does not match, or a cell is no value of its column.
     """
     if checksum(table, row[:-1]) != row[-1]:
         key = ", ".join(str(cell) for cell in row[: _KEY_LENGTH[table]])
@@ -108,6 +127,7 @@ def verified(table: str, row: Sequence[Cell]) -> Sequence[Cell]:
             f"table {table}, record ({key}): the record does not match its checksum, so the file was damaged after it "
             "was written: restore it from a copy"
         )
+    check_cells(table, TABLES[table], row)
     return row
 
 
@@ -145,12 +165,9 @@ def unpack_program(packed: bytes) -> str:
     """The text that ``pack_program`` was given.
 
     Raises:
-        DamagedRunError: the bytes are no packed text.
+        DamagedRunError: the bytes are no packed text, or that of no program.
     """
-    try:
-        return zlib.decompressobj(wbits=-15, zdict=_DICTIONARY).decompress(packed).decode()
-    except (zlib.error, UnicodeDecodeError) as error:
-        raise DamagedRunError(f"a stored program cannot be unpacked: {error}") from error
+    return inflate(packed, _DICTIONARY)
 
 
 def pack_details(fitness: Fitness) -> str:
@@ -164,10 +181,18 @@ def pack_details(fitness: Fitness) -> str:
     return json.dumps(fitness.curves) if fitness.curves else ""
 
 
-def unpack_details(text: str) -> dict[str, Any]:
-    """The fields of ``Fitness`` that ``pack_details`` was given."""
+def unpack_details(text: str, record: object) -> dict[str, Any]:
+    """The fields of ``Fitness`` that ``pack_details`` was given.
+
+    Args:
+        text: what it made.
+        record: key of the record, for errors.
+
+    Raises:
+        DamagedRunError: the text is none that it makes.
+    """
     if not text:
         return {}
-    value = json.loads(text)
+    value = read_json("evaluations", record, text, DETAILS)
     fields: dict[str, Any] = value if isinstance(value, dict) else {"curves": value}
     return fields | {"curves": tuple(map(tuple, fields["curves"])), "losses": tuple(fields.get("losses", ()))}

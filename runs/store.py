@@ -17,10 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from dsl.fingerprint import FINGERPRINT_VERSION
+from runs.decoding import Cell
 from runs.errors import RunError, plain_errors
 from runs.lock import LOCK_FILE, WriterLock
 from runs.reader import RUN_FILE, Arm, Final, RunReader
-from runs.schema import APPLICATION_ID, SCHEMA_VERSION, Cell, create_tables, insert, pack_details, pack_program, signed
+from runs.schema import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    check_schema,
+    create_tables,
+    insert,
+    pack_details,
+    pack_program,
+    signed,
+)
 from search.events import Evaluated, Settled
 from search.evolution import SEARCH_VERSION
 from search.meta_validation import Validation
@@ -203,6 +213,7 @@ class RunStore(RunReader):
             connection = _connect(path)
             version = _check_version(connection, folder)
             store = cls(folder, connection, lock)
+            connection.execute("PRAGMA trusted_schema = OFF")
             with connection:
                 if version < SCHEMA_VERSION:
                     connection.execute("BEGIN IMMEDIATE")
@@ -371,6 +382,9 @@ def _require_run(folder: Path) -> None:
         raise RunError(f"{folder}: there is no such folder")
     if not RunStore.exists(folder):
         raise RunError(f"{folder}: this is not a run: a run is a folder with a file {RUN_FILE}")
+    for name in (RUN_FILE, f"{RUN_FILE}-wal", f"{RUN_FILE}-shm"):
+        if (folder / name).is_symlink():
+            raise RunError(f"{folder}: {name} is a symbolic link, and none is followed: put the file itself there")
 
 
 def _check_version(connection: sqlite3.Connection, folder: Path) -> int:
@@ -384,6 +398,8 @@ def _check_version(connection: sqlite3.Connection, folder: Path) -> int:
             f"{folder}: the run was written by a newer version (format {version}, this program reads up to "
             f"{SCHEMA_VERSION}): upgrade this program"
         )
+    with plain_errors(folder / RUN_FILE):
+        check_schema(connection, version)
     return version
 
 

@@ -11,6 +11,7 @@ from dsl.library import LIBRARY
 from runs.ledger import ArmLedger
 from runs.reader import Arm
 from runs.store import RunStore
+from search.config import load_campaign
 from search.evolution import Budget, Evolution, History
 from search.fitness import Fitness, Job
 from search.mutate import Mutator
@@ -18,7 +19,9 @@ from search.mutation_config import MutationWeights
 from search.population import PopulationConfig
 from search.session import run_session
 
-SETTINGS = {"population": {"size": 10, "tournament": 3}, "budget": {"programs": 100}, "seed": 1}
+SETTINGS = load_campaign(
+    "{name: x, task: ae, population: {size: 10, tournament: 3}, budget: {programs: 100}, seed: 1}", "x.yaml"
+).model_dump(mode="json")
 ABOUT = {"python": "3.11"}
 TASKS = {"ae": "0" * 16}
 TAIL = 10 + 8
@@ -71,7 +74,7 @@ def resume(folder: Path, **changes: Any) -> RunStore:
 
 
 def search(store: RunStore, programs: int = 100, stop_after: int = 10**9) -> tuple[Arm, Evolution]:
-    arm = store.add_arm("search", "", {"budget": programs})
+    arm = store.add_arm("search", "", {"algorithm": "evolution"})
     ledger = ArmLedger(store, arm)
     evolution = make_evolution(ledger.history(TAIL), programs)
     turns = iter(range(stop_after))

@@ -32,7 +32,7 @@ def longer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def check_kills(folder: Path, kills: int, expected: dict[str, Any], *more: str) -> None:
     """Kills the driver at random moments, reads what it left, and lets the last sitting end."""
-    draws, done = random.Random(kills), 0  # noqa: S311
+    draws, done = random.Random(kills), 0
     durable: set[int] = set()
     for _ in range(kills):
         process = start(search(folder, *more))

@@ -67,7 +67,7 @@ def truncate(length: int) -> Any:
 def check_damage(finished: tuple[Path, Evolution], flips: int, seed: int) -> None:
     folder, _ = finished
     truth, size = read_everything(folder), (folder / RUN_FILE).stat().st_size
-    draws, noticed = random.Random(seed), 0  # noqa: S311
+    draws, noticed = random.Random(seed), 0
     for number in range(flips):
         cut = number % 4 == 3
         change = truncate(draws.randrange(size)) if cut else flip(draws.randrange(8 * size))
@@ -134,7 +134,7 @@ def start_writer(folder: Path, programs: int) -> subprocess.Popen[str]:
 
 
 def check_kills(folder: Path, kills: int, programs: int) -> None:
-    draws = random.Random(kills)  # noqa: S311
+    draws = random.Random(kills)
     for _ in range(kills):
         with start_writer(folder, programs) as writer:
             assert writer.stdout is not None

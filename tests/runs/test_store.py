@@ -67,7 +67,7 @@ def test_lineage_leads_to_the_warm_start(finished: tuple[Path, Evolution]) -> No
 
 def test_ids_name_arm_and_ticket(finished: tuple[Path, Evolution]) -> None:
     with resume(finished[0]) as store:
-        control = store.add_arm("control", "c", {})
+        control = store.add_arm("control", "c", {"algorithm": "constants"})
         store.append(control, [], [])
         assert [arm.name for arm in store.arms()] == ["search", "control"]
         search_arm = store.arm("search")
@@ -214,7 +214,7 @@ def test_a_result_without_a_settled_ticket_is_not_made_again(tmp_path: Path) -> 
         evaluator = QuickEvaluator()
         evaluator.submit([Job(0, LIBRARY["adamw"])])
         ((ticket, fitness),) = evaluator.collect(0.0)
-        arm = store.add_arm("search", "", {"budget": 100})
+        arm = store.add_arm("search", "", {"algorithm": "evolution"})
         store.append(arm, [Evaluated(ticket, fingerprint(LIBRARY["adamw"]), fitness)], [])
     with resume(tmp_path / "run") as store:
         assert search(store)[1].population_digest() == undisturbed(tmp_path / "undisturbed", 100)

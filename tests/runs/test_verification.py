@@ -27,16 +27,16 @@ def test_an_honest_run_agrees(small_run: Path, optsearch: Command) -> None:
 def forge(folder: Path, table: str, where: str, change: Callable[[list], None]) -> None:
     """Changes a record and gives it, and the sums over the records, right checksums again."""
     connection = sqlite3.connect(folder / RUN_FILE)
-    rowid, *row = connection.execute(f"SELECT rowid, {COLUMNS[table]} FROM {table} WHERE {where}").fetchone()  # noqa: S608
+    rowid, *row = connection.execute(f"SELECT rowid, {COLUMNS[table]} FROM {table} WHERE {where}").fetchone()
     change(row)
     row[-1] = checksum(table, row[:-1])
     columns = [name.strip() for name in COLUMNS[table].split(",")]
     sets = ", ".join(f"{name} = ?" for name in columns)
     with connection:
-        connection.execute(f"UPDATE {table} SET {sets} WHERE rowid = ?", (*row, rowid))  # noqa: S608
+        connection.execute(f"UPDATE {table} SET {sets} WHERE rowid = ?", (*row, rowid))
         for arm, *_ in connection.execute("SELECT arm FROM totals").fetchall():
             sums = [
-                connection.execute(f"SELECT count(*), sum(checksum) FROM {name} WHERE arm = ?", (arm,)).fetchone()  # noqa: S608
+                connection.execute(f"SELECT count(*), sum(checksum) FROM {name} WHERE arm = ?", (arm,)).fetchone()
                 for name in ("tickets", "evaluations")
             ]
             cells = (arm, *sums[0], *sums[1])

@@ -34,7 +34,7 @@ class MadeUpEvaluator:
     def __init__(self, workers: int = 1, order: int = 0):
         self.workers = workers
         self.evaluated: list[int] = []
-        self._random = random.Random(order)  # noqa: S311
+        self._random = random.Random(order)
         self._jobs: list[Job] = []
 
     def submit(self, jobs: Sequence[Job]) -> None:
