@@ -23,8 +23,9 @@ Path = tuple[str | int, ...]
 _NULL = re.compile(r"(~|null|Null|NULL|)\Z")
 _TRUE = re.compile(r"(true|True|TRUE|yes|Yes|YES|on|On|ON)\Z")
 _FALSE = re.compile(r"(false|False|FALSE|no|No|NO|off|Off|OFF)\Z")
-_INTEGER = re.compile(r"[-+]?[0-9][0-9_]*\Z")
-_REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_DIGITS = r"[0-9]+(_[0-9]+)*"
+_INTEGER = re.compile(rf"[-+]?{_DIGITS}\Z")
+_REAL = re.compile(rf"[-+]?(\.[0-9]+|{_DIGITS}(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _SPECIAL = re.compile(r"(?P<sign>[-+]?)\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 
 
