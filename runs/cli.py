@@ -286,10 +286,10 @@ def tasks(
     as_json: AsJson = False,
 ) -> None:
     """List the tasks that programs are trained on, or check one: exit code 1 when it breaks a law."""
-    from proxy_tasks.registry import import_tasks
     from runs import catalog, terminal
+    from search.evaluate import import_own_tasks
 
-    own = import_tasks(imports or ())
+    own = import_own_tasks(imports or ())
     if check is None:
         print_json(catalog.tasks(own)) if as_json else terminal.tasks(catalog.tasks(own))
         return

@@ -4,13 +4,36 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
+_output: ContextVar[TextIO | None] = ContextVar("_output", default=None)
+"""The standard output while it is reserved for JSON; None where it is not."""
+
+
+@contextmanager
+def _reserved_output() -> Generator[None]:
+    token = _output.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _output.reset(token)
+
+
+def _reserve_output(context: typer.Context, as_json: bool) -> bool:
+    """With --json, what anything else prints, such as a user's own task, goes to the standard error."""
+    if as_json:
+        context.with_resource(_reserved_output())
+    return as_json
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.", callback=_reserve_output)]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name in optsearch-runs/.")]
 Workers = Annotated[
     int | None, typer.Option(help="Worker processes; 0 trains in this one.", show_default="one for each core", min=0)
@@ -31,8 +54,8 @@ Kept = Annotated[
 
 
 def print_json(value: Any) -> None:
-    """A value on the standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """A value on the standard output, which ``--json`` reserves for it."""
+    (_output.get() or sys.stdout).write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def print_rows(

@@ -17,9 +17,15 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from dsl.syntax import parse
-from proxy_tasks.registry import import_tasks
 from search.cluster import answers, our_packages
-from search.evaluate import EvaluationError, Trainers, evaluate_named, use_accelerator_share, use_one_cpu_thread
+from search.evaluate import (
+    EvaluationError,
+    Trainers,
+    evaluate_named,
+    import_own_tasks,
+    use_accelerator_share,
+    use_one_cpu_thread,
+)
 from search.fitness import Fitness, Job, Reference, Setting
 from search.machine import accelerator, processor
 
@@ -66,7 +72,7 @@ class _Worker:
     def __init__(self, setting: Setting, gpus: float):
         self._setting, self._trainers, self._gpus = setting, Trainers.of(setting), gpus
         use_accelerator_share(gpus) if gpus else use_one_cpu_thread()
-        import_tasks(setting.imports)
+        import_own_tasks(setting.imports)
 
     def machine(self) -> str:
         """Kind of the machine that it computes on."""
@@ -344,7 +350,7 @@ def look_at_ray(node: str) -> None:
 
 
 def _with_tasks(imports: Sequence[str], run: Callable[[T], R], value: T) -> R:
-    import_tasks(imports)
+    import_own_tasks(imports)
     return run(value)
 
 

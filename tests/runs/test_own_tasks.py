@@ -39,6 +39,17 @@ class Leaking(Line):
         self.validation = self.train
 """
 
+TALKING = """
+class Talking(Line):
+    print("imported")
+    def __init__(self):
+        print("made")
+        super().__init__()
+    def loss(self, params, batch):
+        print("traced")
+        return super().loss(params, batch)
+"""
+
 TINY = """
 from dataclasses import replace
 import numpy as np
@@ -92,6 +103,29 @@ def test_a_check_fails_with_what_is_wrong(optsearch: Command, folder: Path) -> N
     said = optsearch("tasks", "--import", "lines:Leaking", "--check", "Leaking")
     assert said.code == 1
     assert "FAIL no leak: train and validation share 64 of their examples" in said.out
+
+
+def test_what_a_task_prints_leaves_the_json_alone(optsearch: Command, folder: Path) -> None:
+    (folder / "lines.py").write_text(MODULE + TALKING)
+    said = optsearch("tasks", "--import", "lines:Talking", "--json")
+    assert said.json()[-1]["name"] == "Talking"
+    assert {"imported", "made", "traced"} <= set(said.err.splitlines())
+    assert "imported" not in optsearch("campaigns", "--json").err
+
+
+def test_a_task_is_imported_by_a_process_that_is_limited(folder: Path) -> None:
+    """In a process of its own, which has not computed before; the module computes while it is imported."""
+    (folder / "lines.py").write_text(
+        "import os, jax\nprint(jax.config.jax_platforms, os.environ['XLA_FLAGS'])\njax.numpy.ones(3).sum()\n" + MODULE
+    )
+    code = "from search.evaluate import import_own_tasks as take; import sys; assert 'jax' not in sys.modules\n"
+    code += "take(['lines:Line']); import os; assert 'JAX_PLATFORMS' not in os.environ"
+    environment = {name: value for name, value in os.environ.items() if name not in ("JAX_PLATFORMS", "XLA_FLAGS")}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path != str(folder))
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "cpu --xla_cpu_multi_thread_eigen=false"
 
 
 def test_a_campaign_names_its_imports(optsearch: Command, folder: Path) -> None:
