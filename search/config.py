@@ -51,6 +51,9 @@ FINALIST_SEED = 900_000
 FRESH_SEED = 3_000_000
 """First of the seeds that are kept for the final comparison."""
 
+SEEDS = 2**63
+"""Seeds of searches are below it."""
+
 Seed = Annotated[int, Field(ge=0, lt=FINALIST_SEED)]
 
 Algorithm = Literal["evolution", "constants", "schedule", "random"]
@@ -138,7 +141,7 @@ class CampaignConfig(BaseModel):
     warm_start: str = "adamw"
     extra_state: list[str] = Field(default=[], max_length=MAX_STATE)
     training_seeds: list[Seed] = Field(default=[0], min_length=1, max_length=64)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0, lt=SEEDS)
     algorithm: Algorithm = "evolution"
     budget: Budget
     first_stage: FirstStageConfig | None = None

@@ -65,7 +65,7 @@ CONSTANTS = ("scale", "complement", "redraw", "retune")
 
 
 LARGEST_STEP = 8.0
-"""Bound on ``constants.step``. ``retune`` takes steps of 8 times this, and NumPy's normal numbers stay below 14, so every
+"""Bound on ``constants.step``. ``retune`` takes steps of 8 times this, and NumPy's normal numbers stay below 14: every
 power of two that is drawn is a float64."""
 
 

@@ -79,7 +79,7 @@ def read_yaml(text: str) -> Document:
     """
     document = Document()
     if len(text) > MAX_CHARACTERS:
-        document.faults.append(Fault(None, f"the text has {len(text)} characters; at most {MAX_CHARACTERS} are read"))
+        document.faults.append(Fault(None, f"the text has more than {MAX_CHARACTERS} characters"))
         document.readable = False
         return document
     loader = None
