@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
-from command_line import Command
+from command_line import SMALL, Command
 
 ENTRY = [sys.executable, "-c", "from runs.cli import main; main()"]
 
@@ -65,3 +67,26 @@ def test_closed_and_full_streams() -> None:
     ):
         done = subprocess.run(["sh", "-c", f"{command} functions {streams}"], capture_output=True, text=True)
         assert (done.returncode, done.stderr[:26]) == (code, says), done.stderr
+
+
+def test_a_run_that_is_deleted_while_it_is_written_ends(tmp_path: Path) -> None:
+    from runs.campaign import Campaign, load_named
+    from runs.errors import StorageError
+
+    config, text = load_named("quickstart", SMALL[1::2])
+    campaign = Campaign(config, text, tmp_path / "run")
+
+    class Deletes(threading.Event):
+        """Asked between the turns of a search whether to stop; deletes the run at the tenth."""
+
+        asked = 0
+
+        def is_set(self) -> bool:
+            self.asked += 1
+            if self.asked == 10:
+                shutil.rmtree(campaign.folder)
+            return False
+
+    with pytest.raises(StorageError, match=r"run: the folder was deleted or moved while the run was written"):
+        campaign.run(workers=0, quiet=True, stop=Deletes())
+    assert not campaign.folder.exists()
