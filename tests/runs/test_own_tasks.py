@@ -105,6 +105,38 @@ def test_a_check_fails_with_what_is_wrong(optsearch: Command, folder: Path) -> N
     assert "FAIL no leak: train and validation share 64 of their examples" in said.out
 
 
+CHANCE = """
+import random, jax
+
+class Chance(Line):
+    def __init__(self):
+        super().__init__()
+        self.start, noise = START, NOISE
+        self.train = [(x, y + noise) for x, y in self.train]
+    def init(self, key):
+        return {"slope": self.start + jax.random.normal(key, 3)}
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "noise", "differs"),
+    [
+        ("0.0", "np.random.normal()", "another process has other data"),
+        pytest.param("random.random()", "0.0", "and, in another process, ", marks=pytest.mark.slow),
+        pytest.param("len(str(hash('a')))", "hash('a') % 7", "another process has other data", marks=pytest.mark.slow),
+    ],
+)
+def test_random_numbers_that_no_key_decides_are_found(
+    start: str, noise: str, differs: str, optsearch: Command, folder: Path
+) -> None:
+    (folder / "lines.py").write_text(MODULE + CHANCE.replace("START", start).replace("NOISE", noise))
+    said = optsearch("tasks", "--import", "lines:Chance", "--check", "Chance", "--json")
+    (law,) = (law for law in said.json() if law["law"] == "deterministic")
+    assert said.code == 1
+    assert differs in law["says"]
+    assert "draw them from jax.random with the key" in law["says"]
+
+
 def test_what_a_task_prints_leaves_the_json_alone(optsearch: Command, folder: Path) -> None:
     (folder / "lines.py").write_text(MODULE + TALKING)
     said = optsearch("tasks", "--import", "lines:Talking", "--json")
