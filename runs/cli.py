@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 130 interrupted with the
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -355,7 +356,7 @@ def campaigns(as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Entry point: runs a command and turns what users can do something about into one clear message."""
-    _open_standard_streams()
+    _prepare_standard_streams()
     try:
         try:
             app()
@@ -373,8 +374,9 @@ def main() -> None:
         _fail(error, code)
 
 
-def _open_standard_streams() -> None:
-    """Opens the null device in place of standard streams that are closed.
+def _prepare_standard_streams() -> None:
+    """Opens the null device in place of standard streams that are closed, and has escapes written for characters that
+    a stream cannot encode, such as those of a file's name that is not UTF-8.
 
     A file would be opened under the number of a closed stream otherwise, and written to by whatever writes there.
     """
@@ -385,6 +387,9 @@ def _open_standard_streams() -> None:
     for name, stream, mode in (("stdin", sys.stdin, "r"), ("stdout", sys.stdout, "w"), ("stderr", sys.stderr, "w")):
         if stream is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 _EXIT_CODES = (
