@@ -411,7 +411,7 @@ def _start_ray(workers: int | None, address: str | None, *, gpus: bool) -> bool:
     if ray.is_initialized():
         return False
     if stale:  # Ray reads how it authenticates once, when it is imported or first started
-        from ray._raylet import AuthenticationTokenLoader, Config
+        from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
 
         Config.initialize("")
         AuthenticationTokenLoader.instance().reset_cache()

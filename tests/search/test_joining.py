@@ -84,3 +84,34 @@ def test_a_cluster_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("ray.is_initialized", lambda: False)  # by another test of this process
     with pytest.raises(WorkerError, match=r"cluster at 127\.0\.0\.1:1 cannot be joined: no Ray answers there: check"):
         start_ray(1, "127.0.0.1:1")
+
+
+KILL = """
+import os, signal, subprocess, sys, time
+from dsl.library import LIBRARY
+from search.fitness import Job, Setting
+from search.workers import RayEvaluator, WorkerError
+
+evaluator = RayEvaluator(Setting("ae", (0,)), 1)
+children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True).stdout
+(service,) = (int(line.split()[0]) for line in children.splitlines() if "gcs_server" in line)
+results, killed = 0, None
+try:
+    for ticket in range(10_000):
+        evaluator.submit([Job(ticket, LIBRARY["adamw"])])
+        while not (found := evaluator.collect(0.25)):
+            pass
+        results += len(found)
+        if killed is None:
+            os.kill(service, signal.SIGKILL)
+            killed = time.monotonic()
+except WorkerError as error:
+    print(results > 1, time.monotonic() - killed < 30, error)
+"""
+
+
+@pytest.mark.slow
+def test_a_lost_control_service_is_said_before_ray_ends_the_process() -> None:
+    """Results go on arriving; Ray alone would end the process after a minute, with words of its own."""
+    done = subprocess.run([sys.executable, "-c", KILL], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("True True Ray has died"), done.stdout + done.stderr
