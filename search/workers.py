@@ -410,19 +410,19 @@ def _start_ray(workers: int | None, address: str | None, *, gpus: bool) -> bool:
 
     if ray.is_initialized():
         return False
-    if stale:  # Ray reads how it authenticates once, when it is imported or first started
-        from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
-
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
     logging.getLogger("ray").setLevel(logging.ERROR)
     # Ray starts its processes by fork and exec at once, which JAX's threads do not mind.
     warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     try:
+        if address is not None and not answers(address):
+            raise ConnectionError("no Ray answers there")
+        if stale:  # Ray reads how it authenticates once, when it is imported or first started
+            from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
+
+            Config.initialize("")
+            AuthenticationTokenLoader.instance().reset_cache()
         if address is not None:
-            if not answers(address):
-                raise ConnectionError("no Ray answers there")
             ray.init(address=address, runtime_env={"py_modules": our_packages()}, **quiet)
         else:
             ray.init(
