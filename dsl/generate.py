@@ -119,6 +119,18 @@ def random_statement(
     return Statement(target, function.name, tuple(args))
 
 
+def last_functions(functions: Sequence[Function]) -> list[Function]:
+    """The functions that the last statement of a random program may call: those of two operands that give an array.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = [function for function in functions if function.arity == 2 and function.result is None]
+    if not found:
+        raise ValueError("their last statement needs a function of two operands, such as add or multiply")
+    return found
+
+
 def random_program(
     rng: np.random.Generator,
     *,
@@ -137,7 +149,7 @@ def random_program(
         constants: where new constants come from.
 
     Raises:
-        ValueError: ``statements`` is below 1.
+        ValueError: ``statements`` is below 1, or no function can be called last.
     """
     if statements < 1:
         raise ValueError(f"a program has at least 1 statement, got {statements}")
@@ -151,7 +163,7 @@ def random_program(
         args = [scope[arg] if isinstance(arg, str) else Kind.SCALAR for arg in statement.args]
         scope[statement.target] = result_kind(FUNCTIONS[statement.function], args)
         body.append(statement)
-    binary = [f for f in functions if f.arity == 2 and f.result is None]
+    binary = last_functions(functions)
     function = binary[int(rng.random() * len(binary))]
     wide = [name for name, kind in scope.items() if kind is Kind.LEAF]
     other = random_argument(rng, frozenset(Kind), scope, constants=constants)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from dsl.dataflow import liveness
-from dsl.program import Program, Statement
+from dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
 
 RATE = "lr"
 """The parameter that holds the learning rate."""
@@ -27,6 +27,9 @@ def at_rate(program: Program, rate: float) -> Program:
     Returns:
         A program with the same statements, of which those that multiply the learning rate by a constant have another
         one; or with one more where it is read otherwise. Equal up to the rounding of one product.
+
+    Raises:
+        ProgramError: the statement that would be added is one more than a program can have.
     """
     if rate == 1.0:
         return program
@@ -36,6 +39,11 @@ def at_rate(program: Program, rate: float) -> Program:
         if alive and RATE in statement.args:
             scaled = _scaled(statement, rate)
             if scaled is None:
+                if len(body) == MAX_STATEMENTS:
+                    raise ProgramError(
+                        f"a program has at most {MAX_STATEMENTS} statements, and scaling its learning rate would add "
+                        "one: leave out a statement"
+                    )
                 return Program(program.state, (Statement(RATE, "multiply", (RATE, rate)), *program.body))
             body[index] = scaled
         if statement.target == RATE:

@@ -10,9 +10,17 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import zlib
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+CHECKED = 20
+"""Entries of the cache that a process checks, which takes less than a tenth of a second: half an entry is among the
+newest ones when the next process starts."""
+
+_ZLIB, _ZSTD = 0x78, b"\x28\xb5\x2f\xfd"
+"""What entries begin with."""
 
 
 class DeviceError(RuntimeError):
@@ -70,6 +78,7 @@ def prepare_process() -> None:
     import jax
 
     if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+        drop_damaged(cache_folder())
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     try:
@@ -80,6 +89,34 @@ def prepare_process() -> None:
             f"JAX cannot start with JAX_PLATFORMS={asked}: {str(error).splitlines()[0]}: unset the variable, or name a "
             "platform that is installed here, such as cpu"
         ) from error
+
+
+def drop_damaged(folder: Path) -> None:
+    """Deletes entries of a cache that cannot be read, of the ``CHECKED`` newest.
+
+    A process that is killed or a full disk leaves half an entry. JAX warns, compiles again, and keeps what is there, in
+    this process and in all that follow. Entries are zlib streams, which end with a checksum; those of zstd, which JAX
+    uses where it is installed, are deleted only when they are empty.
+    """
+    found: list[tuple[int, Path]] = []
+    for entry in folder.glob("*-cache"):
+        with suppress(OSError):  # another process has deleted it
+            found.append((entry.stat().st_mtime_ns, entry))
+    for _, entry in sorted(found, reverse=True)[:CHECKED]:
+        with suppress(OSError):  # the same, or it is not ours to read or delete
+            if not _readable(entry.read_bytes()):
+                entry.unlink(missing_ok=True)
+
+
+def _readable(data: bytes) -> bool:
+    if not data or data[0] != _ZLIB:
+        return data.startswith(_ZSTD)
+    stream = zlib.decompressobj()
+    try:
+        stream.decompress(data)
+    except zlib.error:
+        return False
+    return stream.eof
 
 
 def give_memory_back() -> None:

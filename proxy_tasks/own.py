@@ -17,7 +17,8 @@
 
 A split is anything with ``__len__`` and ``__getitem__``: a list, an array, a data source of grain or TFDS, a data set
 of Hugging Face. Its examples are arrays, or tuples or dictionaries of arrays and numbers, all of one form; a batch has
-that form too, with one axis more. All examples are read into memory when the task is first used.
+that form too, with one axis more. All examples are read into memory and checked when the task is imported, so that
+data or a loss that cannot be trained with are found before anything is trained.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 
+INT32 = np.iinfo(np.int32)
+
 NEEDED = (*SPLITS, "batch_size", "steps", "init", "loss")
 """What the object of a task has; a docstring and ``accuracy(params, batch)`` are optional."""
 
@@ -60,8 +63,8 @@ def own_task(reference: str) -> Task:
         A task that a search may use, called as the object.
 
     Raises:
-        TaskError: there is no such module or object, or it is no task. What the user's own code raises is passed on:
-            its traceback says where.
+        TaskError: there is no such module or object, it is no task, or its data, parameters or loss cannot be trained
+            with. What the user's own code raises is passed on: its traceback says where.
     """
     module_name, name = parts(reference)
     module = _import(module_name, reference)
@@ -72,14 +75,22 @@ def own_task(reference: str) -> Task:
     if callable(made) and not isinstance(made, Task):
         made = made()
     if isinstance(made, Task):
-        return replace(made, name=name, family=name, rung=RUNGS[0])
+        task = replace(made, name=name, family=name, rung=RUNGS[0])
+        _check_data(task)
+        return task
     missing = [needed for needed in NEEDED if not hasattr(made, needed)]
     if missing:
         raise TaskError(
             f"import {reference}: it has no {', '.join(missing)}; a task has {', '.join(NEEDED)} "
             "(docs/tasks.md has an example)"
         )
-    return _task(name, made, reference, module)
+    try:
+        task = _task(name, made, reference, module)
+        _check_data(task)
+        _check_shapes(task)
+    except TaskError as error:
+        raise TaskError(f"import {reference}: {error}") from error
+    return task
 
 
 def parts(reference: str) -> tuple[str, str]:
@@ -109,10 +120,6 @@ def _import(module: str, reference: str) -> Any:
 
 
 def _task(name: str, made: Any, reference: str, module: Any) -> Task:
-    for setting in ("batch_size", "steps"):
-        value = getattr(made, setting)
-        if not isinstance(value, int) or value < 1:
-            raise TaskError(f"import {reference}: {setting} is {value!r}; it must be a whole number of 1 or more")
     data = _Data(made, reference)
     try:
         code = inspect.getsource(module)
@@ -133,8 +140,29 @@ def _task(name: str, made: Any, reference: str, module: Any) -> Task:
     )
 
 
+def _check_data(task: Task) -> None:
+    """Raises where numbers of the data are not finite; reading them raises for whatever else is wrong with them."""
+    for name, columns in zip(SPLITS, task.data.splits, strict=True):
+        if not all(np.isfinite(column).all() for column in columns):
+            raise TaskError(f"{name} has a number that is not finite in float32")
+
+
+def _check_shapes(task: Task) -> None:
+    """Raises where parameters are not float32 or the loss is not one number; computes nothing."""
+    import jax
+
+    params = jax.eval_shape(task.init, jax.random.key(0))
+    leaves = jax.tree.leaves(params)
+    if not leaves or any(leaf.dtype != np.float32 for leaf in leaves):
+        found = ", ".join(sorted({str(leaf.dtype) for leaf in leaves})) or "nothing"
+        raise TaskError(f"init gives {found}; the parameters must be arrays of float32")
+    batch = tuple(jax.ShapeDtypeStruct((task.batch_size, *c.shape[1:]), c.dtype) for c in task.data.train)
+    if (shape := jax.eval_shape(task.loss, params, batch).shape) != ():
+        raise TaskError(f"loss gives an array of shape {shape}; it must be one number")
+
+
 class _Data:
-    """A user's splits, read into arrays once."""
+    """A user's splits, read into arrays once; raises a ``TaskError`` where they cannot be."""
 
     def __init__(self, made: Any, reference: str):
         self._made, self._reference = made, reference
@@ -162,12 +190,14 @@ class _Data:
         import jax
 
         split: Any = getattr(self._made, name)
-        if not hasattr(split, "__len__") or not hasattr(split, "__getitem__"):
-            raise TaskError(f"import {self._reference}: {name} has no __len__ and __getitem__")
-        if isinstance(split, tuple):
-            raise TaskError(f"import {self._reference}: {name} is a tuple; give examples, such as list(zip(x, y))")
+        scalar = isinstance(split, np.ndarray) and split.ndim == 0
+        if scalar or not hasattr(split, "__len__") or not hasattr(split, "__getitem__"):
+            raise TaskError(f"{name} has no __len__ and __getitem__")
+        if isinstance(split, tuple | Mapping):
+            kind = "a tuple" if isinstance(split, tuple) else "a mapping"
+            raise TaskError(f"{name} is {kind}; give examples, such as list(zip(x, y))")
         if not len(split):
-            raise TaskError(f"import {self._reference}: {name} is empty")
+            raise TaskError(f"{name} is empty")
         if isinstance(split, np.ndarray):
             return (self._column(name, split),)
         leaves: list[list[Any]] = []
@@ -175,22 +205,30 @@ class _Data:
             example: Any = split[index]
             form = jax.tree.structure(example)
             if form != self.structure:
-                raise TaskError(
-                    f"import {self._reference}: {name}[{index}] has the form {form}, train[0] {self.structure}"
-                )
+                raise TaskError(f"{name}[{index}] has the form {form}, train[0] {self.structure}")
             leaves.append(jax.tree.leaves(example))
+        if not leaves[0]:
+            raise TaskError(f"{name} has examples without numbers: {split[0]!r}")
         return tuple(self._column(name, list(column)) for column in zip(*leaves, strict=True))
 
     def _column(self, name: str, values: Any) -> np.ndarray:
         try:
             array = np.stack([np.asarray(value) for value in values])
         except ValueError as error:
-            raise TaskError(f"import {self._reference}: the examples of {name} differ in shape: {error}") from error
+            raise TaskError(f"the examples of {name} differ in shape: {error}") from error
+        if array.size == 0:
+            raise TaskError(f"{name} has examples without numbers, of shape {array.shape[1:]}")
         if array.dtype.kind == "f":
-            return array.astype(np.float32)
+            with np.errstate(over="ignore"):  # what becomes infinite is refused with what is
+                return array.astype(np.float32)
         if array.dtype.kind in "iub":
+            for value in (array.min(), array.max()):
+                if not INT32.min <= value <= INT32.max:
+                    raise TaskError(
+                        f"{name} holds {value}, but whole numbers are kept as int32, from {INT32.min} to {INT32.max}"
+                    )
             return array.astype(np.int32)
-        raise TaskError(f"import {self._reference}: {name} holds {array.dtype}, not numbers")
+        raise TaskError(f"{name} holds {array.dtype}, not numbers")
 
 
 def _names(columns: Arrays) -> np.ndarray:

@@ -228,6 +228,12 @@ def own_task_name(reference: str) -> str:
     return name
 
 
+def reference_of(task: Task) -> str | None:
+    """The ``module:object`` that a task was imported from; None for a shipped one."""
+    reference, imported = _IMPORTED.get(task.name.lower(), (None, None))
+    return reference if imported is task else None
+
+
 def get_task(name: str) -> Task:
     """The task of a name, in any mixture of capitals, shipped or imported.
 

@@ -73,6 +73,9 @@ class Task:
         family: tasks of one kind, from small to large.
         rung: place in the family: ``proxy``, ``x10``, ``x100``, or another number of times the proxy's compute.
         start: where every seed starts from; None when each draws its own initial parameters from the model.
+
+    Raises:
+        TaskError: a run of so few steps has no ``CHECKPOINTS``, or the batch size is below 1.
     """
 
     name: str
@@ -86,6 +89,17 @@ class Task:
     family: str
     rung: str
     start: Start | None = None
+
+    def __post_init__(self) -> None:
+        for setting, least, why in (
+            ("batch_size", 1, ""),
+            ("steps", CHECKPOINTS, f", since a run has {CHECKPOINTS} checkpoints"),
+        ):
+            value = getattr(self, setting)
+            if not isinstance(value, int) or value < least:
+                raise TaskError(
+                    f"task '{self.name}': {setting} is {value!r}; it must be a whole number of {least} or more{why}"
+                )
 
     @property
     def parameters(self) -> int:
@@ -104,8 +118,17 @@ class Task:
 
     @cached_property
     def data(self) -> Dataset:
-        """The data, loaded on first use."""
-        return self.dataset()
+        """The data, loaded on first use.
+
+        Raises:
+            TaskError: there are fewer training examples than a batch has.
+        """
+        data = self.dataset()
+        if (examples := len(data.train[0])) < self.batch_size:
+            raise TaskError(
+                f"task '{self.name}': train has {examples} examples, fewer than a batch of {self.batch_size}"
+            )
+        return data
 
     @cached_property
     def version(self) -> str:

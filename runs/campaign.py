@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from dsl.verify import nearest
-from proxy_tasks.registry import get_task, import_tasks
+from proxy_tasks.registry import get_task
 from runs.arms import SEARCH, PlannedArm, controls, evaluations_of, make_evolution, planned_arms
 from runs.discovery import DISCOVERED
 from runs.errors import RunError
@@ -31,7 +31,7 @@ from runs.reader import Arm
 from runs.store import RunStore
 from runs.terminal import errors, warn_of_open_cluster
 from search.config import CampaignConfig, load_campaign, load_campaign_file
-from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator
+from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, import_own_tasks
 from search.events import Timing
 from search.evolution import WARM_START, History
 from search.faults import ConfigError
@@ -141,7 +141,7 @@ class Campaign:
             TaskError: a task of the user's own cannot be imported.
         """
         stop = stop or threading.Event()
-        import_tasks(self.config.imports)
+        import_own_tasks(self.config.imports)
         with self._open(force) as store, _interruptible(stop):
             if store.meta("status") == "finished" and self._spent(store) and due(store) is None:
                 return Finished(self.folder, interrupted=False)

@@ -55,9 +55,10 @@ def check_task(name: str) -> Iterator[Row]:
         TaskError: there is no such task, or its data cannot be read.
     """
     from proxy_tasks.contract import LAWS, Subject
-    from proxy_tasks.registry import get_task
+    from proxy_tasks.registry import get_task, reference_of
 
-    subject = Subject(get_task(name))
+    task = get_task(name)
+    subject = Subject(task, reference=reference_of(task))
     for law in LAWS:
         fault = law.check(subject)
         yield {"law": law.name, "sentence": law.sentence, "kept": fault is None, "says": fault}

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 130 interrupted with the
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -16,7 +17,17 @@ import typer
 
 from runs import comparing
 from runs.errors import DamagedRunError, RunError
-from runs.options import AsJson, Imports, Kept, ProgramArgument, RunArgument, Workers, print_json, print_rows
+from runs.options import (
+    AsJson,
+    Imports,
+    Kept,
+    ProgramArgument,
+    RunArgument,
+    Workers,
+    check_workers,
+    print_json,
+    print_rows,
+)
 
 app = typer.Typer(
     help="Discovers optimizers: evolves small programs, scores each by training tiny models, and hands the best back.",
@@ -56,11 +67,18 @@ def search(
     from runs.store import RunStore
     from runs.study import study_summary
     from runs.terminal import errors, run_summary, say, study
+    from search.config import SEEDS
 
+    check_workers(workers, address)
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     if imports:
         overrides.append(f"imports={json.dumps(imports)}")
     config, text = load_named(campaign, overrides)
+    if config.seed + seeds > SEEDS:
+        raise typer.BadParameter(
+            f"{seeds} seeds from {config.seed} on reach {config.seed + seeds - 1}, but a seed is below {SEEDS}",
+            param_hint="--seeds",
+        )
     views: list[dict[str, Any]] = []
     for number in range(config.seed, config.seed + seeds):
         folder = out / f"seed{number}" if out and seeds > 1 else out
@@ -229,6 +247,7 @@ def simplify(
     from runs import terminal
     from runs.distillation import run_distillation
 
+    check_workers(workers, None)
     try:
         result = run_distillation(
             program,
@@ -286,10 +305,10 @@ def tasks(
     as_json: AsJson = False,
 ) -> None:
     """List the tasks that programs are trained on, or check one: exit code 1 when it breaks a law."""
-    from proxy_tasks.registry import import_tasks
     from runs import catalog, terminal
+    from search.evaluate import import_own_tasks
 
-    own = import_tasks(imports or ())
+    own = import_own_tasks(imports or ())
     if check is None:
         print_json(catalog.tasks(own)) if as_json else terminal.tasks(catalog.tasks(own))
         return
@@ -337,8 +356,12 @@ def campaigns(as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Entry point: runs a command and turns what users can do something about into one clear message."""
+    _prepare_standard_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, so that an error of it is told as any other
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
@@ -349,6 +372,24 @@ def main() -> None:
         if code is None:
             raise
         _fail(error, code)
+
+
+def _prepare_standard_streams() -> None:
+    """Opens the null device in place of standard streams that are closed, and has escapes written for characters that
+    a stream cannot encode, such as those of a file's name that is not UTF-8.
+
+    A file would be opened under the number of a closed stream otherwise, and written to by whatever writes there.
+    """
+    number = os.open(os.devnull, os.O_RDWR)
+    while number < 3:
+        number = os.dup(number)
+    os.close(number)
+    for name, stream, mode in (("stdin", sys.stdin, "r"), ("stdout", sys.stdout, "w"), ("stderr", sys.stderr, "w")):
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 _EXIT_CODES = (

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from runs.options import AsJson, Imports, Kept, Workers, print_json
+from runs.options import AsJson, Imports, Kept, Workers, check_workers, print_json
 
 Address = Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")]
 
@@ -52,6 +52,7 @@ def evaluate(
     from runs import comparison_view
     from runs.evaluation import run_evaluation
 
+    check_workers(workers, address)
     with _resumable():
         result = run_evaluation(
             programs,
@@ -93,6 +94,7 @@ def select(
     from runs import comparison_view
     from runs.selecting import run_selection
 
+    check_workers(workers, address)
     with _resumable():
         result = run_selection(
             runs,

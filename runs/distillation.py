@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import cast
 
 from dsl.verify import nearest
-from proxy_tasks.registry import get_task, import_tasks
+from proxy_tasks.registry import get_task
 from runs.errors import RunError
 from runs.machine import available_cores
 from runs.programs import RUNS_FOLDER, load_program
 from runs.terminal import errors
 from runs.trainings import training
+from search.evaluate import import_own_tasks
 from simplify.distil import STEPS, Distilled, StepName, distil
 from simplify.trial import Panel, train
 
@@ -45,7 +46,7 @@ def run_distillation(
     for step in steps:
         if step not in STEPS:
             raise RunError(f"unknown step '{step}'{nearest(step, STEPS)}; the steps are {', '.join(STEPS)}")
-    import_tasks(imports)
+    import_own_tasks(imports)
     named, chosen = load_program(reference), cast(Sequence[StepName], steps)
     names = tuple(dict.fromkeys(get_task(task).name for task in tasks or named.tasks or ["ae"]))
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy_tasks.registry import import_tasks
 from runs.discovery import DISCOVERED
 from runs.evaluation_record import record_evaluation
 from runs.held_out import tasks_chosen_on, warnings
@@ -17,6 +16,7 @@ from runs.store import RunStore
 from runs.terminal import errors
 from runs.training_view import TrainingView
 from runs.trainings import training, worker_words
+from search.evaluate import import_own_tasks
 from selection.contender import Contender, baseline, run_job
 from selection.evaluation import Evaluation, evaluate
 from selection.evaluation import Progress as Ended
@@ -86,7 +86,7 @@ def run_evaluation(
         ProgramError, RunError, TaskError, BaselineError, SeedError: something of that name does not exist, or there
             are not as many seeds.
     """
-    import_tasks(imports)
+    import_own_tasks(imports)
     found = problems(list(tasks), None if batches is None else list(batches))
     contenders = [baseline(name) for name in dict.fromkeys(name.lower() for name in baselines)]
     names = {contender.name for contender in contenders}

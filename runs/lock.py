@@ -9,7 +9,7 @@ import stat
 import time
 from pathlib import Path
 
-from runs.errors import RunError
+from runs.errors import RunError, StorageError
 
 LOCK_FILE = "run.lock"
 _ATTEMPTS, _PAUSE_S = 5, 0.05
@@ -56,6 +56,24 @@ class WriterLock:
             ) from error
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+
+    def require(self, folder: Path) -> None:
+        """Makes sure that the run is still where it was: SQLite goes on writing to a file that has been deleted.
+
+        Raises:
+            StorageError: the folder has been deleted, moved or replaced.
+        """
+        try:
+            there = self._descriptor is not None and os.path.samestat(
+                os.fstat(self._descriptor), os.stat(folder / LOCK_FILE)
+            )
+        except OSError:
+            there = False
+        if not there:
+            raise StorageError(
+                f"{folder}: the folder was deleted or moved while the run was written, so nothing more can be saved: "
+                "put it back and start the same command again"
+            )
 
     def release(self) -> None:
         """Let others write."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dsl.verify import nearest
-from proxy_tasks.registry import TASKS, import_tasks
+from proxy_tasks.registry import TASKS
 from proxy_tasks.run import Trained
 from runs.candidates import Candidate, candidates, fitness_is_loss, run_names, searched_tasks
 from runs.errors import RunError
@@ -25,6 +25,7 @@ from runs.store import RunStore
 from runs.terminal import errors
 from runs.training_view import TrainingView
 from runs.trainings import training, worker_words
+from search.evaluate import import_own_tasks
 from search.faults import ConfigError
 from search.pool import Pool
 from search.settings import load_settings, settings_text
@@ -85,7 +86,7 @@ def run_selection(
     Raises:
         ConfigError, RunError, TaskError: something of that name does not exist, or a run cannot be written.
     """
-    import_tasks(imports)
+    import_own_tasks(imports)
     config = load_funnel(funnel, overrides)
     folders = list({path.resolve(): path for path in map(run_folder, runs)}.values())
     with ExitStack() as stack:

@@ -256,6 +256,7 @@ class RunStore(RunReader):
             evaluated: new results.
             settled: tickets that were settled, in order; none may be left out between calls.
         """
+        self._lock.require(self.folder)
         evaluations = [
             signed("evaluations", (arm.number, e.ticket, e.fingerprint, f.outcome, f.value, f.steps, f.seconds, curves))
             for e in evaluated
@@ -298,6 +299,7 @@ class RunStore(RunReader):
 
     def add_final(self, finals: Sequence[Final]) -> None:
         """Make runs on fresh seeds durable; one that is there already is replaced."""
+        self._lock.require(self.folder)
         rows = [
             signed("finals", (f.contender, f.task, f.seed, f.outcome, f.loss, f.test_loss, f.accuracy, f.steps))
             for f in finals

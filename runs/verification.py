@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy_tasks.registry import get_task, import_tasks
+from proxy_tasks.registry import get_task
 from runs.arms import make_evolution
 from runs.errors import DamagedRunError, RunError
 from runs.machine import about_machine, machine_changes
 from runs.reader import Arm, RunReader
 from runs.store import RunStore, task_changes, version_fault
 from search.config import CampaignConfig
-from search.evaluate import Trainers, evaluate
+from search.evaluate import Trainers, evaluate, import_own_tasks
 from search.evolution import WARM_START, Budget, ReplayError
 from search.fitness import Job, Reference
 from search.reference import make_reference
@@ -68,7 +68,7 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
                 f"{folder}: the run trains on {unsaid[0]}, which is code and no part of the run: if you trust it, "
                 f"verify with --import {unsaid[0]}"
             )
-        import_tasks(config.imports)
+        import_own_tasks(config.imports)
         changed = task_changes(store, {name: get_task(name).version for name in config.tasks})
         if changed:
             yield Check("tasks", False, f"{'; '.join(changed)}: only that version can train its programs again")

@@ -26,11 +26,13 @@ from pydantic import (
 )
 
 from dsl.functions import FUNCTIONS, LEAVES
+from dsl.generate import last_functions
 from dsl.library import LIBRARY
 from dsl.program import MAX_STATE, MAX_STATEMENTS, Program, ProgramError, Statement
 from dsl.syntax import parse
 from dsl.verify import nearest, verify
 from search.evolution import Budget
+from search.faults import RuleError
 from search.fitness import FurtherTask, Setting
 from search.meta_validation import MetaValidationConfig
 from search.mutate import Mutator
@@ -48,6 +50,9 @@ FINALIST_SEED = 900_000
 
 FRESH_SEED = 3_000_000
 """First of the seeds that are kept for the final comparison."""
+
+SEEDS = 2**63
+"""Seeds of searches are below it."""
 
 Seed = Annotated[int, Field(ge=0, lt=FINALIST_SEED)]
 
@@ -136,7 +141,7 @@ class CampaignConfig(BaseModel):
     warm_start: str = "adamw"
     extra_state: list[str] = Field(default=[], max_length=MAX_STATE)
     training_seeds: list[Seed] = Field(default=[0], min_length=1, max_length=64)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0, lt=SEEDS)
     algorithm: Algorithm = "evolution"
     budget: Budget
     first_stage: FirstStageConfig | None = None
@@ -223,13 +228,16 @@ class CampaignConfig(BaseModel):
     def _tasks_differ(self) -> CampaignConfig:
         names = [self.task, *(task.task for task in self.further_tasks)]
         if len(set(names)) != len(names):
-            raise ValueError(f"a task stands twice in the fitness: {', '.join(names)}")
+            raise RuleError(("further_tasks",), f"a task stands twice in the fitness: {', '.join(names)}")
         if self.meta_validation is not None and self.meta_validation.task in names:
-            raise ValueError(f"meta_validation.task is '{self.meta_validation.task}', which is part of the fitness")
+            raise RuleError(
+                ("meta_validation", "task"),
+                f"meta_validation.task is '{self.meta_validation.task}', which is part of the fitness",
+            )
         if self.task_scale is not None and not self.further_tasks:
-            raise ValueError("task_scale has a meaning only with further_tasks")
+            raise RuleError(("task_scale",), "task_scale has a meaning only with further_tasks")
         if self.algorithm in self.controls:
-            raise ValueError(f"the search itself is '{self.algorithm}': leave it out of controls")
+            raise RuleError(("controls",), f"the search itself is '{self.algorithm}': leave it out of controls")
         return self
 
     @model_validator(mode="after")
@@ -237,25 +245,44 @@ class CampaignConfig(BaseModel):
         try:
             verify(self.warm_start_program)
         except ProgramError as error:
-            raise ValueError(f"extra_state: {error.reason}") from None
+            raise RuleError(("extra_state",), error.reason) from None
         statements = len(self.warm_start_program.body)
         if statements > self.limits.statements:
-            raise ValueError(
-                f"the warm start has {statements} statements, but limits.statements is {self.limits.statements}"
+            raise RuleError(
+                ("limits", "statements"),
+                f"the warm start has {statements} statements, but limits.statements is {self.limits.statements}",
             )
         tuned = {"constants", "schedule"} & {self.algorithm, *self.controls}
         if self.first_stage is not None and self.first_stage.algorithm == "constants":
             tuned.add("constants")
         staged = self.first_stage is not None and self.algorithm == "schedule"
         if staged and self.limits.statements == MAX_STATEMENTS:
-            raise ValueError(
+            raise RuleError(
+                ("limits", "statements"),
                 f"limits.statements is {MAX_STATEMENTS}, as many as a program can have, but 'schedule' starts with one "
-                f"more than its first stage finds: at most {MAX_STATEMENTS - 1}"
+                f"more than its first stage finds: at most {MAX_STATEMENTS - 1}",
+            )
+        if self.rate_sweep is not None and self.limits.statements == MAX_STATEMENTS:
+            raise RuleError(
+                ("limits", "statements"),
+                f"limits.statements is {MAX_STATEMENTS}, as many as a program can have, but rate_sweep can add one "
+                f"that scales the learning rate: at most {MAX_STATEMENTS - 1}",
             )
         if tuned and not any(
             isinstance(arg, float) for statement in self.warm_start_program.body for arg in statement.args
         ):
-            raise ValueError(f"the warm start has no constants that '{min(tuned)}' could tune: use controls: []")
+            raise RuleError(
+                ("warm_start",), f"the warm start has no constants that '{min(tuned)}' could tune: use controls: []"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _random_programs_can_end(self) -> CampaignConfig:
+        if "random" in (self.algorithm, *self.controls) and self.functions is not None:
+            try:
+                last_functions([FUNCTIONS[name] for name in self.functions])
+            except ValueError as error:
+                raise RuleError(("functions",), f"'random' cannot draw programs: {error}") from None
         return self
 
     @property

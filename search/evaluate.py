@@ -10,7 +10,7 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from types import TracebackType
@@ -31,6 +31,7 @@ from search.pool import Here, Pool
 if TYPE_CHECKING:
     from proxy_tasks.outcome import TrainingResult
     from proxy_tasks.run import Run
+    from proxy_tasks.task import Task
     from proxy_tasks.trainer import Trainer
 
 T = TypeVar("T")
@@ -88,11 +89,30 @@ def use_one_cpu_thread() -> None:
 
     Sums that are split over threads or computed on another device are added in another order, so that the number of
     cores or the presence of a GPU would show in the results. ``JAX_PLATFORMS`` is left alone where the user set it.
+    Otherwise JAX's own setting is changed instead: JAX has read the variable if it is imported already, and workers
+    that have a share of a GPU would inherit it.
     """
     flags = os.environ.get("XLA_FLAGS", "").split()
     os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in OUR_FLAGS if flag not in flags)])
     os.environ["NPROC"] = os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if "JAX_PLATFORMS" not in os.environ:
+        import jax
+
+        jax.config.update("jax_platforms", "cpu")
+
+
+def import_own_tasks(references: Iterable[str]) -> tuple[Task, ...]:
+    """Makes users' own tasks known to this process; see ``proxy_tasks.registry.import_tasks``.
+
+    The process is limited to one thread of the CPU before, unless it has an accelerator: a module may compute while it
+    is imported, and what it computes decides results as the training does.
+    """
+    from proxy_tasks.registry import import_tasks
+
+    references = tuple(references)
+    if references:
+        use_one_cpu_thread()
+    return import_tasks(references)
 
 
 def use_accelerator_share(share: float) -> None:

@@ -34,6 +34,18 @@ class ConfigError(ValueError):
         super().__init__("\n".join(faults))
 
 
+class RuleError(ValueError):
+    """A rule between several settings is broken.
+
+    Attributes:
+        path: keys from the top to the setting that the message is about, whose line is given with it.
+    """
+
+    def __init__(self, path: Path, reason: str):
+        super().__init__(reason)
+        self.path = path
+
+
 def line_of(source: str, line: int | None, reason: str) -> str:
     """A fault with its place."""
     return f"{source}: {reason}" if line is None else f"{source}:{line}: {reason}"
@@ -52,6 +64,9 @@ def describe(
         given: for each setting of the command line its key, and how it was written.
     """
     path = details["loc"]
+    broken = details.get("ctx", {}).get("error")
+    if isinstance(broken, RuleError):
+        path = (*path, *broken.path)
     reason = _reason(details, model)
     reason = f"{'.'.join(map(str, path))}: {reason}" if path else reason
     for length in range(len(path), 0, -1):

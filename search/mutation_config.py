@@ -64,6 +64,11 @@ CONSTANTS = ("scale", "complement", "redraw", "retune")
 """The mutations that leave a program's statements as they are, but for their constants."""
 
 
+LARGEST_STEP = 8.0
+"""Bound on ``constants.step``. ``retune`` takes steps of 8 times this, and NumPy's normal numbers stay below 14: every
+power of two that is drawn is a float64."""
+
+
 class LimitsConfig(BaseModel):
     """Bounds on what mutation may make.
 
@@ -83,7 +88,8 @@ class ConstantsConfig(BaseModel):
         mean: mean of the normal distribution that new constants are drawn from.
         spread: its standard deviation.
         share: probability that an argument of a new statement, or a replaced one, is a new constant.
-        step: standard deviation of the power of two by which ``scale`` and ``complement`` move a constant.
+        step: standard deviation of the power of two by which ``scale`` and ``complement`` move a constant, at most
+            ``LARGEST_STEP``.
         near_one: constants closer to 1 than this, and not 1, may move by their distance from 1.
     """
 
@@ -92,7 +98,7 @@ class ConstantsConfig(BaseModel):
     mean: float = Field(default=0.0, ge=-1e6, le=1e6, allow_inf_nan=False)
     spread: float = Field(default=1.0, gt=0.0, le=1e6, allow_inf_nan=False)
     share: float = Field(default=0.25, ge=0.0, le=1.0, allow_inf_nan=False)
-    step: float = Field(default=1.0, gt=0.0, le=100.0, allow_inf_nan=False)
+    step: float = Field(default=1.0, gt=0.0, le=LARGEST_STEP, allow_inf_nan=False)
     near_one: float = Field(default=0.5, ge=0.0, le=1.0, allow_inf_nan=False)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from search.faults import LAST, ConfigError, describe, line_of
-from search.yaml_text import read_yaml
+from search.yaml_text import MAX_CHARACTERS, read_yaml
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -52,13 +53,17 @@ def load_settings(model: type[M], text: str, source: str, overrides: Sequence[st
 
 
 def settings_text(path: Path) -> str:
-    """The text of a file of settings.
+    """The text of a file of settings, as far as settings are read.
 
     Raises:
         ConfigError: it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe may never give anything, a device never end
+            raise ConfigError([f"{path}: not a regular file: write the settings to one"])
+        with path.open(encoding="utf-8") as file:
+            return file.read(MAX_CHARACTERS + 1)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:

@@ -9,26 +9,35 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
+import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from dsl.syntax import parse
 from proxy_tasks.compilation import DeviceError
 from proxy_tasks.machine import accelerator, environment, processor
-from proxy_tasks.registry import import_tasks
 from search.cluster import answers, our_packages
-from search.evaluate import EvaluationError, Trainers, evaluate_named, use_accelerator_share, use_one_cpu_thread
+from search.evaluate import (
+    EvaluationError,
+    Trainers,
+    evaluate_named,
+    import_own_tasks,
+    use_accelerator_share,
+    use_one_cpu_thread,
+)
 from search.fitness import Fitness, Job, Reference, Setting
 
 ATTEMPTS = 30
 """Times that a batch is handed out before its workers' deaths are put down to the batch."""
 
-SILENCE_S = 10.0
-"""Time without a result after which Ray itself is looked at: when it dies, it says nothing."""
+LOOK_S = 5.0
+"""Time between two looks at Ray itself: when it dies, it says nothing."""
 
 OBJECT_STORE_BYTES = 100_000_000
 """Shared memory of a local Ray; results are a few hundred bytes each."""
@@ -67,7 +76,7 @@ class _Worker:
     def __init__(self, setting: Setting, gpus: float):
         self._setting, self._trainers, self._gpus = setting, Trainers.of(setting), gpus
         use_accelerator_share(gpus) if gpus else use_one_cpu_thread()
-        import_tasks(setting.imports)
+        import_own_tasks(setting.imports)
 
     def machine(self) -> str:
         """Kind of the machine that it computes on."""
@@ -125,8 +134,7 @@ class RayEvaluator:
         self._starting: dict[Any, int] = {}  # reference to a worker's first sign of life -> its place
         for place in range(count):
             self._start(place)
-        self._node = ray.get_runtime_context().get_node_id()
-        self._heard = time.monotonic()
+        self._watch = RayWatch()
         self.replaced = 0
         """Workers that died and were replaced."""
         self.machines: set[str] = set()
@@ -146,8 +154,6 @@ class RayEvaluator:
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Take one batch; the next worker that has time for it gets it."""
-        if not self._flying:
-            self._heard = time.monotonic()
         parcels = [(job.ticket, str(job.program), job.reference, job.keep_curves, job.validate) for job in jobs]
         self._queue.append(_Batch(parcels, -1, 0))
         self._hand_out()
@@ -167,13 +173,9 @@ class RayEvaluator:
             self._ray.wait(pending, num_returns=1, timeout=timeout_s)
         else:
             time.sleep(timeout_s)
-        now = time.monotonic()
-        self.waited_s += now - began
+        self.waited_s += time.monotonic() - began
         ready, _ = self._ray.wait(pending, num_returns=len(pending), timeout=0) if pending else ([], [])
-        if ready:
-            self._heard = now
-        elif now - self._heard > SILENCE_S:
-            self._look_at_ray()
+        self._watch.look()
         results: list[tuple[int, Fitness]] = []
         for reference in ready:
             if reference in self._starting:
@@ -200,10 +202,6 @@ class RayEvaluator:
             return
         for worker in self._workers:
             self._ray.kill(worker)
-
-    def _look_at_ray(self) -> None:
-        self._heard = time.monotonic()
-        look_at_ray(self._node)
 
     def _start(self, place: int) -> None:
         """Makes the worker of a place; it counts once ``_arrive`` has heard of it."""
@@ -298,7 +296,7 @@ class RayPool(Generic[T, R]):
         self._ray, self._run, self._imports = ray, run, tuple(imports)
         self._remote: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(_with_tasks)
         self._flying: dict[Any, int] = {}
-        self._node = ray.get_runtime_context().get_node_id()
+        self._watch = RayWatch()
         cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)
         self.room = workers if workers and workers < cores else ABREAST * cores
 
@@ -314,8 +312,9 @@ class RayPool(Generic[T, R]):
         """
         exceptions = self._ray.exceptions
         try:
-            while not (ready := self._ray.wait(list(self._flying), num_returns=1, timeout=SILENCE_S)[0]):
-                look_at_ray(self._node)
+            self._watch.look()
+            while not (ready := self._ray.wait(list(self._flying), num_returns=1, timeout=LOOK_S)[0]):
+                self._watch.look()
             return self._flying.pop(ready[0]), self._ray.get(ready[0])
         except exceptions.RayTaskError as error:
             raise error.cause from None
@@ -330,23 +329,44 @@ class RayPool(Generic[T, R]):
             self._ray.shutdown()
 
 
-def look_at_ray(node: str) -> None:
-    """Finds out whether Ray still runs on a node of ours.
+class RayWatch:
+    """Looks every ``LOOK_S`` whether Ray still runs, also while results arrive: workers go on without it, and Ray ends
+    this process a minute after its control service has gone, with a message of its own.
 
-    Raises:
-        WorkerError: it does not.
+    It is lost when it is so at two looks in a row: the control service of a cluster can be started again.
     """
-    import ray
-    from ray.util.client import ray as client
 
-    if not client.is_connected() and not answers(ray.get_runtime_context().gcs_address):
-        raise WorkerError(LOST)
-    if node not in {entry["NodeID"] for entry in ray.nodes() if entry["Alive"]}:
-        raise WorkerError(LOST)
+    def __init__(self) -> None:
+        import ray
+
+        self._node = ray.get_runtime_context().get_node_id()
+        self._next, self._was_gone = time.monotonic() + LOOK_S, False
+
+    def look(self) -> None:
+        """Looks if it is time.
+
+        Raises:
+            WorkerError: Ray is lost.
+        """
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + LOOK_S
+        gone = self._gone()
+        if gone and self._was_gone:
+            raise WorkerError(LOST)
+        self._was_gone = gone
+
+    def _gone(self) -> bool:
+        import ray
+        from ray.util.client import ray as client
+
+        if not client.is_connected() and not answers(ray.get_runtime_context().gcs_address):
+            return True
+        return self._node not in {entry["NodeID"] for entry in ray.nodes() if entry["Alive"]}
 
 
 def _with_tasks(imports: Sequence[str], run: Callable[[T], R], value: T) -> R:
-    import_tasks(imports)
+    import_own_tasks(imports)
     return run(value)
 
 
@@ -362,6 +382,32 @@ def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    with _own_token() if address is None else nullcontext():
+        return _start_ray(workers, address, gpus=gpus)
+
+
+@contextmanager
+def _own_token() -> Generator[None]:
+    """The environment in which a local Ray is started, so that nothing but this process can use it.
+
+    Ray listens on the network and runs what it is sent. Every local Ray gets a token of its own, which its processes
+    inherit and which is written nowhere. Ray does so by itself from 2.59 on, with a token in the user's home folder.
+    """
+    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_ray(workers: int | None, address: str | None, *, gpus: bool) -> bool:
+    stale = "ray" in sys.modules
     import ray
 
     if ray.is_initialized():
@@ -371,9 +417,14 @@ def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -
     warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     try:
+        if address is not None and not answers(address):
+            raise ConnectionError("no Ray answers there")
+        if stale:  # Ray reads how it authenticates once, when it is imported or first started
+            from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
+
+            Config.initialize("")
+            AuthenticationTokenLoader.instance().reset_cache()
         if address is not None:
-            if not answers(address):
-                raise ConnectionError("nobody answers there")
             ray.init(address=address, runtime_env={"py_modules": our_packages()}, **quiet)
         else:
             ray.init(

@@ -23,8 +23,9 @@ Path = tuple[str | int, ...]
 _NULL = re.compile(r"(~|null|Null|NULL|)\Z")
 _TRUE = re.compile(r"(true|True|TRUE|yes|Yes|YES|on|On|ON)\Z")
 _FALSE = re.compile(r"(false|False|FALSE|no|No|NO|off|Off|OFF)\Z")
-_INTEGER = re.compile(r"[-+]?[0-9][0-9_]*\Z")
-_REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_DIGITS = r"[0-9]+(_[0-9]+)*"
+_INTEGER = re.compile(rf"[-+]?{_DIGITS}\Z")
+_REAL = re.compile(rf"[-+]?(\.[0-9]+|{_DIGITS}(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _SPECIAL = re.compile(r"(?P<sign>[-+]?)\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 
 
@@ -78,7 +79,7 @@ def read_yaml(text: str) -> Document:
     """
     document = Document()
     if len(text) > MAX_CHARACTERS:
-        document.faults.append(Fault(None, f"the text has {len(text)} characters; at most {MAX_CHARACTERS} are read"))
+        document.faults.append(Fault(None, f"the text has more than {MAX_CHARACTERS} characters"))
         document.readable = False
         return document
     loader = None

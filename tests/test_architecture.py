@@ -70,6 +70,13 @@ def test_heavy_libraries_have_one_door(library: str, allowed: set[str]) -> None:
     assert users <= allowed
 
 
+def test_tasks_of_users_are_imported_where_the_process_is_limited_first() -> None:
+    doors = {
+        str(path.relative_to(ROOT)) for path in FILES for name, _ in imports(path) if name.endswith("import_tasks")
+    }
+    assert doors == {"search/evaluate.py"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_program_text_is_never_run(path: Path) -> None:
     forbidden = {"eval", "exec", "compile", "__import__"}

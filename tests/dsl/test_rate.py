@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dsl.execute import reference_step
 from dsl.generate import random_program
 from dsl.library import LIBRARY
-from dsl.program import Program
+from dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
 from dsl.rate import at_rate
 from dsl.syntax import parse
 from dsl.verify import verify
@@ -67,3 +67,10 @@ def test_generated_programs_too(seed: int, rate: float) -> None:
 def test_the_rate_goes_into_a_constant_where_it_can(text: str, expected: str) -> None:
     head, tail = "def train(w, g, lr):\n", "\n  return update\n"
     assert at_rate(parse(head + text + tail), 3.0) == parse(head + expected + tail)
+
+
+def test_a_program_of_the_largest_size_is_not_made_larger() -> None:
+    longest = Program((), (Statement("update", "multiply", ("g", "lr")),) * MAX_STATEMENTS)
+    with pytest.raises(ProgramError, match="at most 200 statements, and scaling its learning rate would add one"):
+        at_rate(longest, 0.5)
+    verify(at_rate(Program((), longest.body[1:]), 0.5))

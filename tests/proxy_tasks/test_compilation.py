@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -15,7 +16,7 @@ import jax
 import pytest
 
 from dsl.library import LIBRARY
-from proxy_tasks.compilation import cache_folder, give_memory_back
+from proxy_tasks.compilation import CHECKED, cache_folder, drop_damaged, give_memory_back
 from proxy_tasks.outcome import TrainingResult
 from proxy_tasks.registry import get_task
 from proxy_tasks.trainer import Trainer
@@ -85,6 +86,50 @@ def test_without_it_the_users_cache_folder_is_used(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("sys.platform", "linux")
     assert cache_folder() == tmp_path / "optsearch" / "compiled"
+
+
+def test_damaged_entries_are_dropped_and_the_others_kept(tmp_path: Path) -> None:
+    good = zlib.compress(b"an executable" * 1000)
+    flipped = bytes([*good[:-3], good[-3] ^ 1, *good[-2:]])
+    entries = {"good": good, "zstd": b"\x28\xb5\x2f\xfd...", "cut": good[:-5], "empty": b"", "zeros": bytes(99)}
+    for name, data in (entries | {"flipped": flipped}).items():
+        (tmp_path / f"{name}-cache").write_bytes(data)
+    (tmp_path / "cut").write_bytes(b"of somebody else")
+    drop_damaged(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"good-cache", "zstd-cache", "cut"}
+    drop_damaged(tmp_path / "nowhere")
+
+
+COMPILE = """
+import jax
+from proxy_tasks.compilation import prepare_process
+prepare_process()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.jit(lambda x: jax.numpy.sin(x) @ x)(jax.numpy.ones((3, 3))).block_until_ready()
+"""
+
+
+@pytest.mark.slow
+def test_a_damaged_cache_is_replaced(tmp_path: Path) -> None:
+    """JAX alone would warn about the damaged entries for ever."""
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"} | {
+        "XDG_CACHE_HOME": str(tmp_path)
+    }
+
+    def compiled() -> dict[str, int]:
+        done = subprocess.run(
+            [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=True
+        )
+        assert "Error reading" not in done.stderr
+        return {path.name: path.stat().st_size for path in tmp_path.rglob("*-cache")}
+
+    whole = compiled()
+    assert 0 < len(whole) <= CHECKED
+    for number, path in enumerate(sorted(tmp_path.rglob("*-cache"))):
+        path.write_bytes(path.read_bytes()[: 20 * (number % 2)])
+    again = compiled()
+    assert again.keys() == whole.keys()
+    assert min(again.values()) > 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc gives memory back when asked")

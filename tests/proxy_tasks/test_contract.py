@@ -62,11 +62,6 @@ def poisoned() -> Dataset:
     return replace(data, test=(data.test[0] * np.float32(np.nan),))
 
 
-def tiny() -> Dataset:
-    data = get_task("ae").data
-    return replace(data, train=(data.train[0][:8],), source=(data.source[0][:8], *data.source[1:]))
-
-
 class Doubled(Reconstruction):
     """Its value is not what its gradient is of."""
 
@@ -83,7 +78,6 @@ class Doubled(Reconstruction):
         ("no leak", {"dataset": leaking}, "train and validation share"),
         ("splits", {"dataset": unequal}, "train: the arrays have different lengths, 5087, 5088"),
         ("splits", {"dataset": poisoned}, "test: an array has a value that is not finite"),
-        ("splits", {"dataset": tiny}, "train has 8 examples, fewer than a batch of 32"),
         ("gradient", {"objective": Doubled()}, "along a random direction the gradient says"),
     ],
 )

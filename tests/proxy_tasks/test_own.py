@@ -84,6 +84,21 @@ class Unfinished:
 class Fraction(Line):
     steps = 0.5
 
+class Brief(Line):
+    steps = 9
+
+class Whole(Line):
+    def init(self, key):
+        return jnp.zeros(3, jnp.int32)
+
+class Weightless(Line):
+    def init(self, key):
+        return {}
+
+class Vector(Line):
+    def loss(self, params, batch):
+        return batch @ params
+
 def shipped():
     return TASKS["ae"]
 
@@ -134,12 +149,25 @@ class Source:
         ("['a', 'b']", "train holds <U1, not numbers"),
         ("[np.ones(3), np.ones(2)]", "the examples of train differ in shape"),
         ("[np.ones(3), (np.ones(3), 1)]", r"train\[1\] has the form"),
+        ("[[1, 2], [3]]", r"train\[1\] has the form"),
+        ("[None, None]", "train has examples without numbers: None"),
+        ("np.ones((8, 0))", r"train has examples without numbers, of shape \(0,\)"),
+        ("np.array(3)", "train has no __len__ and __getitem__"),
+        ("np.array(['a', 'b'])", "train holds <U1, not numbers"),
+        ("'text'", "train holds <U1, not numbers"),
+        ("{'x': np.ones((8, 3))}", r"train is a mapping; give examples, such as list\(zip\(x, y\)\)"),
+        ("np.ones((3, 2))", "task 'Line': train has 3 examples, fewer than a batch of 4"),
+        ("[(np.ones(3), 2**31)] * 8", "train holds 2147483648, but whole numbers are kept as int32"),
+        ("[(np.ones(3), -(2**40))] * 8", "train holds -1099511627776, but whole numbers are kept as int32"),
+        ("np.full((8, 3), 2**63, np.uint64)", "train holds 9223372036854775808, but whole numbers"),
+        ("np.full((8, 3), 1e39)", "train has a number that is not finite in float32"),
+        ("np.full((8, 3), np.nan)", "train has a number that is not finite in float32"),
     ],
 )
 def test_data_of_no_use_are_refused(folder: Path, data: str, says: str) -> None:
     (folder / "bad.py").write_text(MODULE.replace("DATA", data).replace("LOSS", "0.0"))
     with pytest.raises(TaskError, match=f"import bad:Line: {says}"):
-        _ = own_task("bad:Line").data
+        own_task("bad:Line")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +179,11 @@ def test_data_of_no_use_are_refused(folder: Path, data: str, says: str) -> None:
         ("good:Lines", "module 'good' has no 'Lines'; did you mean 'Line'"),
         ("good:Unfinished", "it has no train, validation, test, steps, init, loss"),
         ("good:broken", "it has no train, validation, test, batch_size"),
-        ("good:Fraction", "steps is 0.5; it must be a whole number"),
+        ("good:Fraction", "task 'Fraction': steps is 0.5; it must be a whole number of 10 or more"),
+        ("good:Brief", "task 'Brief': steps is 9; it must be a whole number of 10 or more, since a run has 10"),
+        ("good:Whole", "init gives int32; the parameters must be arrays of float32"),
+        ("good:Weightless", "init gives nothing; the parameters must be arrays of float32"),
+        ("good:Vector", r"loss gives an array of shape \(4,\); it must be one number"),
         ("needy:Line", "'needy' needs module 'nowhere', which is not here"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import jax
@@ -43,6 +44,20 @@ def test_version_changes_with_settings_and_data() -> None:
     versions = {task.version, *(other.version for other in others)}
     assert len(versions) == 4
     assert replace(task, description="other words").version == task.version
+
+
+def test_a_task_that_cannot_train_is_not_made() -> None:
+    task = get_task("ae")
+    assert len(set(replace(task, steps=10).checkpoints)) == 10
+    for change, says in (
+        ({"steps": 9}, "steps is 9; it must be a whole number of 10 or more, since a run has 10 checkpoints"),
+        ({"steps": 20.0}, "steps is 20.0; it must be a whole number of 10 or more"),
+        ({"batch_size": 0}, "batch_size is 0; it must be a whole number of 1 or more"),
+    ):
+        with pytest.raises(TaskError, match=f"task 'ae': {re.escape(says)}"):
+            replace(task, **change)
+    with pytest.raises(TaskError, match="task 'ae': train has 5088 examples, fewer than a batch of 6000"):
+        _ = replace(task, batch_size=6000).data
 
 
 def test_rungs_cost_ten_and_a_hundred_times_their_proxy() -> None:

@@ -39,6 +39,17 @@ class Leaking(Line):
         self.validation = self.train
 """
 
+TALKING = """
+class Talking(Line):
+    print("imported")
+    def __init__(self):
+        print("made")
+        super().__init__()
+    def loss(self, params, batch):
+        print("traced")
+        return super().loss(params, batch)
+"""
+
 TINY = """
 from dataclasses import replace
 import numpy as np
@@ -92,6 +103,61 @@ def test_a_check_fails_with_what_is_wrong(optsearch: Command, folder: Path) -> N
     said = optsearch("tasks", "--import", "lines:Leaking", "--check", "Leaking")
     assert said.code == 1
     assert "FAIL no leak: train and validation share 64 of their examples" in said.out
+
+
+CHANCE = """
+import random, jax
+
+class Chance(Line):
+    def __init__(self):
+        super().__init__()
+        self.start, noise = START, NOISE
+        self.train = [(x, y + noise) for x, y in self.train]
+    def init(self, key):
+        return {"slope": self.start + jax.random.normal(key, 3)}
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "noise", "differs"),
+    [
+        ("0.0", "np.random.normal()", "another process has other data"),
+        pytest.param("random.random()", "0.0", "and, in another process, ", marks=pytest.mark.slow),
+        pytest.param("len(str(hash('a')))", "hash('a') % 7", "another process has other data", marks=pytest.mark.slow),
+    ],
+)
+def test_random_numbers_that_no_key_decides_are_found(
+    start: str, noise: str, differs: str, optsearch: Command, folder: Path
+) -> None:
+    (folder / "lines.py").write_text(MODULE + CHANCE.replace("START", start).replace("NOISE", noise))
+    said = optsearch("tasks", "--import", "lines:Chance", "--check", "Chance", "--json")
+    (law,) = (law for law in said.json() if law["law"] == "deterministic")
+    assert said.code == 1
+    assert differs in law["says"]
+    assert "draw them from jax.random with the key" in law["says"]
+
+
+def test_what_a_task_prints_leaves_the_json_alone(optsearch: Command, folder: Path) -> None:
+    (folder / "lines.py").write_text(MODULE + TALKING)
+    said = optsearch("tasks", "--import", "lines:Talking", "--json")
+    assert said.json()[-1]["name"] == "Talking"
+    assert {"imported", "made", "traced"} <= set(said.err.splitlines())
+    assert "imported" not in optsearch("campaigns", "--json").err
+
+
+def test_a_task_is_imported_by_a_process_that_is_limited(folder: Path) -> None:
+    """In a process of its own, which has not computed before; the module computes while it is imported."""
+    (folder / "lines.py").write_text(
+        "import os, jax\nprint(jax.config.jax_platforms, os.environ['XLA_FLAGS'])\njax.numpy.ones(3).sum()\n" + MODULE
+    )
+    code = "from search.evaluate import import_own_tasks as take; import sys; assert 'jax' not in sys.modules\n"
+    code += "take(['lines:Line']); import os; assert 'JAX_PLATFORMS' not in os.environ"
+    environment = {name: value for name, value in os.environ.items() if name not in ("JAX_PLATFORMS", "XLA_FLAGS")}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path != str(folder))
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "cpu --xla_cpu_multi_thread_eigen=false"
 
 
 def test_a_campaign_names_its_imports(optsearch: Command, folder: Path) -> None:

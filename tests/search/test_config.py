@@ -62,7 +62,7 @@ def test_defaults_fill_what_is_not_given() -> None:
         ("controls: [constant]", r"controls\.0: must be 'constants', 'schedule' or 'random', got 'constant'"),
         ("algorithm: evolve", r"algorithm: must be 'evolution', 'constants', 'schedule' or 'random', got 'evolve'"),
         ("algorithm: constants", r"the search itself is 'constants': leave it out of controls"),
-        ("extra_state: [m]", r"extra_state: parameter 'm' appears twice"),
+        ("extra_state: [m]", r"c\.yaml:5: extra_state: parameter 'm' appears twice"),
         ("extra_state: [sqrt]", r"extra_state: 'sqrt' is a function"),
         ("constants: {spred: 1}", r"constants\.spred: unknown key; did you mean 'spread'\?"),
         ("constants: {spread: 0}", r"constants\.spread: must be above 0"),
@@ -70,7 +70,7 @@ def test_defaults_fill_what_is_not_given() -> None:
         ("further_tasks: [{task: digits}]", r"further_tasks: task 'digits' is held out"),
         ("further_tasks: [{task: ae}]", r"a task stands twice in the fitness: ae, ae"),
         ("further_tasks: [{tsk: ae, task: ae}]", r"further_tasks\.0\.tsk: unknown key; did you mean 'task'\?"),
-        ("task_scale: 2.0", r"task_scale has a meaning only with further_tasks"),
+        ("task_scale: 2.0", r"c\.yaml:5: task_scale: task_scale has a meaning only with further_tasks"),
         ("first_stage: {searches: 0, budget: {programs: 3}}", r"first_stage\.searches: must be at least 1, got 0"),
         ("first_stage: {searches: 2}", r"first_stage\.budget: this key is required"),
         ("meta_validation: {task: ae}", r"meta_validation\.task is 'ae', which is part of the fitness"),
@@ -83,6 +83,11 @@ def test_defaults_fill_what_is_not_given() -> None:
             "limits: {statements: 200}\nalgorithm: schedule\nfirst_stage: {budget: {programs: 3}}",
             r"'schedule' starts with one more than its first stage finds: at most 199",
         ),
+        ("functions: [sqrt]\ncontrols: [random]", r"c\.yaml:5: functions: 'random' cannot draw programs: their last"),
+        ("functions: [sqrt]\nalgorithm: random", r"c\.yaml:5: functions: 'random' cannot draw programs: their last"),
+        ("constants: {step: 100}", r"c\.yaml:5: constants\.step: must be at most 8\.0, got 100"),
+        ("seed: 1_", r"c\.yaml:5: seed: must be a whole number, got '1_'"),
+        ("rate_sweep: {}\nlimits: {statements: 200}", r"c\.yaml:6: limits\.statements: .* rate_sweep can add one"),
         ("description: !!python/name:os.system x", r"c\.yaml:5: description: tags are not allowed"),
         ("training_seeds: &a [1]\ncontrols: *a", r"aliases \(\*name\) are not allowed"),
         ("description: [", r"c\.yaml:\d: not valid YAML"),
@@ -126,6 +131,8 @@ def test_overrides_replace_and_add() -> None:
     assert faults(GOOD, "population.sze=3") == (
         "--set population.sze=3: population.sze: unknown key; did you mean 'size'?",
     )
+    assert faults(GOOD, "seed=1_") == ("--set seed=1_: seed: must be a whole number, got '1_'",)
+    assert faults(GOOD, "functions=[sqrt]", "controls=[random]")[0].startswith("--set functions=[sqrt]: functions: ")
     assert faults(GOOD, "seed") == ("--set seed: write it as key=value or key.sub=value",)
     assert faults(GOOD, "name.x=1") == ("--set name.x=1: name is 'test', not a mapping",)
 
@@ -133,7 +140,8 @@ def test_overrides_replace_and_add() -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1e-3", 1e-3), ("1E5", 1e5), ("-.5", -0.5), ("1_000", 1000), ("0123", 123), ("1:30", "1:30"),
+        ("1e-3", 1e-3), ("1E5", 1e5), ("-.5", -0.5), ("1_000", 1000), ("0123", 123),
+        ("1_", "1_"), ("1__0", "1__0"), ("1_.5", "1_.5"), ("1_0.5", 10.5), ("1:30", "1:30"),
         ("2020-01-01", "2020-01-01"), ("0x1F", "0x1F"), ("yes", True), ("off", False), ("'no'", "no"), ('"1"', "1"),
         ("~", None), ("", None), ("y", "y"), (".inf", float("inf")), ("-.inf", float("-inf")), ("adam", "adam"),
         ("1.2.3", "1.2.3"), ("+3", 3), ("|\n  a\n  b", "a\nb\n"),

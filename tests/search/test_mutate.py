@@ -14,7 +14,7 @@ from dsl.program import Program, ProgramError, Statement
 from dsl.syntax import parse
 from dsl.verify import verify
 from search.mutate import MutationError, Mutator, is_deletable
-from search.mutation_config import CONSTANTS, LimitsConfig, MutationWeights
+from search.mutation_config import CONSTANTS, LARGEST_STEP, ConstantsConfig, LimitsConfig, MutationWeights
 
 NAMES = tuple(MutationWeights.model_fields)
 
@@ -227,3 +227,24 @@ def test_nothing_to_mutate_is_said() -> None:
 def test_weights_are_checked(bad: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         MutationWeights(**bad)
+
+
+class Extreme(np.random.Generator):
+    """Draws the largest normal numbers that NumPy can."""
+
+    def standard_normal(self, *arguments: object, **options: object) -> float:
+        return 13.7 * (1 if self.random() < 0.5 else -1)
+
+
+@pytest.mark.parametrize("step", [LARGEST_STEP, 1e-300])
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_the_largest_and_smallest_steps_give_valid_constants(name: str, step: float) -> None:
+    mutator = Mutator(only(name), constants=ConstantsConfig(step=step, spread=1e6, mean=1e6, near_one=1.0))
+    rng = Extreme(np.random.PCG64(0))
+    for number in range(200):
+        try:
+            child, _ = mutator.mutate(rng, LIBRARY[("adamw", "lion")[number % 2]])
+        except MutationError:  # a step that ends too far away or where it began is not taken
+            continue
+        verify(child)
+        assert all(np.isfinite(np.float32(constant)) for constant in constants(child))
