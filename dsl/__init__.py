@@ -10,6 +10,7 @@ verify       which programs may run, and the kind of every value
 walk         the one walk over statements, for every meaning of values
 dataflow     what can influence the update, across steps; exact pruning
 nodes        distinct values, each kept once
+magnitude    how large a value can become
 numbering    the standard form of every value, by the laws
 fingerprint  a name for what a program means
 cost         state, arithmetic and memory traffic for each parameter

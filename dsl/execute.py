@@ -37,22 +37,31 @@ def apply_on_tree(meaning: Callable[..., Any], scope: Scope, operands: Sequence[
 
 
 class _JaxDomain:
-    """Values are JAX arrays of one floating-point type."""
+    """Values are JAX arrays of one floating-point type.
+
+    Each is opaque to the compiler. XLA would rewrite across statements by laws of real numbers, ``(x * a) * b`` as
+    ``x * (a * b)`` and ``log(exp(x))`` as ``x``, so that a program which overflows in the interpreter would not when it
+    is compiled, or the reverse.
+    """
 
     def __init__(self, dtype: Any):
+        import jax
         import jax.numpy as jnp
 
-        self._jnp, self._dtype = jnp, dtype
+        self._jax, self._jnp, self._dtype = jax, jnp, dtype
 
     def constant(self, value: float) -> Any:
-        return self._jnp.asarray(value, self._dtype)
+        return self._opaque(self._jnp.asarray(value, self._dtype))
 
     def apply(self, function: Function, operands: list[Any]) -> Any:
         def meaning(*args: Any) -> Any:
             return function.jax(self._jnp, *args)
 
         result = apply_on_tree(meaning, function.scope, operands)
-        return result if operands else self.constant(result)
+        return self._opaque(result) if operands else self.constant(result)
+
+    def _opaque(self, value: Any) -> Any:
+        return self._jax.tree.map(self._jax.lax.optimization_barrier, value)
 
 
 class _ReferenceDomain:

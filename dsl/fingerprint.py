@@ -20,7 +20,7 @@ from dsl.nodes import STATE_LABEL, ZERO, Value, content, part
 from dsl.numbering import Numbering
 from dsl.program import INPUTS, OUTPUT, Program
 
-FINGERPRINT_VERSION = 2
+FINGERPRINT_VERSION = 3
 """Changes whenever any program's fingerprint does; stored beside stored fingerprints."""
 
 MEMORY = 50_000
@@ -90,33 +90,31 @@ class _Step:
 
 
 def _steady(step: _Step) -> tuple[list[Value], Value, list[Value]]:
-    """The state at the start of any step: zero where it begins and stays so, wild where it may become infinite.
+    """The state at the start of any step: zero where it begins and stays so, else of the least level that holds.
 
     Returns:
         That state, the update, and the state after the step.
     """
-    numbering, wild = step.numbering, 0
-    positions = range(len(step.program.state))
+    numbering, level = step.numbering, [0] * len(step.program.state)
     while True:
-        states = [numbering.state(position, tame=not wild >> position & 1) for position in positions]
+        states = [numbering.state(position, own) for position, own in enumerate(level)]
         numbering.relied = 0
         start = states
         update, after = step(start)
-        zeros = {position for position in positions if numbering.starts_at_zero(after[position])}
+        zeros = {position for position, value in enumerate(after) if numbering.starts_at_zero(value)}
         settled = not zeros
         while not settled:
             numbering.relied = -1  # that zero times a state variable is zero relies on them all
-            start = [ZERO if position in zeros else states[position] for position in positions]
+            start = [ZERO if position in zeros else state for position, state in enumerate(states)]
             update, after = step(start)
             staying = {position for position in zeros if after[position][0] == 0.0}
             settled, zeros = staying == zeros, staying
-        grown = wild
-        for position in positions:
-            if position not in zeros and not numbering.tame(after[position]):
-                grown |= 1 << position
-        if grown == wild or not numbering.relied:
+        if not numbering.relied:
             return start, update, after
-        wild = grown
+        needed = numbering.levels({p: value for p, value in enumerate(after) if p not in zeros}, level)
+        if needed == level:
+            return start, update, after
+        level = needed
 
 
 class _System:

@@ -1,7 +1,8 @@
 """The store of values: every distinct call once, with its content and what is known of its size.
 
 A value is a number times a node, ``(coefficient, node)``; a constant is a multiple of the node ``ONE``. This file knows
-sums, constant factors and bounds; ``numbering`` knows what all other functions do to each other.
+sums, constant factors and bounds; ``numbering`` knows what all other functions do to each other, and ``magnitude`` how
+large a node can become.
 
 Nodes are remembered across programs, since children share most of their values with their parents. This changes the
 speed alone: everything that is decided by comparing nodes compares their content.
@@ -10,13 +11,14 @@ speed alone: everything that is decided by comparing nodes compares their conten
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from struct import Struct
 
 import numpy as np
 
 from dsl.functions import FUNCTIONS, ODD, Function, Scope
+from dsl.magnitude import INPUT, ORDINARY, STATE, TAME, UNIT, Magnitude, levels, magnitude, of_state, reach, scaled
 
 Value = tuple[float, int]
 """Coefficient and node."""
@@ -24,18 +26,16 @@ Value = tuple[float, int]
 COEFFICIENTS = (1e-12, 1e12)
 """Factors are combined only within this range, far from float32's overflow and underflow."""
 
-CANCELLATION = 1e-3
-"""``a*x + b*x`` becomes ``(a+b)*x`` unless ``|a+b|`` is below this share of ``max(|a|, |b|)``: then rounding rules."""
+CANCELLATION = 2.0**-6
+"""``a*x + b*x`` becomes ``(a+b)*x`` unless ``|a+b|`` is below this share of ``max(|a|, |b|)``: then rounding rules.
 
-ROUNDING = 1e-12
-"""... unless it is below this share of it: then it is zero."""
+So ``(x + y) - x`` is not y, which loses the digits that x has more of; but what cancels as a whole is zero.
+"""
 
 MAX_TERMS = 16
 
-TAME = 16
-"""Values of growth up to this many factors can disappear; ``WILD`` ones, which may be NaN or infinite, never do."""
-
-WILD = 99
+NORMAL = float(np.finfo(np.float32).tiny)
+"""Least constant that is folded; hardware may take smaller ones for zero."""
 
 ONE = 0
 ZERO: Value = (0.0, ONE)
@@ -59,11 +59,20 @@ def part(coefficient: float, digest: bytes) -> bytes:
         return _FLOAT.pack(math.copysign(math.inf, coefficient)) + digest
 
 
+def float32(value: float) -> float:
+    """The nearest float32; infinite where that is too large."""
+    try:
+        return _FLOAT.unpack(_FLOAT.pack(value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
 def constant(value: float) -> Value | None:
-    """A constant, if float32 holds it; tiny ones are zero."""
-    if abs(value) < 1e-45:
+    """The constant that float32 rounds a number to; None where that is not finite, or neither zero nor normal."""
+    value = float32(value)
+    if value == 0.0:
         return ZERO
-    return (value, ONE) if abs(value) < 3.4e38 else None
+    return (value, ONE) if NORMAL <= abs(value) < math.inf else None
 
 
 class Nodes:
@@ -75,10 +84,9 @@ class Nodes:
         operands: the values a node is called with; for a product pairs of exponent and factor.
         digests: content, with every state variable labelled alike.
         states: a bit for each state variable that is below the node.
-        growth: how many factors of inputs its magnitude is made of, or ``WILD``.
-        turnover: the same of state variables alone.
+        reach: how large its finite values are; see ``magnitude.reach``.
         zero_at_start: whether it is zero when every state variable is.
-        relied: bits of the state variables that were taken for tame since this was last set to 0.
+        relied: bits of the state variables whose bounds were relied on since this was last set to 0.
     """
 
     def __init__(self) -> None:
@@ -86,27 +94,30 @@ class Nodes:
         self.operands: list[tuple[Value, ...]] = []
         self.digests: list[bytes] = []
         self.states: list[int] = []
-        self.growth: list[int] = []
-        self.turnover: list[int] = []
+        self.reach: list[float] = []
         self.zero_at_start: list[bool] = []
         self.relied = 0
         self._index: dict[tuple[str, tuple[Value, ...]], int] = {}
-        self._state: dict[tuple[int, bool], Value] = {}
+        self._state: dict[tuple[int, int], Value] = {}
         self._bounds: dict[int, tuple[float, float]] = {}
-        self._add(("1", ()), b"1", 0, 0, 0, zero=False)
+        self._magnitudes: dict[int, Magnitude] = {}
+        self._magnitudes[self._add(("1", ()), b"1", 0, 0.0, zero=False)] = UNIT
 
     def input(self, name: str) -> Value:
         """An input that holds numbers of ordinary size."""
         node = self._index.get((name, ()))
-        return 1.0, self._add((name, ()), name.encode(), 0, 1, 0, zero=False) if node is None else node
+        if node is None:
+            node = self._add((name, ()), name.encode(), 0, ORDINARY, zero=False)
+            self._magnitudes[node] = INPUT[name]
+        return 1.0, node
 
-    def state(self, position: int, *, tame: bool) -> Value:
-        """A state variable; ``tame`` if it stays finite."""
-        value = self._state.get((position, tame))
+    def state(self, position: int, level: int) -> Value:
+        """A state variable of a level of ``magnitude.STATE``."""
+        value = self._state.get((position, level))
         if value is None:
-            key = f"{'state' if tame else 'wild'} {position}", ()
-            node = self._add(key, STATE_LABEL, 1 << position, 1 if tame else WILD, 1, zero=True)
-            value = self._state[position, tame] = 1.0, node
+            node = self._add((f"state {position} {level}", ()), STATE_LABEL, 1 << position, STATE[level], zero=True)
+            self._magnitudes[node] = of_state(position, level)
+            value = self._state[position, level] = 1.0, node
         return value
 
     def call(self, name: str, operands: tuple[Value, ...]) -> int:
@@ -115,46 +126,65 @@ class Nodes:
         node = self._index.get(key)
         if node is not None:
             return node
-        digests, bits, growths = self.digests, self.states, self.growth
+        digests, bits, reaches = self.digests, self.states, self.reach
         parts: list[bytes] = []
-        below: list[int] = []
+        below: list[float] = []
         states = 0
         for coefficient, operand in operands:
             parts.append(_UNIT_BYTES + digests[operand] if coefficient == 1.0 else part(coefficient, digests[operand]))
-            below.append(growths[operand])
+            below.append(reaches[operand])
             states |= bits[operand]
-        growth, turnover, zero = _growth(name, operands, below, inputs=True), 0, False
-        if states:
-            turnover = _growth(name, operands, [self.turnover[operand] for _, operand in operands], inputs=False)
-            zero = self._zero_at_start(name, operands)
-        return self._add(key, content(name, parts), states, growth, turnover, zero=zero)
+        zero = bool(states) and self._zero_at_start(name, operands)
+        return self._add(key, content(name, parts), states, reach(name, operands, below), zero=zero)
 
-    def _add(
-        self, key: tuple[str, tuple[Value, ...]], digest: bytes, states: int, growth: int, turnover: int, *, zero: bool
-    ) -> int:
+    def _add(self, key: tuple[str, tuple[Value, ...]], digest: bytes, states: int, far: float, *, zero: bool) -> int:
         node = self._index[key] = len(self.names)
         name, operands = key
         self.names.append(name)
         self.operands.append(operands)
         self.digests.append(digest)
         self.states.append(states)
-        self.growth.append(growth)
-        self.turnover.append(turnover)
+        self.reach.append(far)
         self.zero_at_start.append(zero)
         return node
 
     # What is known of a value
 
-    def disappears(self, node: int) -> bool:
+    def magnitude(self, node: int) -> Magnitude:
+        """How large the node can become; found when it is first asked for, from its operands upwards."""
+        known, waiting = self._magnitudes, [node]
+        while waiting:
+            top = waiting[-1]
+            operands = self.operands[top]
+            missing = [below for _, below in operands if below not in known]
+            if missing:
+                waiting += missing
+                continue
+            waiting.pop()
+            if top not in known:
+                below = [known[operand] for _, operand in operands]
+                far = [self.reach[operand] for _, operand in operands]
+                interval = self._interval(operands)
+                known[top] = magnitude(self.names[top], operands, below, far, self.reach[top], interval)
+        return known[node]
+
+    def _interval(self, operands: Sequence[Value]) -> Callable[[int], tuple[float, float]]:
+        return lambda position: self.bounds(operands[position])
+
+    def stays_finite(self, node: int, limit: float = TAME) -> bool:
+        """Whether the node reaches no further than the limit and is never undefined."""
+        return self.reach[node] <= limit and not self.magnitude(node).wild
+
+    def disappears(self, node: int, limit: float = TAME) -> bool:
         """Whether the node stays finite, so that an identity may make it disappear."""
-        if self.growth[node] > TAME:
+        if not self.stays_finite(node, limit):
             return False
         self.relied |= self.states[node]
         return True
 
-    def tame(self, value: Value) -> bool:
-        """Whether the value stays finite from step to step when it is the next value of a state variable."""
-        return self.growth[value[1]] <= TAME and self.turnover[value[1]] <= 1
+    def levels(self, after: Mapping[int, Value], old: Sequence[int]) -> list[int]:
+        """The level that each state variable needs, by its value after a step; see ``magnitude.levels``."""
+        return levels({p: scaled(abs(c), self.magnitude(node)) for p, (c, node) in after.items()}, old)
 
     def starts_at_zero(self, value: Value) -> bool:
         """Whether the value is zero when every state variable is."""
@@ -166,7 +196,7 @@ class Nodes:
             return False
         if name in ("sum", "addition", "scale", "maximum", "minimum", "norm", "global_norm"):
             return all(zeros)
-        tame = all(self.growth[node] <= TAME for _, node in operands)
+        tame = all(self.stays_finite(node) for _, node in operands)
         if name == "interp":
             return zeros[0] and zeros[1] and tame
         if name == "product":
@@ -190,6 +220,8 @@ class Nodes:
         low, high = -math.inf, math.inf
         if node == ONE:
             low = high = 1.0
+        elif name == "sum":
+            low, high = (sum(ends) for ends in zip(*[self.bounds(term) for term in operands], strict=True))
         elif name == "product":
             if all(exponent % 2.0 == 0.0 or self.bounds((1.0, factor))[0] >= 0.0 for exponent, factor in operands):
                 low = 0.0
@@ -220,12 +252,12 @@ class Nodes:
         coefficient, node = value
         product = factor * coefficient
         if node == ONE:
-            return constant(product) or (1.0, self.call("scale", ((factor, ONE), value)))
+            return constant(product) or (1.0, self.call("scale", ((float32(factor), ONE), value)))
         if product == 0.0 and (factor == 0.0 or coefficient == 0.0) and self.disappears(node):
             return ZERO
         if COEFFICIENTS[0] < abs(product) < COEFFICIENTS[1]:
             return product, node
-        return 1.0, self.call("scale", ((factor, ONE), value))
+        return 1.0, self.call("scale", ((float32(factor), ONE), value))
 
     def plus(self, x: Value, y: Value) -> Value:
         """``x + y`` as a flat sum whose first term has the coefficient 1."""
@@ -233,24 +265,20 @@ class Nodes:
             return y
         if y[0] == 0.0:
             return x
+        if x[1] == y[1] and x[0] == -y[0] and self.disappears(x[1]):
+            return ZERO
         terms = {node: coefficient for coefficient, node in self.terms(x)}
         for coefficient, node in self.terms(y):
             old = terms.get(node, 0.0)
-            total = old + coefficient
-            size = max(abs(old), abs(coefficient))
-            if abs(total) <= ROUNDING * size and self.disappears(node):
-                del terms[node]
-            elif abs(total) < CANCELLATION * size:
-                return 1.0, self.call("addition", tuple(sorted((x, y), key=self.order)))
-            else:
-                terms[node] = total
-        if not terms:
-            return ZERO
+            terms[node] = total = old + coefficient
+            cancels = old * coefficient < 0.0 and not self.disappears(node)  # infinity - infinity
+            if cancels or abs(total) < CANCELLATION * max(abs(old), abs(coefficient)):
+                return self._addition(x, y)
+        if len(terms) > MAX_TERMS:
+            return self._addition(x, y)
         if len(terms) == 1:
             ((node, coefficient),) = terms.items()
             return self.times(coefficient, (1.0, node))
-        if len(terms) > MAX_TERMS:
-            return 1.0, self.call("addition", tuple(sorted((x, y), key=self.order)))
         digests = self.digests
         ordered = sorted([(digests[node], coefficient, node) for node, coefficient in terms.items()])
         first = ordered[0][1]
@@ -260,6 +288,10 @@ class Nodes:
             if not COEFFICIENTS[0] < abs(coefficient / first) < COEFFICIENTS[1]:
                 first = 1.0  # they are too far apart
         return self.times(first, (1.0, self.call("sum", tuple([(c / first, node) for _, c, node in ordered]))))
+
+    def _addition(self, x: Value, y: Value) -> Value:
+        """A sum of two that is not combined with others."""
+        return 1.0, self.call("addition", tuple(sorted((x, y), key=self.order)))
 
     def terms(self, value: Value) -> tuple[Value, ...]:
         """The terms of a sum, or the value itself."""
@@ -271,33 +303,9 @@ class Nodes:
         return tuple((coefficient * inner, below) for inner, below in self.operands[node])
 
 
-def _growth(name: str, operands: tuple[Value, ...], below: list[int], *, inputs: bool) -> int:
-    """Growth of a call from that of its operands."""
-    if name == "product":
-        total = 0
-        for (exponent, _), growth in zip(operands, below, strict=True):
-            total += growth if exponent == 1.0 else int(exponent) * growth
-        return total if total < WILD else WILD
-    if name in ("sum", "addition", "scale"):
-        return max(below)
-    if WILD in below or name not in _TOTAL:
-        return WILD
-    if name in _BOUNDED:
-        return 0
-    if name == "clip":
-        return min(below)
-    if name == "clip_by_global_norm":
-        return below[1]
-    if name == "reciprocal":
-        return 4 if inputs or below[0] else 0
-    return sum(below) if name in ("dot", "interp") else max(below)
-
-
 def _is_zero_at_zero(function: Function) -> bool:
     with np.errstate(all="ignore"):
         return function.scope is Scope.ELEMENT and function.arity == 1 and float(function.reference(0.0)) == 0.0
 
 
-_TOTAL = frozenset(name for name, function in FUNCTIONS.items() if function.laws.total)
-_BOUNDED = frozenset(name for name, function in FUNCTIONS.items() if function.laws.bounded)
 _ZERO_AT_ZERO = frozenset(name for name, function in FUNCTIONS.items() if _is_zero_at_zero(function))

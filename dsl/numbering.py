@@ -4,8 +4,11 @@ The laws of the table bring a call to its standard form: a sum is a flat list of
 with exponents; coefficients and signs move out where degree and parity allow; constants fold; operands of commutative
 functions are sorted by content. What a row's laws cannot say, relations between functions, is here, one rule for each.
 
+Constants are float32 numbers, and so is every constant that is folded.
+
 Identities hold for finite values. One that makes a value disappear (``x - x``, ``0 * x``) is used only where the value
-stays finite: nothing below it leaves its domain or overflows in a few steps. Underflow of products is not considered.
+stays finite in a whole run, as ``magnitude`` says. A sum in which larger terms cancel keeps its order, since it loses
+digits. Underflow of products is not considered, and that sums of other orders differ by rounding.
 """
 
 from __future__ import annotations
@@ -16,12 +19,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dsl.functions import FUNCTIONS, GUARD, ODD, Function, Scope
-from dsl.nodes import COEFFICIENTS, MAX_TERMS, ONE, ZERO, Nodes, Value, constant
+from dsl.magnitude import TAME
+from dsl.nodes import COEFFICIENTS, MAX_TERMS, ONE, ZERO, Nodes, Value, constant, float32
 from dsl.program import Statement
 
 MAX_EXPONENT = 16.0
 
+MIXING = 10.0
+"""``interp(x, x, weight)`` is x for weights that reach no further: larger ones cancel and lose digits."""
+
 _UNIT: Value = (1.0, ONE)
+_GUARD = float32(GUARD)
 _SIGN, _ABS, _SQRT = FUNCTIONS["sign"], FUNCTIONS["abs"], FUNCTIONS["sqrt"]
 
 
@@ -64,9 +72,14 @@ class Numbering(Nodes):
 
     def _apply(self, function: Function, operands: tuple[Value, ...]) -> Value:
         folds = function.scope is Scope.ELEMENT
-        for _, node in operands:
-            if node != ONE:
+        rounded: list[Value] = []
+        for coefficient, node in operands:
+            if node == ONE:
+                coefficient = float32(coefficient)
+            else:
                 folds = False
+            rounded.append((coefficient, node))
+        operands = tuple(rounded)
         if folds:
             folded = _fold(function, operands)
             if folded is not None:
@@ -111,7 +124,8 @@ class Numbering(Nodes):
         for n, node in self.operands[other] if names[other] == "product" else ((1.0, other),):
             exponents[node] = exponents.get(node, 0.0) + n
         coefficient = x[0] * y[0]
-        if max(exponents.values()) > MAX_EXPONENT or len(exponents) > MAX_TERMS:
+        too_many = max(exponents.values()) > MAX_EXPONENT or len(exponents) > MAX_TERMS
+        if too_many or self.reach[one] + self.reach[other] > TAME:  # in another order it may be finite
             node = self.call("product", tuple(sorted(((1.0, x[1]), (1.0, y[1])), key=self.order)))
             return self.times(coefficient, (1.0, node))
         return self.times(coefficient, self._product(exponents))
@@ -177,7 +191,7 @@ class Numbering(Nodes):
 
     def sqrt(self, x: Value) -> Value | None:
         coefficient, node = x
-        if self.names[node] != "product":
+        if self.names[node] != "product" or self.reach[node] > TAME:
             return None
         result: Value = (math.sqrt(abs(coefficient)), ONE)
         for exponent, factor in self.operands[node]:
@@ -194,7 +208,7 @@ class Numbering(Nodes):
         if node == ONE or coefficient == 0.0:
             return None
         sign = math.copysign(1.0, coefficient)
-        if name == "product" and sum(exponent for exponent, _ in operands) <= 4.0:
+        if name == "product" and sum(exponent for exponent, _ in operands) <= 4.0 and self.reach[node] <= TAME:
             result: Value = (sign, ONE)
             for exponent, factor in operands:
                 if not (self.positive(factor) and self.disappears(factor)):
@@ -249,16 +263,18 @@ class Numbering(Nodes):
 
     def divide(self, x: Value, y: Value) -> Value | None:
         if y[1] == ONE:
-            divisor = y[0] + GUARD
-            return self.times(1.0 / divisor, x) if divisor else None
+            divisor = float32(y[0] + _GUARD)
+            return self.times(1.0 / divisor, x) if divisor else (1.0, self.call("divide", (x, y)))
+        inverse = self.call("reciprocal", (y,))
         if x[0] == 0.0:
-            return ZERO if self.disappears(y[1]) else None
-        return self.multiply(x, (1.0, self.call("reciprocal", (y,))))
+            return ZERO if self.disappears(inverse) else (1.0, self.call("divide", (x, y)))
+        return self.multiply(x, (1.0, inverse))
 
     def interp(self, x: Value, y: Value, weight: Value) -> Value | None:
         if weight[1] == ONE:
-            return self.plus(self.times(1.0 - weight[0], x), self.times(weight[0], y))
-        return x if x == y and self.disappears(weight[1]) else None
+            return self.plus(self.times(float32(1.0 - weight[0]), x), self.times(weight[0], y))
+        limit = MIXING - math.log2(max(abs(weight[0]), 1.0))
+        return x if x == y and self.disappears(x[1]) and self.disappears(weight[1], limit) else None
 
     def integer_power(self, x: Value, y: Value) -> Value | None:
         if y[1] != ONE or y[0] not in (0.0, 1.0, 2.0, 3.0, 4.0):
@@ -291,6 +307,6 @@ _RULES: dict[str, Callable[..., Value | None]] = {
 
 
 def _fold(function: Function, operands: tuple[Value, ...]) -> Value | None:
-    """A call on constants as a constant; None where the result is not a finite float32."""
+    """A call on constants as a constant, computed in float32; None where ``constant`` gives None."""
     with np.errstate(all="ignore"):
-        return constant(float(function.reference(*(np.float64(coefficient) for coefficient, _ in operands))))
+        return constant(float(function.reference(*(np.float32(coefficient) for coefficient, _ in operands))))

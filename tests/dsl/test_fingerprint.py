@@ -123,6 +123,22 @@ DIFFERENT = [
     ("update = power(g, 3.0)", "update = power(g, 2.0)", ""),
     ("x = exp2(g); x = clip(x, 0.0); update = sign(x)", "x = exp2(g); update = sign(x)", ""),
     ("x = sign(g); update = x * x", "update = w - w; update = update + 1.0", ""),  # sign(0) = 0
+    # Infinite or no number, where the other is zero: poles, growth, overflow
+    ("a = eps(); b = negative(a); r = reciprocal(b); z = r - r; update = g + z", "update = g * 1.0", ""),
+    ("b = g - 1e-08; r = reciprocal(b); z = r - r; update = g + z", "update = g * 1.0", ""),  # a gradient is often zero
+    ("b = clip(g, 1e-08); z = 0.0 / b; update = g + z", "update = g * 1.0", ""),
+    ("z = 0.0 / -1e-08; update = g + z", "update = g * 1.0", ""),
+    ("m = m * 2.0; m = m + g; z = m - m; update = g + z", "m = m + g; update = g * 1.0", "m"),
+    ("m = interp(g, m, 1.5); z = m - m; update = g + z", "m = m + g; update = g * 1.0", "m"),
+    ("m = m + v; v = v + m; v = v + g; z = v - v; update = g + z", "m = m + g; v = v + g; update = g * 1.0", "m,v"),
+    ("x = maximum(g, 3e+38); y = w * x; update = y * x", "x = maximum(g, 3e+38); x = x * x; update = w * x", ""),
+    # Rounded away in float32: constants, and terms that cancel
+    ("a = eps(); a = a + 1.0; a = a - 1.0; a = sign(a); update = a * lr; update = update + w", "update = w + lr", ""),
+    ("m = interp(g, m, 0.99999999); update = m * lr", "x = g * 1e-08; m = m + x; update = m * lr", "m"),
+    ("x = g + 1e+06; update = x - 1e+06", "update = g * 1.0", ""),
+    ("x = w + g; update = x - w", "update = g * 1.0", ""),
+    ("x = g * 1e+08; x = x + g; y = g * 1e+08; update = x - y", "update = g * 1.0", ""),
+    ("x = g * 1e-30; x = x * 1e-12; x = x * 1e+30; update = x * 1e+12", "update = g * 1.0", ""),
 ]
 
 
@@ -139,6 +155,9 @@ EQUAL = [
     ("x = g + 0.0; update = x * lr", "update = g * lr"),
     ("x = g * 1.0; update = x * lr", "update = g * lr"),
     ("x = g - g; update = x + w", "update = w * 1.0"),
+    ("x = reciprocal(g); x = x - x; update = x + w", "update = w * 1.0"),
+    ("x = square(g); x = x + 1e-08; y = 0.0 / x; update = y + w", "update = w * 1.0"),
+    ("x = g * 0.1; update = x * 3.0", "x = g * 3.0; update = x * 0.1"),
     ("x = negative(g); update = negative(x)", "update = g * 1.0"),
     ("update = interp(g, w, 0.0)", "update = g * 1.0"),
     ("update = interp(g, w, 1.0)", "update = w * 1.0"),
@@ -154,7 +173,6 @@ EQUAL = [
     ("x = square(g); update = sqrt(x)", "update = abs(g)"),
     ("x = lr * g; update = x * w", "x = g * w; update = lr * x"),
     ("x = w + g; update = x + lr", "x = g + lr; update = x + w"),
-    ("x = w + g; update = x - w", "update = g * 1.0"),
     ("x = g / w; update = x * lr", "x = g * lr; update = x / w"),
     ("x = maximum(g, w); update = maximum(x, g)", "update = maximum(w, g)"),
     ("x = minimum(g, 0.5); update = minimum(x, 2.0)", "update = minimum(g, 0.5)"),
@@ -176,6 +194,13 @@ def test_cheap_identities_are_seen(one: str, other: str) -> None:
 
 
 EQUAL_WITH_STATE = [
+    ("m = interp(g, m, 0.9); z = m - m; update = w + z", "update = w * 1.0; m = m + g", "m"),
+    ("m = m + g; v = v + m; z = v - v; update = w + z", "update = w * 1.0; m = m + g; v = v + g", "m,v"),
+    (
+        "m = interp(g, m, 0.9); x = interp(g, m, 0.5); update = x * lr",
+        "m = interp(g, m, 0.9); x = g + m; x = x * 0.5; update = x * lr",
+        "m",
+    ),
     ("m = m + g; update = m * lr", "m = g + m; v = v * 0.5; update = lr * m", "m,v"),
     ("m = interp(g, m, 0.9); update = m * lr", "v = interp(g, v, 0.9); m = w * w; update = v * lr", "m,v"),
     ("m = m + g; v = v + g; update = m + v", "m = m + g; update = m * 2.0", "m,v"),  # two copies of one state

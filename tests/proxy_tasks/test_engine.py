@@ -12,9 +12,11 @@ import pytest
 
 from dsl import execute
 from dsl.dataflow import prune
+from dsl.functions import FUNCTIONS
 from dsl.generate import random_program
 from dsl.library import LIBRARY
 from dsl.program import Program
+from dsl.syntax import parse
 from proxy_tasks import engine
 from proxy_tasks.encoding import FIRST_STATE, GRADIENT, ROWS, WEIGHTS, encode
 from proxy_tasks.engine import Layout
@@ -77,6 +79,17 @@ def defined(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list
     return steps
 
 
+def compiled(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list[np.ndarray]:
+    """Like ``defined``, each step compiled as a whole."""
+    step = jax.jit(lambda w, g, state, lr: execute.step(program, w, g, state, lr))
+    state: Any = tuple([jnp.zeros(shape) for shape in SHAPES] for _ in program.state)
+    steps = []
+    for gradient, rate in zip(gradients, rates, strict=True):
+        update, state = step([jnp.asarray(x) for x in w], gradient, state, rate)
+        steps.append(np.stack([flat(w) - flat(update), *map(flat, state)]))
+    return steps
+
+
 def referenced(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list[np.ndarray]:
     state: Any = tuple([np.zeros(shape) for shape in SHAPES] for _ in program.state)
     steps = []
@@ -127,6 +140,53 @@ def test_generated_programs_agree_with_the_definition_and_with_the_reference(pro
             np.testing.assert_allclose(got[step] / size, meant[step] / size, atol=TOLERANCE, err_msg=str(program))
             np.testing.assert_allclose(got[step] / size, reference[step] / size, atol=TOLERANCE, err_msg=str(program))
     assert compared > programs
+
+
+REWRITTEN = {
+    "factors": "x = g * 1e-30; x = x * 1e-12; x = x * 1e+30; update = x * 1e+12",
+    "more factors": "x = g * 1e+30; x = x * 1e+30; x = x * 1e-30; update = x * 1e-30",
+    "terms": "x = g + 1e+06; x = x - 1e+06; update = x + 0.3",
+    "quotients": "x = g / 3e+38; update = x * 3e+38",
+    "folded": "a = eps(); a = a + 1.0; a = a - 1.0; a = sign(a); update = g * a",
+    "logarithm": "x = g * 1e+04; x = exp(x); update = log(x)",
+    "exponentials": "x = abs(g); x = x + 88.0; y = negative(x); x = exp(x); x = x * 1e+02; y = exp(y); update = x * y",
+    "roots": "x = g * 1e-30; x = x * x; update = sqrt(x)",
+    "inverse": "x = reciprocal(g); x = x * 1e+35; update = reciprocal(x)",
+    "state": "m = m * 1e-30; m = m + g; x = m * 1e-12; x = x * 1e+30; update = x * 1e+12",
+}
+"""Programs that the laws of real numbers change: XLA applies these where it can look across statements."""
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_compiled_statements_keep_their_order_and_overflow_where_interpreted_ones_do(name: str) -> None:
+    body = REWRITTEN[name].replace(";", "\n")
+    program = parse(f"def train(w, g, m, lr):\n{body}\nreturn update, m\n")
+    w, gradients, rates = inputs(np.random.default_rng(5))
+    got = interpreted(program, w, gradients, rates)
+    for one, other in zip(got, compiled(program, w, gradients, rates), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-30)
+
+
+@pytest.mark.slow
+def test_compiled_programs_are_finite_where_interpreted_ones_are() -> None:
+    rng = np.random.default_rng(6)
+    extreme = (1e-30, 1e30, 1e-12, 1e12, -1e8, 3e38, 1e-8, 1.0)
+    names = ("add", "subtract", "multiply", "divide", "reciprocal", "square", "sqrt", "exp", "log", "interp", "tanh")
+    functions = [FUNCTIONS[name] for name in names]
+    finite = 0
+    for _ in range(200):
+        program = random_program(rng, statements=int(rng.integers(2, 9)), functions=functions)
+        body = [
+            s._replace(args=tuple(a if isinstance(a, str) else extreme[rng.integers(len(extreme))] for a in s.args))
+            for s in program.body
+        ]
+        program = prune(Program(program.state, tuple(body)))
+        w, gradients, rates = inputs(rng)
+        meant = compiled(program, w, gradients, rates)
+        for one, other in zip(interpreted(program, w, gradients, rates), meant, strict=True):
+            assert (np.isfinite(one) == np.isfinite(other)).all(), str(program)
+            finite += np.isfinite(one).all()
+    assert finite > 200
 
 
 def test_programs_that_run_together_do_what_they_do_alone() -> None:
