@@ -82,7 +82,8 @@ def add(
     chosen = prune(named.program) if given is None else given
     with RunStore.read(named.run[0]) as store:
         held = _evaluation(store, reference, chosen, study)
-        record = {"description": description, "fingerprint": fingerprint(chosen)}
+        record: dict[str, Any] = {"description": description, "fingerprint": fingerprint(chosen)}
+        record |= {"fingerprint_version": FINGERPRINT_VERSION}
         record |= {"origin": _origin(store, named.run[1], "pruned" if given is None else "simplified")}
         record |= {"cost": _cost(store, held), "chosen_on": tasks_chosen_on(store)}
         record |= {"held_out": _held_out(held, _called(held, chosen))}
@@ -140,7 +141,7 @@ def _origin(store: RunReader, program_id: str, distilled: str) -> dict[str, Any]
     settings, about = store.meta("settings"), store.meta("about")
     arm, ticket = store.find(program_id)
     found = store.ticket(arm, ticket)
-    versions = {"fingerprint": FINGERPRINT_VERSION, "search": store.meta("search_version")}
+    versions = {"fingerprint": store.meta("fingerprint_version"), "search": store.meta("search_version")}
     made_with = {key: about[key] for key in ("processor", "python", *PACKAGES) if key in about} | versions
     return {
         "run": store.folder.name,

@@ -171,6 +171,7 @@ class Record(BaseModel):
     Attributes:
         description: what is new in it.
         fingerprint: of the program.
+        fingerprint_version: of the rules that it follows, which may be later than those of the search.
         origin: where it was found.
         cost: what the search with its first stage, its controls and the evaluation took.
         chosen_on: for each task on which it was chosen, what chose it there.
@@ -182,6 +183,7 @@ class Record(BaseModel):
 
     description: Annotated[str, Field(min_length=1, max_length=100)]
     fingerprint: str
+    fingerprint_version: int
     origin: Origin
     cost: dict[Literal["search", "controls", "evaluation"], Spent]
     chosen_on: dict[str, str]
@@ -273,7 +275,7 @@ def read_discovery(name: str, program: str, record: str) -> Discovery:
         parsed, raw = parse(program), at_rate(parse(found.origin.raw), found.origin.rate)
     except ProgramError as error:
         raise ConfigError([f"{name}.txt, or raw in {name}.yaml: {error}"]) from error
-    if found.origin.made_with.get("fingerprint") == str(FINGERPRINT_VERSION):
+    if found.fingerprint_version == FINGERPRINT_VERSION:
         texts = {f"{name}.txt": parsed} | ({"origin.raw": raw} if found.origin.distilled == "pruned" else {})
         for source, text in texts.items():
             if (meaning := fingerprint(text)) != found.fingerprint:

@@ -55,7 +55,7 @@ def test_what_ships_is_what_its_record_says(name: str) -> None:
     record = one.record
     verify(one.program)
     assert parse(str(one.program)) == prune(one.program) == one.program
-    assert record.origin.made_with["fingerprint"] == str(FINGERPRINT_VERSION), "add the entry again"
+    assert record.fingerprint_version == FINGERPRINT_VERSION, "name the program again"
     assert fingerprint(one.program) == record.fingerprint
     config, _ = load_named(name)
     assert (config.seed, config.task) == (record.origin.seed, record.origin.tasks[0])
