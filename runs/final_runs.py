@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from proxy_tasks.outcome import TrainingResult
 from proxy_tasks.run import Run
+from proxy_tasks.seeds import FRESH
 from runs.arms import contenders
 from runs.finalists import best, finalist_seeds, finalists
 from runs.finals import measure_of
@@ -19,7 +20,6 @@ from runs.progress import counted_view
 from runs.reader import Arm, Final, RunReader
 from runs.store import RunStore
 from runs.terminal import errors
-from search.config import FRESH_SEED
 from search.evaluate import train_alone
 from search.evolution import WARM_START
 from search.pool import Pool
@@ -55,7 +55,7 @@ def due(store: RunReader) -> Due | None:
         return left
     chosen = [(arm, best(store, arm, finals).ticket) for arm in arms if store.leaderboard(arm, 1)]
     chosen.append((store.arms()[0], WARM_START))
-    fresh = range(FRESH_SEED, FRESH_SEED + int(store.meta("settings")["fresh_seeds"]))
+    fresh = FRESH[: int(store.meta("settings")["fresh_seeds"])]
     left = _round(store, finals, chosen, fresh, "Comparing on fresh seeds")
     return left if left.runs else None
 
