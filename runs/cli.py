@@ -28,6 +28,7 @@ from runs.options import (
     print_json,
     print_rows,
 )
+from runs.plain_text import printable
 
 app = typer.Typer(
     help="Discovers optimizers: evolves small programs, scores each by training tiny models, and hands the best back.",
@@ -285,7 +286,7 @@ def export(
         )
     source = exported(load_program(program), to)
     if out is None:
-        sys.stdout.write(source)
+        sys.stdout.write(printable(source))
         return
     try:
         with out.open("w" if force else "x", encoding="utf-8") as file:
@@ -417,5 +418,5 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _fail(error: Exception, code: int) -> None:
-    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.write(f"error: {printable(str(error))}\n")
     raise SystemExit(code)

@@ -284,3 +284,16 @@ def test_the_library_is_kept_and_a_damaged_copy_is_found_out(tmp_path: Path, mon
 
 def test_differences_show_lines_of_both() -> None:
     assert difference("a\nb\n", "a\nc\n") == [(" ", "a"), ("-", "b"), ("+", "c")]
+
+
+def test_runs_of_one_name_are_told_apart(made_up: Path, tmp_path: Path, undistilled: None) -> None:
+    other = made_up_run(tmp_path / "b" / "same" / "run", "seed=7", programs=60)
+    first = Path(shutil.copytree(made_up, tmp_path / "a" / "same" / "run"))
+    third = Path(shutil.copytree(made_up, tmp_path / "a" / "other"))
+    report = read_report([first, other, third, tmp_path / "a" / ".." / "a" / "other"])
+    assert [run.name for run in report.runs] == ["a/same/run", "b/same/run", "other"]
+    for place, run in enumerate(report.runs, start=1):
+        names = [chart.name for chart in report.responses[run.name]]
+        assert names
+        assert all(name.startswith(f"run{place}-") for name in names)
+    assert len({chart.name for chart in report.all_charts()}) == len(report.all_charts())
