@@ -118,7 +118,9 @@ def watch(
     plain: Annotated[bool, typer.Option("--plain", help="One line now and then, also in a terminal.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON whenever something has changed.")] = False,
 ) -> None:
-    """Follow a run from another shell until it ends; exit code 1 when it has failed or crashed."""
+    """Follow a run from another shell until it ends; exit code 1 when it has failed or crashed, or is a
+    copy that misses records.
+    """
     from runs.programs import run_folder
     from runs.watch import watch as follow
 
@@ -126,7 +128,7 @@ def watch(
         status = follow(run_folder(run), "json" if as_json else "plain" if plain else "live")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    if status in ("failed", "crashed"):
+    if status in ("failed", "crashed", "incomplete"):
         raise typer.Exit(1)
 
 

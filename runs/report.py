@@ -24,6 +24,7 @@ from runs.explain import TOPICS, cost_table, distilled, explain, formula, influe
 from runs.findings import FINALS, Findings, fitness_range, read_findings
 from runs.highlight import html_line, html_lines
 from runs.history import best_so_far, evaluated_points
+from runs.inspect import INCOMPLETE
 from runs.lineage import difference
 from runs.store import RunStore
 from runs.study import study_summary
@@ -232,6 +233,7 @@ def _run_values(run: Findings, responses: Sequence[Chart]) -> dict[str, Any]:
         "view": view,
         "headline": headline(view),
         "verdicts": [(WINNERS.get(row["winner"], "worse"), verdict(row, warm)) for row in view["comparison"]],
+        "incomplete": INCOMPLETE if view["status"] == "incomplete" else "",
         "cautions": [],
         "controls": [(control_name(c["name"], warm), c) for c in view["controls"]],
         "responses": responses,

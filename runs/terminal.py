@@ -121,6 +121,10 @@ def program(text: str) -> None:
 def run_summary(view: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> None:
     """A run: what was found, against which controls, and the leaderboard if there are rows."""
     say(f"{view['name']} on {listed(view['tasks'])}, seed {view['seed']}: {view['status']}", "bold")
+    if view["status"] == "incomplete":
+        from runs.inspect import INCOMPLETE
+
+        say(INCOMPLETE)
     hits = view["cache_hits"] / view["generated"] if view["generated"] else 0.0
     outcomes = ", ".join(f"{name} {count:,}" for name, count in view["outcomes"].items()) or "none"
     redundant = "" if view["redundant_share"] is None else f"{view['redundant_share']:.0%} redundant statements, "

@@ -184,6 +184,7 @@ def test_runs_in_every_state(state: str, tmp_path: Path, made_up: Path) -> None:
             store.close()
             assert "running" in read.text
             return
+        folder = Path(shutil.copytree(folder, tmp_path / "killed"))
         store.close()
     else:
         made_up_run(folder, programs=40)
@@ -193,6 +194,8 @@ def test_runs_in_every_state(state: str, tmp_path: Path, made_up: Path) -> None:
             if state != "empty":
                 store.add_arm("search", "", {"algorithm": "evolution"})
             store.set_meta("status", "running")
+            shutil.copytree(folder, tmp_path / "killed")
+        folder = tmp_path / "killed"
     read = Reader(to_html(read_report([folder])))
     assert "run folder" in read.text
     if state in ("empty", "no results", "nothing trained"):
