@@ -33,8 +33,8 @@ def best_ticket(store: RunReader) -> tuple[Arm, int]:
 
 
 INCOMPLETE = (
-    f"This is a copy of {RUN_FILE} alone, made while the run went on: its latest records were in {RUN_FILE}-wal and are "
-    "missing here. Copy the whole folder."
+    f"This is a copy of {RUN_FILE} alone, made while the run went on: its latest records were in {RUN_FILE}-wal and "
+    "are missing here. Copy the whole folder."
 )
 """What to say of a run whose status is ``incomplete``."""
 
