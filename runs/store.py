@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dsl.fingerprint import FINGERPRINT_VERSION
-from runs.decoding import Cell
+from runs.decoding import Cell, refuse_links
 from runs.errors import RunError, plain_errors
 from runs.lock import LOCK_FILE, WriterLock, is_locked
 from runs.reader import RUN_FILE, Arm, Final, RunReader, has_log
@@ -394,9 +394,7 @@ def _require_run(folder: Path) -> None:
         raise RunError(f"{folder}: there is no such folder")
     if not RunStore.exists(folder):
         raise RunError(f"{folder}: this is not a run: a run is a folder with a file {RUN_FILE}")
-    for name in (RUN_FILE, f"{RUN_FILE}-wal", f"{RUN_FILE}-shm"):
-        if (folder / name).is_symlink():
-            raise RunError(f"{folder}: {name} is a symbolic link, and none is followed: put the file itself there")
+    refuse_links(folder, RUN_FILE)
 
 
 def _check_version(connection: sqlite3.Connection, folder: Path) -> int:
