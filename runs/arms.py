@@ -127,6 +127,17 @@ def control_evaluations(store: RunReader) -> int:
     return max(round(spent * float(store.meta("settings").get("control_budget", 1.0))), 1)
 
 
+def spent(store: RunReader, config: CampaignConfig) -> bool:
+    """Whether the search has used up its budget, which a resumed run may have extended, and has its controls."""
+    names = [arm.settings["algorithm"] for arm in controls(store)]
+    if SEARCH not in [arm.name for arm in store.arms()] or names != config.controls:
+        return False
+    arm, budget = store.arm(SEARCH), config.budget
+    if budget.programs is not None and store.settled(arm) - 1 >= budget.programs:
+        return True
+    return budget.evaluations is not None and evaluations_of(store, arm) >= budget.evaluations
+
+
 def evaluations_of(store: RunReader, arm: Arm) -> int:
     """Number of evaluations of generated programs."""
     return sum(1 for result in store.evaluations(arm) if result.ticket > WARM_START)

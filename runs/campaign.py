@@ -18,7 +18,7 @@ from typing import Any
 
 from dsl.verify import nearest
 from proxy_tasks.registry import get_task
-from runs.arms import SEARCH, PlannedArm, controls, evaluations_of, make_evolution, planned_arms
+from runs.arms import SEARCH, PlannedArm, make_evolution, planned_arms, spent
 from runs.discovery import DISCOVERED
 from runs.errors import RunError
 from runs.final_runs import due, train_finals
@@ -143,7 +143,7 @@ class Campaign:
         stop = stop or threading.Event()
         import_own_tasks(self.config.imports)
         with self._open(force) as store, _interruptible(stop):
-            if store.meta("status") == "finished" and self._spent(store) and due(store) is None:
+            if store.meta("status") == "finished" and spent(store, self.config) and due(store) is None:
                 return Finished(self.folder, interrupted=False)
             store.set_meta("status", "running")
             status = "failed"
@@ -173,16 +173,6 @@ class Campaign:
                 markup=False,
             )
         return store
-
-    def _spent(self, store: RunStore) -> bool:
-        """Whether the search has used up its budget, which a resumed run may have extended, and has its controls."""
-        names = [arm.settings["algorithm"] for arm in controls(store)]
-        if SEARCH not in [arm.name for arm in store.arms()] or names != self.config.controls:
-            return False
-        arm, budget = store.arm(SEARCH), self.config.budget
-        if budget.programs is not None and store.settled(arm) - 1 >= budget.programs:
-            return True
-        return budget.evaluations is not None and evaluations_of(store, arm) >= budget.evaluations
 
     def _train(self, store: RunStore, options: Workers, quiet: bool, stop: threading.Event) -> bool:
         """Runs the searches, then the controls, then what decides between them; returns whether all is done."""

@@ -28,6 +28,7 @@ from runs.options import (
     print_json,
     print_rows,
 )
+from runs.plain_text import printable
 
 app = typer.Typer(
     help="Discovers optimizers: evolves small programs, scores each by training tiny models, and hands the best back.",
@@ -117,7 +118,9 @@ def watch(
     plain: Annotated[bool, typer.Option("--plain", help="One line now and then, also in a terminal.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON whenever something has changed.")] = False,
 ) -> None:
-    """Follow a run from another shell until it ends; exit code 1 when it has failed or crashed."""
+    """Follow a run from another shell until it ends; exit code 1 when it has failed or crashed, or is a
+    copy that misses records.
+    """
     from runs.programs import run_folder
     from runs.watch import watch as follow
 
@@ -125,30 +128,37 @@ def watch(
         status = follow(run_folder(run), "json" if as_json else "plain" if plain else "live")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    if status in ("failed", "crashed"):
+    if status in ("failed", "crashed", "incomplete"):
         raise typer.Exit(1)
 
 
 @app.command()
 def verify(
     run: RunArgument,
-    sample: Annotated[int, typer.Option(help="Evaluations of each search that are made again.", min=0)] = 20,
+    sample: Annotated[
+        int, typer.Option(help="Training runs of each kind that are made again, the best programs' always.", min=0)
+    ] = 20,
     imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a run: every checksum, every program, the whole history, a sample of evaluations; 0 only if all agree."""
+    """Check a run: every checksum and program, the whole history, and a sample of all that was trained.
+
+    Exit code 0 only if all agree. The sample holds what the best programs reached; the rest of it is drawn by chance.
+    What was not checked is said.
+    """
     from runs.programs import run_folder
     from runs.terminal import say
     from runs.verification import verify_run
 
     checks: list[dict[str, Any]] = []
+    marks = {True: "ok  ", False: "FAIL", None: "--  "}
     for check in verify_run(run_folder(run), sample, imports or ()):
         checks.append({"check": check.name, "agrees": check.agrees, "says": check.says})
         if not as_json:
-            say(f"{'ok  ' if check.agrees else 'FAIL'} {check.name}: {check.says}")
+            say(f"{marks[check.agrees]} {check.name}: {check.says}")
     if as_json:
         print_json(checks)
-    if not all(check["agrees"] for check in checks):
+    if any(check["agrees"] is False for check in checks):
         raise typer.Exit(1)
 
 
@@ -285,7 +295,7 @@ def export(
         )
     source = exported(load_program(program), to)
     if out is None:
-        sys.stdout.write(source)
+        sys.stdout.write(printable(source))
         return
     try:
         with out.open("w" if force else "x", encoding="utf-8") as file:
@@ -417,5 +427,5 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _fail(error: Exception, code: int) -> None:
-    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.write(f"error: {printable(str(error))}\n")
     raise SystemExit(code)

@@ -12,11 +12,12 @@ import math
 import zlib
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from runs.errors import DamagedRunError
+from runs.errors import DamagedRunError, RunError
 
 Cell = str | int | float | bytes | None
 
@@ -59,6 +60,23 @@ def check_cells(table: str, declaration: str, row: Sequence[Any]) -> None:
             fits = fits and not (isinstance(cell, float) and not math.isfinite(cell))
         if not fits:
             raise DamagedRunError(f"table {table}: {name} of a record is {_short(cell)}, which is no value of it")
+
+
+def refuse_links(folder: Path, name: str) -> None:
+    """Holds an SQLite file and the files that SQLite keeps beside it to be files, where they exist.
+
+    Args:
+        folder: where it is.
+        name: its name.
+
+    Raises:
+        RunError: one is a symbolic link, or no file.
+    """
+    for path in (folder / f"{name}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")):
+        if path.is_symlink():
+            raise RunError(f"{folder}: {path.name} is a symbolic link, and none is followed: put the file itself there")
+        if path.exists() and not path.is_file():
+            raise RunError(f"{folder}: {path.name} is no file: remove it")
 
 
 def read_json(table: str, record: object, text: str, adapter: TypeAdapter[Any]) -> Any:

@@ -32,6 +32,7 @@ from runs.errors import RunError
 from runs.findings import campaign_file
 from runs.held_out import tasks_chosen_on
 from runs.machine import PACKAGES
+from runs.plain_text import printable
 from runs.programs import load_program
 from runs.reader import Arm, RunReader
 from runs.records import Study
@@ -272,7 +273,7 @@ def main() -> None:
             replace=options.replace,
         )
     except (ConfigError, ProgramError, RunError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         raise SystemExit(2) from None
     sys.stdout.write(f"{options.into / found.name}.txt and .yaml: {found.headline}\n")
 

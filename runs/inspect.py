@@ -17,7 +17,7 @@ from runs.finalists import best, finalist_seeds
 from runs.finals import compare, fitness_tasks, measure_of, summarize
 from runs.lock import is_locked
 from runs.progress import Glance
-from runs.reader import Arm, Final, RunReader
+from runs.reader import RUN_FILE, Arm, Final, RunReader, has_log
 from search.events import Evaluated, Progress, Settled
 from search.population import redundancy
 
@@ -32,10 +32,23 @@ def best_ticket(store: RunReader) -> tuple[Arm, int]:
     return arm, best(store, arm, store.finals()).ticket
 
 
+INCOMPLETE = (
+    f"This is a copy of {RUN_FILE} alone, made while the run went on: its latest records were in {RUN_FILE}-wal and "
+    "are missing here. Copy the whole folder."
+)
+"""What to say of a run whose status is ``incomplete``."""
+
+
 def status(store: RunReader) -> str:
-    """``running``, ``finished``, ``interrupted`` (by Ctrl-C), ``failed``, or ``crashed`` (it died without a word)."""
+    """``running``, ``finished``, ``interrupted`` (by Ctrl-C), ``failed``, ``crashed`` (it died without a word), or
+    ``incomplete`` (a copy of the file without the write-ahead log that belongs to it).
+
+    A process that dies leaves the log behind, and one that closes the file has recorded another status before.
+    """
     recorded = str(store.meta("status"))
-    return "crashed" if recorded == "running" and not is_locked(store.folder) else recorded
+    if is_locked(store.folder) or not (recorded == "running" or (recorded == "new" and not store.sessions())):
+        return recorded
+    return "crashed" if has_log(store.folder) else "incomplete"
 
 
 def current_arm(store: RunReader) -> Arm | None:

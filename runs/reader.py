@@ -51,6 +51,12 @@ class _ArmSettings(BaseModel):
 ARM: TypeAdapter[Any] = TypeAdapter(_ArmSettings)
 
 
+def has_log(folder: Path) -> bool:
+    """Whether SQLite's write-ahead log is beside a run's file; it goes when the last process closes the file."""
+    log = folder / f"{RUN_FILE}-wal"
+    return log.exists() and log.stat().st_size > 0
+
+
 class RunReader:
     """What can be read from an open run.
 

@@ -24,6 +24,7 @@ from runs.explain import TOPICS, cost_table, distilled, explain, formula, influe
 from runs.findings import FINALS, Findings, fitness_range, read_findings
 from runs.highlight import html_line, html_lines
 from runs.history import best_so_far, evaluated_points
+from runs.inspect import INCOMPLETE
 from runs.lineage import difference
 from runs.store import RunStore
 from runs.study import study_summary
@@ -67,11 +68,12 @@ def read_report(folders: Sequence[Path]) -> Report:
     """Reads runs for a report.
 
     Args:
-        folders: their folders.
+        folders: their folders; one that is named twice is read once.
 
     Raises:
         RunError: one cannot be read.
     """
+    folders = list({folder.resolve(): folder for folder in folders}.values())
     labels = _labels(folders)
     runs: list[Findings] = []
     responses: dict[str, list[Chart]] = {}
@@ -132,12 +134,15 @@ def _environment() -> jinja2.Environment:
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
-    """The folders' names, made different by their parents' where they are alike."""
-    names = [folder.resolve().name for folder in folders]
-    return [
-        name if names.count(name) == 1 else f"{folder.resolve().parent.name}/{name}"
-        for name, folder in zip(names, folders, strict=True)
-    ]
+    """The folders' names, each with as many of the folders above it as make it different from all others."""
+    whole = [folder.resolve().parts for folder in folders]
+    labels: list[str] = []
+    for parts in whole:
+        length = 1
+        while length < len(parts) and [other[-length:] for other in whole].count(parts[-length:]) > 1:
+            length += 1
+        labels.append("/".join(parts[-length:]))
+    return labels
 
 
 def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
@@ -228,6 +233,7 @@ def _run_values(run: Findings, responses: Sequence[Chart]) -> dict[str, Any]:
         "view": view,
         "headline": headline(view),
         "verdicts": [(WINNERS.get(row["winner"], "worse"), verdict(row, warm)) for row in view["comparison"]],
+        "incomplete": INCOMPLETE if view["status"] == "incomplete" else "",
         "cautions": [],
         "controls": [(control_name(c["name"], warm), c) for c in view["controls"]],
         "responses": responses,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from runs.decoding import DETAILS, Cell, check_cells, inflate, read_json
@@ -79,9 +79,23 @@ def check_schema(connection: sqlite3.Connection, version: int) -> None:
     Raises:
         DamagedRunError: something is missing, or there is something else.
     """
+    check_tables(connection, lambda known: create_tables(known, upto=version), f"format {version}")
+
+
+def check_tables(connection: sqlite3.Connection, create: Callable[[sqlite3.Connection], object], of: str) -> None:
+    """Holds a file to tables that are known; nothing else may be in it, no trigger, view or index.
+
+    Args:
+        connection: the file.
+        create: makes the tables in an empty file.
+        of: whose tables they are.
+
+    Raises:
+        DamagedRunError: something is missing, or there is something else.
+    """
     known = sqlite3.connect(":memory:")
     try:
-        create_tables(known, upto=version)
+        create(known)
         query = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"  # else an index that SQLite made
         expected, found = (set(one.execute(query)) for one in (known, connection))
     finally:
@@ -89,7 +103,7 @@ def check_schema(connection: sqlite3.Connection, version: int) -> None:
     if expected != found:
         names = ", ".join(sorted({f"{row[0]} {row[1]!s:.40}" for row in expected ^ found}))
         raise DamagedRunError(
-            f"the file has not the tables of format {version} ({names}): it was damaged or made by something else, and "
+            f"the file has not the tables of {of} ({names}): it was damaged or made by something else, and "
             "nothing in it is read: restore it from a copy"
         )
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from dsl.fingerprint import FINGERPRINT_VERSION
-from runs.decoding import Cell
+from runs.decoding import Cell, refuse_links
 from runs.errors import RunError, plain_errors
-from runs.lock import LOCK_FILE, WriterLock
-from runs.reader import RUN_FILE, Arm, Final, RunReader
+from runs.lock import LOCK_FILE, WriterLock, is_locked
+from runs.reader import RUN_FILE, Arm, Final, RunReader, has_log
 from runs.schema import (
     APPLICATION_ID,
     SCHEMA_VERSION,
@@ -190,17 +190,27 @@ class RunStore(RunReader):
     def read(folder: Path) -> RunReader:
         """Open a run for reading as it is at this moment, whether or not somebody writes it.
 
+        A run in a folder that cannot be written, such as a read-only mount, is opened too.
+
         Args:
             folder: the run folder.
 
         Raises:
-            RunError: the folder is not a run, or was made by a newer program.
+            RunError: the folder is not a run, was made by a newer program, or cannot be written and has records that
+                are in the file only once they are merged.
         """
         _require_run(folder)
         path = folder / RUN_FILE
+        still = not os.access(folder, os.W_OK) and not is_locked(folder)  # SQLite cannot make its index of the log
+        if still and has_log(folder) and not (folder / f"{RUN_FILE}-shm").exists():
+            raise RunError(
+                f"{folder}: the latest records are in {RUN_FILE}-wal, which can only be merged where the folder can be "
+                "written: copy the whole folder to such a place"
+            )
+        mode = "immutable=1" if still and not has_log(folder) else "mode=ro"
         with plain_errors(path):
             connection = sqlite3.connect(
-                f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
+                f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
             )
             _check_version(connection, folder)
             connection.execute("BEGIN")
@@ -384,9 +394,7 @@ def _require_run(folder: Path) -> None:
         raise RunError(f"{folder}: there is no such folder")
     if not RunStore.exists(folder):
         raise RunError(f"{folder}: this is not a run: a run is a folder with a file {RUN_FILE}")
-    for name in (RUN_FILE, f"{RUN_FILE}-wal", f"{RUN_FILE}-shm"):
-        if (folder / name).is_symlink():
-            raise RunError(f"{folder}: {name} is a symbolic link, and none is followed: put the file itself there")
+    refuse_links(folder, RUN_FILE)
 
 
 def _check_version(connection: sqlite3.Connection, folder: Path) -> int:

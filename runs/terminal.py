@@ -5,24 +5,42 @@ Text that comes from files is printed as text: no markup in it is ever interpret
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from dsl.syntax import parse
 from runs.highlight import terminal_text
+from runs.plain_text import printable
 from runs.words import bounds, control_name, listed, number, study_differences, verdict
 
 if TYPE_CHECKING:
     from simplify.distil import Distilled
 
-console = Console(highlight=False)
+
+class PlainConsole(Console):
+    """A console that sends its own styles and cursor movements, and of text what is to be read.
+
+    No markup, no emoji code and no control character in a text has an effect.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is shown, part by part, as Rich asks for it."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
+
+
+console = PlainConsole()
 """Where results go."""
 
-errors = Console(stderr=True, highlight=False)
+errors = PlainConsole(stderr=True)
 """Where errors and remarks go, so that piped results stay clean."""
 
 
@@ -67,7 +85,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Seque
     if console.is_terminal:
         console.print(view)
     else:  # a pipe has no width to fit into
-        Console(file=console.file, width=200, highlight=False).print(view)
+        PlainConsole(file=console.file, width=200).print(view)
 
 
 def tasks(rows: Sequence[dict[str, Any]]) -> None:
@@ -103,6 +121,10 @@ def program(text: str) -> None:
 def run_summary(view: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> None:
     """A run: what was found, against which controls, and the leaderboard if there are rows."""
     say(f"{view['name']} on {listed(view['tasks'])}, seed {view['seed']}: {view['status']}", "bold")
+    if view["status"] == "incomplete":
+        from runs.inspect import INCOMPLETE
+
+        say(INCOMPLETE)
     hits = view["cache_hits"] / view["generated"] if view["generated"] else 0.0
     outcomes = ", ".join(f"{name} {count:,}" for name, count in view["outcomes"].items()) or "none"
     redundant = "" if view["redundant_share"] is None else f"{view['redundant_share']:.0%} redundant statements, "

@@ -16,20 +16,48 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from proxy_tasks.outcome import Outcome, TrainingResult
 from proxy_tasks.run import Trained
+from runs.decoding import check_cells, read_json, refuse_links
 from runs.errors import DamagedRunError, RunError, plain_errors
 from runs.machine import available_cores, made_with
-from runs.schema import checksum
+from runs.schema import check_tables, checksum
 from runs.terminal import warn_of_open_cluster
 from search.pool import Here, Pool
 
 FILE = "trainings.sqlite"
 TRAININGS_ID = 0x6F707472  # "optr"
-_TABLE = "trainings (key TEXT PRIMARY KEY, result TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID"
+_COLUMNS = "key TEXT PRIMARY KEY, result TEXT NOT NULL, checksum INTEGER NOT NULL"
+_CREATE = f"CREATE TABLE IF NOT EXISTS trainings ({_COLUMNS}) WITHOUT ROWID"
 _BUSY_TIMEOUT_S = 30.0
+
+
+class _Kept(BaseModel):
+    """What is kept of a run."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    outcome: Outcome
+    loss: float | None
+    test_loss: float | None
+    accuracy: float | None = Field(ge=0.0, le=1.0)
+    steps: int = Field(ge=0)
+    train_losses: tuple[float, ...]
+    loss_so_far: float | None = None
+    seconds: float = Field(ge=0.0)
+
+    @model_validator(mode="after")
+    def _ended(self) -> Self:
+        if any((loss is None) != (self.outcome is not Outcome.OK) for loss in (self.loss, self.test_loss)):
+            raise ValueError(f"the outcome '{self.outcome.value}' with the losses {self.loss} and {self.test_loss}")
+        return self
+
+
+_KEPT: TypeAdapter[Any] = TypeAdapter(_Kept)
 
 
 class Keyed(Protocol):
@@ -66,15 +94,19 @@ class Trainings:
         except OSError as error:
             raise RunError(f"{folder}: cannot make this folder: {error.strerror}") from error
         self._made_with = made_with()
+        refuse_links(folder, FILE)
         with plain_errors(self.path):
             self._connection = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S)
+            self._connection.execute("PRAGMA trusted_schema = OFF")
             application = self._connection.execute("PRAGMA application_id").fetchone()[0]
             if application not in (0, TRAININGS_ID):
                 raise RunError(f"{self.path}: this is no file of training runs: choose another folder with --kept-in")
+            if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                check_tables(self._connection, lambda known: known.execute(_CREATE), "kept training runs")
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             with self._connection:
-                self._connection.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE}")
+                self._connection.execute(_CREATE)
                 self._connection.execute(f"PRAGMA application_id = {TRAININGS_ID}")
 
     def close(self) -> None:
@@ -85,16 +117,18 @@ class Trainings:
         """The run of a key as it was made on such a machine; None when it has not been made.
 
         Raises:
-            DamagedRunError: its record is not as it was written.
+            DamagedRunError: its record is not as it was written, or is none of a run.
         """
         key = f"{key}; {self._made_with}"
         with plain_errors(self.path):
-            row = self._connection.execute("SELECT result, checksum FROM trainings WHERE key = ?", (key,)).fetchone()
+            query = "SELECT key, result, checksum FROM trainings WHERE key = ?"
+            row = self._connection.execute(query, (key,)).fetchone()
             if row is None:
                 return None
-            if checksum("trainings", (key, row[0])) != row[1]:
+            if checksum("trainings", row[:-1]) != row[-1]:
                 raise DamagedRunError("a training run is not as it was written: remove the file to train again")
-            return _unpacked(row[0])
+            check_cells("trainings", _COLUMNS, row)
+            return _unpacked(key, row[1])
 
     def keep(self, key: str, trained: Trained) -> None:
         """Makes a run durable.
@@ -155,8 +189,8 @@ def _packed(trained: Trained) -> str:
     return json.dumps(asdict(trained.result) | {"outcome": trained.result.outcome.value, "seconds": trained.seconds})
 
 
-def _unpacked(text: str) -> Trained:
-    values = json.loads(text)
+def _unpacked(key: str, text: str) -> Trained:
+    values = read_json("trainings", key, text, _KEPT)
     seconds, outcome, losses = values.pop("seconds"), values.pop("outcome"), values.pop("train_losses")
     return Trained(TrainingResult(outcome=Outcome(outcome), train_losses=tuple(losses), **values), seconds)
 

@@ -1,8 +1,12 @@
 """Whether a run is what it says: its records are whole, its programs valid, its history follows from its results.
 
 Every record's checksum is computed again. Every search is drawn again from its seed with the recorded fitness, which
-verifies and names each program anew and must give the recorded tickets one by one and the recorded population. A sample
-of the evaluations is made again. Whatever does not agree is named.
+verifies and names each program anew and must give the recorded tickets one by one and the recorded population. What a
+run claims is trained again: the best programs, and a sample of all evaluations, of the meta-validations and of the runs
+on further seeds, drawn so that a forger cannot know which. Whatever does not agree is named, and so is what was not
+checked.
+
+A checksum says that a record is as it was written, not who wrote it: anybody can compute one for a changed record.
 """
 
 from __future__ import annotations
@@ -11,18 +15,28 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from proxy_tasks.registry import get_task
-from runs.arms import make_evolution
+from proxy_tasks.run import Run
+from runs.arms import SEARCH, contenders, make_evolution, spent
 from runs.errors import DamagedRunError, RunError
+from runs.final_runs import due
+from runs.finalists import best, finalist_seeds
+from runs.finals import measure_of
+from runs.inspect import INCOMPLETE, status
 from runs.machine import about_machine, machine_changes
 from runs.reader import Arm, RunReader
+from runs.records import Final
 from runs.store import RunStore, task_changes, version_fault
 from search.config import CampaignConfig
-from search.evaluate import Trainers, evaluate, import_own_tasks
+from search.evaluate import Trainers, evaluate, import_own_tasks, train_alone
 from search.evolution import WARM_START, Budget, ReplayError
-from search.fitness import Job, Reference
+from search.fitness import Fitness, Job, Reference
+from search.meta_validation import MetaValidation
 from search.reference import make_reference
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +45,12 @@ class Check:
 
     Attributes:
         name: what.
-        agrees: whether all is as it should be.
+        agrees: whether all is as it should be; None for what was not looked at.
         says: how much was looked at, or what disagrees.
     """
 
     name: str
-    agrees: bool
+    agrees: bool | None
     says: str
 
 
@@ -45,7 +59,8 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
 
     Args:
         folder: the run folder.
-        sample: number of evaluations of each search that are made again.
+        sample: number of evaluations of each search, of meta-validations and of runs on further seeds that are made
+            again; those of the programs that are compared always are.
         imports: references of the user's own tasks that may be imported.
 
     Raises:
@@ -58,6 +73,8 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
             yield Check("checksums", False, str(error))
             return
         yield Check("checksums", True, ", ".join(f"{count:,} {table}" for table, count in counts.items()))
+        if status(store) == "incomplete":
+            yield Check("completeness", False, INCOMPLETE)
         fault = version_fault(store)
         if fault is not None:
             yield Check("history", False, f"{fault}: only that version can draw its programs again")
@@ -79,6 +96,9 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
         trainers = Trainers.of(config.setting)
         for arm in store.arms():
             yield _sample(store, config, arm, sample, trainers)
+        yield from _validations(store, config, sample, trainers)
+        yield _finals(store, config, sample)
+        yield Check("not checked", None, _unchecked(store))
 
 
 def _replay(store: RunReader, config: CampaignConfig, arm: Arm) -> Check:
@@ -109,22 +129,118 @@ def _replay(store: RunReader, config: CampaignConfig, arm: Arm) -> Check:
 
 
 def _sample(store: RunReader, config: CampaignConfig, arm: Arm, count: int, trainers: Trainers) -> Check:
+    """Makes evaluations again: the warm start's, those that the best program was chosen from, and others by chance."""
     name, first = f"evaluations of {arm.name}", store.arms()[0]
     results = [result for result in store.evaluations(arm) if result.ticket < store.settled(arm)]
-    draws = random.Random(0)  # noqa: S311 - which records are looked at, nothing secret
-    chosen = results[:1] + draws.sample(results[1:], min(count, len(results) - 1)) if results else []
+    leading = {WARM_START, *(entry.ticket for entry in store.leaderboard(arm, 1))}
+    if leading != {WARM_START}:
+        leading.add(best(store, arm, store.finals()).ticket)
+    chosen = _chosen(results, [result for result in results if result.ticket in leading], count)
     for result in chosen:
         reference = None
         if (arm.number, result.ticket) != (first.number, WARM_START):
             reference = _reference(store, config, first)
         program = store.ticket(arm, result.ticket).candidate.program
         fitness = evaluate(trainers, config.setting, Job(result.ticket, program, reference))
-        again, was = [(f.outcome, f.value, f.steps) for f in (fitness, result.fitness)]
-        if again != was:
-            changes = machine_changes(store.sessions()[0]["about"], about_machine())
-            why = f"; the machine differs: {'; '.join(changes)}" if changes else ""
-            return Check(name, False, f"program {arm.program_id(result.ticket)} was {was} and is now {again}{why}")
-    return Check(name, True, f"{len(chosen)} of {len(results):,} made again, all equal")
+        difference = _difference(store, _known(fitness), _known(result.fitness))
+        if difference:
+            return Check(name, False, f"program {arm.program_id(result.ticket)} {difference}")
+    return Check(name, True, f"{len(chosen):,} of {len(results):,} made again, all equal")
+
+
+def _validations(store: RunReader, config: CampaignConfig, count: int, trainers: Trainers) -> Iterator[Check]:
+    """Makes meta-validations again: the one that is carried forward, and others by chance."""
+    name = "meta-validation"
+    if config.meta_validation is None or SEARCH not in [arm.name for arm in store.arms()]:
+        return
+    arm = store.arm(SEARCH)
+    known = {validation.ticket: validation.fitness for validation in store.validations(arm)}
+    if store.meta("status") == "finished":
+        results = [result for result in store.evaluations(arm) if result.ticket < store.settled(arm)]
+        watch = MetaValidation(config.meta_validation.every_evaluations, results)
+        watch.finish()
+        missing = [ticket for ticket in watch.due() if ticket not in known]
+        if missing:
+            yield Check(name, False, f"that of program {arm.program_id(missing[0])} is missing")
+            return
+    trained = [(fitness.value, ticket) for ticket, fitness in known.items() if fitness.value is not None]
+    chosen = _chosen(list(known), [min(trained)[1]] if trained else [], count)
+    for ticket in chosen:
+        try:
+            program = store.ticket(arm, ticket).candidate.program
+        except RunError as error:
+            yield Check(name, False, str(error))
+            return
+        fitness = evaluate(trainers, config.setting, Job(-1 - ticket, program, validate=True))
+        difference = _difference(store, _known(fitness), _known(known[ticket]))
+        if difference:
+            yield Check(name, False, f"program {arm.program_id(ticket)} on {config.meta_validation.task} {difference}")
+            return
+    yield Check(name, True, f"{len(chosen):,} of {len(known):,} made again, all equal")
+
+
+def _finals(store: RunReader, config: CampaignConfig, count: int) -> Check:
+    """Makes training runs on further seeds again: of each program that is compared one on each task, and others."""
+    name, finals = "finalists and fresh seeds", store.finals()
+    if store.meta("status") == "finished":
+        if not spent(store, config):
+            return Check(name, False, "the run is recorded as finished, but its searches or controls are not")
+        missing = due(store)
+        if missing is not None:
+            contender, task, seed = missing.runs[0]
+            return Check(name, False, f"the run of program {contender} on {task} with seed {seed} is missing")
+    arms = [arm for arm in contenders(store) if store.leaderboard(arm, 1)]
+    compared = {arm.program_id(best(store, arm, finals).ticket) for arm in arms} | {"0"}
+    by_chance, seeds = random.SystemRandom(), {*finalist_seeds(store)}
+    leading: dict[tuple[str, str], Final] = {}
+    for final in by_chance.sample(finals, len(finals)):
+        if final.contender in compared and final.seed not in seeds:
+            leading.setdefault((final.contender, final.task), final)
+    chosen = _chosen(finals, list(leading.values()), count)
+    for final in chosen:
+        what = f"program {final.contender} on {final.task} with seed {final.seed}"
+        if final.task not in measure_of(store).names:
+            return Check(name, False, f"{what} is on no task of the run")
+        try:
+            settled = store.ticket(*store.find(final.contender))
+        except RunError as error:
+            return Check(name, False, str(error))
+        made = train_alone((final.task, Run(settled.candidate.program, final.seed, settled.fitness.rate)))
+        now = made.outcome.value, made.loss, made.test_loss, made.accuracy, made.steps
+        was = final.outcome, final.loss, final.test_loss, final.accuracy, final.steps
+        difference = _difference(store, now, was)
+        if difference:
+            return Check(name, False, f"{what} {difference}")
+    return Check(name, True, f"{len(chosen):,} of {len(finals):,} made again, all equal")
+
+
+def _unchecked(store: RunReader) -> str:
+    """What no check has looked at, in words."""
+    words = ["what the samples left out", "times and machines", "who made the run: a checksum is no signature"]
+    if studies := len(store.studies()):
+        words.insert(1, f"{studies} selection{'s' if studies > 1 else ''} and evaluations among programs of this run")
+    if store.meta("status") != "finished":
+        words.insert(0, f"whether anything is missing at the end, since the run is recorded as {status(store)}")
+    return "; ".join(words)
+
+
+def _chosen(records: Sequence[T], leading: Sequence[T], count: int) -> list[T]:
+    """The records that matter most and others, drawn so that a forger cannot know which."""
+    others = [record for record in records if record not in leading]
+    return [*leading, *random.SystemRandom().sample(others, min(max(count - len(leading), 0), len(others)))]
+
+
+def _known(fitness: Fitness) -> tuple[object, ...]:
+    return fitness.outcome, fitness.value, fitness.steps
+
+
+def _difference(store: RunReader, now: tuple[object, ...], was: tuple[object, ...]) -> str:
+    """Says how a record differs from what was made again; empty when it does not."""
+    if now == was:
+        return ""
+    changes = machine_changes(store.sessions()[0]["about"], about_machine())
+    why = f"; the machine differs: {'; '.join(changes)}" if changes else ""
+    return f"was {was} and is now {now}{why}"
 
 
 def _reference(store: RunReader, config: CampaignConfig, first: Arm) -> Reference:

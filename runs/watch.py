@@ -13,8 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
-
 from runs import inspect
 from runs.arms import SEARCH, control_evaluations
 from runs.history import best_so_far, read_history
@@ -22,7 +20,7 @@ from runs.inspect import glance, redundant_share
 from runs.progress import Glance, ProgressView
 from runs.reader import Arm, RunReader
 from runs.store import RunStore
-from runs.terminal import console
+from runs.terminal import PlainConsole, console
 from runs.words import number
 from search.events import Progress
 
@@ -67,7 +65,7 @@ def _watch_json(folder: Path) -> str:
 
 
 def _watch_words(folder: Path, *, live: bool) -> str:
-    target = console if live else Console(file=sys.stdout, force_terminal=False, highlight=False, width=200)
+    target = console if live else PlainConsole(file=sys.stdout, force_terminal=False, width=200)
     view: ProgressView | None = None
     shown: str | None = None
     best: str | None = None
@@ -102,7 +100,7 @@ def _leave(view: ProgressView | None) -> None:
         view.__exit__(None, None, None)
 
 
-def _view(target: Console, store: RunReader, arm: Arm) -> ProgressView:
+def _view(target: PlainConsole, store: RunReader, arm: Arm) -> ProgressView:
     """A view that knows what came before it."""
     bests = [(row["programs"], row["fitness"]) for row in best_so_far(read_history(store, arm))]
     return ProgressView(target, arm.name, _budget(store, arm), rivals=inspect.rivals(store, arm), bests=bests)

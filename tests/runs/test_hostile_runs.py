@@ -18,11 +18,12 @@ from command_line import Command
 from made_up_run import made_up_run
 from made_up_selection import selected_run
 
+from proxy_tasks.outcome import Outcome, TrainingResult
 from runs.errors import DamagedRunError, RunError
 from runs.reader import RUN_FILE
 from runs.schema import COLUMNS, TABLES, checksum
 from runs.store import RunStore
-from runs.verification import Check
+from search.fitness import Fitness
 
 COMMANDS = [
     ["show", "run"],
@@ -48,9 +49,9 @@ def selected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the run, in the working folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "runs.verification._sample", lambda *_: Check("sample", True, "")
-    )  # made-up losses cannot be made again
+    made = TrainingResult(Outcome.OK, 0.5, 0.5, None, 300, ())  # made-up losses cannot be made again
+    monkeypatch.setattr("runs.verification.evaluate", lambda *_: Fitness(0.5, "ok", 300, 0.0))
+    monkeypatch.setattr("runs.verification.train_alone", lambda asked: made)
     return Path(shutil.copytree(made_up, tmp_path / "run"))
 
 

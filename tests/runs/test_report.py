@@ -184,6 +184,7 @@ def test_runs_in_every_state(state: str, tmp_path: Path, made_up: Path) -> None:
             store.close()
             assert "running" in read.text
             return
+        folder = Path(shutil.copytree(folder, tmp_path / "killed"))
         store.close()
     else:
         made_up_run(folder, programs=40)
@@ -193,6 +194,8 @@ def test_runs_in_every_state(state: str, tmp_path: Path, made_up: Path) -> None:
             if state != "empty":
                 store.add_arm("search", "", {"algorithm": "evolution"})
             store.set_meta("status", "running")
+            shutil.copytree(folder, tmp_path / "killed")
+        folder = tmp_path / "killed"
     read = Reader(to_html(read_report([folder])))
     assert "run folder" in read.text
     if state in ("empty", "no results", "nothing trained"):
@@ -284,3 +287,16 @@ def test_the_library_is_kept_and_a_damaged_copy_is_found_out(tmp_path: Path, mon
 
 def test_differences_show_lines_of_both() -> None:
     assert difference("a\nb\n", "a\nc\n") == [(" ", "a"), ("-", "b"), ("+", "c")]
+
+
+def test_runs_of_one_name_are_told_apart(made_up: Path, tmp_path: Path, undistilled: None) -> None:
+    other = made_up_run(tmp_path / "b" / "same" / "run", "seed=7", programs=60)
+    first = Path(shutil.copytree(made_up, tmp_path / "a" / "same" / "run"))
+    third = Path(shutil.copytree(made_up, tmp_path / "a" / "other"))
+    report = read_report([first, other, third, tmp_path / "a" / ".." / "a" / "other"])
+    assert [run.name for run in report.runs] == ["a/same/run", "b/same/run", "other"]
+    for place, run in enumerate(report.runs, start=1):
+        names = [chart.name for chart in report.responses[run.name]]
+        assert names
+        assert all(name.startswith(f"run{place}-") for name in names)
+    assert len({chart.name for chart in report.all_charts()}) == len(report.all_charts())

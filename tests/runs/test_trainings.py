@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from proxy_tasks.outcome import Outcome, TrainingResult
 from proxy_tasks.registry import get_task
 from proxy_tasks.run import Trained
 from runs.errors import DamagedRunError, RunError
+from runs.schema import checksum
 from runs.trainings import FILE, KeptPool, Trainings
 from search.pool import Here, in_order
 from selection.contender import Contender, Job, baseline, run_job
@@ -182,3 +184,70 @@ def test_workers_and_kills_change_nothing(tmp_path: Path, optsearch: Command) ->
         process.kill()
     done = subprocess.run(shell, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == alone.json()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[", "is no JSON"),
+        ("[]", "is not what it must be"),
+        ("null", "is not what it must be"),
+        ("NaN", "it holds NaN"),
+        ("[" * 100_000, "is no JSON"),
+        ('{"outcome": "fine"}', "outcome: Input should be"),
+        ('{"loss": "low"}', "loss: Input should be"),
+        ('{"loss": null}', "the outcome 'ok' with the losses None"),
+        ('{"accuracy": 2.0}', "accuracy: Input should be"),
+        ('{"steps": -1}', "steps: Input should be"),
+        ('{"more": 1}', "more: Extra inputs"),
+        (b"{}", "result of a record is b'{}'"),
+    ],
+)
+def test_kept_runs_are_held_to_their_model(text: str | bytes, says: str, tmp_path: Path) -> None:
+    """Whoever writes a file can compute checksums too."""
+    with closing(Trainings(tmp_path)) as kept:
+        kept.keep("a", ENDED)
+    [(key, result)] = rows(tmp_path)
+    if isinstance(text, str) and text.startswith('{"'):
+        text = json.dumps(json.loads(result) | json.loads(text))
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection, connection:
+        signed = (text, checksum("trainings", (key, text)))
+        connection.execute("UPDATE trainings SET result = ?, checksum = ?", signed)
+    with closing(Trainings(tmp_path)) as kept, pytest.raises(DamagedRunError, match=re.escape(says)):
+        kept.find("a")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON trainings BEGIN DELETE FROM trainings; END",
+        "CREATE VIEW v AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT x FROM n",
+        "CREATE TABLE other (x)",
+        "ALTER TABLE trainings ADD COLUMN more TEXT",
+    ],
+)
+def test_nothing_else_is_in_the_file(statement: str, tmp_path: Path) -> None:
+    with closing(Trainings(tmp_path)) as kept:
+        kept.keep("a", ENDED)
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection, connection:
+        connection.execute(statement)
+    with pytest.raises(DamagedRunError, match="has not the tables of kept training runs"):
+        Trainings(tmp_path)
+
+
+def test_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection, connection:
+        connection.execute("CREATE TABLE mine (x)")
+    before = (tmp_path / FILE).read_bytes()
+    with pytest.raises(DamagedRunError, match="table mine"):
+        Trainings(tmp_path)
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", [FILE, f"{FILE}-wal", f"{FILE}-journal"])
+def test_no_link_is_followed(name: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"")
+    (tmp_path / name).symlink_to(tmp_path / "mine")
+    with pytest.raises(RunError, match="is a symbolic link"):
+        Trainings(tmp_path)
+    assert (tmp_path / "mine").read_bytes() == b""

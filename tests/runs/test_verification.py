@@ -20,6 +20,7 @@ def test_an_honest_run_agrees(small_run: Path, optsearch: Command) -> None:
     checks = said.json()
     assert [check["check"] for check in checks] == [
         "checksums", "history of search", "history of control", "evaluations of search", "evaluations of control",
+        "finalists and fresh seeds", "not checked",
     ]  # fmt: skip
     assert "60 programs drawn again" in checks[1]["says"]
 

@@ -47,7 +47,8 @@ def test_a_crashed_run_ends_with_1(small_run: Path, optsearch: Command, tmp_path
         settings = reader.meta("settings")
     store = RunStore.resume(folder, settings=settings, about={}, tasks={})
     store.set_meta("status", "running")
+    killed = shutil.copytree(folder, tmp_path / "killed")  # with the log that a process leaves that is killed
     store.close()
-    said = optsearch("watch", folder, "--plain")
-    assert (said.code, said.out.splitlines()[-1].split(";")[0]) == (1, "crashed: crashed")
+    said = optsearch("watch", killed, "--plain")
+    assert (said.code, said.out.splitlines()[-1].split(";")[0]) == (1, "killed: crashed")
     assert "is not a run" in optsearch("watch", tmp_path / "none").err
