@@ -77,7 +77,7 @@ def optimizer(lr{keywords}) -> optax.GradientTransformation:
             raise ValueError("this optimizer reads the weights: call update(grads, state, params)")
         rate = single(lr(state.count) if callable(lr) else lr)
 {call}
-        updates = jax.tree.map(lambda u, w: (-u).astype(w.dtype), change, params)
+        updates = jax.tree.map(lambda u, w: (-u).astype(jnp.result_type(w)), change, params)
         return updates, State({final})
 
     return optax.GradientTransformation(init, update)
@@ -113,14 +113,15 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
     results = ", ".join(["change", *state]) if state else "change"
     if whole_tree:
         arguments = ", ".join(f"jax.tree.map(single, {tree})" for tree in trees[:2])
-        call = [f"{results} = step({', '.join([arguments, *trees[2:], 'rate'])}{extra})"]
+        call = [f"{results} = step({', '.join([arguments, *trees[2:]])}, *map(single, (rate,{extra[1:]})))"]
         words = "One step on whole trees: the update, to be subtracted"
     else:
-        call = [f"mapped = jax.tree.map(lambda *leaves: step(*map(single, leaves), rate{extra}), {', '.join(trees)})"]
+        call = [
+            f"mapped = jax.tree.map(lambda *leaves: step(*map(single, (*leaves, rate{extra}))), {', '.join(trees)})"
+        ]
         if state:
-            call.append("outer = jax.tree.structure(params)")
-            call.append(f"inner = jax.tree.structure(({', '.join('0' * (len(state) + 1))}))")
-            call.append(f"{results} = jax.tree.transpose(outer, inner, mapped)")
+            picked = f"jax.tree.map(lambda _, new: new[n], params, mapped) for n in range({len(state) + 1})"
+            call.append(f"{results} = ({picked})")
         else:
             call = [call[0].replace("mapped =", "change =")]
         words = "One step on one array: the update, to be subtracted"
@@ -150,10 +151,11 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
 
 
 def _expression(statement: Statement) -> str:
-    """The right-hand side; a call on constants alone is made an array operation, which never raises."""
+    """The right-hand side; calls on constants alone work on arrays, which never raise and round as the program does."""
     constant = not any(isinstance(arg, str) for arg in statement.args)
     args = [arg if isinstance(arg, str) else _number(arg, array=constant) for arg in statement.args]
-    return FUNCTIONS[statement.function].jax_code.format(*args)
+    code = FUNCTIONS[statement.function].jax_code.format(*args)
+    return code if args else f"jnp.asarray({code})"
 
 
 def _number(value: float, *, array: bool) -> str:
@@ -177,7 +179,7 @@ def _tree_lines(program: Program, constants: Mapping[str, float], results: Seque
 
 
 _TAKEN = frozenset(
-    {"NamedTuple", "State", "ValueError", "callable", "change", "count", "grads", "index", "inner", "jax", "jnp", "map"}
-    | {"mapped", "optax", "optimizer", "outer", "params", "rate", "single", "state", "step", "sum", "zip"}
+    {"NamedTuple", "State", "ValueError", "callable", "change", "count", "grads", "index", "init", "jax", "jnp", "map"}
+    | {"mapped", "optax", "optimizer", "params", "range", "rate", "single", "state", "step", "sum", "updates", "zip"}
 )
 """Names that the file uses itself, and methods of tuples."""
