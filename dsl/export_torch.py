@@ -258,14 +258,15 @@ def _apart(program: Program, constants: Mapping[str, float], results: Sequence[K
 def _expression(statement: Statement, constants: Mapping[str, float]) -> str:
     """The right-hand side; constants become tensors where a function of torch takes them.
 
-    An average with constant weights is one addition, a third of the time of its formula. It is no ``torch.lerp``, which
+    An average with constant weights is one addition, a third of the time of its formula; 1 less the weight is a tensor
+    too, since it would be another number in Python's double precision. It is no ``torch.lerp``, which
     gives NaN where the formula gives infinity.
     """
     code = FUNCTIONS[statement.function].torch_code
     weight = statement.args[-1] if statement.function == "interp" else None
     if isinstance(weight, str) and weight in constants:
         x, y = (f"number({a})" if a in constants or not isinstance(a, str) else a for a in statement.args[:2])
-        return f"torch.add((1.0 - {weight}) * {x}, {y}, alpha={weight})"
+        return f"torch.add((number(1.0) - {weight}) * {x}, {y}, alpha={weight})"
     alone = not any(isinstance(arg, str) for arg in statement.args)
     called = "torch." in code
     args: list[str] = []
