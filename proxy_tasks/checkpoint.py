@@ -13,14 +13,13 @@ import os
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from proxy_tasks.compilation import cache_folder, pinned_settings, prepare_process
-from proxy_tasks.machine import numerics
+from proxy_tasks.machine import made_on
 from proxy_tasks.task import Task
 
 if TYPE_CHECKING:
@@ -59,8 +58,7 @@ class Checkpoint:
     @property
     def path(self) -> Path:
         """Where it is kept: a file for each machine, environment and version of packages, which round otherwise."""
-        made_with = _digest(f"{numerics()} {version('optax')}")
-        return cache_folder() / "checkpoints" / f"{self.task.family}-{self.version}-{made_with}.npz"
+        return cache_folder() / "checkpoints" / f"{self.task.family}-{self.version}-{_digest(made_on())}.npz"
 
     def weights(self) -> Params:
         """The parameters, as numpy arrays: those that are kept, or else trained now."""

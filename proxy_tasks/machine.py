@@ -87,7 +87,12 @@ def environment() -> str:
 def numerics() -> dict[str, str]:
     """What decides the last digits of a training run, beside this package: processor, environment, and packages."""
     about = {"processor": processor(), "environment": environment()}
-    return about | {package: version(package) for package in ("jax", "jaxlib", "numpy")}
+    return about | {package: version(package) for package in ("jax", "jaxlib", "numpy", "optax")}
+
+
+def made_on() -> str:
+    """The same of this process in one line, for keys of what is kept."""
+    return "; ".join(f"{name} {value}" for name, value in numerics().items() if value)
 
 
 def accelerator() -> str:

@@ -75,7 +75,7 @@ def own_task(reference: str) -> Task:
     if callable(made) and not isinstance(made, Task):
         made = made()
     if isinstance(made, Task):
-        task = replace(made, name=name, family=name, rung=RUNGS[0])
+        task = replace(made, name=name, family=name, rung=RUNGS[0], code=_code(module, reference))
         _check_data(task)
         return task
     missing = [needed for needed in NEEDED if not hasattr(made, needed)]
@@ -121,23 +121,28 @@ def _import(module: str, reference: str) -> Any:
 
 def _task(name: str, made: Any, reference: str, module: Any) -> Task:
     data = _Data(made, reference)
-    try:
-        code = inspect.getsource(module)
-    except (OSError, TypeError):
-        code = reference
-    model = OwnModel(hashlib.sha256(code.encode()).hexdigest(), made, data)
     return Task(
         name=name,
         description=(inspect.getdoc(made) or f"{reference}.").splitlines()[0],
         dataset=lambda: data.dataset,
-        model=model,
+        model=OwnModel(made, data),
         objective=_OwnObjective(hasattr(made, "accuracy")),
         batch_size=made.batch_size,
         steps=made.steps,
         use="search",
         family=name,
         rung=RUNGS[0],
+        code=_code(module, reference),
     )
+
+
+def _code(module: Any, reference: str) -> str:
+    """The sha256 of a module's source, so that the task's version changes with it; of its reference without one."""
+    try:
+        source = inspect.getsource(module)
+    except (OSError, TypeError):
+        source = reference
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def _check_data(task: Task) -> None:
@@ -244,12 +249,10 @@ class OwnModel:
     """A user's parameters, and the loss as the model's output.
 
     Attributes:
-        code: sha256 of the file that defines the task, so that its version changes with it.
         made: the user's object.
         data: its splits.
     """
 
-    code: str
     made: InitVar[Any]
     data: InitVar[_Data]
 

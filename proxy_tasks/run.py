@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dsl.program import Program
 from proxy_tasks.hurdle import Hurdle
+from proxy_tasks.machine import made_on
 from proxy_tasks.outcome import TrainingResult
 
 
@@ -34,10 +35,12 @@ class Trained:
     Attributes:
         result: how it ended.
         seconds: time that it took, compiling included.
+        machine: what decides its last digits, of the process that made it.
     """
 
     result: TrainingResult
     seconds: float
+    machine: str = field(default_factory=made_on)
 
 
 def training_key(task_version: str, meaning: str, values: Mapping[str, float], seed: int) -> str:

@@ -73,6 +73,7 @@ class Task:
         family: tasks of one kind, from small to large.
         rung: place in the family: ``proxy``, ``x10``, ``x100``, or another number of times the proxy's compute.
         start: where every seed starts from; None when each draws its own initial parameters from the model.
+        code: sha256 of the user's file that makes the task; empty for a task that ships.
 
     Raises:
         TaskError: a run of so few steps has no ``CHECKPOINTS``, or the batch size is below 1.
@@ -89,6 +90,7 @@ class Task:
     family: str
     rung: str
     start: Start | None = None
+    code: str = ""
 
     def __post_init__(self) -> None:
         for setting, least, why in (
@@ -144,6 +146,8 @@ class Task:
         }
         if self.start is not None:
             settings["start"] = self.start.version
+        if self.code:
+            settings["code"] = self.code
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def schedule(self) -> np.ndarray:

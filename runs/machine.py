@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 from dsl.fingerprint import FINGERPRINT_VERSION
-from proxy_tasks.machine import numerics
+from proxy_tasks.machine import made_on, numerics
 from search.evolution import SEARCH_VERSION
 
-PACKAGES = ("optsearch", "optax", "ray")
+PACKAGES = ("optsearch", "ray")
 """Packages that are recorded beside the numerical ones."""
 
 
@@ -23,13 +23,15 @@ def about_machine() -> dict[str, str]:
     return about | numerics() | {package: version(package) for package in PACKAGES}
 
 
-def made_with() -> str:
+def made_with(machine: str | None = None) -> str:
     """What training runs must share to be used in each other's place, beside task, program and seed.
 
-    The version of the search stands for how the trainer computes; optax trains the baselines.
+    The version of the search stands for how the trainer computes.
+
+    Args:
+        machine: of the process that makes them, as ``Trained.machine`` says it; None for this process.
     """
-    versions = {"fingerprint": FINGERPRINT_VERSION, "search": SEARCH_VERSION, "optax": version("optax")}
-    return "; ".join(f"{key} {value}" for key, value in (versions | numerics()).items() if value)
+    return f"fingerprint {FINGERPRINT_VERSION}; search {SEARCH_VERSION}; {made_on() if machine is None else machine}"
 
 
 def machine_changes(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -93,7 +93,6 @@ class Trainings:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"{folder}: cannot make this folder: {error.strerror}") from error
-        self._made_with = made_with()
         refuse_links(folder, FILE)
         with plain_errors(self.path):
             self._connection = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S)
@@ -119,7 +118,7 @@ class Trainings:
         Raises:
             DamagedRunError: its record is not as it was written, or is none of a run.
         """
-        key = f"{key}; {self._made_with}"
+        key = f"{key}; {made_with()}"
         with plain_errors(self.path):
             query = "SELECT key, result, checksum FROM trainings WHERE key = ?"
             row = self._connection.execute(query, (key,)).fetchone()
@@ -131,12 +130,12 @@ class Trainings:
             return _unpacked(key, row[1])
 
     def keep(self, key: str, trained: Trained) -> None:
-        """Makes a run durable.
+        """Makes a run durable, as one of the machine that made it.
 
         Raises:
             StorageError: the disk is full, or the file cannot be written.
         """
-        key, text = f"{key}; {self._made_with}", _packed(trained)
+        key, text = f"{key}; {made_with(trained.machine)}", _packed(trained)
         with plain_errors(self.path), self._connection:
             statement = "INSERT OR REPLACE INTO trainings VALUES (?, ?, ?)"
             self._connection.execute(statement, (key, text, checksum("trainings", (key, text))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import SMALL, Command
 
-from proxy_tasks.registry import TASKS
+from proxy_tasks.registry import TASKS, import_tasks
 from search.config import load_campaign
 from search.faults import ConfigError
 
@@ -32,6 +33,13 @@ class Line:
     def loss(self, params, batch):
         x, y = batch
         return jnp.mean((x @ params["slope"] - y) ** 2)
+
+class Shipped:
+    '''A shipped task with other settings.'''
+    def __new__(cls):
+        from dataclasses import replace
+        from proxy_tasks.registry import get_task
+        return replace(get_task("quadratic"), steps=20, batch_size=8)
 
 class Leaking(Line):
     def __init__(self):
@@ -191,6 +199,19 @@ def test_a_run_goes_on_only_with_the_task_that_it_was_trained_on(
     assert "FAIL tasks: the run was trained on version" in checked.out
     assert optsearch("show", "run", "--json").json()["best"] == before["best"]
     assert optsearch(*command, "--force").json()["best"] != before["best"]
+
+
+@pytest.mark.parametrize("name", ["Line", "Shipped"])
+def test_the_version_of_an_own_task_follows_its_file(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions: list[str] = []
+    for text in (MODULE, MODULE + "\nCHANGED = True\n", MODULE):
+        (folder / "lines.py").write_text(text)
+        monkeypatch.setattr("proxy_tasks.registry._IMPORTED", {})
+        monkeypatch.delitem(sys.modules, "lines", raising=False)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        linecache.clearcache()
+        versions.append(import_tasks([f"lines:{name}"])[0].version)
+    assert versions[0] == versions[2] != versions[1]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,15 @@ def asked(folder: Path, jobs: list[Job] = JOBS) -> Trainings:
     with closing(Trainings(folder)) as kept:
         list(in_order(KeptPool(kept, Here(run_job)), jobs))
     return kept
+
+
+def test_a_run_is_kept_as_one_of_the_machine_that_made_it(tmp_path: Path) -> None:
+    kept = Trainings(tmp_path)
+    kept.keep("one", replace(ENDED, machine="processor another"))
+    assert kept.find("one") is None
+    kept.keep("one", ENDED)
+    assert kept.find("one") == ENDED
+    kept.close()
 
 
 def test_what_is_kept_is_there_again(tmp_path: Path) -> None:
