@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from dsl.program import Program
 from simplify.ablate import EvolutionBudget, ablate, tuned_rates
+from simplify.equivalence import ASSUMES
 from simplify.prune import prune
 from simplify.recognise import Recognised, recognise
 from simplify.rewrite import rewrite
@@ -194,7 +195,9 @@ def _rewrite(program: Program, record: list[Step]) -> Program:
     if not rewritten.rules:
         what = "nothing to rewrite; put in order and named"
     if rewritten.rejected is not None:
-        what = "a rewritten form did not give the same updates and was rejected, which is a bug; " + what
+        what = "a form that is equal by the rules alone gave other updates in float32 and was rejected; " + what
+    elif rewritten.rules:
+        what += f", compared {ASSUMES}"
     record.append(Step("rewrite", what, rewritten.rules, rewritten.exact, len(after.body), len(after.state)))
     return after
 

@@ -48,7 +48,8 @@ class Rewritten:
         rules: names of the rules on which it rests.
         exact: how far it may differ.
         complete: whether the rules were exhausted; otherwise a shorter form may exist.
-        rejected: a rewritten program that did not give the same updates, which is a bug of ours; None when all is well.
+        rejected: a form that is equal by the rules but gave other updates when it was run (overflow, underflow, or
+            rounding that decides the original alone); None when there is none.
     """
 
     program: Program

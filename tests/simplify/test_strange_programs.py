@@ -11,6 +11,7 @@ from dsl.generate import random_program
 from dsl.program import Program
 from dsl.syntax import parse
 from dsl.verify import verify
+from simplify.recognise import recognise
 from simplify.rewrite import rewrite
 from simplify.saturate import SaturationLimits
 from simplify.stability import restraint, stability
@@ -40,6 +41,7 @@ def strange(seed: int) -> Program:
 def test_constants_that_cannot_be_combined_are_left_alone() -> None:
     program = parse("def train(w, g, lr):\n  a = 3e38 * lr\n  b = a - g\n  update = b * 1.0\n  return update\n")
     verify(rewrite(program).program)
+    recognise(program)
 
 
 @pytest.mark.parametrize("last", ["a0 * 1.0", "a0 * w"])
