@@ -162,12 +162,12 @@ class Known:
         return self.steps == len(self.path) - 1
 
 
-def known(program: Program) -> Known:
+def known(program: Program, steps: int = STEPS) -> Known:
     """Runs the interpreter with and without roundings."""
-    path = reference_path(program)
+    path = reference_path(program, steps)
     agree = np.full(len(path), True)
     for number in range(1, RUNS + 1):
-        agree &= _agrees(reference_path(program, rounding=number), path, STABLE)
+        agree &= _agrees(reference_path(program, steps, rounding=number), path, STABLE)
     return Known(path, int(np.argmin(agree)) - 1 if not agree.all() else len(path) - 1)
 
 

@@ -165,3 +165,13 @@ def test_a_norm_is_one_for_a_group_on_two_devices(tmp_path: Path) -> None:
             w.grad = torch.empty_like(w)
         module.Optimizer(weights, lr=0.1).step()
     assert calls == [["cpu", "cuda"]]
+
+
+def test_the_rest_of_a_weight_is_rounded_as_in_the_program(tmp_path: Path) -> None:
+    """In single precision 0.99999999 is 1, and nothing of the gradient remains."""
+    program = parse("def train(w, g, m, lr):\n m = interp(g, m, 0.99999999)\n update = m * lr\n return update, m\n")
+    w = torch.nn.Parameter(torch.ones(2))
+    w.grad = torch.ones(2)
+    optimizer = load(to_torch_source(program), tmp_path).Optimizer([w])
+    optimizer.step()
+    assert optimizer.state[w]["m"].tolist() == [0.0, 0.0]
