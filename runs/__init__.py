@@ -7,7 +7,7 @@ reader       what can be read from a run
 ledger       one search's part of a run file, as its session sees it
 study        several seeds of one campaign, and what they say together
 store        a run on disk, for its one writer; reader for everybody else; schema, records, lock and errors beside them;
-             decoding: what a stored record must be
+             decoding: what a stored record must be; plain_text: what of a text may reach a terminal
 report       runs as one HTML file; findings, history and lineage: what it says, read from a run
 page/        the template, style and script of that file
 notebook     a run in a notebook: what `load` gives

@@ -136,8 +136,6 @@ def _short(cell: object) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-OBJECT: TypeAdapter[Any] = TypeAdapter(dict[str, Any], config=_STRICT)
-
 ABOUT: TypeAdapter[Any] = TypeAdapter(dict[str, str], config=_STRICT)
 
 _Curves = list[list[_Loss]]
@@ -153,6 +151,71 @@ class _Details(BaseModel):
 
 
 DETAILS: TypeAdapter[Any] = TypeAdapter(_Curves | _Details)
+
+
+class _Named(BaseModel):
+    name: str
+
+
+class _Candidate(_Named):
+    fingerprint: str
+    fitness: _Loss
+    program: str
+
+
+class _Funnel(_Named):
+    stages: list[_Named]
+
+
+class _StudySettings(BaseModel):
+    """What a study began with; what was asked for beside it is only shown."""
+
+    runs: list[str]
+    candidates: list[_Candidate]
+    funnel: _Funnel | None = None
+
+
+class _Verdict(BaseModel):
+    contender: str
+    baseline: bool
+    passed: bool
+    why: str
+    score: _Loss
+    losses: dict[str, _Loss]
+
+
+class _Comparison(BaseModel):
+    task: str
+    contender: str
+    baseline: str
+    verdict: str
+
+
+class _Evaluation(BaseModel):
+    comparisons: list[_Comparison]
+
+
+class _Cost(BaseModel):
+    runs: _Count
+    steps: _Count
+    seconds: float
+
+
+class _StageResult(_Named):
+    """What a stage of a study found."""
+
+    tasks: list[str]
+    seeds: list[_Count]
+    verdicts: list[_Verdict]
+    cost: _Cost
+    bias: dict[str, Any] | None
+    rank_correlation: dict[str, Any] | None
+    evaluation: _Evaluation
+
+
+STUDY: TypeAdapter[Any] = TypeAdapter(_StudySettings)
+
+STAGE: TypeAdapter[Any] = TypeAdapter(_StageResult)
 
 _TOTAL: TypeAdapter[Any] = TypeAdapter(
     Annotated[list[_Count | None], Field(min_length=2, max_length=2)], config=_STRICT

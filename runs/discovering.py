@@ -275,7 +275,7 @@ def main() -> None:
     except (ConfigError, ProgramError, RunError) as error:
         sys.stderr.write(f"error: {printable(str(error))}\n")
         raise SystemExit(2) from None
-    sys.stdout.write(f"{options.into / found.name}.txt and .yaml: {found.headline}\n")
+    sys.stdout.write(printable(f"{options.into / found.name}.txt and .yaml: {found.headline}\n"))
 
 
 if __name__ == "__main__":

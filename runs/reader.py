@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 from dsl.program import Program, ProgramError
 from dsl.syntax import parse
 from proxy_tasks.outcome import Outcome
-from runs.decoding import ABOUT, META, OBJECT, Cell, read_json
+from runs.decoding import ABOUT, META, STAGE, STUDY, Cell, read_json
 from runs.errors import DamagedRunError, RunError, plain_errors
 from runs.records import Arm, Final, Stage, Study
 from runs.schema import ADDED, COLUMNS, unpack_details, unpack_program, verified
@@ -343,10 +343,10 @@ class RunReader:
                     raise DamagedRunError(f"table {table}: records are missing or were replaced")
             stages: dict[int, list[Stage]] = {}
             for number, _, name, result, _ in sorted(rows["stages"], key=lambda row: (int(row[0]), int(row[1]))):
-                stages.setdefault(number, []).append(Stage(name, read_json("stages", number, result, OBJECT)))
+                stages.setdefault(number, []).append(Stage(name, read_json("stages", number, result, STAGE)))
             ordered = sorted(rows["studies"], key=lambda row: row[0])
             return tuple(
-                Study(r[0], r[1], read_json("studies", r[0], r[2], OBJECT), r[3], tuple(stages.get(r[0], ())))
+                Study(r[0], r[1], read_json("studies", r[0], r[2], STUDY), r[3], tuple(stages.get(r[0], ())))
                 for r in ordered
             )
 

@@ -101,7 +101,7 @@ def test_many_flipped_bits_and_cut_files_are_never_silently_wrong(finished: tupl
         ("UPDATE tickets SET parent = 0 WHERE ticket = 100", r"table tickets, record \(0, 100\)"),
         ("UPDATE totals SET tickets = 5", r"table totals, record \(0\)"),
         ("UPDATE meta SET value = '2' WHERE key = 'settings'", r"table meta, record \(settings\)"),
-        ("DROP TABLE finals", "no such table"),
+        ("DROP TABLE finals", "has not the tables"),
     ],
 )
 def test_changed_records_are_named(finished: tuple[Path, Evolution], sql: str, said: str) -> None:

@@ -30,8 +30,9 @@ COMMANDS = [
     ["show", "run:best"],
     ["report", "run", "--out", "r.html"],
     ["verify", "run", "--sample", "1"],
+    ["export", "run:best", "--to", "optax"],
+    ["watch", "run", "--plain"],
 ]
-COMMANDS += [["export", "run:best", "--to", "optax"], ["watch", "run", "--plain"]]
 
 
 @pytest.fixture(scope="module")
