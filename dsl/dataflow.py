@@ -8,6 +8,7 @@ that only feeds it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import compress
 
 from dsl.program import OUTPUT, Argument, Program
@@ -39,6 +40,21 @@ def prune(program: Program) -> Program:
         state=tuple([name for name in program.state if name in needed]),
         body=tuple(compress(program.body, alive)),
     )
+
+
+def execution_key(program: Program) -> str:
+    """32 hex digits that name what a program executes, whatever its variables are called and without dead statements.
+
+    Programs of one key give the same bits. Those of one fingerprint mean the same and may differ by rounding.
+    """
+    program = prune(program)
+    values: dict[Argument, str] = {name: f"s{place}" for place, name in enumerate(program.state)}
+    lines: list[str] = []
+    for place, (target, function, args) in enumerate(program.body):
+        lines.append(f"{function}({', '.join(values.get(arg, repr(arg)) for arg in args)})")
+        values[target] = f"v{place}"
+    outputs = [values.get(name, name) for name in (OUTPUT, *program.state)]
+    return blake2b("\n".join([*lines, *outputs]).encode(), digest_size=16).hexdigest()
 
 
 def _alive(program: Program) -> tuple[list[bool], set[Argument]]:

@@ -21,7 +21,7 @@ _DEFINITIONS = {
     "dot": '''def dot(x, y):
     """Inner product over all arrays of two trees."""
     pairs = zip(jax.tree.leaves(x), jax.tree.leaves(y))
-    return sum((jnp.sum(a * b) for a, b in pairs), start=jnp.zeros(()))
+    return sum((jnp.sum(a * b) for a, b in pairs), start=jnp.float32(0.0))
 ''',
     "global_norm": '''def global_norm(x):
     """Euclidean norm over all arrays of a tree."""
@@ -45,11 +45,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-
-def single(x):
-    """The array in single precision or better: in bfloat16 itself, 0.999 is 1."""
-    return jnp.asarray(x, jnp.promote_types(jnp.result_type(x), jnp.float32))
-
 {helpers}
 class State(NamedTuple):
     """Steps taken{state_words}."""
@@ -59,7 +54,7 @@ class State(NamedTuple):
 
 def step({parameters}{extra}):
     """{step_words}"""
-{body}
+{numbers}{body}
     return {returns}
 
 
@@ -75,9 +70,10 @@ def optimizer(lr{keywords}) -> optax.GradientTransformation:
     def update(grads, state, params=None):
         if params is None:
             raise ValueError("this optimizer reads the weights: call update(grads, state, params)")
-        rate = single(lr(state.count) if callable(lr) else lr)
+        rate = lr(state.count) if callable(lr) else lr
+        kind = jnp.result_type(jnp.float32, *jax.tree.leaves(params))  # in bfloat16 itself, 0.999 is 1
 {call}
-        updates = jax.tree.map(lambda u, w: (-u).astype(w.dtype), change, params)
+        updates = jax.tree.map(lambda u, w: (-u).astype(jnp.result_type(w)), change, params)
         return updates, State({final})
 
     return optax.GradientTransformation(init, update)
@@ -112,15 +108,17 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
     trees = ["params", "grads", *(f"state.{name}" for name in state)]
     results = ", ".join(["change", *state]) if state else "change"
     if whole_tree:
-        arguments = ", ".join(f"jax.tree.map(single, {tree})" for tree in trees[:2])
-        call = [f"{results} = step({', '.join([arguments, *trees[2:], 'rate'])}{extra})"]
+        call = [
+            f"arguments = ({', '.join(trees)}, rate{extra})",
+            f"{results} = step(*jax.tree.map(lambda x: jnp.asarray(x, kind), arguments))",
+        ]
         words = "One step on whole trees: the update, to be subtracted"
     else:
-        call = [f"mapped = jax.tree.map(lambda *leaves: step(*map(single, leaves), rate{extra}), {', '.join(trees)})"]
+        arguments = f"(jnp.asarray(x, kind) for x in (*leaves, rate{extra}))"
+        call = [f"mapped = jax.tree.map(lambda *leaves: step(*{arguments}), {', '.join(trees)})"]
         if state:
-            call.append("outer = jax.tree.structure(params)")
-            call.append(f"inner = jax.tree.structure(({', '.join('0' * (len(state) + 1))}))")
-            call.append(f"{results} = jax.tree.transpose(outer, inner, mapped)")
+            picked = f"jax.tree.map(lambda _, new: new[n], params, mapped) for n in range({len(state) + 1})"
+            call.append(f"{results} = ({picked})")
         else:
             call = [call[0].replace("mapped =", "change =")]
         words = "One step on one array: the update, to be subtracted"
@@ -135,12 +133,16 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
         state_fields="".join(f"\n    {name}: optax.Params" for name in state),
         parameters=", ".join(program.parameters),
         step_words=f"{words}{', and the new state' if state else ''}.",
+        numbers="    kind = lr.dtype\n" if any(", kind)" in line for line in body) else "",
         body="\n".join(f"    {line}" for line in body),
         returns=", ".join(program.outputs),
         initial=", ".join(
             [
                 "count=jnp.zeros((), jnp.int32)",
-                *(f"{n}=jax.tree.map(lambda p: jnp.zeros_like(single(p)), params)" for n in state),
+                *(
+                    f"{n}=jax.tree.map(lambda p: jnp.zeros_like(p, jnp.result_type(p, jnp.float32)), params)"
+                    for n in state
+                ),
             ]
         ),
         call="\n".join(f"        {line}" for line in call),
@@ -150,15 +152,16 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
 
 
 def _expression(statement: Statement) -> str:
-    """The right-hand side; a call on constants alone is made an array operation, which never raises."""
+    """The right-hand side; calls on constants alone work on arrays, which never raise and round as the program does."""
     constant = not any(isinstance(arg, str) for arg in statement.args)
     args = [arg if isinstance(arg, str) else _number(arg, array=constant) for arg in statement.args]
-    return FUNCTIONS[statement.function].jax_code.format(*args)
+    code = FUNCTIONS[statement.function].jax_code.format(*args)
+    return code if args else f"jnp.asarray({code}, kind)"
 
 
 def _number(value: float, *, array: bool) -> str:
     if array:
-        return f"jnp.asarray({value!r})"
+        return f"jnp.asarray({value!r}, kind)"
     return f"({value!r})" if value < 0 else repr(value)
 
 
@@ -177,7 +180,8 @@ def _tree_lines(program: Program, constants: Mapping[str, float], results: Seque
 
 
 _TAKEN = frozenset(
-    {"NamedTuple", "State", "ValueError", "callable", "change", "count", "grads", "index", "inner", "jax", "jnp", "map"}
-    | {"mapped", "optax", "optimizer", "outer", "params", "rate", "single", "state", "step", "sum", "zip"}
+    {"NamedTuple", "State", "ValueError", "arguments", "callable", "change", "count", "grads", "index", "init", "jax"}
+    | {"jnp", "kind", "mapped", "optax", "optimizer", "params", "range", "rate", "state", "step", "sum", "updates"}
+    | {"zip"}
 )
 """Names that the file uses itself, and methods of tuples."""

@@ -27,9 +27,14 @@ _DEFINITIONS = {
     """Sign of every number; NaN stays NaN, of which torch.sign makes 0."""
     return torch.where(torch.isnan(x), x, torch.sign(x))
 ''',
+    "home": '''def home(x):
+    """Device of numbers that belong to all arrays of a list: the CPU, whose numbers go with every device, or theirs."""
+    devices = {a.device for a in x}
+    return devices.pop() if len(devices) == 1 else torch.device("cpu")
+''',
     "dot": '''def dot(x, y):
     """Inner product over all arrays of two lists."""
-    return sum(torch.sum(a * b) for a, b in zip(x, y))
+    return sum(torch.sum(a * b).to(home(x)) for a, b in zip(x, y))
 ''',
     "global_norm": '''def global_norm(x):
     """Euclidean norm over all arrays of a list."""
@@ -41,7 +46,7 @@ _DEFINITIONS = {
 ''',
     "clip_by_global_norm": '''def clip_by_global_norm(x, limit):
     """Scales a list of arrays down to at most the given norm."""
-    limit = torch.abs(torch.as_tensor(limit, dtype=x[0].dtype, device=x[0].device))
+    limit = torch.abs(torch.as_tensor(limit, dtype=x[0].dtype, device=home(x)))
     factor = torch.clamp(limit / (global_norm(x) + 1e-8), max=1.0)
     return [a * factor for a in x]
 ''',
@@ -79,19 +84,13 @@ class {name}(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            alike = {{}}
-            for w in group["params"]:
-                if w.grad is not None:
-                    kind = {alike}
-                    alike.setdefault(kind, []).append(w)
-            for weights in alike.values():
-                self._update(weights, group)
+{gathering}
         return loss
 
     def _update(self, weights, group):
         """Changes arrays of one group."""
         first = single(weights[0])
-        rate = torch.as_tensor(group["lr"], dtype=first.dtype, device=first.device)
+        rate = torch.as_tensor(group["lr"], dtype=first.dtype, device={home})
 {states}{call}
 '''
 
@@ -120,6 +119,18 @@ def put_back(whole, arrays):
         torch._foreach_copy_(arrays, [part.view_as(x) for part, x in zip(parts, arrays)])
 
 '''
+
+_GATHER_JOINED = """            alike = {{}}
+            for w in group["params"]:
+                if w.grad is not None:
+                    kind = id(w) if w.numel() > {large:_} else (w.device, w.dtype)
+                    alike.setdefault(kind, []).append(w)
+            for weights in alike.values():
+                self._update(weights, group)"""
+
+_GATHER_APART = """            weights = [w for w in group["params"] if w.grad is not None]
+            if weights:
+                self._update(weights, group)"""
 
 _JOINED = """        whole = [{gathered}]
         size = {block:_} if whole[0].is_cpu else max(whole[0].numel(), 1)  # on a CPU what fits into its cache
@@ -163,7 +174,7 @@ def to_torch_source(
     call = _call_apart(state, constants) if apart else _call_joined(state, constants)
     source = _FILE.format(
         about=about(title, program, "torch alone", notes),
-        helpers=helpers(program, _DEFINITIONS),
+        helpers=helpers(program, _DEFINITIONS, ("home",) if apart else ()),
         join="" if apart else _JOIN,
         numbers="    number = lr.new_tensor\n" if any("number(" in line for line in lines) else "",
         parameters=", ".join(program.parameters),
@@ -176,7 +187,8 @@ def to_torch_source(
         keywords="".join(f", {constant}={value!r}" for constant, value in named.defaults.items()),
         defaults=", ".join(f'"{constant}": {constant}' for constant in ("lr", *named.defaults)),
         load=_LOAD if state else "",
-        alike="w.device" if apart else f"id(w) if w.numel() > {LARGE:_} else (w.device, w.dtype)",
+        home="home(weights)" if apart else "first.device",
+        gathering=_GATHER_APART if apart else _GATHER_JOINED.format(large=LARGE),
         states=_states(state),
         call=call,
     )
@@ -246,14 +258,15 @@ def _apart(program: Program, constants: Mapping[str, float], results: Sequence[K
 def _expression(statement: Statement, constants: Mapping[str, float]) -> str:
     """The right-hand side; constants become tensors where a function of torch takes them.
 
-    An average with constant weights is one addition, a third of the time of its formula. It is no ``torch.lerp``, which
+    An average with constant weights is one addition, a third of the time of its formula; 1 less the weight is a tensor
+    too, since it would be another number in Python's double precision. It is no ``torch.lerp``, which
     gives NaN where the formula gives infinity.
     """
     code = FUNCTIONS[statement.function].torch_code
     weight = statement.args[-1] if statement.function == "interp" else None
     if isinstance(weight, str) and weight in constants:
         x, y = (f"number({a})" if a in constants or not isinstance(a, str) else a for a in statement.args[:2])
-        return f"torch.add((1.0 - {weight}) * {x}, {y}, alpha={weight})"
+        return f"torch.add((number(1.0) - {weight}) * {x}, {y}, alpha={weight})"
     alone = not any(isinstance(arg, str) for arg in statement.args)
     called = "torch." in code
     args: list[str] = []
@@ -274,6 +287,7 @@ _TAKEN = frozenset(
         "closure",
         "first",
         "group",
+        "home",
         "id",
         "joined",
         "kind",

@@ -96,11 +96,17 @@ def _free(word: str, taken: Collection[str]) -> str:
 
 
 def without_clashes(program: Program, taken: Collection[str]) -> Program:
-    """Renames variables that would shadow a name of the file or that a NamedTuple refuses."""
-    names = {*program.state, *(statement.target for statement in program.body)}
-    renamed = {name: f"{name.strip('_')}_variable" for name in names if name in taken or name[0] == "_"}
-    while len({*renamed.values()} | (names - set(renamed))) < len(names):
-        renamed = {name: f"{new}_{number}" for number, (name, new) in enumerate(renamed.items())}
+    """Renames variables that would shadow a name of the file or that a NamedTuple refuses.
+
+    New names are identifiers of the language: a letter first and no longer than the old ones may be.
+    """
+    names = dict.fromkeys([*program.state, *(statement.target for statement in program.body)])
+    used, renamed = {*taken, *names}, dict[str, str]()
+    for name in names:
+        if name in taken or name[0] == "_":
+            stem = name.strip("_")
+            renamed[name] = _free(f"{stem}_variable" if stem[:1].isalpha() and len(stem) <= 20 else "variable", used)
+            used.add(renamed[name])
     if not renamed:
         return program
     return Program(

@@ -72,9 +72,9 @@ def method(title: str, named: Parametrised, indent: str) -> str:
     return "\n".join([lines[0], *(f"{indent}{line}".rstrip() for line in lines[1:])])
 
 
-def helpers(program: Program, texts: Mapping[str, str]) -> str:
-    """Definitions, as given, of the functions that a program calls, those that they need first."""
-    needed = {need for statement in program.body for need in _NEEDS.get(statement.function, ())}
+def helpers(program: Program, texts: Mapping[str, str], always: Sequence[str] = ()) -> str:
+    """Definitions, as given, of the functions that a program or always the file calls, those that they need first."""
+    needed = {*always, *(need for statement in program.body for need in _NEEDS.get(statement.function, ()))}
     return "".join(f"\n{texts[name]}\n" for name in texts if name in needed)
 
 

@@ -26,8 +26,8 @@ class ProgramState(NamedTuple):
     state: tuple[Tree, ...]
 
 
-def _zeros(leaf: jax.Array) -> jax.Array:
-    return jnp.zeros_like(leaf, dtype=jnp.promote_types(leaf.dtype, jnp.float32))
+def _zeros(leaf: ArrayLike) -> jax.Array:
+    return jnp.zeros_like(leaf, dtype=jnp.promote_types(jnp.result_type(leaf), jnp.float32))
 
 
 def to_optax(
@@ -52,6 +52,7 @@ def to_optax(
     def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, ProgramState]:
         if params is None:
             raise ValueError("a program reads the weights: call update(grads, state, params)")
+        params = jax.tree.map(jnp.asarray, params)
         lr = learning_rate(state.count) if callable(learning_rate) else learning_rate
         change, new_state = step(program, params, updates, state.state, lr)
         return jax.tree.map(jnp.negative, change), ProgramState(

@@ -4,6 +4,7 @@
 - `contract`: the laws that every task keeps; `measured`: AdamW's loss and the noise on the shipped ones
 - `datasets`: what a data set is; `images`, `text`, `synthetic`: those that ship; `hub`: larger ones, as an extra
 - `models`: what a network is, and perceptrons; `transformer`, `convolution`, `quadratic`: the others
+- `seeds`: which training seeds are for what
 - `objectives`: losses and metrics; `checkpoint`: what fine-tuning starts from
 - `trainer`: trains a task with a program or an optax optimizer; `run`: what is to be trained, and what it is known by;
   `outcome`: what comes back; `hurdle`: stopping early

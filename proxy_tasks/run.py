@@ -45,7 +45,7 @@ def training_key(task_version: str, meaning: str, values: Mapping[str, float], s
 
     Args:
         task_version: of the task.
-        meaning: a program's fingerprint, or what a baseline is.
+        meaning: what a program executes (``dsl.dataflow.execution_key``), or what a baseline is.
         values: ``rate``, the factor on the schedule, and whatever else is not part of the meaning.
         seed: seed of initial weights and batches.
     """

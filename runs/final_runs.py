@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from proxy_tasks.outcome import TrainingResult
 from proxy_tasks.run import Run
+from proxy_tasks.seeds import FRESH
 from runs.arms import contenders
 from runs.finalists import best, finalist_seeds, finalists
 from runs.finals import measure_of
@@ -19,7 +20,6 @@ from runs.progress import counted_view
 from runs.reader import Arm, Final, RunReader
 from runs.store import RunStore
 from runs.terminal import errors
-from search.config import FRESH_SEED
 from search.evaluate import train_alone
 from search.evolution import WARM_START
 from search.pool import Pool
@@ -61,7 +61,7 @@ def due(store: RunReader) -> Due | None:
 
 def fresh_seeds(store: RunReader) -> range:
     """The seeds on which the best programs are compared; no program is chosen by them."""
-    return range(FRESH_SEED, FRESH_SEED + int(store.meta("settings")["fresh_seeds"]))
+    return FRESH[: int(store.meta("settings")["fresh_seeds"])]
 
 
 def _round(

@@ -11,16 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from proxy_tasks.seeds import FINALISTS
 from runs.errors import RunError
 from runs.finals import measure_of
 from runs.reader import Arm, Final, RunReader
-from search.config import FINALIST_SEED
 from search.events import Evaluated
 
 
 def finalist_seeds(store: RunReader) -> range:
     """The seeds on which finalists are compared; neither training nor fresh seeds."""
-    return range(FINALIST_SEED, FINALIST_SEED + int(store.meta("settings")["finalists"]["seeds"]))
+    return FINALISTS[: int(store.meta("settings")["finalists"]["seeds"])]
 
 
 def finalists(store: RunReader, arm: Arm) -> list[Evaluated]:

@@ -1,7 +1,7 @@
 """Training runs that are kept and shared: what was trained once, by any command, is never trained again.
 
 One SQLite file holds those of `evaluate`, `select` and `simplify` that are started in a folder; any number of them may
-use it at a time. A run is known by version of the task, meaning of the contender, tuned values and seed, and by what
+use it at a time. A run is known by version of the task, what the contender executes, tuned values and seed, and by what
 else decides its last digits: processor and numerical packages. It is durable as soon as it has ended, and before it
 counts, and so an interrupted command goes on.
 """

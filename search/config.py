@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -31,10 +31,11 @@ from dsl.library import LIBRARY
 from dsl.program import MAX_STATE, MAX_STATEMENTS, Program, ProgramError, Statement
 from dsl.syntax import parse
 from dsl.verify import nearest, verify
+from proxy_tasks.seeds import FRESH
 from search.evolution import Budget
 from search.faults import RuleError
 from search.fitness import FurtherTask, Setting
-from search.meta_validation import MetaValidationConfig
+from search.meta_validation import MetaValidationConfig, Seed
 from search.mutate import Mutator
 from search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
 from search.population import PopulationConfig
@@ -45,16 +46,8 @@ from search.settings import load_settings, settings_text
 if TYPE_CHECKING:
     from proxy_tasks.task import Use
 
-FINALIST_SEED = 900_000
-"""First of the seeds that are kept for choosing among finalists; training seeds are below it."""
-
-FRESH_SEED = 3_000_000
-"""First of the seeds that are kept for the final comparison."""
-
 SEEDS = 2**63
 """Seeds of searches are below it."""
-
-Seed = Annotated[int, Field(ge=0, lt=FINALIST_SEED)]
 
 Algorithm = Literal["evolution", "constants", "schedule", "random"]
 """``evolution``; ``constants``, the same with only constants mutable; ``schedule``, the same as ``constants`` where the
@@ -327,7 +320,7 @@ class CampaignConfig(BaseModel):
     @property
     def fresh_seed_values(self) -> range:
         """The seeds of the final comparison; none is a training seed."""
-        return range(FRESH_SEED, FRESH_SEED + self.fresh_seeds)
+        return FRESH[: self.fresh_seeds]
 
     def variation(self, algorithm: Algorithm) -> Mutator | RandomPrograms:
         """How an algorithm makes programs."""

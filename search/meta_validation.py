@@ -16,8 +16,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from proxy_tasks.seeds import SEARCH
 from search.events import Evaluated
 from search.fitness import OK, Fitness
+
+Seed = Annotated[int, Field(ge=SEARCH.start, lt=SEARCH.stop)]
+"""A training seed that settings may name."""
 
 
 class MetaValidationConfig(BaseModel):
@@ -33,7 +37,7 @@ class MetaValidationConfig(BaseModel):
 
     task: str
     every_evaluations: int = Field(default=1000, ge=1, le=1_000_000_000)
-    seeds: list[Annotated[int, Field(ge=0, lt=900_000)]] = Field(default=[0], min_length=1, max_length=64)
+    seeds: list[Seed] = Field(default=[0], min_length=1, max_length=64)
 
 
 @dataclass(frozen=True, slots=True)

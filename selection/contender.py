@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from dsl.dataflow import execution_key
 from dsl.fingerprint import fingerprint
 from dsl.program import Program
 from proxy_tasks.run import Trained, training_key
@@ -91,15 +92,15 @@ class Job:
 
     @property
     def key(self) -> str:
-        """What the result depends on: version of the task, meaning of the contender, values, seed.
+        """What the result depends on: version of the task, what the contender executes, values, seed.
 
         A program with other constants is another program.
         """
         about, values = self.contender.meaning, dict(self.values)
         if self.contender.program is None:
             values = {RATE: values[RATE], **_arguments(self)}
-        elif len(values) > 1:
-            about, values = fingerprint(with_values(self.contender.program, values)), {RATE: values[RATE]}
+        else:
+            about, values = execution_key(with_values(self.contender.program, values)), {RATE: values[RATE]}
         return training_key(self.problem.load().version, about, values, self.seed)
 
 

@@ -16,15 +16,10 @@ from dataclasses import dataclass
 
 from proxy_tasks.outcome import Outcome
 from proxy_tasks.run import Trained
+from proxy_tasks.seeds import SELECTION, TUNING
 from selection.contender import Contender, Job
 from selection.problem import Problem
 from selection.space import Dimension, Values
-
-FRESH_SEEDS_FROM = 1_000_000_000
-"""First of the seeds that only final results use; searches use seeds below."""
-
-TUNING_SEEDS_FROM = 2_000_000_000
-"""First of the seeds that only tuning uses."""
 
 BLOCK = 100_000
 """Fresh seeds of one purpose: `evaluate` has the first block, each stage of a funnel one of its own."""
@@ -58,15 +53,15 @@ def fresh_seeds(count: int, block: int = 0) -> tuple[int, ...]:
     Raises:
         SeedError: the block has fewer.
     """
-    first = FRESH_SEEDS_FROM + block * BLOCK
-    if count > BLOCK or first + count > TUNING_SEEDS_FROM:
+    first = SELECTION.start + block * BLOCK
+    if count > BLOCK or first + count > SELECTION.stop:
         raise SeedError(f"{count:,} fresh seeds were asked for and {BLOCK:,} are left for this purpose: ask for fewer")
     return tuple(range(first, first + count))
 
 
 def tuning_seeds(count: int = TUNING_SEEDS) -> tuple[int, ...]:
     """The first ``count`` seeds for tuning."""
-    return tuple(range(TUNING_SEEDS_FROM, TUNING_SEEDS_FROM + count))
+    return tuple(TUNING[:count])
 
 
 @dataclass(frozen=True, slots=True)

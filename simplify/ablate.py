@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -23,6 +23,7 @@ from dsl.fingerprint import fingerprint
 from dsl.program import Program, ProgramError
 from dsl.rate import at_rate
 from dsl.verify import verify
+from proxy_tasks.seeds import SIMPLIFY_RATES, SIMPLIFY_SEARCH
 from search.evolution import Budget, Evolution
 from search.fitness import OK, Fitness
 from search.mutate import Mutator
@@ -35,8 +36,6 @@ from simplify.trial import NoWorse, Panel, Verdict
 
 RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 0.3, 0.1)
 """Factors on the learning rate; the program is ablated at the one with which it trains best."""
-
-TUNING_SEEDS = (499_998, 499_999)
 
 KNOWN = (0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999, 1.0, 2.0, 10.0)
 """Constants that people use, beside powers of ten; the nearest is tried before rounding."""
@@ -143,7 +142,7 @@ def tuned_rates(program: Program, panel: Panel, test: NoWorse) -> dict[str, floa
         DoesNotTrainError: there is none.
     """
     needed = range(test.first_seed, test.first_seed + test.looks[-1])
-    return {task: panel.tuned_rate(program, task, RATES, TUNING_SEEDS, needed) for task in panel.tasks}
+    return {task: panel.tuned_rate(program, task, RATES, SIMPLIFY_RATES[-2:], needed) for task in panel.tasks}
 
 
 class _Ablation:
@@ -162,10 +161,8 @@ class _Ablation:
 
     def run(self, evolution: EvolutionBudget) -> Ablated:
         self._greedy(shorter)
-        if evolution.evaluations:
-            found = list(self._evolved(evolution))
-            if self._first_that_passes(("evolution without insertion", program) for program in found):
-                self._greedy(shorter)
+        if evolution.evaluations and self._evolved_passes(evolution):
+            self._greedy(shorter)
         self._greedy(rounded)
         return Ablated(self.current, tuple(self.changes), len(self.failed), self.rates)
 
@@ -174,21 +171,33 @@ class _Ablation:
         while self._first_that_passes(candidates(self.current)):
             pass
 
-    def _first_that_passes(self, candidates: Iterable[tuple[str, Program]]) -> bool:
+    def _evolved_passes(self, budget: EvolutionBudget) -> bool:
+        """Keeps the first program of the evolution that passes.
+
+        They were chosen on other seeds than those of the test, and share its level: however many are tried, one that is
+        worse by the tolerance is kept with a probability of at most alpha.
+        """
+        found = list(self._evolved(budget))
+        if not found:
+            return False
+        test = replace(self.test, alpha=self.test.alpha / len(found))
+        return self._first_that_passes((("evolution without insertion", program) for program in found), test)
+
+    def _first_that_passes(self, candidates: Iterable[tuple[str, Program]], test: NoWorse | None = None) -> bool:
         """Keeps the first change that passes; on several workers the next ones train their first seed meanwhile."""
         waiting = (row for row in candidates if fingerprint(row[1]) not in self.failed)
         task, seed = self.panel.tasks[0], self.test.first_seed
         while group := list(islice(waiting, self.panel.ahead)):
             self.panel.train_ahead((at_rate(program, self.rates[task]), task, seed) for _, program in group)
-            if any(self._try(what, program) for what, program in group):
+            if any(self._try(what, program, test or self.test) for what, program in group):
                 return True
         return False
 
-    def _try(self, what: str, program: Program) -> bool:
+    def _try(self, what: str, program: Program, test: NoWorse) -> bool:
         meaning = fingerprint(program)
         if meaning in self.failed:
             return False
-        verdict = self.panel.compare(program, self.reference, self.test, self.rates)
+        verdict = self.panel.compare(program, self.reference, test, self.rates)
         if self.watch is not None:
             kept = "kept" if verdict.no_worse else "not kept"
             self.watch(f"{what}: {verdict.worst:+.2%} of the loss on {verdict.seeds} seeds, {kept}")
@@ -211,7 +220,7 @@ class _Ablation:
             budget=Budget(evaluations=budget.evaluations, programs=50 * budget.evaluations),
         )
         scores: list[tuple[float, int, Program]] = []
-        task, seeds = self.panel.tasks[0], self._seeds(budget.seeds)
+        task, seeds = self.panel.tasks[0], SIMPLIFY_SEARCH[: budget.seeds]
         rate = self.rates[task]
         while not evolution.finished:
             waiting = [candidate for candidate in iter(evolution.ask, None) if candidate.evaluate]
@@ -225,9 +234,6 @@ class _Ablation:
             short = rewrite(program).program
             if _size(short)[:2] < _size(self.current)[:2]:
                 yield short
-
-    def _seeds(self, count: int) -> range:
-        return range(self.test.first_seed, self.test.first_seed + count)
 
     def _score(self, program: Program, seeds: Sequence[int]) -> float | None:
         """Loss on the first task as a share of the reference's, and a quarter of the tolerance for each statement."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from dsl.functions import FUNCTIONS, LEAVES, Function, Scope
 from simplify.bounds import ANYTHING, WILD, Bounds, bounds_of, growth_of
-from simplify.patterns import SPECIAL, Call, Name, Pattern, computed
+from simplify.patterns import SPECIAL, Call, Name, Pattern, computed, evaluate
 
 Node = tuple[str, tuple[int, ...]]
 """A function's name and the classes of its operands; ``$name`` for a variable, ``#number`` for a constant."""
@@ -202,12 +202,24 @@ class EGraph:
         if isinstance(pattern, Name):
             return self.find(binding[pattern.name])
         if isinstance(pattern, Call):
+            if pattern.function in SPECIAL:
+                return self.constant(_rounded(self._value(pattern, binding)))
             operands = [self.instantiate(operand, binding, reasons) for operand in pattern.operands]
-            special = SPECIAL.get(pattern.function)
-            if special is not None:
-                return self.constant(_rounded(special(*(self._constants[self.find(o)] for o in operands))))
             return self.add(pattern.function, operands, reasons)
         return self.constant(pattern)
+
+    def in_range(self, pattern: Pattern, binding: Binding) -> bool:
+        """Whether every call that only rules know is, in this pattern, a constant that is not too large or small."""
+        if not isinstance(pattern, Call):
+            return True
+        if pattern.function in SPECIAL:
+            return _combined(self._value(pattern, binding))
+        return all(self.in_range(operand, binding) for operand in pattern.operands)
+
+    def _value(self, pattern: Call, binding: Binding) -> float:
+        constants = {name: self._constants[self.find(binding[name])] for name in computed(pattern) or ()}
+        with np.errstate(all="ignore"):
+            return float(evaluate(pattern, constants))
 
     def _match_all(
         self, patterns: tuple[Pattern, ...], operands: tuple[int, ...], binding: Binding, seen: tuple[Node, ...]
@@ -274,7 +286,7 @@ class EGraph:
             return None
         with np.errstate(all="ignore"):
             value = float(function.reference(*(np.float64(constant) for constant in constants)))
-        if value == 0.0 or SMALLEST < abs(value) < LARGEST:
+        if _combined(value):
             return value if function.arity == 0 else _rounded(value)
         return None
 
@@ -317,6 +329,11 @@ class Reading:
     def apply(self, function: Function, operands: list[int]) -> int:
         """The class of a call."""
         return self.graph.add(function.name, operands)
+
+
+def _combined(value: float) -> bool:
+    """Whether constants may be combined to a value."""
+    return value == 0.0 or SMALLEST < abs(value) < LARGEST
 
 
 def _rounded(value: float) -> float:

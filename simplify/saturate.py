@@ -109,6 +109,10 @@ class _Prepared:
     def holds(self, graph: EGraph, binding: Binding) -> bool:
         """Whether the values lie where the rule holds, and those that disappear are finite."""
         for value, bounds in self.where:
-            if not within(graph.bounds(graph.instantiate(value, binding)), bounds):
+            if not graph.in_range(value, binding) or not within(
+                graph.bounds(graph.instantiate(value, binding)), bounds
+            ):
                 return False
+        if not graph.in_range(self.result, binding):
+            return False
         return all(graph.growth(binding[name]) < WILD for name in self.lost)

@@ -263,6 +263,8 @@ def _reached(program: Program) -> float | None:
             float(np.max(np.abs(simulate(program, lambda *_: -np.ones((1, 1)), np.zeros((1, 1)), 120, lr=lr)[0])))
             / share
         )
+    if limit == 0.0 or not math.isfinite(limit):
+        return None  # without gradients that push there is nowhere to be pushed to
     start = np.array([[0.0, 0.0], [3.0 * limit, -3.0 * limit]])
     away = np.array([[-1.0, 1.0], [-1.0, 1.0]])
     _, end = simulate(program, lambda *_: away, start, math.ceil(10.0 / share), lr=lr, move=True)

@@ -15,11 +15,12 @@ from functools import cache
 
 import numpy as np
 
-from dsl.fingerprint import fingerprint
+from dsl.dataflow import execution_key
 from dsl.program import Program
 from dsl.rate import at_rate
 from proxy_tasks.registry import get_task
 from proxy_tasks.run import Trained, training_key
+from proxy_tasks.seeds import SIMPLIFY_TEST
 from search.evaluate import Naming, Trainers
 from search.fitness import Job
 from search.pool import Here, Pool, in_order
@@ -48,8 +49,8 @@ class Training:
 
     @property
     def key(self) -> str:
-        """What the result depends on beside the machine; equal for programs that mean the same."""
-        return training_key(get_task(self.task).version, fingerprint(self.program), {"rate": 1.0}, self.seed)
+        """What the result depends on beside the machine; equal for programs that execute the same."""
+        return training_key(get_task(self.task).version, execution_key(self.program), {"rate": 1.0}, self.seed)
 
 
 def train(job: Training) -> Trained:
@@ -74,13 +75,13 @@ class NoWorse:
         tolerance: how much larger the loss may be, as a share of the reference's.
         alpha: probability of keeping a change that is worse by the tolerance, over all looks together.
         looks: numbers of seeds after which the differences are looked at.
-        first_seed: the first training seed; those of searches and finals lie far below.
+        first_seed: the first training seed, of those that are for this test alone.
     """
 
     tolerance: float = 0.01
     alpha: float = 0.05
     looks: tuple[int, ...] = (3, 6, 12)
-    first_seed: int = 500_000
+    first_seed: int = SIMPLIFY_TEST.start
 
     def __str__(self) -> str:
         return (
@@ -138,7 +139,8 @@ class Panel:
         tasks: names of the tasks.
         pool: where programs are trained.
         ahead: trainings that run at a time; with more than one, those that are likely to be asked for are done early.
-        results: loss, or None where training failed, for ``fingerprint task seed``; grows.
+        results: loss, or None where training failed, for ``execution_key task seed``; grows. The key is of what is
+            executed: equal meanings differ in their last digits, and which is asked for first must decide nothing.
         trained: number of trainings that the pool was asked for.
     """
 
@@ -156,8 +158,8 @@ class Panel:
 
     def losses(self, program: Program, task: str, seeds: Sequence[int]) -> list[float | None]:
         """Validation loss for each seed; None where training failed."""
-        meaning = fingerprint(program)
-        keys = [f"{meaning} {task} {seed}" for seed in seeds]
+        name = execution_key(program)
+        keys = [f"{name} {task} {seed}" for seed in seeds]
         self._asked.update(keys)
         self._train({key: (program, task, seed) for key, seed in zip(keys, seeds, strict=True)})
         return [self.results[key] for key in keys]
@@ -165,7 +167,7 @@ class Panel:
     def train_ahead(self, trials: Iterable[Trial]) -> None:
         """Trains at once what may be asked for soon; does nothing where trainings run one by one."""
         if self.ahead > 1:
-            self._train({f"{fingerprint(trial[0])} {trial[1]} {trial[2]}": trial for trial in trials})
+            self._train({f"{execution_key(trial[0])} {trial[1]} {trial[2]}": trial for trial in trials})
 
     def _train(self, trials: Mapping[str, Trial]) -> None:
         missing = {key: trial for key, trial in trials.items() if key not in self.results}

@@ -16,6 +16,7 @@ from exported import load
 
 from dsl.export import to_optax_source
 from dsl.library import LIBRARY
+from dsl.program import Program, ProgramError
 from dsl.syntax import parse
 from dsl.transform import to_optax
 
@@ -120,3 +121,89 @@ def test_a_title_cannot_inject_code() -> None:
     source = to_optax_source(LIBRARY["sgd"], 'x"""\nimport os\nos.system("true")\n"""{}')
     assert "import os" not in source.splitlines()
     assert [type(node).__name__ for node in ast.parse(source).body].count("Import") == 3
+
+
+def of_constants(expression: str) -> Program:
+    return parse(f"def train(w, g, m, lr):\n {expression}\n m = m + g\n update = m * a\n return update, m\n")
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "b = pi()\n a = power(b, 700.0)",
+        "b = pi()\n c = b - 3.1415927410125732\n a = reciprocal(c)",
+        "c = eps()\n b = negative(c)\n a = reciprocal(b)",
+        "b = pi()\n c = negative(b)\n a = power(c, 0.5)",
+    ],
+)
+def test_constants_are_computed_in_the_precision_of_the_program(statements: str, tmp_path: Path) -> None:
+    program = of_constants(statements)
+    assert_same_path(
+        path_of(load(to_optax_source(program), tmp_path).optimizer(0.01), 2), path_of(to_optax(program, 0.01), 2)
+    )
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lion"])
+@pytest.mark.parametrize("exported", [False, True])
+def test_optimizers_hold_within_those_of_optax(name: str, exported: bool, tmp_path: Path) -> None:
+    program = LIBRARY[name]
+    make = load(to_optax_source(program), tmp_path).optimizer if exported else lambda lr: to_optax(program, lr)
+    own = make(0.01)
+    same = path_of(own, 3)
+    labels = dict.fromkeys(TREE_SHAPES, "own")
+    for wrapped in (
+        optax.masked(own, dict.fromkeys(TREE_SHAPES, True)),
+        optax.multi_transform({"own": own, "unused": make(0.5)}, labels),
+        optax.chain(optax.masked(own, dict.fromkeys(TREE_SHAPES, False)), own),
+        optax.MultiSteps(own, every_k_schedule=1),
+        optax.inject_hyperparams(make)(0.01),
+    ):
+        assert_same_path(path_of(wrapped, 3), same)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_weights_may_be_numbers(exported: bool, tmp_path: Path) -> None:
+    program = LIBRARY["adamw"]
+    own = load(to_optax_source(program), tmp_path).optimizer(0.1) if exported else to_optax(program, 0.1)
+    updates, _ = own.update({"a": 1.0}, own.init({"a": 1.0}), {"a": 1.0})
+    arrays = {"a": jnp.float32(1.0)}
+    other, _ = own.update(arrays, own.init(arrays), arrays)
+    assert float(updates["a"]) == float(other["a"])  # pyright: ignore[reportArgumentType, reportIndexIssue]
+
+
+def names_of(source: str) -> set[str]:
+    """Every identifier of a file."""
+    nodes = list(ast.walk(ast.parse(source)))
+    found = {n.id for n in nodes if isinstance(n, ast.Name)} | {n.arg for n in nodes if isinstance(n, ast.arg)}
+    return found | {n.attr for n in nodes if isinstance(n, ast.Attribute)} | {"_", "__", "_1", "_" + 31 * "a"}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_any_name_may_be_a_variable(whole: bool, tmp_path: Path) -> None:
+    """Each name that the file itself uses, alone and all together, as state."""
+    text = "def train(w, g, {0}, lr):\n {1}\n update = {2} * lr\n update = update + {3}\n return update, {0}\n"
+    last = "global_norm(g)" if whole else "g * 1.0"
+    text = text.replace("{3}", "norms").replace(" update = {2}", f" norms = {last}\n update = {{2}}")
+
+    def named(names: list[str]) -> Program:
+        lines = "\n ".join(f"{name} = {name} + g" for name in names)
+        return parse(text.format(", ".join(names), lines, names[0]))
+
+    plain = path_of(to_optax(named(["m"]), 0.01), 2)
+    allowed = []
+    for name in sorted(names_of(to_optax_source(named(["m"]))) - {"norms"}):
+        try:
+            named([name])
+        except ProgramError:
+            continue
+        allowed.append(name)
+    assert {"_", "__", "_1", "updates", "jax"} <= set(allowed)
+    for number, name in enumerate(allowed):
+        exported = load(to_optax_source(named([name])), tmp_path, f"one{number}")
+        params = {"a": jnp.ones(2)}
+        _, state = exported.optimizer(0.01).update(params, exported.optimizer(0.01).init(params), params)
+        np.testing.assert_array_equal(state[1]["a"], params["a"], err_msg=name)
+    for start in range(0, len(allowed), 7):
+        names = ["m", *(name for name in allowed[start : start + 7] if name != "m")]
+        together = load(to_optax_source(named(names)), tmp_path, f"together{start}")
+        assert_same_path(path_of(together.optimizer(0.01), 2), plain)

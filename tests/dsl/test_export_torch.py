@@ -137,3 +137,31 @@ def test_a_gradient_that_is_no_number_shows(tmp_path: Path) -> None:
 def test_a_class_needs_a_name() -> None:
     with pytest.raises(ValueError, match="'my optimizer' cannot name a class"):
         to_torch_source(LIBRARY["lion"], name="my optimizer")
+
+
+@pytest.mark.parametrize("name", ["_", "__", "_1", "_" + 31 * "a", "home", "group", "updates"])
+def test_names_of_state_train_alike(name: str, tmp_path: Path) -> None:
+    text = "def train(w, g, {0}, lr):\n {0} = {0} + g\n update = {0} * lr\n return update, {0}\n"
+    one, other = (load(to_torch_source(parse(text.format(n))), tmp_path, f"file_{n}") for n in (name, "m"))
+    np.testing.assert_array_equal(torch_path(one, 5), torch_path(other, 5))
+
+
+def test_a_norm_is_one_for_a_group_on_two_devices(tmp_path: Path) -> None:
+    """Devices are simulated: their rules hold, the numbers do not exist."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    text = "def train(w, g, lr):\n n = clip_by_global_norm(g, 1.0)\n c = cosine_sim(n, g)\n a = n * c\n"
+    module = load(to_torch_source(parse(text + " update = a * lr\n return update\n")), tmp_path)
+    calls, step = [], module.step
+
+    def counted(w: list[Any], *others: object) -> object:
+        calls.append([x.device.type for x in w])
+        return step(w, *others)
+
+    module.step = counted  # pyright: ignore[reportAttributeAccessIssue]
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        weights = [torch.nn.Parameter(torch.empty(3, device=device)) for device in ("cpu", "cuda")]
+        for w in weights:
+            w.grad = torch.empty_like(w)
+        module.Optimizer(weights, lr=0.1).step()
+    assert calls == [["cpu", "cuda"]]

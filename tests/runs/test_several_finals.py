@@ -17,6 +17,7 @@ from made_up_run import made_up_run
 from dsl.dataflow import prune
 from proxy_tasks.outcome import Outcome, TrainingResult
 from proxy_tasks.run import Run
+from proxy_tasks.seeds import FRESH
 from runs import load
 from runs.arms import contenders
 from runs.final_runs import Train, due, train_finals
@@ -26,7 +27,6 @@ from runs.reader import Arm, Final
 from runs.store import RunStore
 from runs.study import study_summary
 from runs.words import headline
-from search.config import FRESH_SEED
 from search.pool import Here
 
 TASKS = ("ae", "teach", "lmmlp")
@@ -133,7 +133,7 @@ def test_scores_and_losses_of_fresh_seeds_are_shown(view: dict[str, Any], decide
         for entry in (view["best"], view["warm_start"], view["controls"][0]["best"]):
             arm, ticket = store.find(entry["id"])
             fresh = entry["fresh"]
-            assert fresh["seeds"] == [FRESH_SEED + place for place in range(4)]
+            assert fresh["seeds"] == list(FRESH[:4])
             assert fresh["scores"] == pytest.approx([expected(store, arm, ticket, seed) for seed in fresh["seeds"]])
             assert fresh["mean"] == pytest.approx(sum(fresh["scores"]) / 4)
             assert [on["task"] for on in fresh["tasks"]] == list(TASKS), "whatever if_below says"

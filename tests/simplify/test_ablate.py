@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from made_up_training import ended
 
+from dsl.dataflow import execution_key
+from dsl.fingerprint import fingerprint
 from dsl.library import LIBRARY
 from dsl.program import Program
 from dsl.syntax import parse
 from proxy_tasks.run import Trained
 from search.mutate import Mutator
 from search.pool import Here
-from simplify.ablate import WITHOUT_INSERTION, EvolutionBudget, ablate, rounded, rounder_values, shorter
+from simplify.ablate import WITHOUT_INSERTION, EvolutionBudget, _Ablation, ablate, rounded, rounder_values, shorter
 from simplify.distil import distil
 from simplify.rewrite import rewrite
 from simplify.trial import DoesNotTrainError, NoWorse, Panel, Training
@@ -89,6 +93,40 @@ def test_evolution_inserts_nothing_and_is_the_same_twice() -> None:
     other = ablate(program, made_up(), evolution=budget)
     assert one == other
     assert len(one.program.body) <= len(program.body)
+
+
+def passes(simulation: int, noise: float) -> bool:
+    """Whether ablation's evolution keeps something where every shorter program is worse by just the tolerance."""
+    program = rewrite(LIBRARY["adam"]).program
+    test = NoWorse()
+
+    def worse(job: Training) -> Trained:
+        same = fingerprint(job.program) == fingerprint(program)
+        luck = np.random.default_rng([simulation, job.seed, int(execution_key(job.program)[:8], 16)]).normal()
+        return ended(1.0 if same else 1.0 + test.tolerance + noise * luck)
+
+    ablation = _Ablation(program, Panel(("made up",), Here(worse)), {"made up": 1.0}, test, None)
+    return ablation._evolved_passes(EvolutionBudget(evaluations=24, population=8, tournament=2, seed=simulation))
+
+
+@pytest.mark.parametrize("count", [15, pytest.param(300, marks=pytest.mark.slow)])
+def test_the_level_holds_over_all_that_evolution_finds(count: int) -> None:
+    kept = sum(passes(simulation, 0.01) for simulation in range(count))
+    allowed = 0.05 * count + 2.33 * math.sqrt(0.05 * 0.95 * count)  # one in a hundred such tests is above
+    assert kept <= allowed
+
+
+def test_equal_meanings_are_trained_each_as_it_is_written() -> None:
+    one = parse("def train(w, g, lr):\n  a = g * 0.1\n  update = a * lr\n  return update\n")
+    other = parse("def train(w, g, lr):\n  a = g * lr\n  update = a * 0.1\n  return update\n")
+    renamed = parse(str(one).replace("a =", "b =").replace("a *", "b *"))
+    assert fingerprint(one) == fingerprint(other)
+    jobs = [Training(program, "ae", 500_000) for program in (one, other, renamed)]
+    assert jobs[0].key == jobs[2].key != jobs[1].key
+    forwards, backwards = Panel(("ae",)), Panel(("ae",))
+    first = [forwards.losses(program, "ae", [500_000]) for program in (one, other)]
+    second = [backwards.losses(program, "ae", [500_000]) for program in (other, one)]
+    assert first == second[::-1]
 
 
 def test_candidates_are_smaller() -> None:
