@@ -55,9 +55,13 @@ def due(store: RunReader) -> Due | None:
         return left
     chosen = [(arm, best(store, arm, finals).ticket) for arm in arms if store.leaderboard(arm, 1)]
     chosen.append((store.arms()[0], WARM_START))
-    fresh = FRESH[: int(store.meta("settings")["fresh_seeds"])]
-    left = _round(store, finals, chosen, fresh, "Comparing on fresh seeds")
+    left = _round(store, finals, chosen, fresh_seeds(store), "Comparing on fresh seeds")
     return left if left.runs else None
+
+
+def fresh_seeds(store: RunReader) -> range:
+    """The seeds on which the best programs are compared; no program is chosen by them."""
+    return FRESH[: int(store.meta("settings")["fresh_seeds"])]
 
 
 def _round(

@@ -21,7 +21,7 @@ from proxy_tasks.registry import get_task
 from proxy_tasks.run import Run
 from runs.arms import SEARCH, contenders, make_evolution, spent
 from runs.errors import DamagedRunError, RunError
-from runs.final_runs import due
+from runs.final_runs import due, fresh_seeds
 from runs.finalists import best, finalist_seeds
 from runs.finals import measure_of
 from runs.inspect import INCOMPLETE, status
@@ -141,8 +141,10 @@ def _sample(store: RunReader, config: CampaignConfig, arm: Arm, count: int, trai
         if (arm.number, result.ticket) != (first.number, WARM_START):
             reference = _reference(store, config, first)
         program = store.ticket(arm, result.ticket).candidate.program
-        fitness = evaluate(trainers, config.setting, Job(result.ticket, program, reference))
-        difference = _difference(store, _known(fitness), _known(result.fitness))
+        job = Job(result.ticket, program, reference, keep_curves=reference is None)
+        fitness = evaluate(trainers, config.setting, job)
+        differences = [_difference(store, of(fitness), of(result.fitness)) for of in (_known, _details)]
+        difference = next(filter(None, differences), "")
         if difference:
             return Check(name, False, f"program {arm.program_id(result.ticket)} {difference}")
     return Check(name, True, f"{len(chosen):,} of {len(results):,} made again, all equal")
@@ -180,7 +182,9 @@ def _validations(store: RunReader, config: CampaignConfig, count: int, trainers:
 
 
 def _finals(store: RunReader, config: CampaignConfig, count: int) -> Check:
-    """Makes training runs on further seeds again: of each program that is compared one on each task, and others."""
+    """Makes training runs on further seeds again: on each task one that chose a program that is compared, one that
+    compares it, and others, those that choose and those that compare counted apart.
+    """
     name, finals = "finalists and fresh seeds", store.finals()
     if store.meta("status") == "finished":
         if not spent(store, config):
@@ -189,14 +193,21 @@ def _finals(store: RunReader, config: CampaignConfig, count: int) -> Check:
         if missing is not None:
             contender, task, seed = missing.runs[0]
             return Check(name, False, f"the run of program {contender} on {task} with seed {seed} is missing")
+    chooses, compares = finalist_seeds(store), fresh_seeds(store)
+    for final in finals:
+        if final.seed not in chooses and final.seed not in compares:
+            what = f"program {final.contender} has a run with seed {final.seed}"
+            return Check(name, False, f"{what}, which the run does not train on")
     arms = [arm for arm in contenders(store) if store.leaderboard(arm, 1)]
     compared = {arm.program_id(best(store, arm, finals).ticket) for arm in arms} | {"0"}
-    by_chance, seeds = random.SystemRandom(), {*finalist_seeds(store)}
-    leading: dict[tuple[str, str], Final] = {}
-    for final in by_chance.sample(finals, len(finals)):
-        if final.contender in compared and final.seed not in seeds:
-            leading.setdefault((final.contender, final.task), final)
-    chosen = _chosen(finals, list(leading.values()), count)
+    chosen: list[Final] = []
+    for seeds in (chooses, compares):
+        runs = [final for final in finals if final.seed in seeds]
+        leading: dict[tuple[str, str], Final] = {}
+        for final in random.SystemRandom().sample(runs, len(runs)):
+            if final.contender in compared:
+                leading.setdefault((final.contender, final.task), final)
+        chosen += _chosen(runs, list(leading.values()), count)
     for final in chosen:
         what = f"program {final.contender} on {final.task} with seed {final.seed}"
         if final.task not in measure_of(store).names:
@@ -234,13 +245,18 @@ def _known(fitness: Fitness) -> tuple[object, ...]:
     return fitness.outcome, fitness.value, fitness.steps
 
 
+def _details(fitness: Fitness) -> tuple[object, ...]:
+    """What else is recorded of an evaluation, except its time; other evaluations are measured by the warm start's."""
+    return fitness.rate, fitness.losses, fitness.loss_so_far, fitness.curves
+
+
 def _difference(store: RunReader, now: tuple[object, ...], was: tuple[object, ...]) -> str:
     """Says how a record differs from what was made again; empty when it does not."""
     if now == was:
         return ""
     changes = machine_changes(store.sessions()[0]["about"], about_machine())
     why = f"; the machine differs: {'; '.join(changes)}" if changes else ""
-    return f"was {was} and is now {now}{why}"
+    return f"was {was!s:.200} and is now {now!s:.200}{why}"
 
 
 def _reference(store: RunReader, config: CampaignConfig, first: Arm) -> Reference:

@@ -8,14 +8,18 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import SMALL, Command
 from test_verification import forge
 
 from runs.campaign import Campaign, load_named
+from runs.finalists import finalist_seeds
+from runs.inspect import best_ticket
 from runs.reader import RUN_FILE
 from runs.schema import checksum
+from runs.store import RunStore
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,47 @@ def no_control(folder: Path) -> None:
         connection.execute("REPLACE INTO meta VALUES ('arms', ?, ?)", (value, checksum("meta", ("arms", value))))
 
 
+def best_at_another_rate(folder: Path) -> None:
+    """Lets the best program of the search claim another learning rate than the one that gave its fitness."""
+
+    def change(row: list[Any]) -> None:
+        details = json.loads(row[7]) if row[7] else []
+        row[7] = json.dumps((details if isinstance(details, dict) else {"curves": details}) | {"rate": 3.0})
+
+    forge(folder, "evaluations", "arm = 0 AND outcome = 'ok' ORDER BY fitness, ticket", change)
+
+
+def warm_start_of_other_losses(folder: Path) -> None:
+    """Gives the warm start losses on its tasks, against which scores are measured."""
+
+    def change(row: list[Any]) -> None:
+        details = json.loads(row[7]) if row[7] else []
+        curves = details["curves"] if isinstance(details, dict) else details
+        row[7] = json.dumps({"curves": curves, "losses": [9.0]})
+
+    forge(folder, "evaluations", "arm = 0 AND ticket = 0", change)
+
+
+def lucky_seed(folder: Path) -> None:
+    """Gives the best program a run on a seed that no campaign trains on."""
+    with closing(sqlite3.connect(folder / RUN_FILE)) as connection, connection:
+        query = "SELECT * FROM finals WHERE seed >= 3000000 AND contender NOT IN ('0') AND contender NOT LIKE 'c%'"
+        cells = list(connection.execute(query).fetchone())[:-1]
+        cells[2], cells[4] = 3_900_000, 0.001
+        connection.execute("INSERT INTO finals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*cells, checksum("finals", cells)))
+    sum_up(folder, "finals")
+
+
+def another_finalist(folder: Path) -> None:
+    """Makes the finalist that was chosen a better one on the seeds that choose, and its fresh losses stay true."""
+    with RunStore.read(folder) as store:
+        chosen, seeds = best_ticket(store)[1], finalist_seeds(store)
+    for seed in seeds:
+        where = f"contender = '{chosen}' AND seed = {seed}"
+        forge(folder, "finals", where, lambda row: row.__setitem__(4, row[4] * 0.5))
+    sum_up(folder, "finals")
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -96,6 +141,10 @@ def no_control(folder: Path) -> None:
         (delete("finals"), "is missing"),
         (delete("finals", "seed = 3000001"), "with seed 3000001 is missing"),
         (no_control, "its searches or controls are not"),
+        (best_at_another_rate, "FAIL evaluations of search: program"),
+        (warm_start_of_other_losses, "FAIL evaluations of search: program 0"),
+        (lucky_seed, "seed 3900000, which the run does not train on"),
+        (another_finalist, "FAIL finalists and fresh seeds: program"),
     ],
 )
 def test_forged_headlines_are_found(
@@ -141,7 +190,6 @@ def test_samples_differ(small_run: Path, optsearch: Command, monkeypatch: pytest
     from runs import verification
 
     looked_at: list[int] = []
-    monkeypatch.setattr(verification, "_known", lambda fitness: (fitness.outcome,))
     evaluate = verification.evaluate
 
     def noted(trainers: object, setting: object, job: object) -> object:

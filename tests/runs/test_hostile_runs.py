@@ -128,7 +128,7 @@ def test_records_are_held_to_their_models(
 @pytest.mark.parametrize("value", ["null", "7", '"x"', "[]", "{}", "NaN", "{"])
 def test_named_values_are_held_to_their_models(key: str, value: str, run: Path, optsearch: Command) -> None:
     with closing(sqlite3.connect(run / RUN_FILE)) as connection:
-        keys = [found for (found,) in connection.execute("SELECT key FROM meta")]
+        keys = [found for (found,) in connection.execute("SELECT key FROM meta ORDER BY rowid")]
     change(run, "meta", keys.index(key), "value", value)
     for command in COMMANDS:
         done = optsearch(*command)
