@@ -34,6 +34,7 @@ _FREE = frozenset(
         "dynamic_slice",
         "dynamic_update_slice",
         "iota",
+        "optimization_barrier",
     ]
 )
 """Operations that move or name numbers and compute none."""

@@ -25,7 +25,7 @@ PLAIN = Fitness(0.5, "ok", 300, 0.1)
     ],
 )
 def test_details_come_back(fitness: Fitness) -> None:
-    details = unpack_details(pack_details(fitness))
+    details = unpack_details(pack_details(fitness), 0)
     assert Fitness(fitness.value, fitness.outcome, fitness.steps, fitness.seconds, **details) == fitness
 
 
