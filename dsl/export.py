@@ -72,6 +72,10 @@ def optimizer(lr{keywords}) -> optax.GradientTransformation:
             raise ValueError("this optimizer reads the weights: call update(grads, state, params)")
         rate = lr(state.count) if callable(lr) else lr
         kind = jnp.result_type(jnp.float32, *jax.tree.leaves(params))  # in bfloat16 itself, 0.999 is 1
+
+        def single(x):
+            return jnp.asarray(x, kind)
+
 {call}
         updates = jax.tree.map(lambda u, w: (-u).astype(jnp.result_type(w)), change, params)
         return updates, State({final})
@@ -110,11 +114,11 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
     if whole_tree:
         call = [
             f"arguments = ({', '.join(trees)}, rate{extra})",
-            f"{results} = step(*jax.tree.map(lambda x: jnp.asarray(x, kind), arguments))",
+            f"{results} = step(*jax.tree.map(single, arguments))",
         ]
         words = "One step on whole trees: the update, to be subtracted"
     else:
-        arguments = f"(jnp.asarray(x, kind) for x in (*leaves, rate{extra}))"
+        arguments = f"map(single, (*leaves, rate{extra}))"
         call = [f"mapped = jax.tree.map(lambda *leaves: step(*{arguments}), {', '.join(trees)})"]
         if state:
             picked = f"jax.tree.map(lambda _, new: new[n], params, mapped) for n in range({len(state) + 1})"
@@ -182,6 +186,6 @@ def _tree_lines(program: Program, constants: Mapping[str, float], results: Seque
 _TAKEN = frozenset(
     {"NamedTuple", "State", "ValueError", "arguments", "callable", "change", "count", "grads", "index", "init", "jax"}
     | {"jnp", "kind", "mapped", "optax", "optimizer", "params", "range", "rate", "state", "step", "sum", "updates"}
-    | {"zip"}
+    | {"map", "single", "zip"}
 )
 """Names that the file uses itself, and methods of tuples."""

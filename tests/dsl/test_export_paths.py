@@ -19,6 +19,7 @@ from dsl.export import to_optax_source
 from dsl.export_torch import to_torch_source
 from dsl.library import LIBRARY
 from dsl.program import Program
+from dsl.syntax import parse
 from dsl.transform import to_optax
 
 LEAST_WHOLE = 0.9
@@ -26,6 +27,8 @@ LEAST_WHOLE = 0.9
 
 MOST_BY_COMPILER = 0.03
 """Largest share of programs that XLA itself changes."""
+
+DISCOVERED = Path(__file__).parents[2] / "runs" / "discovered"
 
 Programs = Callable[..., list[Program]]
 
@@ -59,9 +62,15 @@ def compare(programs: Sequence[Program], folder: Path) -> Compared:
     return Compared(whole / len(programs), by_compiler / len(programs))
 
 
-@pytest.mark.parametrize("name", LIBRARY)
-def test_library(name: str, tmp_path: Path) -> None:
-    assert compare([LIBRARY[name]], tmp_path) == Compared(whole=1.0, by_compiler=0.0)
+SHIPPED = {
+    **LIBRARY,
+    **{path.stem: parse(path.read_text(encoding="utf-8")) for path in sorted(DISCOVERED.glob("*.txt"))},
+}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_programs(name: str, tmp_path: Path) -> None:
+    assert compare([SHIPPED[name]], tmp_path) == Compared(whole=1.0, by_compiler=0.0)
 
 
 def test_generated_programs(tmp_path: Path, programs: Programs) -> None:
