@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 
 CHECKED = 20
 """Entries of the cache that a process checks, which takes less than a tenth of a second: half an entry is among the
@@ -39,6 +40,25 @@ def cache_folder() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "optsearch" / "compiled"
+
+
+def import_jax() -> ModuleType:
+    """JAX, which reads its settings from the environment when it is first imported.
+
+    Raises:
+        DeviceError: a variable has a value that JAX does not take.
+    """
+    try:
+        import jax
+    except (ValueError, RuntimeError) as error:
+        raise DeviceError(_no_jax(error)) from error
+    return jax
+
+
+def _no_jax(error: Exception) -> str:
+    chosen = " ".join(f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("JAX_"))
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"JAX cannot start: {reason}: correct or unset its environment variables (here {chosen or 'none'})"
 
 
 @contextmanager
@@ -75,8 +95,7 @@ def prepare_process() -> None:
         DeviceError: JAX has no device to compute on.
     """
     os.environ.setdefault("PJRT_NPROC", "1")
-    import jax
-
+    jax = import_jax()
     if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
         drop_damaged(cache_folder())
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
@@ -84,11 +103,7 @@ def prepare_process() -> None:
     try:
         jax.devices()
     except RuntimeError as error:
-        asked = os.environ.get("JAX_PLATFORMS")
-        raise DeviceError(
-            f"JAX cannot start with JAX_PLATFORMS={asked}: {str(error).splitlines()[0]}: unset the variable, or name a "
-            "platform that is installed here, such as cpu"
-        ) from error
+        raise DeviceError(_no_jax(error)) from error
 
 
 def drop_damaged(folder: Path) -> None:

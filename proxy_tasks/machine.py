@@ -75,7 +75,7 @@ def environment() -> str:
     """
     found: list[str] = []
     for name, value in sorted(os.environ.items()):
-        if not name.startswith(("JAX_", "XLA_")) or name in PINNED or HARMLESS.match(name):
+        if not name.startswith(("JAX_", "XLA_", "NVIDIA_TF32_")) or name in PINNED or HARMLESS.match(name):
             continue
         if name == "XLA_FLAGS":
             value = " ".join(sorted(set(value.split()) - set(OUR_FLAGS)))

@@ -16,7 +16,7 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from proxy_tasks.compilation import DeviceError
+from proxy_tasks.compilation import DeviceError, import_jax
 from proxy_tasks.machine import OUR_FLAGS
 from search.fitness import (
     Fitness,
@@ -96,9 +96,7 @@ def use_one_cpu_thread() -> None:
     os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in OUR_FLAGS if flag not in flags)])
     os.environ["NPROC"] = os.environ["OMP_NUM_THREADS"] = "1"
     if "JAX_PLATFORMS" not in os.environ:
-        import jax
-
-        jax.config.update("jax_platforms", "cpu")
+        import_jax().config.update("jax_platforms", "cpu")
 
 
 def import_own_tasks(references: Iterable[str]) -> tuple[Task, ...]:

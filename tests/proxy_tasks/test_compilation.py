@@ -66,13 +66,20 @@ def test_no_variable_of_the_environment_decides_a_result(name: str, undisturbed:
     assert done.stdout.strip() == str(undisturbed)
 
 
-@pytest.mark.parametrize("command", [["search", "quickstart", "--out", "run"], ["evaluate", "lion", "--task", "ae"]])
-def test_a_platform_that_is_not_there_is_said_in_a_sentence(command: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [
+        (["evaluate", "lion", "--task", "ae"], "JAX_PLATFORMS"),
+        (["search", "quickstart", "--out", "run"], "JAX_ENABLE_X64"),
+    ],
+)
+def test_an_environment_without_jax_is_said_in_a_sentence(command: list[str], variable: str, tmp_path: Path) -> None:
     code = "import sys; from runs.cli import main; sys.argv[1:] = " + repr([*command, "--workers", "0"]) + "; main()"
-    environment = os.environ | {"JAX_PLATFORMS": "bogus", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {variable: "bogus", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "error: JAX cannot start with JAX_PLATFORMS=bogus" in done.stderr
+    assert "error: JAX cannot start: " in done.stderr
+    assert f"{variable}=bogus" in done.stderr
     assert "Traceback" not in done.stderr
 
 
