@@ -11,7 +11,9 @@ from search.config import load_campaign
 from search.faults import ConfigError
 from selection.tuning import fresh_seeds, tuning_seeds
 
-CAMPAIGN = "{name: x, task: ae, training_seeds: [%d], meta_validation: {task: X_ae, seeds: [%d]}}"
+CAMPAIGN = (
+    "{name: x, task: ae, budget: {programs: 9}, training_seeds: [%d], meta_validation: {task: X_ae, seeds: [%d]}}"
+)
 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(RANGES, 2)))

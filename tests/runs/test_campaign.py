@@ -88,7 +88,8 @@ def test_the_best_of_each_moment_is_validated(view: dict[str, Any]) -> None:
 def test_the_run_verifies(staged: Path, optsearch: Command) -> None:
     said = optsearch("verify", staged, "--sample", "1", "--json")
     assert said.code == 0, said.out
-    assert len(said.json()) == 11
+    assert {check["agrees"] for check in said.json()} == {True, None}  # None: what was not checked
+    assert len(said.json()) == 14
 
 
 def test_interruptions_change_nothing(campaign: Path, view: dict[str, Any], optsearch: Command, tmp_path: Path) -> None:
