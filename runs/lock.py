@@ -15,7 +15,7 @@ LOCK_FILE = "run.lock"
 _ATTEMPTS, _PAUSE_S = 5, 0.05
 
 _PLAIN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""A run may come from a stranger: its lock must not lead to another file, nor to a pipe that nobody reads."""
+"""A run may come from a stranger: its lock must not lead to another file, nor to a pipe, which would block."""
 
 
 class WriterLock:

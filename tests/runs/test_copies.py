@@ -33,7 +33,7 @@ def shown_read_only(folder: Path) -> subprocess.CompletedProcess[str]:
     mounted = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
     inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh", str(folder)]
     if shutil.which("unshare") is None or subprocess.run([*inside, "true"], capture_output=True).returncode:
-        pytest.skip("this machine lets nobody mount")
+        pytest.skip("mounting is not permitted here")
     show = [sys.executable, "-c", "from runs.cli import main; main()", "show", str(folder)]
     return subprocess.run([*inside, *show], capture_output=True, text=True, timeout=120)
 
