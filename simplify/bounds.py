@@ -1,7 +1,7 @@
-"""What is known of a value without running anything: an interval that holds it, and how fast it can grow.
+"""Intervals that hold the values of a program, found without running it.
 
-A rule may need that an operand is never negative, or that a value which disappears was finite. Both follow from the
-function table (``Laws.range``, ``Laws.total``) and a few lines of interval arithmetic.
+A rule may need that an operand is never negative. That follows from the function table (``Laws.range``) and a few
+lines of interval arithmetic.
 """
 
 from __future__ import annotations
@@ -15,12 +15,6 @@ from dsl.walk import walk
 
 Bounds = tuple[float, float]
 """Least and largest value."""
-
-TAME = 16
-"""A value whose size is made of up to this many factors of inputs stays finite for a few steps; others may not."""
-
-WILD = 99
-"""Growth of a value that may be infinite or no number."""
 
 ANYTHING: Bounds = (-math.inf, math.inf)
 
@@ -39,48 +33,6 @@ def within(inner: Bounds, outer: Bounds) -> bool:
     return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
-def growth_of(name: str, operands: Sequence[int]) -> int:
-    """How many factors of inputs the size of a call is made of; ``WILD`` for what may be infinite or no number."""
-    if WILD in operands:
-        return WILD
-    laws = FUNCTIONS[name].laws
-    if not laws.total:
-        return WILD
-    if laws.bounded or not operands:
-        return 0
-    grown = _GROWTH[name](*operands) if name in _GROWTH else max(operands)
-    return grown if grown <= TAME else WILD
-
-
-_GUARDED = 4
-"""Growth of a guarded reciprocal, which is at most 1e8."""
-
-_GROWTH: Mapping[str, Callable[..., int]] = {
-    "multiply": lambda x, y: x + y,
-    "dot": lambda x, y: x + y,
-    "interp": lambda x, y, weight: max(x, y) + weight,
-    "square": lambda x: 2 * x,
-    "cube": lambda x: 3 * x,
-    "reciprocal": lambda x: _GUARDED if x else 0,
-    "divide": lambda x, y: x + (_GUARDED if y else 0),
-    "clip": min,
-    "clip_by_global_norm": lambda x, limit: limit,
-}
-
-
-def wild_state(program: Program) -> frozenset[str]:
-    """State variables that may become infinite within a few steps: those that feed on powers of state."""
-    wild: frozenset[str] = frozenset()
-    while True:
-        start = {name: WILD if name in wild else 1 for name in program.state}
-        sizes = walk(program, {**dict.fromkeys(INPUTS, 1), **start}, _Growth())
-        feeds = walk(program, {**dict.fromkeys(INPUTS, 0), **start}, _Growth())
-        grown = wild.union(name for name in program.state if sizes[name] == WILD or feeds[name] > 1)
-        if grown == wild:
-            return wild
-        wild = grown
-
-
 def state_bounds(program: Program) -> dict[str, Bounds]:
     """Bounds of every state variable that hold at all steps: not negative where that follows by induction from zero."""
     bounds: dict[str, Bounds] = dict.fromkeys(program.state, (0.0, math.inf))
@@ -90,16 +42,6 @@ def state_bounds(program: Program) -> dict[str, Bounds]:
         if not broken:
             return bounds
         bounds |= dict.fromkeys(broken, ANYTHING)
-
-
-class _Growth:
-    """The domain of the walk that finds growth."""
-
-    def constant(self, value: float) -> int:
-        return 0
-
-    def apply(self, function: Function, operands: list[int]) -> int:
-        return growth_of(function.name, operands)
 
 
 class _Intervals:

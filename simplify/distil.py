@@ -40,6 +40,7 @@ class Step:
         cost: mean loss after it minus that of the given program, as a share of that, where it was trained; negative is
             better. None where nothing was trained.
         seeds: number of seeds behind ``cost``.
+        assumes: what is assumed, a phrase each; empty where nothing is.
     """
 
     step: StepName
@@ -51,6 +52,7 @@ class Step:
     cost: float | None = None
     seeds: int = 0
     removed: tuple[tuple[int, str], ...] = ()
+    assumes: tuple[str, ...] = ()
 
     def as_values(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -60,6 +62,7 @@ class Step:
             "what": self.what,
             "removed": [f"{number}: {text}" for number, text in self.removed],
             "rules": list(self.rules),
+            "assumes": list(self.assumes),
             "exact": self.exact.words,
             "statements": self.statements,
             "state": self.state,
@@ -71,6 +74,7 @@ class Step:
         cost = "" if self.cost is None else f"; loss {self.cost:+.2%} on {self.seeds} seeds"
         rules = f" by {', '.join(self.rules)}" if self.rules else ""
         lines = [f"{self.step}: {self.what} ({self.exact.words}{rules}{cost})"]
+        lines += [f"  assumed: {assumed}" for assumed in self.assumes]
         return "\n".join([*lines, *(f"  statement {number}: {text}" for number, text in self.removed)])
 
 
@@ -196,9 +200,9 @@ def _rewrite(program: Program, record: list[Step]) -> Program:
         what = "nothing to rewrite; put in order and named"
     if rewritten.rejected is not None:
         what = "a form that is equal by the rules alone gave other updates in float32 and was rejected; " + what
-    elif rewritten.rules:
-        what += f", compared {ASSUMES}"
-    record.append(Step("rewrite", what, rewritten.rules, rewritten.exact, len(after.body), len(after.state)))
+    assumes = (f"updates were compared {ASSUMES}", *rewritten.assumes) if rewritten.rules else ()
+    size = len(after.body), len(after.state)
+    record.append(Step("rewrite", what, rewritten.rules, rewritten.exact, *size, assumes=assumes))
     return after
 
 

@@ -4,7 +4,7 @@ Values that are known to be equal form a class; a node is a call whose operands 
 and merges classes, never loses a form, and the cheapest form is chosen when no rule says anything new.
 
 It is our own because the alternative, egglog, brings 213 MB of packages for notebooks along, and because here a class
-also knows what the function table says of it: its constant, bounds, and whether it stays finite.
+also knows what the function table says of it: its constant, its bounds and its size.
 
 Source: Willsey et al., "egg: Fast and Extensible Equality Saturation", POPL 2021 (arXiv:2004.03082).
 """
@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dsl.functions import FUNCTIONS, LEAVES, Function, Scope
-from simplify.bounds import ANYTHING, WILD, Bounds, bounds_of, growth_of
+from simplify.bounds import ANYTHING, Bounds, bounds_of
 from simplify.patterns import SPECIAL, Call, Name, Pattern, computed, evaluate
+from simplify.sizes import ASSUMED, UNKNOWN, Size, of_constant, size_of
 
 Node = tuple[str, tuple[int, ...]]
 """A function's name and the classes of its operands; ``$name`` for a variable, ``#number`` for a constant."""
@@ -38,6 +39,9 @@ otherwise make new ones without end."""
 
 HALF_ULP = 3e-8
 """Constants that differ by a smaller share are one in float32."""
+
+KEPT = 1e-5
+"""A call of constants is a constant if rounding these changes it by a smaller share: ``sin(pi())`` is none."""
 
 SAME = 1e-6
 """Constants in one class differ by no more than this share; otherwise a rule is wrong."""
@@ -70,7 +74,7 @@ class EGraph:
         self._constants: dict[int, float] = {}
         self._known: dict[int, list[float]] = {}
         self._bounds: dict[int, Bounds] = {}
-        self._growth: dict[int, int] = {}
+        self._sizes: dict[int, Size] = {}
         self._by_function: dict[str, list[tuple[int, Node]]] = {}
 
     def find(self, of: int) -> int:
@@ -89,21 +93,21 @@ class EGraph:
         """An interval that holds the values of a class."""
         return self._bounds.get(self.find(of), ANYTHING)
 
-    def growth(self, of: int) -> int:
-        """How fast a class may grow; ``WILD`` when it may be infinite."""
-        return self._growth.get(self.find(of), WILD)
+    def magnitudes(self, of: int) -> Size:
+        """Between which magnitudes the values of a class lie; ``UNKNOWN`` where they may be infinite or no number."""
+        return self._sizes.get(self.find(of), UNKNOWN)
 
-    def variable(self, name: str, bounds: Bounds = ANYTHING, growth: int = 1) -> int:
+    def variable(self, name: str, bounds: Bounds = ANYTHING, size: Size = ASSUMED["g"]) -> int:
         """The class of an input or a state variable."""
         made = self._node((f"${name}", ()))
-        self._bounds[made], self._growth[made] = bounds, growth
+        self._bounds[made], self._sizes[made] = bounds, size
         return made
 
     def constant(self, value: float) -> int:
         """The class of a constant; constants that float32 can hardly tell apart are one."""
         value = self._interned(value)
         made = self._node((f"#{value!r}", ()))
-        self._constants[made], self._bounds[made], self._growth[made] = value, (value, value), 0
+        self._constants[made], self._bounds[made], self._sizes[made] = value, (value, value), of_constant(value)
         return made
 
     def add(self, function: str, operands: Sequence[int], reasons: frozenset[str] = frozenset()) -> int:
@@ -138,7 +142,7 @@ class EGraph:
         self._up[y] = x
         if other is not None and (constant is None or (len(repr(other)), other) < (len(repr(constant)), constant)):
             self._constants[x] = other
-        self._narrow(x, self._bounds.get(y, ANYTHING), self._growth.get(y, WILD))
+        self._narrow(x, self._bounds.get(y, ANYTHING), self._sizes.get(y, UNKNOWN))
         self.merged[x] = self.merged.get(x, frozenset()) | self.merged.get(y, frozenset()) | reasons
         self.version += 1
         return True
@@ -285,28 +289,34 @@ class EGraph:
         if None in constants:
             return None
         with np.errstate(all="ignore"):
-            value = float(function.reference(*(np.float64(constant) for constant in constants)))
-        if _combined(value):
-            return value if function.arity == 0 else _rounded(value)
-        return None
+            value, above, below = (
+                float(function.reference(*(np.float64(constant) * moved for constant in constants)))
+                for moved in (1.0, 1.0 + HALF_ULP, 1.0 - HALF_ULP)
+            )
+        if not _combined(value) or max(abs(above - value), abs(below - value)) > KEPT * abs(value):
+            return None
+        return value if function.arity == 0 else _rounded(value)
 
     def _learn(self, owner: int, node: Node) -> None:
         function, operands = node
         if function in FUNCTIONS:
-            self._narrow(
-                owner,
-                bounds_of(function, [self.bounds(operand) for operand in operands]),
-                growth_of(function, [self.growth(operand) for operand in operands]),
+            bounds, sizes = (
+                [self.bounds(operand) for operand in operands],
+                [self.magnitudes(operand) for operand in operands],
             )
+            self._narrow(owner, bounds_of(function, bounds), size_of(function, sizes, bounds))
 
-    def _narrow(self, owner: int, bounds: Bounds, growth: int) -> None:
+    def _narrow(self, owner: int, bounds: Bounds, size: Size) -> None:
         low, high = self._bounds.get(owner, ANYTHING)
         if bounds[0] > low or bounds[1] < high:
             narrowed = max(low, bounds[0]), min(high, bounds[1])
             if narrowed[0] <= narrowed[1]:  # else they differ by rounding
                 self._bounds[owner] = narrowed
-        if growth < self._growth.get(owner, WILD):
-            self._growth[owner] = growth
+        least, largest = self._sizes.get(owner, UNKNOWN)
+        if size[0] > least or size[1] < largest:
+            both = max(least, size[0]), min(largest, size[1])
+            if both[0] <= both[1]:
+                self._sizes[owner] = both
 
     def _keep_constant(self, owner: int, nodes: list[Node]) -> None:
         """Of a constant's other forms only one is of use: where a value for each parameter is asked for."""

@@ -21,13 +21,14 @@ from dsl.library import LIBRARY
 from dsl.program import INPUTS, OUTPUT, Program
 from dsl.verify import input_kinds
 from dsl.walk import walk
-from simplify.bounds import WILD, state_bounds, wild_state
+from simplify.bounds import ANYTHING, state_bounds
 from simplify.egraph import Binding, ContradictionError, EGraph, Reading
 from simplify.extract import Extracted, Key, Need, extract
 from simplify.order import readable
 from simplify.patterns import Call, Name, Pattern, pattern
 from simplify.rules import IN_PROPORTION, RULES
 from simplify.saturate import SaturationLimits, saturate
+from simplify.sizes import ASSUMED, state_sizes
 
 LIMITS = SaturationLimits(rounds=6, nodes=1500)
 
@@ -183,9 +184,9 @@ class _Read:
 
     def __init__(self, program: Program):
         self.program, self.graph = program, EGraph()
-        graph, wild, bounds = self.graph, wild_state(program), state_bounds(program)
-        self.inputs = {name: graph.variable(name) for name in INPUTS}
-        self.start = {n: graph.variable(n, bounds[n], WILD if n in wild else 1) for n in program.state}
+        graph, bounds, sizes = self.graph, state_bounds(program), state_sizes(program)
+        self.inputs = {name: graph.variable(name, ANYTHING, ASSUMED[name]) for name in INPUTS}
+        self.start = {name: graph.variable(name, bounds[name], sizes[name]) for name in program.state}
         values = walk(program, {**self.inputs, **self.start}, Reading(graph))
         self.outputs = [values[name] for name in program.outputs]
         self.forms: dict[int, Extracted | None] = {}

@@ -7,6 +7,7 @@ and the whole is done again with it. The result is never longer than the pruned 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dsl.dataflow import prune
@@ -14,13 +15,14 @@ from dsl.functions import FUNCTIONS
 from dsl.program import INPUTS, OUTPUT, Program, ProgramError
 from dsl.verify import input_kinds, verify
 from dsl.walk import walk
-from simplify.bounds import WILD, state_bounds, wild_state
+from simplify.bounds import ANYTHING, state_bounds
 from simplify.egraph import ContradictionError, EGraph, Reading
 from simplify.equivalence import same_updates
 from simplify.extract import STATEMENT, Extracted, Need, constant_cost, extract, function_cost
 from simplify.order import Graph, Value, graph_of, order, readable, write
-from simplify.rules import RULES, Exactness
+from simplify.rules import RULES, Exactness, Rule
 from simplify.saturate import SaturationLimits, saturate
+from simplify.sizes import ASSUMED, state_sizes
 from simplify.state_forms import Substitution, scaled_bounds, substitutions
 
 STATE = 250.0
@@ -49,7 +51,8 @@ class Rewritten:
         exact: how far it may differ.
         complete: whether the rules were exhausted; otherwise a shorter form may exist.
         rejected: a form that is equal by the rules but gave other updates when it was run (overflow, underflow, or
-            rounding that decides the original alone); None when there is none.
+            rounding that decides the original alone); ``program`` was then found with fewer rules. None when there is
+            none.
     """
 
     program: Program
@@ -57,6 +60,12 @@ class Rewritten:
     exact: Exactness
     complete: bool
     rejected: Program | None = None
+
+    @property
+    def assumes(self) -> tuple[str, ...]:
+        """For each rule that does not hold everywhere, its name and its domain."""
+        used = {r.name: r for r in RULES if r.name in self.rules and r.domain}
+        return tuple(f"{name}: {', '.join(used[name].domain)}" for name in sorted(used))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +90,34 @@ def rewrite(program: Program, limits: SaturationLimits = LIMITS) -> Rewritten:
     """
     pruned = prune(program)
     short = order(_with_readable_constants(pruned))
-    best = _simplest(short, limits)
-    if best is None or not _shorter(best.program, short):
-        return Rewritten(short, (), Exactness.EXACT, best is not None and best.complete)
-    if not same_updates(pruned, best.program):
-        return Rewritten(short, (), Exactness.EXACT, complete=False, rejected=best.program)
-    exact = max((r.exact for r in RULES if r.name in best.rules), default=Exactness.ROUNDING)
-    return Rewritten(best.program, tuple(sorted(best.rules)), max(exact, Exactness.ROUNDING), best.complete)
+    rejected: Program | None = None
+    rules = RULES
+    for suspect in (_lossy, _inexact, None):
+        best = _simplest(short, limits, rules)
+        if best is None or not _shorter(best.program, short):
+            return Rewritten(short, (), Exactness.EXACT, best is not None and best.complete, rejected)
+        if same_updates(pruned, best.program):
+            exact = max((r.exact for r in RULES if r.name in best.rules), default=Exactness.ROUNDING)
+            used = tuple(sorted(best.rules))
+            return Rewritten(best.program, used, max(exact, Exactness.ROUNDING), best.complete, rejected)
+        rejected = rejected or best.program
+        rules = tuple(r for r in rules if suspect and not (r.name in best.rules and suspect(r)))
+    return Rewritten(short, (), Exactness.EXACT, complete=False, rejected=rejected)
 
 
-def _simplest(program: Program, limits: SaturationLimits) -> _Form | None:
+def _lossy(rule: Rule) -> bool:
+    """Whether a rule is the first to go when a form is rejected: where its domain ends, float32 contradicts it."""
+    return bool(rule.domain)
+
+
+def _inexact(rule: Rule) -> bool:
+    """Whether a rule goes next."""
+    return rule.exact is not Exactness.EXACT
+
+
+def _simplest(program: Program, limits: SaturationLimits, allowed: Sequence[Rule]) -> _Form | None:
     """The cheapest form over all meanings of the state that are tried."""
-    best = _settled(program, limits)
+    best = _settled(program, limits, allowed)
     if best is None:
         return None
     tried: set[tuple[str, Substitution]] = set()
@@ -105,11 +130,11 @@ def _simplest(program: Program, limits: SaturationLimits) -> _Form | None:
             if key in tried or nodes >= NODES:
                 continue
             tried.add(key)
-            other = _form(best.program, substitution, TRIAL)
+            other = _form(best.program, substitution, TRIAL, allowed)
             nodes += TRIAL.nodes if other is None else other.nodes
             if other is not None and other.cost < best.cost - CLEARLY:
                 rules = best.rules | other.rules | {substitution.name}
-                again = _settled(other.program, limits)
+                again = _settled(other.program, limits, allowed)
                 if again is not None and again.cost <= other.cost:
                     other, rules = again, rules | again.rules
                 best = replace(other, rules=rules, complete=other.complete and best.complete)
@@ -118,16 +143,16 @@ def _simplest(program: Program, limits: SaturationLimits) -> _Form | None:
     return best
 
 
-def _settled(program: Program, limits: SaturationLimits) -> _Form | None:
+def _settled(program: Program, limits: SaturationLimits, allowed: Sequence[Rule]) -> _Form | None:
     """The cheapest form with the state as it is.
 
     Where the limits were reached before the rules were exhausted, what was found is taken as the program and all is
     done again: it is shorter, so the rules get further.
     """
-    best = _form(program, Substitution(), limits)
+    best = _form(program, Substitution(), limits, allowed)
     nodes = 0 if best is None else best.nodes
     while best is not None and not best.complete and nodes < NODES:
-        other = _form(best.program, Substitution(), limits)
+        other = _form(best.program, Substitution(), limits, allowed)
         if other is None or other.cost >= best.cost - CLEARLY:
             return best if other is None else replace(best, complete=other.complete)
         nodes += other.nodes
@@ -135,15 +160,19 @@ def _settled(program: Program, limits: SaturationLimits) -> _Form | None:
     return best
 
 
-def _form(program: Program, substitution: Substitution, limits: SaturationLimits) -> _Form | None:
+def _form(
+    program: Program, substitution: Substitution, limits: SaturationLimits, allowed: Sequence[Rule]
+) -> _Form | None:
     """The cheapest form under one meaning of the state; None when there is none."""
     graph = EGraph()
     kinds = input_kinds(program)
-    bounds, wild = state_bounds(program), wild_state(program)
-    inputs = {name: graph.variable(name) for name in INPUTS}
+    bounds, sizes = state_bounds(program), state_sizes(program)
+    inputs = {name: graph.variable(name, ANYTHING, ASSUMED[name]) for name in INPUTS}
     if substitution.target is not None and substitution.scales:
         bounds[substitution.target] = scaled_bounds(bounds[substitution.target], substitution.factor)
-    leaves = {name: graph.variable(name, bounds[name], WILD if name in wild else 1) for name in program.state}
+        least, largest = sizes[substitution.target]
+        sizes[substitution.target] = least / abs(substitution.factor), largest / abs(substitution.factor)
+    leaves = {name: graph.variable(name, bounds[name], sizes[name]) for name in program.state}
     starts = dict(leaves)
     if substitution.target is not None:
         starts[substitution.target] = substitution.view(graph, leaves)
@@ -154,7 +183,7 @@ def _form(program: Program, substitution: Substitution, limits: SaturationLimits
     if substitution.target is not None and not substitution.scales:
         claimed = after[substitution.target], substitution.view(graph, after)
     try:
-        complete = saturate(graph, limits)
+        complete = saturate(graph, limits, allowed)
     except ContradictionError:
         return None
     if claimed is not None and graph.find(claimed[0]) != graph.find(claimed[1]):

@@ -1,8 +1,9 @@
 """Rewrite rules, one row each: what is equal to what, where, and how exactly.
 
-Most rows follow from the laws of the function table (``lawful_rules``); the others relate functions to each other. All
-hold for finite values. A value that stands on the left alone must be finite, which is checked for every rule by itself.
-In a rule ``a`` to ``d`` are constants, every other name is any value.
+Most rows follow from the laws of the function table (``lawful_rules``); the others relate functions to each other. A
+row states its domain: the intervals (``where``) and the magnitudes (``sizes``) for which float32 keeps what algebra
+says. A value that stands on the left alone must be finite, which is checked for every rule by itself. In a rule ``a``
+to ``d`` are constants, every other name is any value.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dsl.laws import EVEN, NONE, ODD
 from dsl.rows import Function
 from simplify.bounds import Bounds
 from simplify.patterns import Call, Pattern, names, pattern
+from simplify.sizes import NORMAL, Size
 
 POSITIVE: Bounds = (1e-30, math.inf)
 NEGATIVE: Bounds = (-math.inf, -1e-30)
@@ -58,6 +60,7 @@ class Rule:
         exact: how far the two may differ where the rule holds.
         where: for values that need it (names, or expressions of constants), the interval in which they must lie.
         simplifies: whether the right form is simpler; these are applied first, and further when space runs out.
+        sizes: for values (names or expressions) that need it, the magnitudes between which they must lie, zero apart.
         unless: names of rules that must not have led to the form; this keeps rules from feeding each other for ever.
     """
 
@@ -68,6 +71,14 @@ class Rule:
     where: tuple[tuple[str, Bounds], ...] = ()
     simplifies: bool = True
     unless: frozenset[str] = frozenset()
+    sizes: tuple[tuple[str, Size], ...] = ()
+
+    @property
+    def domain(self) -> tuple[str, ...]:
+        """What the rule assumes of its values, a phrase each, such as ``|x| <= 1000``; empty where it always holds."""
+        size = tuple(_between(f"|{text}|", *bounds) for text, bounds in self.sizes)
+        interval = tuple(_between(text, *bounds) for text, bounds in self.where if not text.startswith("loss("))
+        return (*interval, *size, *(f"{name} is finite" for name in sorted(self.lost)))
 
     @property
     def form(self) -> Call:
@@ -125,7 +136,8 @@ def _of_operands(function: Function) -> Iterator[Rule]:
         turned[position] = f"(-1 * a) * {plain[position]}"
         if degree is not None:
             power = "1" if degree == 0.0 else "a" if degree == 1.0 else f"power(a, {degree!r})"
-            yield Rule(f"factor out of {name}", inner, f"{power} * {call}", rounding, (("a", POSITIVE),))
+            size = () if degree in (0.0, 1.0) else ((inner, NORMAL), (scaled[position], NORMAL))
+            yield Rule(f"factor out of {name}", inner, f"{power} * {call}", where=(("a", POSITIVE),), sizes=size)
         if parity != NONE:
             sign = "-1 * " if parity == ODD else ""
             words = "odd" if parity == ODD else "even"
@@ -143,13 +155,35 @@ def _of_one_operand(function: Function) -> Iterator[Rule]:
     if laws.parity != (NONE,) and laws.degree[0] is not None and float(function.reference(1.0)) == 1.0:
         if name not in ("square", "cube"):
             yield Rule(
-                f"{name} of a product", f"{name}(x * y)", f"{name}(x) * {name}(y)", Exactness.ROUNDING, (), False
+                f"{name} of a product", f"{name}(x * y)", f"{name}(x) * {name}(y)", simplifies=False, sizes=_PRODUCT
             )
-        yield Rule(f"product of two {name}", f"{name}(x) * {name}(y)", f"{name}(x * y)", Exactness.ROUNDING, (), False)
+        yield Rule(
+            f"product of two {name}", f"{name}(x) * {name}(y)", f"{name}(x * y)", simplifies=False, sizes=_PRODUCT
+        )
     if laws.inverse is not None and name != "negative":
         everywhere = laws.keeps_sign and laws.total and FUNCTIONS[laws.inverse].laws.total
         where = () if everywhere else (("x", function.domain[0]),)
-        yield Rule(f"{laws.inverse} undoes {name}", f"{laws.inverse}({name}(x))", "x", Exactness.ROUNDING, where)
+        size = ("x", (0.0, _FLAT)) if laws.bounded else (f"{name}(x)", NORMAL)
+        yield Rule(f"{laws.inverse} undoes {name}", f"{laws.inverse}({name}(x))", "x", where=where, sizes=(size,))
+
+
+_PRODUCT = (("x * y", NORMAL),)
+_SQUARE = (("x * x", NORMAL),)
+
+_FLAT = 1e3
+"""Beyond this size a bounded function is so flat that its float32 value no longer determines the operand."""
+
+
+def _short(value: float) -> str:
+    return f"{value:g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
+
+
+def _between(text: str, low: float, high: float) -> str:
+    if low in (-math.inf, 0.0) and high == math.inf:
+        return f"{text} >= 0"
+    if low == -math.inf or (low == 0.0 and text[0] == "|"):
+        return f"{text} <= {_short(high)}"
+    return f"{text} >= {_short(low)}" if high == math.inf else f"{_short(low)} <= {text} <= {_short(high)}"
 
 
 def _both(name: str, left: str, right: str, exact: Exactness = Exactness.ROUNDING) -> tuple[Rule, Rule]:
@@ -182,7 +216,7 @@ _RELATIONS = (
     Rule("sign out of a divisor", "x / (-1 * y)", "-1 * (x / y)", _GUARD),
     Rule("quotient of equals", "x / x", "1", _GUARD, (("x", BEYOND_GUARD),)),
     # Signs and absolute values
-    Rule("root of a square", "sqrt(x * x)", "abs(x)"),
+    Rule("root of a square", "sqrt(x * x)", "abs(x)", sizes=_SQUARE),
     Rule("square of a root", "sqrt(x) * sqrt(x)", "abs(x)"),
     Rule("value over its size", "x / abs(x)", "sign(x)", _GUARD),
     Rule("size over its value", "abs(x) / x", "sign(x)", _GUARD),
@@ -227,7 +261,7 @@ _RELATIONS = (
     # Exponentials, powers and norms
     Rule("exponential of a logarithm", "exp(log(x))", "abs(x)"),
     Rule("logarithm of an exponential", "log(exp(x))", "x", where=(("x", (-20.0, 20.0)),)),
-    Rule("logarithm of a square", "log(x * x)", "2 * log(x)"),
+    Rule("logarithm of a square", "log(x * x)", "2 * log(x)", sizes=_SQUARE),
     Rule("power 0", "power(x, 0)", "1", _EXACT),
     Rule("power 2", "power(x, 2)", "x * x"),
     Rule("power 3", "power(x, 3)", "cube(x)"),

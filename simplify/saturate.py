@@ -5,14 +5,16 @@ Limits count rounds and nodes, never seconds, so that a program has one result o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from simplify.bounds import WILD, Bounds, within
+from simplify.bounds import Bounds, within
 from simplify.egraph import Binding, EGraph, Node
 from simplify.patterns import Call, Pattern, pattern
 from simplify.rules import RULES, Rule
+from simplify.sizes import HUGE, Size
 
 FEW, MANY = 300, 4000
 """Uses of one rule in a round, and places that are looked at; then the next rule has its turn."""
@@ -97,6 +99,7 @@ class _Prepared:
     result: Pattern
     name: frozenset[str]
     where: tuple[tuple[Pattern, Bounds], ...]
+    sizes: tuple[tuple[Pattern, Size], ...]
     lost: tuple[str, ...]
 
     @staticmethod
@@ -104,10 +107,14 @@ class _Prepared:
     def of(rule: Rule) -> _Prepared:
         """The rule, read once."""
         where = tuple((pattern(text), bounds) for text, bounds in rule.where)
-        return _Prepared(rule, rule.form, rule.result, frozenset({rule.name}), where, tuple(sorted(rule.lost)))
+        sizes = tuple((pattern(text), size) for text, size in rule.sizes)
+        return _Prepared(rule, rule.form, rule.result, frozenset({rule.name}), where, sizes, tuple(sorted(rule.lost)))
 
     def holds(self, graph: EGraph, binding: Binding) -> bool:
-        """Whether the values lie where the rule holds, and those that disappear are finite."""
+        """Whether the values lie where the rule holds, and those that disappear are finite.
+
+        A size that is not known is no obstacle: what the rule assumes of it is recorded, and the result is run.
+        """
         for value, bounds in self.where:
             if not graph.in_range(value, binding) or not within(
                 graph.bounds(graph.instantiate(value, binding)), bounds
@@ -115,4 +122,8 @@ class _Prepared:
                 return False
         if not graph.in_range(self.result, binding):
             return False
-        return all(graph.growth(binding[name]) < WILD for name in self.lost)
+        for value, (least, largest) in self.sizes:
+            size = graph.magnitudes(graph.instantiate(value, binding))
+            if 0.0 < size[0] < least or largest < size[1] < math.inf:
+                return False
+        return all(graph.magnitudes(binding[name])[1] <= HUGE for name in self.lost)

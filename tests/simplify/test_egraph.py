@@ -35,6 +35,12 @@ def test_constants_fold_and_close_ones_are_one() -> None:
     assert graph.constant(1.0 - 1e-7) != graph.constant(1.0)
 
 
+def test_a_call_of_constants_that_rounding_decides_is_no_constant() -> None:
+    graph = EGraph()
+    assert graph.constant_of(graph.add("sin", [graph.add("pi", [])])) is None
+    assert graph.constant_of(graph.add("cos", [graph.add("pi", [])])) == -1.0
+
+
 def test_different_constants_contradict() -> None:
     graph = EGraph()
     with pytest.raises(ContradictionError, match=r"1\.0 = 2\.0"):
