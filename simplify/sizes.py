@@ -1,9 +1,9 @@
 """How small and how large the values of a program are, so that a rule is used only where float32 keeps what it says.
 
 Algebra calls ``cbrt(cube(x))`` and ``x`` equal. In float32 the cube of a small number is 0, that of a large one is
-infinite. Each value has therefore a size: between which magnitudes it lies where it is not zero, for inputs of the sizes
-in ``ASSUMED``. Sums are taken not to cancel below their smaller term, and state not to fall below its first value.
-What follows from such an assumption is recorded as one, and the rewritten program is run beside the original.
+infinite. Each value has therefore a size: the magnitudes between which it lies where it is not zero, for inputs of the
+sizes in ``ASSUMED``. Sums are taken not to cancel below their smaller term, and state not to fall below its first
+value. What follows from such an assumption is recorded as one, and the rewritten program is run beside the original.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def size_of(name: str, sizes: Sequence[Size], bounds: Sequence[Bounds]) -> Size:
     if not laws.total or any(size[1] > HUGE for size in sizes):
         return UNKNOWN
     if name == "interp":
-        least, largest = _interp(*sizes, bounds[2])
+        least, largest = _interp(sizes[0], sizes[1], sizes[2], bounds[2])
     elif name in _SIZES:
         least, largest = _SIZES[name](*sizes)
     else:
