@@ -32,7 +32,7 @@ from typing import Any
 
 from candidates import drifted
 
-from runs.machine import about_machine
+from optsearch.runs.store.environment import about_machine
 
 RATE = 1e-4
 """Factor on every candidate's learning rate, so that few stop early by diverging."""
@@ -57,11 +57,11 @@ def seconds(run: Callable[[], Any]) -> float:
 
 def one_core(task: str, count: int) -> float:
     """Seconds for one candidate, trained alone; the process must not have started JAX."""
-    from search.evaluate import use_one_cpu_thread
+    from optsearch.search.evaluate import use_one_cpu_thread
 
     use_one_cpu_thread()
-    from proxy_tasks.registry import get_task
-    from proxy_tasks.trainer import Trainer
+    from optsearch.proxy_tasks.registry import get_task
+    from optsearch.proxy_tasks.trainer import Trainer
 
     trainer, programs = Trainer(get_task(task), method="interpret"), drifted(count)
     trainer.run(programs[0], 0, rate=RATE)
@@ -80,17 +80,17 @@ def measure(task: str, lanes: int, rounds: int, grouped: bool | None) -> dict[st
     import jax
     import numpy as np
 
-    from proxy_tasks import engine
-    from proxy_tasks.encoding import CODE_WIDTH, COLUMNS, Code
-    from proxy_tasks.loop import Batches, prepare_lanes
-    from proxy_tasks.registry import get_task
-    from proxy_tasks.run import Run
-    from proxy_tasks.script import scripts
-    from proxy_tasks.trainer import Trainer
+    from optsearch.proxy_tasks import engine
+    from optsearch.proxy_tasks.encoding import CODE_WIDTH, COLUMNS, Code
+    from optsearch.proxy_tasks.loop import Batches, prepare_lanes
+    from optsearch.proxy_tasks.registry import get_task
+    from optsearch.proxy_tasks.run import TrainingRun
+    from optsearch.proxy_tasks.script import scripts
+    from optsearch.proxy_tasks.trainer import Trainer
 
     chosen = get_task(task)
     trainer = Trainer(chosen, method="interpret", lanes=lanes, grouped=grouped)
-    runs = [Run(program, 0, RATE) for program in drifted(lanes)]
+    runs = [TrainingRun(program, 0, RATE) for program in drifted(lanes)]
     nothing = np.zeros((0, CODE_WIDTH), np.int32)
     idle = scripts([Code(nothing, nothing, np.zeros(COLUMNS, np.float32))] * lanes, grouped=trainer.grouped)
     splits = [tuple(map(jax.numpy.asarray, split)) for split in (chosen.data.train, chosen.data.validation)]

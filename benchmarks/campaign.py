@@ -20,14 +20,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dsl.program import Program
-from runs.campaign import Campaign, load_named
-from runs.inspect import summary
-from runs.machine import about_machine, available_cores
-from runs.reader import RUN_FILE
-from runs.store import RunStore
-from search.evolution import WARM_START
-from search.population import redundancy
+from optsearch.dsl.program import Program
+from optsearch.runs.commands.search import Campaign, load_named
+from optsearch.runs.store.environment import about_machine, available_cores
+from optsearch.runs.store.reader import RUN_FILE
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.run import summary
+from optsearch.search.evolution import WARM_START
+from optsearch.search.population import redundancy
 
 TENTHS = 10
 

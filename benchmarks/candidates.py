@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dsl.dataflow import prune
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from dsl.program import Program
-from proxy_tasks.outcome import Outcome
-from search.evaluate import InProcessEvaluator, Trainers
-from search.fitness import Job, Setting
-from search.mutate import Mutator
-from search.mutation_config import MutationWeights
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.proxy_tasks.outcome import Outcome
+from optsearch.search.evaluate import InProcessEvaluator, Trainers
+from optsearch.search.fitness import Job, Setting
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import MutationWeights
 
 if TYPE_CHECKING:
-    from proxy_tasks.trainer import Trainer
+    from optsearch.proxy_tasks.trainer import Trainer
 
 
 def evolved(task: str, trainers: Trainers, count: int, seed: int = 0) -> list[Program]:

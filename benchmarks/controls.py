@@ -14,10 +14,10 @@ import argparse
 import json
 from pathlib import Path
 
-from runs.evaluation import run_evaluation
-from runs.words import bounds
-from selection.significance import holm, permutation_test
-from selection.statistics import paired_difference
+from optsearch.runs.commands.evaluate import run_evaluation
+from optsearch.runs.text.phrasing import bounds
+from optsearch.selection.significance import holm, permutation_test
+from optsearch.selection.statistics import paired_difference
 
 TASKS = ("digits", "cnn", "diffusion", "contrastive", "finetune", "vit", "mlm")
 """Held out from the searches and the funnel that chose the shipped programs."""

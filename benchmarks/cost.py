@@ -27,13 +27,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dsl.library import LIBRARY
-from proxy_tasks.outcome import Outcome
-from proxy_tasks.registry import get_task
-from runs.arms import first_stage
-from runs.reader import RunReader
-from runs.store import RunStore
-from search.evaluate import use_one_cpu_thread
+from optsearch.dsl.library import LIBRARY
+from optsearch.proxy_tasks.outcome import Outcome
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.runs.store.reader import RunReader
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.arms import first_stage
+from optsearch.search.evaluate import use_one_cpu_thread
 
 PUBLISHED_DAYS = 3000.0
 """TPU v2 days of the published search."""
@@ -66,7 +66,7 @@ def compilation(task: str) -> dict[str, float]:
     """Seconds to compile and run AdamW's own training loop, and to interpret it."""
     import jax
 
-    from proxy_tasks.trainer import Trainer
+    from optsearch.proxy_tasks.trainer import Trainer
 
     jax.config.update("jax_enable_compilation_cache", False)
     times: dict[str, float] = {}

@@ -35,12 +35,12 @@ from typing import Any, NamedTuple
 
 from candidates import evolved, random_live
 
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from runs.machine import about_machine
-from search.evaluate import InProcessEvaluator, Trainers, use_one_cpu_thread
-from search.fitness import Job, Setting
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.runs.store.environment import about_machine
+from optsearch.search.evaluate import InProcessEvaluator, Trainers, use_one_cpu_thread
+from optsearch.search.fitness import Job, Setting
 
 use_one_cpu_thread()
 
@@ -48,11 +48,11 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
-from proxy_tasks.encoding import encode  # noqa: E402
-from proxy_tasks.models import MLP  # noqa: E402
-from proxy_tasks.registry import get_task  # noqa: E402
-from proxy_tasks.task import Task  # noqa: E402
-from proxy_tasks.trainer import Trainer  # noqa: E402
+from optsearch.proxy_tasks.encoding import encode  # noqa: E402
+from optsearch.proxy_tasks.models import MLP  # noqa: E402
+from optsearch.proxy_tasks.registry import get_task  # noqa: E402
+from optsearch.proxy_tasks.task import Task  # noqa: E402
+from optsearch.proxy_tasks.trainer import Trainer  # noqa: E402
 
 PROXY = "ae"
 SMALL = ((64, 16, 8, 16, 64), (64, 48, 32, 8, 32, 48, 64), (64, 96, 64, 16, 64, 96, 64))

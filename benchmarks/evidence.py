@@ -23,18 +23,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dsl.program import Program
-from proxy_tasks.registry import get_task
-from runs.arms import SEARCH, controls, first_stage
-from runs.charts import Chart, axis, series, tips
-from runs.drawing import write_figures
-from runs.history import over_time, read_history
-from runs.reader import Arm, RunReader
-from runs.store import RunStore
-from runs.words import control_name
-from search.evaluate import use_one_cpu_thread
-from search.evolution import WARM_START
-from selection.statistics import Interval, mean_interval, paired_difference
+from optsearch.dsl.program import Program
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.runs.report.chart import Chart, axis, series, tips
+from optsearch.runs.report.render import write_figures
+from optsearch.runs.store.reader import Arm, RunReader
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.arms import SEARCH, controls, first_stage
+from optsearch.runs.summary.history import over_time, read_history
+from optsearch.runs.text.phrasing import control_name
+from optsearch.search.evaluate import use_one_cpu_thread
+from optsearch.search.evolution import WARM_START
+from optsearch.selection.statistics import Interval, mean_interval, paired_difference
 
 AT = (50, 100, 200, 300, 600, 900, 1200, 1800, 2400, 3000, 4500, 6000, 9000, 12000, 18000, 24000, 40000, 80000)
 """Numbers of evaluations after which the best program is looked at."""
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, help="folder for the picture, as SVG, PDF and CSV")
     options = parser.parse_args()
     use_one_cpu_thread()
-    from proxy_tasks.trainer import Trainer
+    from optsearch.proxy_tasks.trainer import Trainer
 
     runs: list[dict[str, Curve]] = []
     shares: dict[str, list[float]] = {"cache_hits": [], "redundant": []}

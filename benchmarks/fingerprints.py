@@ -16,9 +16,9 @@ import json
 import time
 from pathlib import Path
 
-from dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
-from dsl.program import Program
-from runs.store import RunStore
+from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from optsearch.dsl.program import Program
+from optsearch.runs.store.writer import RunStore
 
 
 def stream(folder: Path) -> list[Program]:

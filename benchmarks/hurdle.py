@@ -28,16 +28,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy_tasks.registry import get_task
-from runs.arms import SEARCH
-from runs.machine import about_machine
-from runs.reader import Arm, RunReader
-from runs.store import RunStore
-from search.config import CampaignConfig
-from search.evaluate import Evaluator, InProcessEvaluator
-from search.evolution import WARM_START
-from search.fitness import OK, Fitness, Job, Reference
-from search.reference import HurdleConfig, make_reference
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.runs.store.environment import about_machine
+from optsearch.runs.store.reader import Arm, RunReader
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.arms import SEARCH
+from optsearch.search.config import CampaignConfig
+from optsearch.search.evaluate import Evaluator, InProcessEvaluator
+from optsearch.search.evolution import WARM_START
+from optsearch.search.fitness import OK, Fitness, Job, Reference
+from optsearch.search.reference import HurdleConfig, make_reference
 
 FACTORS = (1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0)
 TOP = 0.01

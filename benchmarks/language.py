@@ -20,20 +20,20 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from dsl.dataflow import prune
-from dsl.fingerprint import fingerprint
-from dsl.functions import Function, Scope
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from dsl.program import OUTPUT, Program
-from dsl.syntax import parse
-from dsl.verify import verify
-from dsl.walk import walk
-from search.evolution import Budget, Evolution
-from search.fitness import OK, Fitness
-from search.mutate import Mutator
-from search.mutation_config import MutationWeights
-from search.population import PopulationConfig
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.functions import Function, Scope
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import OUTPUT, Program
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import verify
+from optsearch.dsl.walk import walk
+from optsearch.search.evolution import Budget, Evolution
+from optsearch.search.fitness import OK, Fitness
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.population import PopulationConfig
 
 STATEMENTS = 25
 

@@ -32,17 +32,17 @@ from candidates import evolved, random_live
 from evaluator import adamw_by_hand, no_cache
 from language import children_rate, classes, oracle
 
-from dsl.fingerprint import fingerprint
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from proxy_tasks.registry import get_task
-from proxy_tasks.trainer import Trainer
-from runs.machine import about_machine
-from search.evaluate import Trainers
-from search.mutate import Mutator
-from search.mutation_config import MutationWeights
-from simplify.rewrite import rewrite
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.trainer import Trainer
+from optsearch.runs.store.environment import about_machine
+from optsearch.search.evaluate import Trainers
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import MutationWeights
+from optsearch.simplify.rewriting.rewrite import rewrite
 
 TASK = "digits"
 STEPS = (1000, 300)

@@ -3,10 +3,10 @@
     python benchmarks/rediscovery.py optsearch-runs/study-seed*          two minutes
 
 A program counts as *sign-based momentum* by what it does, not by how it is written: all parameters take steps of one
-size (`simplify.probes.evenness_probe`, below `EVEN`), and when the gradient turns after 200 equal ones, the update goes
-on for a while (`turn_probe`): it averages, then takes the sign. Lion and Signum do, sign SGD and AdamW do not. Looked
-at are a run's best program and the programs of lowest fitness, one for each fitness, of every search of the run: first
-stages, where they change more than constants, and the search after them.
+size (`evenness_probe` of `simplify/behaviour/probes.py`, below `EVEN`), and when the gradient turns after 200 equal
+ones, the update goes on for a while (`turn_probe`): it averages, then takes the sign. Lion and Signum do, sign SGD and
+AdamW do not. Looked at are a run's best program and the programs of lowest fitness, one for each fitness, of every
+search of the run: first stages, where they change more than constants, and the search after them.
 
 ``--distil`` looks at the best programs once more after `optsearch simplify` has left out what training on the run's
 tasks does not miss, and prints what they have become: two minutes each.
@@ -24,18 +24,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsl.program import Program
-from dsl.syntax import parse
-from runs.arms import first_stage
-from runs.distillation import run_distillation
-from runs.inspect import best_ticket
-from runs.lineage import line_of
-from runs.reader import Arm, RunReader
-from runs.store import RunStore
-from simplify.distil import STEPS
-from simplify.probes import EVEN, evenness_probe, turn_probe
-from simplify.recognise import recognise
-from simplify.rewrite import rewrite
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.runs.commands.simplify import run_distillation
+from optsearch.runs.store.reader import Arm, RunReader
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.arms import first_stage
+from optsearch.runs.summary.lineage import line_of
+from optsearch.runs.summary.run import best_ticket
+from optsearch.simplify.behaviour.probes import EVEN, evenness_probe, turn_probe
+from optsearch.simplify.distil import STEPS
+from optsearch.simplify.rewriting.recognise import recognise
+from optsearch.simplify.rewriting.rewrite import rewrite
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from typing import Any
 
 from reproductions import BY_NAME, ENTRIES, NOT_YET_RUN, Entry
 
-from runs.machine import made_with
+from optsearch.runs.store.environment import made_with
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reproduce.md"
@@ -37,7 +37,7 @@ VARYING = frozenset({"seconds", "machine", "run", "known_runs", "trained_runs"})
 """Keys of what is no result: times, machines, folders, what was known before."""
 
 PROGRAMS = {
-    "optsearch": [sys.executable, "-c", "from runs.cli import main; main()"],
+    "optsearch": [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()"],
     "python": [sys.executable],
 }
 """How this checkout's own commands are run, whatever is installed beside it."""

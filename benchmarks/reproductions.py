@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runs.discovery import DISCOVERED
+from optsearch.runs.library.discovery import DISCOVERED
 
 NOT_YET_RUN = "not yet run"
 

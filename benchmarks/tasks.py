@@ -27,27 +27,27 @@ from typing import Any
 
 import numpy as np
 
-from dsl.fingerprint import fingerprint
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from proxy_tasks.outcome import TrainingResult
-from proxy_tasks.registry import TASKS, get_task
-from proxy_tasks.task import RUNGS, Task
-from search.evaluate import use_one_cpu_thread
-from search.evolution import Budget, Evolution
-from search.fitness import OK, Fitness
-from search.mutate import Mutator
-from search.mutation_config import MutationWeights
-from search.population import PopulationConfig
-from selection.baselines import BASELINES
-from selection.tuning import fresh_seeds, tuning_seeds
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.outcome import TrainingResult
+from optsearch.proxy_tasks.registry import TASKS, get_task
+from optsearch.proxy_tasks.task import RUNGS, Task
+from optsearch.search.evaluate import use_one_cpu_thread
+from optsearch.search.evolution import Budget, Evolution
+from optsearch.search.fitness import OK, Fitness
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.population import PopulationConfig
+from optsearch.selection.baselines import BASELINES
+from optsearch.selection.tuning import fresh_seeds, tuning_seeds
 
 OPTIMIZERS = (
     *("adamw", "lion", "sgd", "momentum", "rmsprop", "adagrad"),
     *("nadamw", "adabelief", "radam", "lamb", "signum", "adafactor"),
 )
-"""A dozen of `selection.baselines`."""
+"""A dozen of `optsearch.selection.baselines`."""
 
 SEEDS = {"proxy": (2, 8), "x10": (1, 4), "x43": (1, 4), "x100": (1, 2)}
 """For each rung the number of seeds that a learning rate is tuned on, and of fresh seeds."""
@@ -120,7 +120,7 @@ class Bench:
 @cache
 def trainer(task: Task) -> Any:
     """One a task."""
-    from proxy_tasks.trainer import Trainer
+    from optsearch.proxy_tasks.trainer import Trainer
 
     return Trainer(task)
 
@@ -231,7 +231,7 @@ def untrained_loss(task: Task, seed: int) -> float:
     """Validation loss of the initial parameters."""
     import jax
 
-    from proxy_tasks.loop import prepare
+    from optsearch.proxy_tasks.loop import prepare
 
     return float(jax.jit(lambda: task.loss(prepare(task, np.uint32(seed))[0], task.data.validation))())
 

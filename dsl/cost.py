@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dsl.dataflow import prune
-from dsl.functions import OPERATION_COST, Function, Operation, Scope
-from dsl.program import OUTPUT, Program
-from dsl.types import Kind
-from dsl.verify import result_kind
-from dsl.walk import walk
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.functions import OPERATION_COST, Function, Operation, Scope
+from optsearch.dsl.program import OUTPUT, Program
+from optsearch.dsl.types import Kind
+from optsearch.dsl.verify import result_kind
+from optsearch.dsl.walk import walk
 
 
 @dataclass(frozen=True, slots=True)

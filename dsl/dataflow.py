@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import compress
 
-from dsl.program import OUTPUT, Argument, Program
+from optsearch.dsl.program import OUTPUT, Argument, Program
 
 
 @dataclass(frozen=True, slots=True)

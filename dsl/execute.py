@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsl.functions import Function, Scope
-from dsl.program import OUTPUT, Program
-from dsl.walk import Domain, walk
+from optsearch.dsl.functions import Function, Scope
+from optsearch.dsl.program import OUTPUT, Program
+from optsearch.dsl.walk import Domain, walk
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike

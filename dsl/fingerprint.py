@@ -14,11 +14,11 @@ from __future__ import annotations
 from itertools import pairwise
 from threading import local
 
-from dsl.dataflow import prune
-from dsl.functions import FUNCTIONS
-from dsl.nodes import STATE_LABEL, ZERO, Value, content, part
-from dsl.numbering import Numbering
-from dsl.program import INPUTS, OUTPUT, Program
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.nodes import STATE_LABEL, ZERO, Value, content, part
+from optsearch.dsl.numbering import Numbering
+from optsearch.dsl.program import INPUTS, OUTPUT, Program
 
 FINGERPRINT_VERSION = 3
 """Changes whenever any program's fingerprint does; stored beside stored fingerprints."""

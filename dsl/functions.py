@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from dsl.laws import EVEN, NONE, ODD, Laws
-from dsl.rows import (
+from optsearch.dsl.laws import EVEN, NONE, ODD, Laws
+from optsearch.dsl.rows import (
     ANY,
     GUARD,
     LEAVES,
@@ -34,7 +34,7 @@ from dsl.rows import (
     reduction,
     unary,
 )
-from dsl.types import Kind
+from optsearch.dsl.types import Kind
 
 __all__ = [
     "ANY",

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsl.functions import FUNCTIONS, LEAVES, Function
-from dsl.program import OUTPUT, Argument, Program, Statement
-from dsl.types import Kind
-from dsl.verify import input_kinds, result_kind
+from optsearch.dsl.functions import FUNCTIONS, LEAVES, Function
+from optsearch.dsl.program import OUTPUT, Argument, Program, Statement
+from optsearch.dsl.types import Kind
+from optsearch.dsl.verify import input_kinds, result_kind
 
 NEW_VARIABLE_SHARE = 0.5
 """Probability that a statement assigns a new variable rather than one in scope."""

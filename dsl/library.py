@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 
-from dsl.program import Program, ProgramError
-from dsl.syntax import parse
-from dsl.verify import nearest
+from optsearch.dsl.program import Program, ProgramError
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import nearest
 
 DESCRIPTIONS: Mapping[str, str] = {
     "sgd": "stochastic gradient descent",
@@ -48,7 +48,7 @@ class _Library(Mapping[str, Program]):
 
 @cache
 def _read(name: str) -> Program:
-    return parse((files("dsl") / "programs" / f"{name}.txt").read_text(encoding="utf-8"))
+    return parse((files("optsearch.dsl.programs") / f"{name}.txt").read_text(encoding="utf-8"))
 
 
 LIBRARY: Mapping[str, Program] = _Library()

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from dsl.functions import FUNCTIONS, GUARD, ODD
+from optsearch.dsl.functions import FUNCTIONS, GUARD, ODD
 
 ORDINARY = 8.0
 STEPS = 17.0
@@ -147,6 +147,11 @@ def of_state(position: int, level: int) -> Magnitude:
     return Magnitude({position: 1.0}, 0.0, atom=2.0**-10) if STATE[level] < math.inf else WILD
 
 
+def of_constant(size: float) -> Magnitude:
+    """A constant whose last digits are not known."""
+    return Magnitude(rest=2.0 * size, atom=0.5 * size if size > 2.0 * POLE else 0.0)
+
+
 def magnitude(
     name: str,
     operands: Operands,
@@ -166,7 +171,7 @@ def magnitude(
         interval: gives for each operand, by position, numbers between which it lies.
 
     Returns:
-        The bound; ``WILD`` for a call of constants, since one with a finite result would have been folded.
+        The bound; ``WILD`` for a call of constants, which ``of_constant`` describes where it is finite.
     """
     if own == math.inf or all(one is UNIT for one in below) or any(one.wild for one in below):
         return WILD

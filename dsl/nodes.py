@@ -17,8 +17,21 @@ from struct import Struct
 
 import numpy as np
 
-from dsl.functions import FUNCTIONS, ODD, Function, Scope
-from dsl.magnitude import INPUT, ORDINARY, STATE, TAME, UNIT, Magnitude, levels, magnitude, of_state, reach, scaled
+from optsearch.dsl.functions import FUNCTIONS, ODD, Function, Scope
+from optsearch.dsl.magnitude import (
+    INPUT,
+    ORDINARY,
+    STATE,
+    TAME,
+    UNIT,
+    Magnitude,
+    levels,
+    magnitude,
+    of_constant,
+    of_state,
+    reach,
+    scaled,
+)
 
 Value = tuple[float, int]
 """Coefficient and node."""
@@ -36,6 +49,8 @@ MAX_TERMS = 16
 
 NORMAL = float(np.finfo(np.float32).tiny)
 """Least constant that is folded; hardware may take smaller ones for zero."""
+
+LARGEST = float(np.finfo(np.float32).max)
 
 ONE = 0
 ZERO: Value = (0.0, ONE)
@@ -135,6 +150,11 @@ class Nodes:
             below.append(reaches[operand])
             states |= bits[operand]
         zero = bool(states) and self._zero_at_start(name, operands)
+        size = _size(name, operands) if operands and all(operand == ONE for _, operand in operands) else math.inf
+        if NORMAL <= size < math.inf:
+            node = self._add(key, content(name, parts), states, max(0.0, math.log2(size) + 1.0), zero=zero)
+            self._magnitudes[node] = of_constant(size)
+            return node
         return self._add(key, content(name, parts), states, reach(name, operands, below), zero=zero)
 
     def _add(self, key: tuple[str, tuple[Value, ...]], digest: bytes, states: int, far: float, *, zero: bool) -> int:
@@ -309,3 +329,13 @@ def _is_zero_at_zero(function: Function) -> bool:
 
 
 _ZERO_AT_ZERO = frozenset(name for name, function in FUNCTIONS.items() if _is_zero_at_zero(function))
+
+
+def _size(name: str, operands: Sequence[Value]) -> float:
+    """Size of a call of constants; infinite where it is not known."""
+    function = FUNCTIONS.get(name)
+    if function is None or function.scope is not Scope.ELEMENT:
+        return math.inf
+    with np.errstate(all="ignore"):
+        size = abs(float(function.reference(*(np.float32(coefficient) for coefficient, _ in operands))))
+    return size if size <= LARGEST else math.inf

@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dsl.functions import FUNCTIONS, GUARD, ODD, Function, Scope
-from dsl.magnitude import TAME
-from dsl.nodes import COEFFICIENTS, MAX_TERMS, ONE, ZERO, Nodes, Value, constant, float32
-from dsl.program import Statement
+from optsearch.dsl.functions import FUNCTIONS, GUARD, ODD, Function, Scope
+from optsearch.dsl.magnitude import TAME
+from optsearch.dsl.nodes import COEFFICIENTS, MAX_TERMS, ONE, ZERO, Nodes, Value, constant, float32
+from optsearch.dsl.program import Statement
+from optsearch.dsl.rows import Operation
 
 MAX_EXPONENT = 16.0
 
@@ -307,6 +308,17 @@ _RULES: dict[str, Callable[..., Value | None]] = {
 
 
 def _fold(function: Function, operands: tuple[Value, ...]) -> Value | None:
-    """A call on constants as a constant, computed in float32; None where ``constant`` gives None."""
+    """A call on constants as a constant, computed in float32.
+
+    None where ``constant`` gives None, and where libraries may differ in the last digit, which a later function such as
+    ``arccosh`` near 1 may magnify: a transcendental function folds only for operands and a result of 0, 1 or -1.
+    """
     with np.errstate(all="ignore"):
-        return constant(float(function.reference(*(np.float32(coefficient) for coefficient, _ in operands))))
+        result = float(function.reference(*(np.float32(coefficient) for coefficient, _ in operands)))
+    if function.operation is Operation.TRANSCENDENTAL:
+        exact = result in _WHOLE and all(coefficient in _WHOLE for coefficient, _ in operands)
+        return constant(result) if exact else None
+    return constant(result)
+
+
+_WHOLE = (0.0, 1.0, -1.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from dsl.program import OUTPUT, Program, Statement
+from optsearch.dsl.program import OUTPUT, Program, Statement
 
 _WORDS = {
     "clip": "limit",

@@ -18,7 +18,8 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dsl.functions import FUNCTIONS
+from optsearch.dsl.errors import UserError
+from optsearch.dsl.functions import FUNCTIONS
 
 Argument = str | float
 """A variable's name, or a constant."""
@@ -37,7 +38,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = frozenset(keyword.kwlist) | {"train"}
 
 
-class ProgramError(ValueError):
+class ProgramError(UserError, ValueError):
     """A text or program breaks a rule of the language.
 
     Attributes:

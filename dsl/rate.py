@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from dsl.dataflow import liveness
-from dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
+from optsearch.dsl.dataflow import liveness
+from optsearch.dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
 
 RATE = "lr"
 """The parameter that holds the learning rate."""

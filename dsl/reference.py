@@ -1,6 +1,6 @@
 """The function table as the text of ``docs/language.md``.
 
-    python -m dsl.reference docs/language.md
+    python -m optsearch.dsl.reference docs/language.md
 
 writes it between the two marks in the file; a test checks that this was done.
 """
@@ -11,9 +11,9 @@ import math
 import sys
 from pathlib import Path
 
-from dsl.functions import EVEN, FUNCTIONS, ODD, Function
+from optsearch.dsl.functions import EVEN, FUNCTIONS, ODD, Function
 
-BEGIN, END = "<!-- functions: begin (python -m dsl.reference docs/language.md) -->", "<!-- functions: end -->"
+BEGIN, END = "<!-- functions: begin (python -m optsearch.dsl.reference docs/language.md) -->", "<!-- functions: end -->"
 
 
 def function_table() -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dsl.laws import EVEN, NONE, Laws
-from dsl.types import Kind
+from optsearch.dsl.laws import EVEN, NONE, Laws
+from optsearch.dsl.types import Kind
 
 GUARD = 1e-8
 """Added to every divisor; it makes ``m / sqrt(v)`` equal Adam's ``m / (sqrt(v) + 1e-8)``."""

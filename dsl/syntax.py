@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
-from dsl.functions import FUNCTIONS
-from dsl.program import MAX_STATEMENTS, OUTPUT, Argument, Program, ProgramError, Statement
-from dsl.verify import TARGET, Fault, check, nearest
+from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.program import MAX_STATEMENTS, OUTPUT, Argument, Program, ProgramError, Statement
+from optsearch.dsl.verify import TARGET, Violation, check, nearest
 
 MAX_CHARACTERS = 100_000
 MAX_LINE_CHARACTERS = 500
@@ -143,7 +143,7 @@ def parse(text: str) -> Program:
     program = Program(state, tuple(body))
     try:
         check(program)
-    except Fault as fault:
+    except Violation as fault:
         line = _Line(*places[fault.statement + 1])
         line.fail(fault.reason, line.column_of(fault.operand))
     return program

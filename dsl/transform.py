@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dsl.execute import Tree, step
-from dsl.program import Program
+from optsearch.dsl.execute import Tree, step
+from optsearch.dsl.program import Program
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike

@@ -11,9 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-from dsl.functions import ANY, FUNCTIONS, Function
-from dsl.program import INPUTS, MAX_STATE, MAX_STATEMENTS, OUTPUT, Program, ProgramError, Statement, name_fault
-from dsl.types import Kind
+from optsearch.dsl.functions import ANY, FUNCTIONS, Function
+from optsearch.dsl.program import (
+    INPUTS,
+    MAX_STATE,
+    MAX_STATEMENTS,
+    OUTPUT,
+    Program,
+    ProgramError,
+    Statement,
+    name_fault,
+)
+from optsearch.dsl.types import Kind
 
 MAX_CONSTANT = 3.4028234663852886e38
 """Largest float32: programs run in float32."""
@@ -42,7 +51,7 @@ def result_kind(function: Function, operands: Sequence[Kind]) -> Kind:
 TARGET = -1
 
 
-class Fault(Exception):  # noqa: N818 - it never reaches a user: it becomes a ProgramError
+class Violation(Exception):  # noqa: N818 - it never reaches a user: it becomes a ProgramError
     """A broken rule, before it is known on which line of which text.
 
     Args:
@@ -83,7 +92,7 @@ def verify(program: Program) -> tuple[Kind, ...]:
     """
     try:
         return check(program)
-    except Fault as fault:
+    except Violation as fault:
         inside = 0 <= fault.statement < len(program.body)
         source = str(program.body[fault.statement]) if inside else None
         raise ProgramError(fault.reason, fault.statement + 2, source) from None
@@ -97,7 +106,7 @@ def check(program: Program) -> tuple[Kind, ...]:
     """
     _check_state(program.state)
     if len(program.body) > MAX_STATEMENTS:
-        raise Fault(f"a program has at most {MAX_STATEMENTS} statements, got {len(program.body)}", -1)
+        raise Violation(f"a program has at most {MAX_STATEMENTS} statements, got {len(program.body)}", -1)
     scope = input_kinds(program)
     kinds = tuple([_kind(statement, scope, index) for index, statement in enumerate(program.body)])
     _check_outputs(program, scope)
@@ -125,7 +134,7 @@ def is_valid_from(program: Program, place: int, scope: Mapping[str, Kind]) -> bo
         for index in range(place, len(body)):
             _kind(body[index], scope, index)
         _check_outputs(program, scope)
-    except Fault:
+    except Violation:
         return False
     return len(body) <= MAX_STATEMENTS
 
@@ -155,30 +164,32 @@ def _kind(statement: Statement, scope: dict[str, Kind], index: int) -> Kind:
     target, name, args = statement
     row = _ROWS.get(name)
     if row is None:
-        raise Fault(f"unknown function '{name}'", index, None, name, FUNCTIONS)
+        raise Violation(f"unknown function '{name}'", index, None, name, FUNCTIONS)
     accepted, kind, anything = row
     if len(args) != len(accepted):
         plural = "" if len(accepted) == 1 else "s"
-        raise Fault(f"{name} takes {len(accepted)} operand{plural}, got {len(args)}", index)
+        raise Violation(f"{name} takes {len(accepted)} operand{plural}, got {len(args)}", index)
     largest = _SCALAR
     for position, arg in enumerate(args):
         if isinstance(arg, str):
             found = scope.get(arg)
             if found is None:
-                raise Fault(f"'{arg}' is read before it is assigned", index, position, arg, scope)
+                raise Violation(f"'{arg}' is read before it is assigned", index, position, arg, scope)
             if found > largest:
                 largest = found
         else:
             found = _SCALAR
             if not -MAX_CONSTANT <= arg <= MAX_CONSTANT:
-                raise Fault(f"constant {arg!r} is not a finite float32 number", index, position)
+                raise Violation(f"constant {arg!r} is not a finite float32 number", index, position)
         if not anything and found not in accepted[position]:
             wanted = " or ".join(str(k) for k in sorted(accepted[position]))
-            raise Fault(f"operand {position + 1} of {name} must be a {wanted}, '{arg}' is a {found}", index, position)
+            raise Violation(
+                f"operand {position + 1} of {name} must be a {wanted}, '{arg}' is a {found}", index, position
+            )
     if target not in scope:
         fault = name_fault(target)
         if fault:
-            raise Fault(fault, index, TARGET)
+            raise Violation(fault, index, TARGET)
     if kind is None:
         kind = largest
     scope[target] = kind
@@ -187,7 +198,7 @@ def _kind(statement: Statement, scope: dict[str, Kind], index: int) -> Kind:
 
 def _check_state(state: tuple[str, ...]) -> None:
     if len(state) > MAX_STATE:
-        raise Fault(f"a program has at most {MAX_STATE} state variables, got {len(state)}", -1)
+        raise Violation(f"a program has at most {MAX_STATE} state variables, got {len(state)}", -1)
     for index, name in enumerate(state):
         fault = name_fault(name)
         if name in INPUTS:
@@ -197,16 +208,16 @@ def _check_state(state: tuple[str, ...]) -> None:
         elif name in state[:index]:
             fault = f"parameter '{name}' appears twice"
         if fault:
-            raise Fault(fault, -1)
+            raise Violation(fault, -1)
 
 
 def _check_outputs(program: Program, scope: Mapping[str, Kind]) -> None:
     for position, name in enumerate(program.outputs):
         kind = scope.get(name)
         if kind is None:
-            raise Fault(f"'{name}' is returned but never assigned", len(program.body), position)
+            raise Violation(f"'{name}' is returned but never assigned", len(program.body), position)
         if kind is not Kind.LEAF:
-            raise Fault(
+            raise Violation(
                 f"'{name}' is returned as a {kind}: update and state must have the shape of the parameters "
                 "(combine it with w, g or a state variable)",
                 len(program.body),

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
-from dsl.functions import FUNCTIONS, Function
-from dsl.program import Program
+from optsearch.dsl.functions import FUNCTIONS, Function
+from optsearch.dsl.program import Program
 
 V = TypeVar("V")
 

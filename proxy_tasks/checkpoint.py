@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proxy_tasks.compilation import cache_folder, pinned_settings, prepare_process
-from proxy_tasks.machine import made_on
-from proxy_tasks.task import Task
+from optsearch.proxy_tasks.compilation import cache_folder, pinned_settings, prepare_process
+from optsearch.proxy_tasks.machine import made_on
+from optsearch.proxy_tasks.task import Task
 
 if TYPE_CHECKING:
-    from proxy_tasks.models import Params
+    from optsearch.proxy_tasks.models import Params
 
 FORMAT = 3
 """Raised whenever the training of a checkpoint, or its file, changes."""

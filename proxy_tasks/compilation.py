@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
+from optsearch.dsl.errors import UserError
+
 CHECKED = 20
 """Entries of the cache that a process checks, which takes less than a tenth of a second: half an entry is among the
 newest ones when the next process starts."""
@@ -24,7 +26,7 @@ _ZLIB, _ZSTD = 0x78, b"\x28\xb5\x2f\xfd"
 """What entries begin with."""
 
 
-class DeviceError(RuntimeError):
+class DeviceError(UserError, RuntimeError):
     """JAX cannot compute in this environment."""
 
 

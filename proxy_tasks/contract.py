@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsl.library import LIBRARY
-from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.task import Task
+from optsearch.dsl.library import LIBRARY
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.task import Task
 
 if TYPE_CHECKING:
-    from proxy_tasks.trainer import Method, Trainer
+    from optsearch.proxy_tasks.trainer import Method, Trainer
 
 NAMES = ("train", "validation", "test")
 
@@ -54,7 +54,7 @@ class Subject:
     @cached_property
     def trainer(self) -> Trainer:
         """Runs AdamW."""
-        from proxy_tasks.trainer import Trainer
+        from optsearch.proxy_tasks.trainer import Trainer
 
         return Trainer(self.task, method=self._method)
 
@@ -167,9 +167,9 @@ def _deterministic(subject: Subject) -> str | None:
 _ANOTHER = """
 import json, sys
 out, sys.stdout = sys.stdout, sys.stderr
-from dsl.library import LIBRARY
-from proxy_tasks.registry import import_tasks
-from proxy_tasks.trainer import Trainer
+from optsearch.dsl.library import LIBRARY
+from optsearch.proxy_tasks.registry import import_tasks
+from optsearch.proxy_tasks.trainer import Trainer
 reference, version = sys.argv[1:]
 (task,) = import_tasks([reference])
 result = Trainer(task).run(LIBRARY["adamw"], 0) if task.version == version else None

@@ -53,7 +53,7 @@ class Dataset:
 
 def stored(name: str) -> dict[str, np.ndarray]:
     """The arrays of a shipped archive, by name, in alphabetical order."""
-    with (files("proxy_tasks.data") / name).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with (files("optsearch.proxy_tasks.data") / name).open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {key: archive[key] for key in sorted(archive.files)}
 
 

@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsl.functions import FUNCTIONS, Scope
-from dsl.program import OUTPUT, Argument, Program
-from proxy_tasks.instructions import (
+from optsearch.dsl.functions import FUNCTIONS, Scope
+from optsearch.dsl.program import OUTPUT, Argument, Program
+from optsearch.proxy_tasks.instructions import (
     COLUMN,
     MAX_OPERANDS,
     ROW,
@@ -228,7 +228,7 @@ def encode(program: Program) -> Code | None:
     """Codes a verified program.
 
     Args:
-        program: as `dsl.verify.verify` accepts it; dead statements cost time, so prune first.
+        program: as `optsearch.dsl.verify.verify` accepts it; dead statements cost time, so prune first.
 
     Returns:
         The code, or None when the program needs more than `ROWS`, `COLUMNS` or `LENGTH`.

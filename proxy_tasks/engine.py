@@ -11,7 +11,7 @@ Several training runs (*lanes*) may go through the loop together, each with its 
 statements are put in order. Numbers are float32 throughout, and so are sums: XLA adds the elements of a leaf in an
 order of its own, which depends on the kind of machine and the shape alone, and leaves are added in their order.
 
-What functions mean is taken from the rows of `dsl.functions.FUNCTIONS`; nothing is repeated here.
+What functions mean is taken from the rows of `optsearch.dsl.functions.FUNCTIONS`; nothing is repeated here.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dsl.functions import LEAVES, Function, Scope
-from dsl.types import Kind
-from proxy_tasks.encoding import COLUMNS, GRADIENT, LEARNING_RATE, ROWS, WEIGHTS
-from proxy_tasks.instructions import ROW, SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, Instruction
-from proxy_tasks.loop import Batches, Report, gradients, train
-from proxy_tasks.script import Script, Scripts
-from proxy_tasks.task import Task
+from optsearch.dsl.functions import LEAVES, Function, Scope
+from optsearch.dsl.types import Kind
+from optsearch.proxy_tasks.encoding import COLUMNS, GRADIENT, LEARNING_RATE, ROWS, WEIGHTS
+from optsearch.proxy_tasks.instructions import ROW, SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, Instruction
+from optsearch.proxy_tasks.loop import Batches, LoopResult, gradients, train
+from optsearch.proxy_tasks.script import Script, Scripts
+from optsearch.proxy_tasks.task import Task
 
 if TYPE_CHECKING:
     import jax
@@ -238,7 +238,7 @@ def interpret(script: Script, layout: Layout, file: jax.Array, columns: jax.Arra
     return _execute(_step_branches(layout), script, grouped, columns).reshape(file.shape)
 
 
-def run(task: Task, programs: Scripts, batches: Batches, rates: jax.Array, limits: jax.Array) -> Report:
+def run(task: Task, programs: Scripts, batches: Batches, rates: jax.Array, limits: jax.Array) -> LoopResult:
     """Whole training runs by the interpreter; jit it once for a task.
 
     Args:

@@ -1,8 +1,8 @@
 """Larger data of the Hugging Face hub: CIFAR-10 and WikiText, imported as a user's own tasks are.
 
     python -m pip install "optsearch[data]"
-    python -m proxy_tasks.hub cifar10 wikitext
-    optsearch evaluate lion --import proxy_tasks.hub:cifar10 --task cifar10
+    python -m optsearch.proxy_tasks.hub cifar10 wikitext
+    optsearch evaluate lion --import optsearch.proxy_tasks.hub:cifar10 --task cifar10
 
 The second line downloads, once, and keeps the data in the user's cache. Tasks read them from there and never download,
 so that no worker does.
@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from proxy_tasks import text
-from proxy_tasks.compilation import cache_folder
-from proxy_tasks.convolution import CNN
-from proxy_tasks.datasets import Dataset, digest_of
-from proxy_tasks.objectives import Classification
-from proxy_tasks.task import RUNGS, Task, TaskError
-from proxy_tasks.transformer import Blocks, CharacterTransformer
+from optsearch.proxy_tasks import text
+from optsearch.proxy_tasks.compilation import cache_folder
+from optsearch.proxy_tasks.convolution import CNN
+from optsearch.proxy_tasks.datasets import Dataset, digest_of
+from optsearch.proxy_tasks.objectives import Classification
+from optsearch.proxy_tasks.task import RUNGS, Task, TaskError
+from optsearch.proxy_tasks.transformer import Blocks, CharacterTransformer
 
 SOURCES = {"cifar10": ("uoft-cs/cifar10", "plain_text"), "wikitext": ("Salesforce/wikitext", "wikitext-2-raw-v1")}
 """Name and configuration of each data set on the hub."""
@@ -144,7 +144,7 @@ def _folder(name: str) -> Path:
 
 def _kept(name: str) -> Rows:
     if not _folder(name).exists():
-        raise TaskError(f"{name} has not been downloaded: python -m proxy_tasks.hub {name}")
+        raise TaskError(f"{name} has not been downloaded: python -m optsearch.proxy_tasks.hub {name}")
     return _loader().load_from_disk(str(_folder(name)))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
-from dsl.functions import FUNCTIONS, LEAVES, Function, Scope
+from optsearch.dsl.functions import FUNCTIONS, LEAVES, Function, Scope
 
 
 class Place(Enum):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.task import Task
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.task import Task
 
 if TYPE_CHECKING:
     import jax
@@ -45,7 +45,7 @@ class Batches(NamedTuple):
     test: Any
 
 
-class Report(NamedTuple):
+class LoopResult(NamedTuple):
     """What the loop gives back, as arrays.
 
     Attributes:
@@ -114,7 +114,7 @@ def gradients(task: Task, weights: Any, batches: Batches, step: jax.Array) -> tu
 
 def train(
     task: Task, step: Step, carry: Any, weights: Callable[[Any], Any], batches: Batches, limits: jax.Array
-) -> Report:
+) -> LoopResult:
     """Runs a task from start to end, or until all lanes must stop.
 
     Args:
@@ -189,16 +189,16 @@ def train(
     # Two whole splits take as long as many steps: nobody asks for them when every lane was stopped.
     ended = (status == RUNNING).any()
     measures = lax.cond(ended, measure, lambda _: (jnp.full(lanes, jnp.nan, jnp.float32),) * 3, weights(carry))
-    return Report(status, steps, losses, passed, last, *measures)
+    return LoopResult(status, steps, losses, passed, last, *measures)
 
 
-def results(task: Task, report: Report) -> list[TrainingResult]:
+def results(task: Task, report: LoopResult) -> list[TrainingResult]:
     """The report as values of plain numbers, one for each lane."""
-    report = Report(*map(np.asarray, report))
-    return [_result(task, Report(*(array[lane] for array in report))) for lane in range(len(report.status))]
+    report = LoopResult(*map(np.asarray, report))
+    return [_result(task, LoopResult(*(array[lane] for array in report))) for lane in range(len(report.status))]
 
 
-def _result(task: Task, report: Report) -> TrainingResult:
+def _result(task: Task, report: LoopResult) -> TrainingResult:
     outcome = (Outcome.OK, Outcome.NON_FINITE, Outcome.HURDLE)[int(report.status)]
     if outcome is Outcome.OK and not (np.isfinite(report.loss) and np.isfinite(report.test_loss)):
         outcome = Outcome.NON_FINITE

@@ -47,7 +47,7 @@ PINNED = frozenset(
         "JAX_DISABLE_JIT",
     )
 )
-"""Variables that ``proxy_tasks.compilation.pinned_settings`` makes harmless."""
+"""Variables that ``optsearch.proxy_tasks.compilation.pinned_settings`` makes harmless."""
 
 
 def processor() -> str:

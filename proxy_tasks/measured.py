@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from proxy_tasks.task import Task
+from optsearch.proxy_tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Measured:
 
 @cache
 def _records() -> dict[str, Any]:
-    text = (files("proxy_tasks.data") / "measured.json").read_text(encoding="utf-8")
+    text = (files("optsearch.proxy_tasks.data") / "measured.json").read_text(encoding="utf-8")
     return json.loads(text)["tasks"]
 
 

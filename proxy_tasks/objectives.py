@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import jax
 
-    from proxy_tasks.models import Model, Params
+    from optsearch.proxy_tasks.models import Model, Params
 
 Batch = tuple["jax.Array", ...]
 """Inputs [batch, ...], then labels or targets [batch, ...] where there are any."""

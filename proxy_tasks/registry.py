@@ -12,12 +12,13 @@ from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
-from proxy_tasks import images, own, synthetic, text
-from proxy_tasks.checkpoint import Checkpoint
-from proxy_tasks.convolution import CNN
-from proxy_tasks.datasets import Dataset
-from proxy_tasks.models import MLP, Model, WindowMLP
-from proxy_tasks.objectives import (
+from optsearch.proxy_tasks import custom_task as own
+from optsearch.proxy_tasks import images, synthetic, text
+from optsearch.proxy_tasks.checkpoint import Checkpoint
+from optsearch.proxy_tasks.convolution import CNN
+from optsearch.proxy_tasks.datasets import Dataset
+from optsearch.proxy_tasks.models import MLP, Model, WindowMLP
+from optsearch.proxy_tasks.objectives import (
     Classification,
     Contrastive,
     MaskedClassification,
@@ -26,10 +27,10 @@ from proxy_tasks.objectives import (
     Reconstruction,
     Regression,
 )
-from proxy_tasks.quadratic import Quadratic
-from proxy_tasks.task import RUNGS, Task, TaskError, Use
-from proxy_tasks.text import SYMBOLS
-from proxy_tasks.transformer import Blocks, CharacterTransformer, PatchTransformer
+from optsearch.proxy_tasks.quadratic import Quadratic
+from optsearch.proxy_tasks.task import RUNGS, Task, TaskError, Use
+from optsearch.proxy_tasks.text import SYMBOLS
+from optsearch.proxy_tasks.transformer import Blocks, CharacterTransformer, PatchTransformer
 
 Rung = tuple[Callable[[], Dataset], Model, int, int]
 """Data, model, batch size, steps."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dsl.program import Program
-from proxy_tasks.hurdle import Hurdle
-from proxy_tasks.machine import made_on
-from proxy_tasks.outcome import TrainingResult
+from optsearch.dsl.program import Program
+from optsearch.proxy_tasks.hurdle import Hurdle
+from optsearch.proxy_tasks.machine import made_on
+from optsearch.proxy_tasks.outcome import TrainingResult
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TrainingRun:
     """One training run with a program.
 
     Attributes:
@@ -48,7 +48,7 @@ def training_key(task_version: str, meaning: str, values: Mapping[str, float], s
 
     Args:
         task_version: of the task.
-        meaning: what a program executes (``dsl.dataflow.execution_key``), or what a baseline is.
+        meaning: what a program executes (``optsearch.dsl.dataflow.execution_key``), or what a baseline is.
         values: ``rate``, the factor on the schedule, and whatever else is not part of the meaning.
         seed: seed of initial weights and batches.
     """

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from proxy_tasks.encoding import COLUMNS, ROWS, SPARE_COLUMN, SPARE_ROW, Code
-from proxy_tasks.instructions import MAX_OPERANDS, ROW, SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, Instruction
+from optsearch.proxy_tasks.encoding import COLUMNS, ROWS, SPARE_COLUMN, SPARE_ROW, Code
+from optsearch.proxy_tasks.instructions import MAX_OPERANDS, ROW, SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, Instruction
 
 SHORTEST = 256
 """Entries of the shortest script; longer ones are padded to a power of two, so that few lengths are ever compiled."""

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from proxy_tasks.datasets import Arrays, Dataset, Sources, digest_of
+from optsearch.proxy_tasks.datasets import Arrays, Dataset, Sources, digest_of
 
 HELD_OUT = 2048
 """Examples of validation, and of test."""

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 
-from proxy_tasks.datasets import Dataset
-from proxy_tasks.models import Model, Params
-from proxy_tasks.objectives import Batch, Objective
+from optsearch.dsl.errors import UserError
+from optsearch.proxy_tasks.datasets import Dataset
+from optsearch.proxy_tasks.models import Model, Params
+from optsearch.proxy_tasks.objectives import Batch, Objective
 
 if TYPE_CHECKING:
     import jax
@@ -39,7 +40,7 @@ Use = Literal["search", "set", "held out"]
 """What a task is for."""
 
 
-class TaskError(LookupError):
+class TaskError(UserError, LookupError):
     """There is no task of that name, or it cannot be used as asked."""
 
 

@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from proxy_tasks.datasets import Arrays, Dataset, Splits, digest_of, stored
+from optsearch.proxy_tasks.datasets import Arrays, Dataset, Splits, digest_of, stored
 
 ALPHABET = "\n !',-.:;?[" + string.ascii_uppercase + string.ascii_lowercase
 """The characters that have a number of their own, from 1 on."""

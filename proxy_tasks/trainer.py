@@ -25,18 +25,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dsl.dataflow import prune
-from dsl.program import Program
-from proxy_tasks import engine, loop, own_loop
-from proxy_tasks.compilation import give_memory_back, pinned_settings, prepare_process
-from proxy_tasks.encoding import CODE_WIDTH, COLUMNS, Code, encode
-from proxy_tasks.hurdle import NO_HURDLE, Hurdle
-from proxy_tasks.loop import Batches, Report
-from proxy_tasks.outcome import TrainingResult
-from proxy_tasks.own_loop import MakeOptimizer, Rule
-from proxy_tasks.run import Run
-from proxy_tasks.script import Scripts, scripts
-from proxy_tasks.task import Task
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.program import Program
+from optsearch.proxy_tasks import engine, loop, compiled_loop
+from optsearch.proxy_tasks.compilation import give_memory_back, pinned_settings, prepare_process
+from optsearch.proxy_tasks.encoding import CODE_WIDTH, COLUMNS, Code, encode
+from optsearch.proxy_tasks.hurdle import NO_HURDLE, Hurdle
+from optsearch.proxy_tasks.loop import Batches, LoopResult
+from optsearch.proxy_tasks.outcome import TrainingResult
+from optsearch.proxy_tasks.compiled_loop import MakeOptimizer, UpdateRule
+from optsearch.proxy_tasks.run import TrainingRun
+from optsearch.proxy_tasks.script import Scripts, scripts
+from optsearch.proxy_tasks.task import Task
 
 Method = Literal["auto", "interpret", "compile"]
 STATEMENT_S = 0.3e-6
@@ -84,10 +84,10 @@ class Trainer:
         self._prepare = jax.jit(lambda seeds: loop.prepare_lanes(task, seeds))
         self._interpreter = jax.jit(self._interpret)
         self._seeds: OrderedDict[tuple[int, ...], Batches] = OrderedDict()
-        self._loops: OrderedDict[Any, Callable[..., Report]] = OrderedDict()
+        self._loops: OrderedDict[Any, Callable[..., LoopResult]] = OrderedDict()
 
     def run(self, program: Program, seed: int, *, rate: float = 1.0, hurdle: Hurdle | None = None) -> TrainingResult:
-        """Trains with a program; see `Run` for the arguments.
+        """Trains with a program; see `TrainingRun` for the arguments.
 
         Returns:
             How it ended, and the losses.
@@ -95,11 +95,11 @@ class Trainer:
         Raises:
             ValueError: the hurdle does not fit the task's checkpoints, or the seed is out of range.
         """
-        (result,) = self.run_all([Run(program, seed, rate, hurdle)])
+        (result,) = self.run_all([TrainingRun(program, seed, rate, hurdle)])
         return result
 
     @pinned_settings()
-    def run_all(self, runs: Sequence[Run]) -> list[TrainingResult]:
+    def run_all(self, runs: Sequence[TrainingRun]) -> list[TrainingResult]:
         """Trains with programs, as many at once as there are lanes.
 
         Args:
@@ -112,7 +112,7 @@ class Trainer:
             ValueError: a hurdle does not fit the task's checkpoints, or a seed is out of range.
         """
         results: list[TrainingResult | None] = [None] * len(runs)
-        waiting: list[tuple[int, Run, Code]] = []
+        waiting: list[tuple[int, TrainingRun, Code]] = []
         for place, run in enumerate(runs):
             program = prune(run.program)
             code = None if self.method == "compile" else encode(program)
@@ -141,7 +141,7 @@ class Trainer:
         Args:
             make_optimizer: takes the learning-rate schedule, gives the optimizer. Its training loop is compiled when
                 it is first seen, not again for another seed or rate, so pass the same function again.
-            seed: as in `Run`: the same weights and batches.
+            seed: as in `TrainingRun`: the same weights and batches.
             rate: factor on the task's schedule.
             hurdle: when to stop early; None for never.
             values: further numbers that the optimizer may depend on with no new compilation; it finds them behind the
@@ -153,7 +153,7 @@ class Trainer:
         Raises:
             ValueError: the hurdle does not fit the task's checkpoints.
         """
-        training_loop = self._kept(make_optimizer, lambda rates: own_loop.optax_rule(make_optimizer, rates))
+        training_loop = self._kept(make_optimizer, lambda rates: compiled_loop.optax_rule(make_optimizer, rates))
         return self._alone(training_loop, seed, rate, hurdle, values)
 
     def method_for(self, program: Program) -> Literal["interpret", "compile"]:
@@ -169,7 +169,7 @@ class Trainer:
 
     def _alone(
         self,
-        training_loop: Callable[..., Report],
+        training_loop: Callable[..., LoopResult],
         seed: int,
         rate: float,
         hurdle: Hurdle | None,
@@ -179,7 +179,7 @@ class Trainer:
         rates = np.concatenate([self._rates(rate), np.asarray(values, np.float32)])
         return self._results(training_loop, self._batches((seed,)), rates, self._limits(hurdle)[None])[0]
 
-    def _together(self, chosen: Sequence[tuple[int, Run, Code]]) -> list[TrainingResult]:
+    def _together(self, chosen: Sequence[tuple[int, TrainingRun, Code]]) -> list[TrainingResult]:
         """Interprets at most as many runs as there are lanes; the other lanes have a program that does nothing."""
         runs, codes = [run for _, run, _ in chosen], [code for _, _, code in chosen]
         idle = self.lanes - len(runs)
@@ -190,7 +190,7 @@ class Trainer:
         programs = scripts(codes + [_IDLE] * idle, grouped=self.grouped)
         return self._results(self._interpreter, programs, self._batches(seeds), rates, limits)
 
-    def _results(self, training_loop: Callable[..., Report], *arguments: Any) -> list[TrainingResult]:
+    def _results(self, training_loop: Callable[..., LoopResult], *arguments: Any) -> list[TrainingResult]:
         compilations = self.compilations
         results = loop.results(self.task, training_loop(*arguments))
         if self.compilations > compilations:
@@ -215,15 +215,15 @@ class Trainer:
         self._seeds.move_to_end(seeds)
         return self._seeds[seeds]
 
-    def _compiled(self, program: Program) -> Callable[..., Report]:
-        return self._kept(str(program), lambda rates: own_loop.program_rule(program, rates))
+    def _compiled(self, program: Program) -> Callable[..., LoopResult]:
+        return self._kept(str(program), lambda rates: compiled_loop.program_rule(program, rates))
 
-    def _kept(self, key: Any, make_rule: Callable[[jax.Array], Rule]) -> Callable[..., Report]:
+    def _kept(self, key: Any, make_rule: Callable[[jax.Array], UpdateRule]) -> Callable[..., LoopResult]:
         """The compiled loop of an optimizer."""
 
-        def run(batches: Batches, rates: jax.Array, limits: jax.Array) -> Report:
+        def run(batches: Batches, rates: jax.Array, limits: jax.Array) -> LoopResult:
             self.compilations += 1  # JAX calls this only to trace it
-            return own_loop.run(self.task, make_rule(rates), batches, limits)
+            return compiled_loop.run(self.task, make_rule(rates), batches, limits)
 
         if key not in self._loops:
             self._loops[key] = jax.jit(run)
@@ -232,7 +232,7 @@ class Trainer:
         self._loops.move_to_end(key)
         return self._loops[key]
 
-    def _interpret(self, programs: Scripts, batches: Batches, rates: jax.Array, limits: jax.Array) -> Report:
+    def _interpret(self, programs: Scripts, batches: Batches, rates: jax.Array, limits: jax.Array) -> LoopResult:
         self.compilations += 1
         return engine.run(self.task, programs, batches, rates, limits)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import jax
 
-    from proxy_tasks.models import Params
+    from optsearch.proxy_tasks.models import Params
 
 EXPANSION = 4
 """Width of a block's perceptron, as a multiple of the stream's."""

@@ -1,6 +1,6 @@
 """A run in a notebook: programs as objects that show themselves, tables as data frames.
 
-    from runs import load
+    from optsearch import load
 
     run = load("quickstart-seed0")
     run.best                  # highlighted text, what it does, where it comes from
@@ -19,22 +19,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from markupsafe import Markup
 
-from dsl.dataflow import prune
-from dsl.program import Program
-from dsl.verify import nearest
-from runs.charts import Chart, Row
-from runs.drawing import to_svg
-from runs.errors import RunError
-from runs.explain import Explanation, explain
-from runs.findings import Findings, comparison_rows, final_rows, without
-from runs.highlight import html_lines
-from runs.history import History, best_so_far, evaluated_points, mutation_statistics
-from runs.lineage import line_of
-from runs.programs import run_folder
-from runs.report import Report, read_report
-from runs.selections import ShownStage
-from runs.store import RunStore
-from runs.words import number, verdict
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.program import Program
+from optsearch.dsl.verify import nearest
+from optsearch.runs.library.references import run_folder
+from optsearch.runs.report.chart import Chart, Row
+from optsearch.runs.report.explain import Explanation, explain
+from optsearch.runs.report.findings import Findings, comparison_rows, final_rows, without
+from optsearch.runs.report.html import Report, read_report
+from optsearch.runs.report.render import to_svg
+from optsearch.runs.report.selections import ShownStage
+from optsearch.runs.store.errors import RunError
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.history import SearchHistory, best_so_far, evaluated_points, mutation_statistics
+from optsearch.runs.summary.lineage import line_of
+from optsearch.runs.text.highlight import html_lines
+from optsearch.runs.text.phrasing import number, verdict
 
 if TYPE_CHECKING:
     import optax
@@ -89,7 +89,7 @@ class FoundProgram:
         Args:
             learning_rate: the program's ``lr``: a number, or a schedule from step to number.
         """
-        from dsl.transform import to_optax
+        from optsearch.dsl.transform import to_optax
 
         return to_optax(self.program, learning_rate)
 
@@ -149,7 +149,7 @@ class Run:
     def _leaderboard(self) -> list[Row]:
         return [without(row, "program", "parent") | {"text": str(row["program"])} for row in self._findings.board]
 
-    def _by_search(self, rows_of: Callable[[History], list[Row]]) -> list[Row]:
+    def _by_search(self, rows_of: Callable[[SearchHistory], list[Row]]) -> list[Row]:
         histories = self._findings.histories
         return [{"search": name, **row} for name, history in histories.items() for row in rows_of(history)]
 

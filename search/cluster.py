@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
-import sys
 import time
 from importlib import import_module
 from pathlib import Path
 
 ANSWER_S = 5.0
 """Time within which a cluster's control service has to answer."""
+
+PACKAGES = ("dsl", "proxy_tasks", "search", "selection", "simplify", "runs")
+"""Packages of the project."""
 
 _SETTINGS = b"\x04"
 """Type of the frame that both sides of an HTTP/2 connection begin with, the fourth of its nine bytes."""
@@ -27,14 +30,20 @@ def unauthenticated() -> bool:
     return os.environ.get("RAY_AUTH_MODE", "").lower() != "token"
 
 
-def our_packages() -> list[str]:
-    """Folders of the packages that this process uses, tasks' data included; Ray takes them to the nodes of a cluster.
+def staged_package(folder: Path) -> Path:
+    """Copies this package, data of tasks included, to ``folder/optsearch``, which Ray sends to a cluster's nodes.
 
-    What a search needs is always among them; what maps its own functions has loaded its own package.
+    Ray wants one folder; an editable installation has one for each package, at the top level of the repository.
+
+    Returns:
+        The folder ``optsearch``.
     """
-    needed = {"dsl", "proxy_tasks", "search"}
-    loaded = {name for name in ("simplify", "selection") if name in sys.modules}
-    return [str(Path(import_module(name).__file__ or "").parent) for name in sorted(needed | loaded)]
+    root = folder / "optsearch"
+    skip = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for name in ("", *PACKAGES):
+        module = import_module(f"optsearch.{name}" if name else "optsearch")
+        shutil.copytree(Path(module.__file__ or "").parent, root / name, ignore=skip, dirs_exist_ok=True)
+    return root
 
 
 def answers(address: str) -> bool:

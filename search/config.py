@@ -25,26 +25,26 @@ from pydantic import (
     model_validator,
 )
 
-from dsl.functions import FUNCTIONS, LEAVES
-from dsl.generate import last_functions
-from dsl.library import LIBRARY
-from dsl.program import MAX_STATE, MAX_STATEMENTS, Program, ProgramError, Statement
-from dsl.syntax import parse
-from dsl.verify import nearest, verify
-from proxy_tasks.seeds import FRESH
-from search.evolution import Budget
-from search.faults import RuleError
-from search.fitness import FurtherTask, Setting
-from search.meta_validation import MetaValidationConfig, Seed
-from search.mutate import Mutator
-from search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
-from search.population import PopulationConfig
-from search.random_programs import RandomPrograms
-from search.reference import HurdleConfig, RateSweepConfig
-from search.settings import load_settings, settings_text
+from optsearch.dsl.functions import FUNCTIONS, LEAVES
+from optsearch.dsl.generate import last_functions
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import MAX_STATE, MAX_STATEMENTS, Program, ProgramError, Statement
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import nearest, verify
+from optsearch.proxy_tasks.seeds import FRESH
+from optsearch.search.evolution import Budget
+from optsearch.search.fitness import FurtherTask, Setting
+from optsearch.search.meta_validation import MetaValidationConfig, Seed
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
+from optsearch.search.population import PopulationConfig
+from optsearch.search.random_programs import RandomPrograms
+from optsearch.search.reference import HurdleConfig, RateSweepConfig
+from optsearch.search.settings.config_errors import RuleError
+from optsearch.search.settings.settings import load_settings, settings_text
 
 if TYPE_CHECKING:
-    from proxy_tasks.task import Use
+    from optsearch.proxy_tasks.task import Use
 
 SEEDS = 2**63
 """Seeds of searches are below it."""
@@ -96,7 +96,7 @@ class CampaignConfig(BaseModel):
             when a search starts, never when settings are read.
         task: name of the proxy task.
         task_scale: with further tasks, the difference from the warm start's loss that counts as 1; None for that loss.
-        further_tasks: tasks that join ``task`` in the fitness, in this order; see ``search.evaluate``.
+        further_tasks: tasks that join ``task`` in the fitness, in this order; see ``optsearch.search.evaluate``.
         warm_start: name of a library program, or a program's text; it fills the population.
         extra_state: names of state variables that the warm start gets beside its own, unused at first.
         training_seeds: seeds whose mean validation loss is the fitness.
@@ -343,8 +343,8 @@ def known_task(name: str, *, for_: Sequence[Use] = (), imports: Sequence[str] = 
     Raises:
         ValueError: there is no such task, or a search must not use it.
     """
-    from proxy_tasks.registry import get_task
-    from proxy_tasks.task import TaskError
+    from optsearch.proxy_tasks.registry import get_task
+    from optsearch.proxy_tasks.task import TaskError
 
     own = {known.lower(): known for known in _own_names(imports)}
     if name.lower() in own:
@@ -365,8 +365,8 @@ def known_task(name: str, *, for_: Sequence[Use] = (), imports: Sequence[str] = 
 
 def _own_names(references: Sequence[str]) -> list[str]:
     """Names of the user's own tasks, which are those of the objects."""
-    from proxy_tasks.registry import own_task_name
-    from proxy_tasks.task import TaskError
+    from optsearch.proxy_tasks.registry import own_task_name
+    from optsearch.proxy_tasks.task import TaskError
 
     try:
         return [own_task_name(reference) for reference in references]

@@ -1,7 +1,7 @@
 """Evaluating programs: from jobs to their fitness, in any order.
 
-What fitness means is said in ``search.fitness``. Where it is found out is another matter: every ``Evaluator`` takes
-jobs and gives results back in any order, here in this process, in ``search.workers`` on Ray.
+``optsearch.search.fitness`` defines fitness. Every ``Evaluator`` takes jobs and returns results in any order: the one
+here in this process, the one in ``optsearch.search.workers`` on Ray.
 """
 
 from __future__ import annotations
@@ -16,23 +16,16 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from proxy_tasks.compilation import DeviceError, import_jax
-from proxy_tasks.machine import OUR_FLAGS
-from search.fitness import (
-    Fitness,
-    Job,
-    Request,
-    Setting,
-    Steps,
-    steps_of,
-)
-from search.pool import Here, Pool
+from optsearch.proxy_tasks.compilation import DeviceError, import_jax
+from optsearch.proxy_tasks.machine import OUR_FLAGS
+from optsearch.search.fitness import Fitness, Job, Request, Setting, Steps, steps_of
+from optsearch.search.pool import Here, Pool
 
 if TYPE_CHECKING:
-    from proxy_tasks.outcome import TrainingResult
-    from proxy_tasks.run import Run
-    from proxy_tasks.task import Task
-    from proxy_tasks.trainer import Trainer
+    from optsearch.proxy_tasks.outcome import TrainingResult
+    from optsearch.proxy_tasks.run import TrainingRun
+    from optsearch.proxy_tasks.task import Task
+    from optsearch.proxy_tasks.trainer import Trainer
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -100,12 +93,12 @@ def use_one_cpu_thread() -> None:
 
 
 def import_own_tasks(references: Iterable[str]) -> tuple[Task, ...]:
-    """Makes users' own tasks known to this process; see ``proxy_tasks.registry.import_tasks``.
+    """Makes users' own tasks known to this process; see ``optsearch.proxy_tasks.registry.import_tasks``.
 
     The process is limited to one thread of the CPU before, unless it has an accelerator: a module may compute while it
     is imported, and what it computes decides results as the training does.
     """
-    from proxy_tasks.registry import import_tasks
+    from optsearch.proxy_tasks.registry import import_tasks
 
     references = tuple(references)
     if references:
@@ -129,8 +122,8 @@ def use_accelerator_share(share: float) -> None:
 def make_trainer(setting: Setting) -> Trainer:
     """The trainer of a setting's task, on one thread of the CPU unless the process has an accelerator."""
     use_one_cpu_thread()
-    from proxy_tasks.registry import get_task
-    from proxy_tasks.trainer import Trainer
+    from optsearch.proxy_tasks.registry import get_task
+    from optsearch.proxy_tasks.trainer import Trainer
 
     return Trainer(get_task(setting.task), method=setting.method, lanes=setting.lanes)
 
@@ -198,9 +191,11 @@ def evaluate_all(trainers: Trainers, setting: Setting, jobs: Sequence[Job]) -> l
     return [replace(found[place], seconds=seconds) for place in range(len(jobs))]
 
 
-def _train(trainer: Trainer, asked: Sequence[tuple[int, Steps, Sequence[Run]]]) -> Iterator[Sequence[TrainingResult]]:
+def _train(
+    trainer: Trainer, asked: Sequence[tuple[int, Steps, Sequence[TrainingRun]]]
+) -> Iterator[Sequence[TrainingResult]]:
     """Makes the runs that evaluations have asked for: all together, or else each until its first failure."""
-    from proxy_tasks.outcome import Outcome
+    from optsearch.proxy_tasks.outcome import Outcome
 
     if trainer.lanes > 1:
         results = iter(trainer.run_all([run for _, _, runs in asked for run in runs]))
@@ -216,7 +211,7 @@ def _train(trainer: Trainer, asked: Sequence[tuple[int, Steps, Sequence[Run]]]) 
         yield made
 
 
-def train_alone(asked: tuple[str, Run]) -> TrainingResult:
+def train_alone(asked: tuple[str, TrainingRun]) -> TrainingResult:
     """Makes one training run on a task, in a lane of its own, so that it is the same in every process.
 
     Args:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dsl.program import Program
-from dsl.rate import at_rate
-from search.fitness import Fitness
+from optsearch.dsl.program import Program
+from optsearch.dsl.rate import at_rate
+from optsearch.search.fitness import Fitness
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dsl.fingerprint import fingerprint
-from dsl.program import Program
-from search.events import Best, Candidate, Evaluated, Progress, Settled
-from search.fitness import OK, Fitness
-from search.fitness_cache import FitnessCache
-from search.mutate import MutationError, Variation
-from search.population import Member, Population, PopulationConfig, population_digest, redundancy
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.program import Program
+from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settled
+from optsearch.search.fitness import OK, Fitness
+from optsearch.search.fitness_cache import FitnessCache
+from optsearch.search.mutate import MutationError, Variation
+from optsearch.search.population import Member, Population, PopulationConfig, population_digest, redundancy
 
 PATIENCE = 20_000
 """Tickets in a row that may mean nothing new before a budget of evaluations counts as spent."""

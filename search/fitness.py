@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dsl.program import Program
+from optsearch.dsl.program import Program
 
 if TYPE_CHECKING:
-    from proxy_tasks.outcome import TrainingResult
-    from proxy_tasks.run import Run
+    from optsearch.proxy_tasks.outcome import TrainingResult
+    from optsearch.proxy_tasks.run import TrainingRun
 
 OK = "ok"
 
@@ -58,7 +58,7 @@ class Fitness:
 
     Attributes:
         value: lower is better; None unless the outcome is ``ok``.
-        outcome: the outcome's name (``proxy_tasks.outcome.Outcome``).
+        outcome: the outcome's name (``optsearch.proxy_tasks.outcome.Outcome``).
         steps: optimizer steps that were run, all runs together.
         seconds: time that it took; not reproducible, and nothing depends on it.
         curves: for each run, task by task and seed by seed, the running training loss at the task's checkpoints; empty
@@ -149,7 +149,7 @@ class Request(NamedTuple):
     """Training runs that an evaluation asks for; those after the first that fails need not be made."""
 
     task: str
-    runs: tuple[Run, ...]
+    runs: tuple[TrainingRun, ...]
 
 
 Steps = Generator[Request, Sequence["TrainingResult"], Fitness]
@@ -180,9 +180,9 @@ def steps_of(setting: Setting, job: Job) -> Steps:
 
 def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
     """The evaluation of a job at one rate, on one task after the other."""
-    from proxy_tasks.hurdle import Hurdle
-    from proxy_tasks.outcome import Outcome
-    from proxy_tasks.run import Run
+    from optsearch.proxy_tasks.hurdle import Hurdle
+    from optsearch.proxy_tasks.outcome import Outcome
+    from optsearch.proxy_tasks.run import TrainingRun
 
     reference, tasks = job.reference or Reference(), setting.tasks
     losses: list[float] = []
@@ -197,7 +197,9 @@ def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
         first = number * len(setting.seeds)
         limits = [None] * len(setting.seeds) if reference.limits is None else reference.limits[first:]
         hurdles = [None if limit is None else Hurdle(limit) for limit in limits]
-        runs = [Run(job.program, seed, rate, hurdle) for seed, hurdle in zip(setting.seeds, hurdles, strict=False)]
+        runs = [
+            TrainingRun(job.program, seed, rate, hurdle) for seed, hurdle in zip(setting.seeds, hurdles, strict=False)
+        ]
         total = 0.0
         for result in (yield Request(task.task, tuple(runs))):
             steps += result.steps

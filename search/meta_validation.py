@@ -16,9 +16,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from proxy_tasks.seeds import SEARCH
-from search.events import Evaluated
-from search.fitness import OK, Fitness
+from optsearch.proxy_tasks.seeds import SEARCH
+from optsearch.search.events import Evaluated
+from optsearch.search.fitness import OK, Fitness
 
 Seed = Annotated[int, Field(ge=SEARCH.start, lt=SEARCH.stop)]
 """A training seed that settings may name."""

@@ -24,12 +24,12 @@ from typing import Protocol
 
 import numpy as np
 
-from dsl.functions import FUNCTIONS, Function
-from dsl.generate import new_variable, random_argument, random_statement
-from dsl.program import Argument, Program, Statement
-from dsl.types import Kind
-from dsl.verify import is_valid_from, scope_before, statement_kind
-from search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
+from optsearch.dsl.functions import FUNCTIONS, Function
+from optsearch.dsl.generate import new_variable, random_argument, random_statement
+from optsearch.dsl.program import Argument, Program, Statement
+from optsearch.dsl.types import Kind
+from optsearch.dsl.verify import is_valid_from, scope_before, statement_kind
+from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
 
 ATTEMPTS = 100
 """Draws of one change before another change is drawn."""

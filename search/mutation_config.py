@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dsl.generate import NewConstants
-from dsl.program import MAX_STATEMENTS
+from optsearch.dsl.generate import NewConstants
+from optsearch.dsl.program import MAX_STATEMENTS
 
 
 class MutationWeights(BaseModel):

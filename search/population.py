@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dsl.dataflow import liveness
-from dsl.program import Program
+from optsearch.dsl.dataflow import liveness
+from optsearch.dsl.program import Program
 
 
 class PopulationConfig(BaseModel):

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dsl.functions import FUNCTIONS
-from dsl.generate import STANDARD, NewConstants, random_program
-from dsl.program import Program
-from search.mutate import Mutation
+from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.generate import STANDARD, NewConstants, random_program
+from optsearch.dsl.program import Program
+from optsearch.search.mutate import Mutation
 
 
 class RandomPrograms:

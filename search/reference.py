@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from search.fitness import Fitness, Limits, Reference
+from optsearch.search.fitness import Fitness, Limits, Reference
 
 
 class HurdleConfig(BaseModel):

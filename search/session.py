@@ -13,13 +13,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from dsl.program import Program
-from search.evaluate import Evaluator
-from search.events import Candidate, Evaluated, Progress, Settled, Timing
-from search.evolution import WARM_START, Evolution
-from search.fitness import Fitness, Job, Reference
-from search.meta_validation import MetaValidation, Validation
-from search.reference import HurdleConfig, RateSweepConfig, make_reference
+from optsearch.dsl.errors import UserError
+from optsearch.dsl.program import Program
+from optsearch.search.evaluate import Evaluator
+from optsearch.search.events import Candidate, Evaluated, Progress, Settled, Timing
+from optsearch.search.evolution import WARM_START, Evolution
+from optsearch.search.fitness import Fitness, Job, Reference
+from optsearch.search.meta_validation import MetaValidation, Validation
+from optsearch.search.reference import HurdleConfig, RateSweepConfig, make_reference
 
 DRAWS_A_TURN = 256
 """Tickets drawn before results are looked at again, so that a stream of cache hits does not keep them waiting."""
@@ -28,8 +29,10 @@ WAIT_S = 0.25
 """Longest wait for results before asking whether to stop."""
 
 
-class WarmStartError(RuntimeError):
+class WarmStartError(UserError, RuntimeError):
     """Programs cannot be measured against a warm start that does not train."""
+
+    exit_code = 1
 
 
 class Ledger(Protocol):

@@ -11,19 +11,22 @@ import logging
 import os
 import secrets
 import sys
+import tempfile
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from dsl.syntax import parse
-from proxy_tasks.compilation import DeviceError
-from proxy_tasks.machine import accelerator, environment, processor
-from search.cluster import answers, our_packages
-from search.evaluate import (
+from optsearch.dsl.errors import UserError
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.compilation import DeviceError
+from optsearch.proxy_tasks.machine import accelerator, environment, processor
+from optsearch.search.cluster import answers, staged_package
+from optsearch.search.evaluate import (
     EvaluationError,
     Trainers,
     evaluate_named,
@@ -31,7 +34,7 @@ from search.evaluate import (
     use_accelerator_share,
     use_one_cpu_thread,
 )
-from search.fitness import Fitness, Job, Reference, Setting
+from optsearch.search.fitness import Fitness, Job, Reference, Setting
 
 ATTEMPTS = 30
 """Times that a batch is handed out before its workers' deaths are put down to the batch."""
@@ -61,8 +64,10 @@ ABREAST = 2
 """Batches, or calls, that a worker has at a time: one that runs, and one so that it never waits for the next."""
 
 
-class WorkerError(RuntimeError):
+class WorkerError(UserError, RuntimeError):
     """Workers cannot be started, or die again and again."""
+
+    exit_code = 1
 
 
 class _Worker:
@@ -425,7 +430,9 @@ def _start_ray(workers: int | None, address: str | None, *, gpus: bool) -> bool:
             Config.initialize("")
             AuthenticationTokenLoader.instance().reset_cache()
         if address is not None:
-            ray.init(address=address, runtime_env={"py_modules": our_packages()}, **quiet)
+            with tempfile.TemporaryDirectory() as folder:  # Ray uploads it before it returns
+                package = staged_package(Path(folder))
+                ray.init(address=address, runtime_env={"py_modules": [str(package)]}, **quiet)
         else:
             ray.init(
                 address="local",

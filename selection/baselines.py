@@ -15,6 +15,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from optsearch.dsl.errors import UserError
+
 if TYPE_CHECKING:
     import optax
 
@@ -34,7 +36,7 @@ _TUNABLE = (DECAY, "b1", "b2", "b3", "momentum", "decay", "nesterov_momentum")
 """Arguments that are taken from an optimizer's own signature."""
 
 
-class BaselineError(LookupError):
+class BaselineError(UserError, LookupError):
     """There is no baseline of that name."""
 
 

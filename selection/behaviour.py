@@ -12,10 +12,10 @@ from functools import cache
 
 import numpy as np
 
-from dsl.dataflow import prune
-from dsl.execute import reference_step
-from dsl.program import Program
-from selection.space import decay_constant
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.execute import reference_step
+from optsearch.dsl.program import Program
+from optsearch.selection.space import decay_constant
 
 STEPS = 40
 """Length of the sequence."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from selection.statistics import CONFIDENCE, Interval, mean_interval
+from optsearch.selection.statistics import CONFIDENCE, Interval, mean_interval
 
 RESAMPLES = 4000
 """Resamples of an interval."""

@@ -11,11 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from selection.bootstrap import bootstrap_interval, stratified_interval
-from selection.ranks import interquartile_mean, probability_of_improvement
-from selection.significance import holm, permutation_test, smallest_p_value
-from selection.statistics import Interval, minimum_detectable_effect
-from selection.time_to_target import FACTORS, performance_profile, steps_to_target, target_place
+from optsearch.selection.bootstrap import bootstrap_interval, stratified_interval
+from optsearch.selection.ranks import interquartile_mean, probability_of_improvement
+from optsearch.selection.significance import holm, permutation_test, smallest_p_value
+from optsearch.selection.statistics import Interval, minimum_detectable_effect
+from optsearch.selection.time_to_target import FACTORS, performance_profile, steps_to_target, target_place
 
 LEVEL = 0.05
 """Chance of any false winner among the comparisons of an evaluation."""

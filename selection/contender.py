@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from dsl.dataflow import execution_key
-from dsl.fingerprint import fingerprint
-from dsl.program import Program
-from proxy_tasks.run import Trained, training_key
-from selection.baselines import ALWAYS, POWER, SCALES, get_baseline
-from selection.problem import Problem
-from selection.space import DECADES, RATE, Dimension, Values, program_space, with_values
+from optsearch.dsl.dataflow import execution_key
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.program import Program
+from optsearch.proxy_tasks.run import Trained, training_key
+from optsearch.selection.baselines import ALWAYS, POWER, SCALES, get_baseline
+from optsearch.selection.problem import Problem
+from optsearch.selection.space import DECADES, RATE, Dimension, Values, program_space, with_values
 
 if TYPE_CHECKING:
-    from proxy_tasks.trainer import Trainer
+    from optsearch.proxy_tasks.trainer import Trainer
 
 
 POWER_DECADES = 0.5
@@ -32,7 +32,7 @@ class Contender:
     """A program, or a baseline.
 
     Attributes:
-        name: how tables call it; for a baseline its name in `selection.baselines`.
+        name: how tables call it; for a baseline its name in `optsearch.selection.baselines`.
         program: a verified program; None for a baseline.
     """
 
@@ -75,7 +75,7 @@ def baseline(name: str) -> Contender:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TrainingJob:
     """One training run.
 
     Attributes:
@@ -104,7 +104,7 @@ class Job:
         return training_key(self.problem.load().version, about, values, self.seed)
 
 
-def run_job(job: Job) -> Trained:
+def run_job(job: TrainingJob) -> Trained:
     """Trains as a job says, in this process."""
     trainer, values = _trainer(job.problem), dict(job.values)
     rate = values.pop(RATE)
@@ -118,7 +118,7 @@ def run_job(job: Job) -> Trained:
     return Trained(result, time.perf_counter() - began)
 
 
-def _arguments(job: Job) -> dict[str, float]:
+def _arguments(job: TrainingJob) -> dict[str, float]:
     """Every keyword argument of a baseline's row, in the row's order, tuned or not."""
     values = dict(job.values)
     return {name: values.get(name, default) for name, default in get_baseline(job.contender.name).arguments.items()}
@@ -126,10 +126,10 @@ def _arguments(job: Job) -> dict[str, float]:
 
 @cache
 def _trainer(problem: Problem) -> Trainer:
-    from search.evaluate import use_one_cpu_thread
+    from optsearch.search.evaluate import use_one_cpu_thread
 
     use_one_cpu_thread()
-    from proxy_tasks.trainer import Trainer
+    from optsearch.proxy_tasks.trainer import Trainer
 
     return Trainer(problem.load(), method="interpret")  # a loop of its own for every trial's constants would not pay
 

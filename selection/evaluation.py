@@ -11,21 +11,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from proxy_tasks.run import Trained
-from search.pool import Here, Pool
-from selection.comparison import Comparison, Overall, TimeToTarget, compare, overall, times_to_target
-from selection.contender import Contender, Job, run_job
-from selection.problem import Problem
-from selection.schedule import Entry, drive
-from selection.space import Values
-from selection.tuning import Budget, Tuned, tune
-from selection.work import operations_per_parameter
+from optsearch.proxy_tasks.run import Trained
+from optsearch.search.pool import Here, Pool
+from optsearch.selection.comparison import Comparison, Overall, TimeToTarget, compare, overall, times_to_target
+from optsearch.selection.contender import Contender, TrainingJob, run_job
+from optsearch.selection.problem import Problem
+from optsearch.selection.schedule import Entry, drive
+from optsearch.selection.space import Values
+from optsearch.selection.tuning import Tuned, TuningBudget, tune
+from optsearch.selection.work import operations_per_parameter
 
 TUNING, EVALUATION = "tuning", "evaluation"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingProgress:
     """A run has ended.
 
     Attributes:
@@ -39,7 +39,7 @@ class Progress:
     stage: str
     done: int
     total: int
-    job: Job
+    job: TrainingJob
     trained: Trained
 
 
@@ -116,7 +116,7 @@ class Evaluation:
     contenders: tuple[str, ...]
     reference: str
     seeds: tuple[int, ...]
-    budget: Budget
+    budget: TuningBudget
     rows: tuple[Row, ...]
     tuning: tuple[Tuning, ...]
     comparisons: tuple[Comparison, ...]
@@ -142,9 +142,9 @@ def evaluate(
     problems: Sequence[Problem],
     seeds: Sequence[int],
     *,
-    budget: Budget | None = None,
-    pool: Pool[Job, Trained] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    budget: TuningBudget | None = None,
+    pool: Pool[TrainingJob, Trained] | None = None,
+    progress: Callable[[TrainingProgress], None] | None = None,
 ) -> Evaluation:
     """Tunes every contender and compares them on fresh seeds.
 
@@ -163,15 +163,15 @@ def evaluate(
         TaskError: there is no such task.
         ValueError: nobody to compare, two of one name, no seeds, a seed twice, or one that tuning uses too.
     """
-    budget = budget or Budget()
+    budget = budget or TuningBudget()
     _check(contenders, problems, seeds, budget)
     pairs = [(problem, contender) for problem in problems for contender in contenders]
     total, done, fresh = len(pairs) * (budget.runs + len(seeds)), count(1), set(seeds)
 
-    def ended(job: Job, trained: Trained) -> None:
+    def ended(job: TrainingJob, trained: Trained) -> None:
         stage = EVALUATION if job.seed in fresh else TUNING
         if progress is not None:
-            progress(Progress(stage, next(done), total, job, trained))
+            progress(TrainingProgress(stage, next(done), total, job, trained))
 
     entries = drive([_entry(c, p, seeds, budget) for p, c in pairs], pool or Here(run_job), ended)
     rows: list[Row] = []
@@ -183,14 +183,16 @@ def evaluate(
 
 
 def _entry(
-    contender: Contender, problem: Problem, seeds: Sequence[int], budget: Budget
+    contender: Contender, problem: Problem, seeds: Sequence[int], budget: TuningBudget
 ) -> Entry[tuple[Tuned, list[Trained]]]:
     tuned = yield from tune(contender, problem, budget)
-    results = yield [Job(contender, problem, tuned.values, seed) for seed in seeds]
+    results = yield [TrainingJob(contender, problem, tuned.values, seed) for seed in seeds]
     return tuned, results
 
 
-def _check(contenders: Sequence[Contender], problems: Sequence[Problem], seeds: Sequence[int], budget: Budget) -> None:
+def _check(
+    contenders: Sequence[Contender], problems: Sequence[Problem], seeds: Sequence[int], budget: TuningBudget
+) -> None:
     names = [contender.name for contender in contenders]
     if not names or not problems:
         raise ValueError("nothing to evaluate: give at least one program or baseline, and a task")
@@ -228,7 +230,7 @@ def _judged(
     contenders: Sequence[Contender],
     problems: Sequence[Problem],
     seeds: Sequence[int],
-    budget: Budget,
+    budget: TuningBudget,
     rows: Sequence[Row],
     tuning: Sequence[Tuning],
 ) -> Evaluation:

@@ -21,14 +21,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from proxy_tasks.run import Trained
-from search.pool import Pool
-from selection.baselines import BaselineError, get_baseline
-from selection.contender import Contender, Job, baseline
-from selection.evaluation import Evaluation, Progress, evaluate
-from selection.problem import Problem
-from selection.ranks import kendall_tau
-from selection.tuning import TRIALS, Budget, fresh_seeds
+from optsearch.proxy_tasks.run import Trained
+from optsearch.search.pool import Pool
+from optsearch.selection.baselines import BaselineError, get_baseline
+from optsearch.selection.contender import Contender, TrainingJob, baseline
+from optsearch.selection.evaluation import Evaluation, TrainingProgress, evaluate
+from optsearch.selection.problem import Problem
+from optsearch.selection.ranks import kendall_tau
+from optsearch.selection.tuning import TRIALS, TuningBudget, fresh_seeds
 
 _MODEL = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -133,7 +133,7 @@ class FunnelConfig(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class StageVerdict:
     """What became of a contender in a stage.
 
     Attributes:
@@ -165,7 +165,7 @@ class StageResult:
     """
 
     evaluation: Evaluation
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[StageVerdict, ...]
 
     @property
     def survivors(self) -> list[str]:
@@ -179,8 +179,8 @@ def run_stage(
     problems: Sequence[Problem],
     programs: Sequence[Contender],
     *,
-    pool: Pool[Job, Trained] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    pool: Pool[TrainingJob, Trained] | None = None,
+    progress: Callable[[TrainingProgress], None] | None = None,
 ) -> StageResult:
     """Trains everybody and says who goes on.
 
@@ -197,14 +197,14 @@ def run_stage(
         contenders,
         problems,
         fresh_seeds(config.seeds, block=number + 1),
-        budget=Budget(config.trials, constants=config.constants),
+        budget=TuningBudget(config.trials, constants=config.constants),
         pool=pool,
         progress=progress,
     )
     return StageResult(evaluation, judge(config, evaluation, [program.name for program in programs]))
 
 
-def judge(config: StageConfig, evaluation: Evaluation, programs: Sequence[str]) -> tuple[Verdict, ...]:
+def judge(config: StageConfig, evaluation: Evaluation, programs: Sequence[str]) -> tuple[StageVerdict, ...]:
     """Who goes on. Without tuning, validation losses count, as in the search; with it test losses, which tuning did
     not see.
     """
@@ -223,7 +223,7 @@ def judge(config: StageConfig, evaluation: Evaluation, programs: Sequence[str]) 
         reference = {task: _median([means[name][task] for name in programs]) for task in losses}
     scores = {name: None if failed[name] else _relative(means[name], reference) for name in evaluation.contenders}
     ranked = sorted(programs, key=lambda name: (math.inf if (s := scores[name]) is None else s, programs.index(name)))
-    verdicts: list[Verdict] = []
+    verdicts: list[StageVerdict] = []
     passed = 0
     for rank, name in enumerate(ranked, start=1):
         fault = _fault(config, evaluation, name, scores, failed)
@@ -231,10 +231,10 @@ def judge(config: StageConfig, evaluation: Evaluation, programs: Sequence[str]) 
             fault = f"rank {rank} of {len(ranked)}, and {config.keep.best} go on"
         passed += fault is None
         why = fault or f"rank {rank} of {len(ranked)}"
-        verdicts.append(Verdict(name, False, fault is None, why, scores[name], means[name], failed[name]))
+        verdicts.append(StageVerdict(name, False, fault is None, why, scores[name], means[name], failed[name]))
     for name in config.baselines:
         why = f"did not train on {failed[name]} runs" if failed[name] else "for comparison"
-        verdicts.append(Verdict(name, True, False, why, scores[name], means[name], failed[name]))
+        verdicts.append(StageVerdict(name, True, False, why, scores[name], means[name], failed[name]))
     return tuple(verdicts)
 
 

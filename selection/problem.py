@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 
-from proxy_tasks.registry import get_task
-from proxy_tasks.task import CHECKPOINTS, Task, TaskError
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.task import CHECKPOINTS, Task, TaskError
 
 
 @dataclass(frozen=True, slots=True)

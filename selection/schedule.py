@@ -13,18 +13,20 @@ from functools import cache
 from itertools import count
 from typing import TypeVar
 
-from proxy_tasks.run import Trained
-from search.pool import Pool
-from selection.contender import Job
-from selection.problem import Problem
+from optsearch.proxy_tasks.run import Trained
+from optsearch.search.pool import Pool
+from optsearch.selection.contender import TrainingJob
+from optsearch.selection.problem import Problem
 
 E = TypeVar("E")
 
-Entry = Generator[list[Job], list[Trained], E]
+Entry = Generator[list[TrainingJob], list[Trained], E]
 """Asks for training runs that may be made at the same time, is told their results, and returns what it found."""
 
 
-def drive(entries: Sequence[Entry[E]], pool: Pool[Job, Trained], ended: Callable[[Job, Trained], None]) -> list[E]:
+def drive(
+    entries: Sequence[Entry[E]], pool: Pool[TrainingJob, Trained], ended: Callable[[TrainingJob, Trained], None]
+) -> list[E]:
     """Gives every entry the runs that it asks for until all have returned.
 
     Args:
@@ -36,7 +38,7 @@ def drive(entries: Sequence[Entry[E]], pool: Pool[Job, Trained], ended: Callable
         What the entries returned, in their order.
     """
     found: dict[int, E] = {}
-    asked: dict[int, list[Job]] = {}
+    asked: dict[int, list[TrainingJob]] = {}
     told: dict[int, dict[int, Trained]] = {}
     waiting: list[tuple[bool, float, int, tuple[int, int]]] = []
     flying: dict[int, tuple[int, int]] = {}
@@ -70,7 +72,7 @@ def drive(entries: Sequence[Entry[E]], pool: Pool[Job, Trained], ended: Callable
     return [found[entry] for entry in range(len(entries))]
 
 
-def _loop(job: Job) -> tuple[Problem, str]:
+def _loop(job: TrainingJob) -> tuple[Problem, str]:
     """The training loop of a run: all programs share the interpreter's, each baseline has one of its own."""
     return job.problem, job.contender.name if job.contender.is_baseline else ""
 

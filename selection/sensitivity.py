@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from selection.space import DECAY, RATE
-from selection.tuning import Trial
+from optsearch.selection.space import DECAY, RATE
+from optsearch.selection.tuning import Trial
 
 CELLS = 4
 """Cells in a decade of the learning rate; half as many in a decade of weight decay and in the heat map."""

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dsl.dataflow import prune
-from dsl.parameters import Parametrised, parametrised
-from dsl.program import OUTPUT, Argument, Program, Statement
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.parameters import Parametrised, parametrised
+from optsearch.dsl.program import OUTPUT, Argument, Program, Statement
 
 RATE, DECAY = "rate", "weight_decay"
 

@@ -14,12 +14,13 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from proxy_tasks.outcome import Outcome
-from proxy_tasks.run import Trained
-from proxy_tasks.seeds import SELECTION, TUNING
-from selection.contender import Contender, Job
-from selection.problem import Problem
-from selection.space import Dimension, Values
+from optsearch.dsl.errors import UserError
+from optsearch.proxy_tasks.outcome import Outcome
+from optsearch.proxy_tasks.run import Trained
+from optsearch.proxy_tasks.seeds import SELECTION, TUNING
+from optsearch.selection.contender import Contender, TrainingJob
+from optsearch.selection.problem import Problem
+from optsearch.selection.space import Dimension, Values
 
 BLOCK = 100_000
 """Fresh seeds of one purpose: `evaluate` has the first block, each stage of a funnel one of its own."""
@@ -43,7 +44,7 @@ COARSE = 0.5
 """Half width in decades below which it says nothing that the best lay near the edge."""
 
 
-class SeedError(ValueError):
+class SeedError(UserError, ValueError):
     """There are not as many seeds as were asked for."""
 
 
@@ -65,7 +66,7 @@ def tuning_seeds(count: int = TUNING_SEEDS) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class TuningBudget:
     """What every contender gets.
 
     Attributes:
@@ -129,7 +130,9 @@ class Tuned:
     trials: tuple[Trial, ...]
 
 
-def tune(contender: Contender, problem: Problem, budget: Budget) -> Generator[list[Job], list[Trained], Tuned]:
+def tune(
+    contender: Contender, problem: Problem, budget: TuningBudget
+) -> Generator[list[TrainingJob], list[Trained], Tuned]:
     """Tunes a contender; it asks for training runs and is told their results.
 
     Args:
@@ -166,14 +169,14 @@ def tune(contender: Contender, problem: Problem, budget: Budget) -> Generator[li
 
 
 def _halving(
-    contender: Contender, problem: Problem, budget: Budget, points: Sequence[Values]
-) -> Generator[list[Job], list[Trained], list[Trial]]:
+    contender: Contender, problem: Problem, budget: TuningBudget, points: Sequence[Values]
+) -> Generator[list[TrainingJob], list[Trained], list[Trial]]:
     """Runs all points on the first seed, the better half on the second, and so on."""
     losses: list[list[float]] = [[] for _ in points]
     alive = list(range(len(points)))
     for seed, count in zip(budget.seeds, budget.survivors(len(points)), strict=True):
         alive = sorted(alive, key=lambda index: (math.fsum(losses[index]), index))[:count]
-        results = yield [Job(contender, problem, points[index], seed) for index in alive]
+        results = yield [TrainingJob(contender, problem, points[index], seed) for index in alive]
         for index, trained in zip(alive, results, strict=True):
             losses[index].append(_loss(trained))
     return [Trial(values, tuple(found)) for values, found in zip(points, losses, strict=True)]

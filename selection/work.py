@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
-from dsl.dataflow import prune
-from dsl.transform import to_optax
-from selection.baselines import get_baseline
-from selection.contender import Contender
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.transform import to_optax
+from optsearch.selection.baselines import get_baseline
+from optsearch.selection.contender import Contender
 
 SIDE = 64
 """Rows and columns of the matrix."""

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from dsl.program import Program
-from simplify.ablate import EvolutionBudget, ablate, tuned_rates
-from simplify.equivalence import ASSUMES
-from simplify.prune import prune
-from simplify.recognise import Recognised, recognise
-from simplify.rewrite import rewrite
-from simplify.rules import Exactness
-from simplify.trial import NoWorse, Panel
+from optsearch.dsl.program import Program
+from optsearch.simplify.ablation.ablate import EvolutionBudget, ablate, tuned_rates
+from optsearch.simplify.ablation.trial import NoWorse, Panel
+from optsearch.simplify.prune import prune
+from optsearch.simplify.rewriting.equivalence import ASSUMES
+from optsearch.simplify.rewriting.recognise import Recognised, recognise
+from optsearch.simplify.rewriting.rewrite import rewrite
+from optsearch.simplify.rewriting.rules import Exactness
 
 StepName = Literal["prune", "rewrite", "ablate"]
 STEPS: tuple[StepName, ...] = ("prune", "rewrite", "ablate")

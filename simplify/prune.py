@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dsl.dataflow import liveness
-from dsl.dataflow import prune as pruned_program
-from dsl.program import Program
+from optsearch.dsl.dataflow import liveness
+from optsearch.dsl.dataflow import prune as pruned_program
+from optsearch.dsl.program import Program
 
 
 @dataclass(frozen=True, slots=True)

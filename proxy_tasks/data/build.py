@@ -1,4 +1,4 @@
-"""Make the shipped arrays again: ``python -m proxy_tasks.data.build DOWNLOADS``.
+"""Make the shipped arrays again: ``python -m optsearch.proxy_tasks.data.build DOWNLOADS``.
 
 It is kept so that anybody can check where every byte comes from. It needs scikit-learn and pillow, which the package
 does not, and a folder with two archives from the package index::

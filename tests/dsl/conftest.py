@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsl.execute import apply_on_tree
-from dsl.functions import Function
-from dsl.generate import random_program
-from dsl.program import OUTPUT, Program
-from dsl.walk import walk
+from optsearch.dsl.execute import apply_on_tree
+from optsearch.dsl.functions import Function
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.program import OUTPUT, Program
+from optsearch.dsl.walk import walk
 
 Leaves = list[np.ndarray]
 

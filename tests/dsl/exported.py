@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from dsl.execute import apply_on_tree
-from dsl.functions import Function
-from dsl.program import OUTPUT, Program
-from dsl.walk import walk
+from optsearch.dsl.execute import apply_on_tree
+from optsearch.dsl.functions import Function
+from optsearch.dsl.program import OUTPUT, Program
+from optsearch.dsl.walk import walk
 
 SHAPES = ((4, 3), (), (3,))
 STEPS = 100

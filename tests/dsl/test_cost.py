@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from dsl.cost import cost
-from dsl.dataflow import prune
-from dsl.functions import Operation
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
+from optsearch.dsl.cost import cost
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.functions import Operation
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
 
 # name: state; arithmetic, divisions and roots, transcendental functions; numbers read, numbers written.
 # interp takes 3 operations, clip 2; a scalar such as lr * 0.001 takes none for each parameter.

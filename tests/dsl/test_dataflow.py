@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dsl.dataflow import liveness, prune
-from dsl.execute import step
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from dsl.verify import verify
+from optsearch.dsl.dataflow import liveness, prune
+from optsearch.dsl.execute import step
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import verify
 
 
 def updates(program: Program, leaves: list[np.ndarray], steps: int, jit: bool = False) -> list[np.ndarray]:

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dsl.execute import reference_step, step
-from dsl.functions import FUNCTIONS
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from dsl.types import Kind
+from optsearch.dsl.execute import reference_step, step
+from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.types import Kind
 
 TREES: dict[str, tuple[tuple[int, ...], ...]] = {
     "scalar": ((),),

@@ -14,11 +14,11 @@ import optax
 import pytest
 from exported import load
 
-from dsl.export import to_optax_source
-from dsl.library import LIBRARY
-from dsl.program import Program, ProgramError
-from dsl.syntax import parse
-from dsl.transform import to_optax
+from optsearch.dsl.export.optax import to_optax_source
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program, ProgramError
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.transform import to_optax
 
 TREE_SHAPES = {"kernel": (4, 3), "scale": (), "bias": (3,)}
 

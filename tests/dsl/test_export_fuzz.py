@@ -16,15 +16,15 @@ import optax
 import pytest
 from exported import first_difference, known, load, torch_path
 
-from dsl.dataflow import prune
-from dsl.export import to_optax_source
-from dsl.export_torch import to_torch_source
-from dsl.functions import FUNCTIONS
-from dsl.generate import NewConstants, random_program
-from dsl.library import LIBRARY
-from dsl.program import MAX_NAME_LENGTH, Program, Statement, name_fault
-from dsl.transform import to_optax
-from dsl.verify import verify
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.export.optax import to_optax_source
+from optsearch.dsl.export.torch import to_torch_source
+from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.generate import NewConstants, random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import MAX_NAME_LENGTH, Program, Statement, name_fault
+from optsearch.dsl.transform import to_optax
+from optsearch.dsl.verify import verify
 
 STEPS = 2
 SHARD = 1000

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from exported import Known, first_difference, known, load, optax_path, torch_path
 
-from dsl.export import to_optax_source
-from dsl.export_torch import to_torch_source
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from dsl.transform import to_optax
+from optsearch.dsl.export.optax import to_optax_source
+from optsearch.dsl.export.torch import to_torch_source
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.transform import to_optax
 
 LEAST_WHOLE = 0.9
 """Least share of programs that are compared over all steps."""

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from dsl.dataflow import prune
-from dsl.export_text import to_json, to_latex, to_pseudocode
-from dsl.library import LIBRARY
-from dsl.parameters import parametrised
-from dsl.program import Program
-from dsl.syntax import parse
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.export.text import to_json, to_latex, to_pseudocode
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.parameters import parametrised
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
 
 
 def balanced(text: str) -> bool:

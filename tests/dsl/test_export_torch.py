@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from exported import SHAPES, first_difference, known, load, torch_path
 
-from dsl.export_torch import LARGE, to_torch_source
-from dsl.library import LIBRARY
-from dsl.syntax import parse
+from optsearch.dsl.export.torch import LARGE, to_torch_source
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.syntax import parse
 
 torch = pytest.importorskip("torch")
 

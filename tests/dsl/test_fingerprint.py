@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsl import fingerprint as fingerprint_module
-from dsl.dataflow import prune
-from dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
-from dsl.functions import FUNCTIONS
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from dsl.program import Program, Statement
-from dsl.syntax import parse
-from dsl.verify import verify
-from search.mutate import Mutator
-from search.mutation_config import MutationWeights
+from optsearch.dsl import fingerprint as fingerprint_module
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program, Statement
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import verify
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import MutationWeights
 
 
 def program(body: str, state: str = "") -> Program:
@@ -378,7 +378,7 @@ def test_threads_do_not_disturb_each_other(programs: Callable[..., list[Program]
 
 
 def test_another_process_gives_the_same_fingerprints() -> None:
-    script = "from dsl.library import LIBRARY; from dsl.fingerprint import fingerprint\n"
+    script = "from optsearch.dsl.library import LIBRARY; from optsearch.dsl.fingerprint import fingerprint\n"
     script += "print(*(fingerprint(p) for p in LIBRARY.values()))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dsl.functions import ANY, EVEN, FUNCTIONS, LEAVES, ODD, Function, Operation, Scope
-from dsl.program import Program, Statement
-from dsl.syntax import format, parse
-from dsl.types import Kind
-from dsl.verify import result_kind
+from optsearch.dsl.functions import ANY, EVEN, FUNCTIONS, LEAVES, ODD, Function, Operation, Scope
+from optsearch.dsl.program import Program, Statement
+from optsearch.dsl.syntax import format, parse
+from optsearch.dsl.types import Kind
+from optsearch.dsl.verify import result_kind
 
 ROWS = list(FUNCTIONS.values())
 UNARY = [row for row in ROWS if row.arity == 1 and row.scope is Scope.ELEMENT]

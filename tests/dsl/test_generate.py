@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from dsl.functions import FUNCTIONS, LEAVES, Scope
-from dsl.generate import (
+from optsearch.dsl.functions import FUNCTIONS, LEAVES, Scope
+from optsearch.dsl.generate import (
     ALL_FUNCTIONS,
     NEW_VARIABLE_SHARE,
     NewConstants,
@@ -19,9 +19,9 @@ from dsl.generate import (
     random_program,
     random_statement,
 )
-from dsl.program import Program, Statement
-from dsl.types import Kind
-from dsl.verify import verify
+from optsearch.dsl.program import Program, Statement
+from optsearch.dsl.types import Kind
+from optsearch.dsl.verify import verify
 
 SCOPE = {"w": Kind.LEAF, "g": Kind.LEAF, "m": Kind.LEAF, "lr": Kind.SCALAR, "n": Kind.PER_LEAF}
 DRAWS = 20_000

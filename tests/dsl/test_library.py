@@ -8,10 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from dsl.library import DESCRIPTIONS, LIBRARY
-from dsl.program import ProgramError
-from dsl.syntax import format, parse
-from dsl.transform import to_optax
+from optsearch.dsl.library import DESCRIPTIONS, LIBRARY
+from optsearch.dsl.program import ProgramError
+from optsearch.dsl.syntax import format, parse
+from optsearch.dsl.transform import to_optax
 
 STEPS = 20
 RATE = 0.1

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsl.execute import reference_step
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
-from dsl.rate import at_rate
-from dsl.syntax import parse
-from dsl.verify import verify
+from optsearch.dsl.execute import reference_step
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
+from optsearch.dsl.rate import at_rate
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import verify
 
 RATES = (1 / 3, 3.0, 0.02)
 

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dsl.cost import cost
-from dsl.dataflow import prune
-from dsl.functions import FUNCTIONS
-from dsl.library import LIBRARY
-from dsl.reference import with_table
-from dsl.syntax import parse
-from dsl.verify import verify
+from optsearch.dsl.cost import cost
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.reference import with_table
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import verify
 
 TEXT = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
 EDGES = re.findall(r"^\| `(\w+)\(([^)]*)\)` \| (\S+) \|", TEXT.partition("## At the edges")[2], re.MULTILINE)
@@ -23,7 +23,7 @@ EXAMPLES = re.findall(r"```\n(def train.*?)```", TEXT, re.DOTALL)
 
 
 def test_the_table_is_up_to_date() -> None:
-    assert with_table(TEXT) == TEXT, "run: python -m dsl.reference docs/language.md"
+    assert with_table(TEXT) == TEXT, "run: python -m optsearch.dsl.reference docs/language.md"
     with pytest.raises(ValueError, match="needs the lines"):
         with_table("no marks")
 

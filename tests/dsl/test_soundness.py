@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsl.execute import apply_on_tree
-from dsl.fingerprint import fingerprint
-from dsl.functions import FUNCTIONS, Function
-from dsl.generate import NewConstants, random_program
-from dsl.program import OUTPUT, Program, Statement
-from dsl.syntax import parse
-from dsl.walk import walk
+from optsearch.dsl.execute import apply_on_tree
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.functions import FUNCTIONS, Function
+from optsearch.dsl.generate import NewConstants, random_program
+from optsearch.dsl.program import OUTPUT, Program, Statement
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.walk import walk
 
 STEPS = 140
 ORDINARY = 256.0

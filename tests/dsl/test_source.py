@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from dsl.export import to_optax_source
-from dsl.export_text import to_latex, to_pseudocode
-from dsl.export_torch import to_torch_source
-from dsl.library import LIBRARY
-from dsl.program import MAX_NAME_LENGTH, MAX_STATEMENTS, Program, Statement
-from dsl.source import WIDTH
+from optsearch.dsl.export.optax import to_optax_source
+from optsearch.dsl.export.source import WIDTH
+from optsearch.dsl.export.text import to_latex, to_pseudocode
+from optsearch.dsl.export.torch import to_torch_source
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import MAX_NAME_LENGTH, MAX_STATEMENTS, Program, Statement
 
 HOSTILE = (
     'x"""\nimport os\nos.system("true")\n"""',

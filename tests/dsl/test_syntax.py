@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsl.library import LIBRARY
-from dsl.program import MAX_STATEMENTS, Program, ProgramError
-from dsl.syntax import MAX_CHARACTERS, MAX_LINE_CHARACTERS, format, parse
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import MAX_STATEMENTS, Program, ProgramError
+from optsearch.dsl.syntax import MAX_CHARACTERS, MAX_LINE_CHARACTERS, format, parse
 
 GOOD = "def train(w, g, m, lr):\n  m = interp(g, m, 0.9)\n  update = m * lr\n  return update, m\n"
 

@@ -10,8 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from dsl.library import LIBRARY
-from dsl.transform import ProgramState, to_optax
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.transform import ProgramState, to_optax
 
 PARAMS = {
     "kernel": jnp.arange(6.0).reshape(2, 3) / 5 - 0.5,

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dsl.execute import apply_on_tree
-from dsl.functions import FUNCTIONS, Function
-from dsl.library import LIBRARY
-from dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
-from dsl.syntax import parse
-from dsl.types import Kind
-from dsl.verify import input_kinds, is_valid_from, scope_before, verify
-from dsl.walk import walk
+from optsearch.dsl.execute import apply_on_tree
+from optsearch.dsl.functions import FUNCTIONS, Function
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import MAX_STATEMENTS, Program, ProgramError, Statement
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.types import Kind
+from optsearch.dsl.verify import input_kinds, is_valid_from, scope_before, verify
+from optsearch.dsl.walk import walk
 
 SHAPES = ((2, 3), (), (0,), (5,))
 

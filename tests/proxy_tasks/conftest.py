@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from shared_trainers import shared_trainer
 
-from proxy_tasks.trainer import Trainer
+from optsearch.proxy_tasks.trainer import Trainer
 
 
 @pytest.fixture(scope="session")

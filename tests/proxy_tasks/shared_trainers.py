@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from proxy_tasks.registry import TASKS
-from proxy_tasks.trainer import Method, Trainer
+from optsearch.proxy_tasks.registry import TASKS
+from optsearch.proxy_tasks.trainer import Method, Trainer
 
 
 @cache

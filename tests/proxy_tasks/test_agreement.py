@@ -7,13 +7,13 @@ from functools import cache
 import numpy as np
 import pytest
 
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from dsl.program import Program, Statement
-from proxy_tasks.outcome import Outcome
-from proxy_tasks.registry import TASKS
-from proxy_tasks.task import RUNGS
-from proxy_tasks.trainer import Method, Trainer
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program, Statement
+from optsearch.proxy_tasks.outcome import Outcome
+from optsearch.proxy_tasks.registry import TASKS
+from optsearch.proxy_tasks.task import RUNGS
+from optsearch.proxy_tasks.trainer import Method, Trainer
 
 PROXIES = [name for name, task in TASKS.items() if task.rung == RUNGS[0]]
 GENERATED = 5

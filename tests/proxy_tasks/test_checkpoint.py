@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from proxy_tasks.checkpoint import ADAMW, Checkpoint
-from proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.checkpoint import ADAMW, Checkpoint
+from optsearch.proxy_tasks.registry import get_task
 
 
 @pytest.fixture

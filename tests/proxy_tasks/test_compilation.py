@@ -15,11 +15,11 @@ from typing import Any
 import jax
 import pytest
 
-from dsl.library import LIBRARY
-from proxy_tasks.compilation import CHECKED, cache_folder, drop_damaged, give_memory_back
-from proxy_tasks.outcome import TrainingResult
-from proxy_tasks.registry import get_task
-from proxy_tasks.trainer import Trainer
+from optsearch.dsl.library import LIBRARY
+from optsearch.proxy_tasks.compilation import CHECKED, cache_folder, drop_damaged, give_memory_back
+from optsearch.proxy_tasks.outcome import TrainingResult
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.trainer import Trainer
 
 SETTINGS: dict[str, tuple[str, Callable[[], AbstractContextManager[Any]]]] = {
     "JAX_ENABLE_X64": ("1", lambda: jax.enable_x64(True)),
@@ -74,7 +74,11 @@ def test_no_variable_of_the_environment_decides_a_result(name: str, undisturbed:
     ],
 )
 def test_an_environment_without_jax_is_said_in_a_sentence(command: list[str], variable: str, tmp_path: Path) -> None:
-    code = "import sys; from runs.cli import main; sys.argv[1:] = " + repr([*command, "--workers", "0"]) + "; main()"
+    code = (
+        "import sys; from optsearch.runs.cli.app import main; sys.argv[1:] = "
+        + repr([*command, "--workers", "0"])
+        + "; main()"
+    )
     environment = os.environ | {variable: "bogus", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
@@ -109,7 +113,7 @@ def test_damaged_entries_are_dropped_and_the_others_kept(tmp_path: Path) -> None
 
 COMPILE = """
 import jax
-from proxy_tasks.compilation import prepare_process
+from optsearch.proxy_tasks.compilation import prepare_process
 prepare_process()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.jit(lambda x: jax.numpy.sin(x) @ x)(jax.numpy.ones((3, 3))).block_until_ready()

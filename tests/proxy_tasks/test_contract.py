@@ -9,11 +9,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from proxy_tasks.contract import LAWS, Law, Subject
-from proxy_tasks.datasets import Dataset
-from proxy_tasks.objectives import Reconstruction
-from proxy_tasks.registry import TASKS, get_task
-from proxy_tasks.task import RUNGS, Task
+from optsearch.proxy_tasks.contract import LAWS, Law, Subject
+from optsearch.proxy_tasks.datasets import Dataset
+from optsearch.proxy_tasks.objectives import Reconstruction
+from optsearch.proxy_tasks.registry import TASKS, get_task
+from optsearch.proxy_tasks.task import RUNGS, Task
 
 PROXIES = [name for name, task in TASKS.items() if task.rung == RUNGS[0]]
 QUICK = [name for name in PROXIES if name != "mlm"]

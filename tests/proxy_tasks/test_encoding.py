@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dsl.dataflow import prune
-from dsl.functions import FUNCTIONS
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from dsl.program import Program, Statement
-from dsl.syntax import parse
-from proxy_tasks.encoding import COLUMNS, FIRST_STATE, ROWS, SPARE_ROW, WEIGHTS, Code, encode
-from proxy_tasks.instructions import SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, STEP_OPCODES, Instruction
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program, Statement
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.encoding import COLUMNS, FIRST_STATE, ROWS, SPARE_ROW, WEIGHTS, Code, encode
+from optsearch.proxy_tasks.instructions import SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, STEP_OPCODES, Instruction
 
 
 def coded(program: Program) -> Code:

@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dsl import execute
-from dsl.dataflow import prune
-from dsl.functions import FUNCTIONS
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from proxy_tasks import engine
-from proxy_tasks.encoding import FIRST_STATE, GRADIENT, ROWS, WEIGHTS, encode
-from proxy_tasks.engine import Layout
-from proxy_tasks.script import Scripts, scripts
+from optsearch.dsl import execute
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks import engine
+from optsearch.proxy_tasks.encoding import FIRST_STATE, GRADIENT, ROWS, WEIGHTS, encode
+from optsearch.proxy_tasks.engine import Layout
+from optsearch.proxy_tasks.script import Scripts, scripts
 
 SHAPES = ((3, 4), (4,), (), (4, 2))
 STEPS = 3

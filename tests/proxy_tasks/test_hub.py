@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from proxy_tasks import hub
-from proxy_tasks.contract import LAWS, Subject
-from proxy_tasks.registry import import_tasks
-from proxy_tasks.task import Task, TaskError
-from proxy_tasks.text import ALPHABET
+from optsearch.proxy_tasks import hub
+from optsearch.proxy_tasks.contract import LAWS, Subject
+from optsearch.proxy_tasks.registry import import_tasks
+from optsearch.proxy_tasks.task import Task, TaskError
+from optsearch.proxy_tasks.text import ALPHABET
 
 
 def pictures() -> dict[str, list[dict[str, Any]]]:
@@ -60,17 +60,17 @@ def test_wikitext() -> None:
 
 def test_before_the_download_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("proxy_tasks.registry._IMPORTED", {})
-    with pytest.raises(TaskError, match=r"cifar10 has not been downloaded: python -m proxy_tasks\.hub cifar10"):
-        import_tasks(["proxy_tasks.hub:cifar10"])
+    monkeypatch.setattr("optsearch.proxy_tasks.registry._IMPORTED", {})
+    with pytest.raises(TaskError, match=r"cifar10 has not been downloaded: python -m optsearch\.proxy_tasks\.hub cifar10"):
+        import_tasks(["optsearch.proxy_tasks.hub:cifar10"])
 
 
 def test_what_is_kept_is_read_by_the_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("proxy_tasks.registry._IMPORTED", {})
+    monkeypatch.setattr("optsearch.proxy_tasks.registry._IMPORTED", {})
     rows = datasets.DatasetDict({name: datasets.Dataset.from_list(split) for name, split in paragraphs().items()})
     monkeypatch.setattr(datasets, "load_dataset", lambda *source: rows)
     assert hub.download("wikitext") == tmp_path / "datasets" / "wikitext"
-    (task,) = import_tasks(["proxy_tasks.hub:wikitext"])
+    (task,) = import_tasks(["optsearch.proxy_tasks.hub:wikitext"])
     assert task.version == hub.wikitext_task(paragraphs()).version

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from proxy_tasks.hurdle import NO_HURDLE, Hurdle
+from optsearch.proxy_tasks.hurdle import NO_HURDLE, Hurdle
 
 
 def test_limits_stand_at_their_checkpoints_and_are_infinite_elsewhere() -> None:

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 from shared_trainers import shared_trainer
 
-from dsl.dataflow import prune
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from dsl.program import Program, Statement
-from dsl.syntax import parse
-from proxy_tasks import engine
-from proxy_tasks.encoding import encode
-from proxy_tasks.hurdle import Hurdle
-from proxy_tasks.loop import Batches, prepare_lanes
-from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.registry import TASKS
-from proxy_tasks.run import Run
-from proxy_tasks.script import scripts
-from proxy_tasks.trainer import Trainer
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program, Statement
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks import engine
+from optsearch.proxy_tasks.encoding import encode
+from optsearch.proxy_tasks.hurdle import Hurdle
+from optsearch.proxy_tasks.loop import Batches, prepare_lanes
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.registry import TASKS
+from optsearch.proxy_tasks.run import TrainingRun
+from optsearch.proxy_tasks.script import scripts
+from optsearch.proxy_tasks.trainer import Trainer
 
 DIVERGING = parse("def train(w, g, lr):\n  update = g * -1e30\n  return update\n")
 STILL = parse("def train(w, g, lr):\n  update = g * 0.0\n  return update\n")
@@ -32,19 +32,19 @@ def together(request: pytest.FixtureRequest) -> Trainer:
     return Trainer(TASKS["ae"], method="interpret", lanes=LANES, grouped=request.param)
 
 
-def runs(interpreter: Trainer) -> list[Run]:
+def runs(interpreter: Trainer) -> list[TrainingRun]:
     """More than there are lanes, so that the last go with idle ones: other seeds, rates, hurdles, ends and lengths."""
     start = interpreter.run(STILL, 0).train_losses[1]
     checkpoint = interpreter.task.checkpoints[1]
     small = (Statement("update", "clip", ("update", 1.0)), Statement("update", "multiply", ("update", 1e-4)))
     program = random_program(np.random.default_rng(1), statements=12)
     return [
-        Run(LIBRARY["adamw"], 0),
-        Run(LIBRARY["lion"], 1, rate=0.5),
-        Run(DIVERGING, 0),
-        Run(STILL, 0, hurdle=Hurdle(((checkpoint, start * 0.9),))),
-        Run(Program(program.state, (*program.body, *small)), 2),
-        Run(LIBRARY["sgd"], 3, rate=0.1),
+        TrainingRun(LIBRARY["adamw"], 0),
+        TrainingRun(LIBRARY["lion"], 1, rate=0.5),
+        TrainingRun(DIVERGING, 0),
+        TrainingRun(STILL, 0, hurdle=Hurdle(((checkpoint, start * 0.9),))),
+        TrainingRun(Program(program.state, (*program.body, *small)), 2),
+        TrainingRun(LIBRARY["sgd"], 3, rate=0.1),
     ]
 
 
@@ -77,7 +77,7 @@ def test_one_lane_is_the_trainer_itself(interpreter: Trainer) -> None:
 
 def test_programs_that_are_compiled_take_part() -> None:
     trainer = shared_trainer("ae", "compile")
-    assert trainer.run_all([Run(LIBRARY["sgd"], 0, 0.1)]) == [trainer.run(LIBRARY["sgd"], 0, rate=0.1)]
+    assert trainer.run_all([TrainingRun(LIBRARY["sgd"], 0, 0.1)]) == [trainer.run(LIBRARY["sgd"], 0, rate=0.1)]
 
 
 def test_a_trainer_has_a_lane() -> None:

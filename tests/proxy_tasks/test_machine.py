@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy_tasks import machine
-from proxy_tasks.machine import environment, numerics, processor
-from runs.machine import machine_changes, made_with
+from optsearch.proxy_tasks import machine
+from optsearch.proxy_tasks.machine import environment, numerics, processor
+from optsearch.runs.store.environment import machine_changes, made_with
 
 EPYC = """processor\t: 0
 vendor_id\t: AuthenticAMD

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from jax import lax
 
-from proxy_tasks.convolution import CNN
-from proxy_tasks.objectives import Contrastive, MaskedClassification
-from proxy_tasks.quadratic import Quadratic
-from proxy_tasks.registry import TASKS
-from proxy_tasks.transformer import Blocks, CharacterTransformer
+from optsearch.proxy_tasks.convolution import CNN
+from optsearch.proxy_tasks.objectives import Contrastive, MaskedClassification
+from optsearch.proxy_tasks.quadratic import Quadratic
+from optsearch.proxy_tasks.registry import TASKS
+from optsearch.proxy_tasks.transformer import Blocks, CharacterTransformer
 
 
 class Given:

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from dsl.generate import random_program
-from dsl.program import Program
-from dsl.syntax import parse
-from proxy_tasks.hurdle import Hurdle
-from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.trainer import Trainer
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.hurdle import Hurdle
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.trainer import Trainer
 
 SHARD = 1000
 """Programs of one slow test; there are a hundred such tests, so that a run can be split and gone on with."""

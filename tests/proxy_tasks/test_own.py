@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from proxy_tasks.contract import LAWS, Subject
-from proxy_tasks.own import own_task
-from proxy_tasks.registry import get_task, import_tasks
-from proxy_tasks.task import TaskError
+from optsearch.proxy_tasks.contract import LAWS, Subject
+from optsearch.proxy_tasks.custom_task import own_task
+from optsearch.proxy_tasks.registry import get_task, import_tasks
+from optsearch.proxy_tasks.task import TaskError
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "tasks.md"
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty working folder, forgotten afterwards with all modules that were imported from it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr("proxy_tasks.registry._IMPORTED", {})
+    monkeypatch.setattr("optsearch.proxy_tasks.registry._IMPORTED", {})
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:
@@ -66,7 +66,7 @@ def test_the_version_follows_data_settings_and_code(folder: Path) -> None:
 MODULE = """
 import jax.numpy as jnp
 import numpy as np
-from proxy_tasks.registry import TASKS
+from optsearch.proxy_tasks.registry import TASKS
 
 class Line:
     batch_size, steps = 4, 10
@@ -196,7 +196,9 @@ def test_a_bad_import_names_the_thing(folder: Path, reference: str, says: str) -
 
 def test_names_are_taken_once(folder: Path) -> None:
     for name in ("one", "two"):
-        (folder / f"{name}.py").write_text("from proxy_tasks.registry import TASKS\nmine = ae = TASKS['ae']\n")
+        (folder / f"{name}.py").write_text(
+            "from optsearch.proxy_tasks.registry import TASKS\nmine = ae = TASKS['ae']\n"
+        )
     with pytest.raises(TaskError, match="a shipped task is called 'ae'"):
         import_tasks(["one:ae"])
     assert import_tasks(["one:mine"])[0].name == "mine"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dsl.dataflow import prune
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from proxy_tasks.encoding import COLUMNS, ROWS, SPARE_ROW, Code, encode
-from proxy_tasks.instructions import ROW, STEP_INSTRUCTIONS
-from proxy_tasks.script import scripts
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.proxy_tasks.encoding import COLUMNS, ROWS, SPARE_ROW, Code, encode
+from optsearch.proxy_tasks.instructions import ROW, STEP_INSTRUCTIONS
+from optsearch.proxy_tasks.script import scripts
 
 
 @pytest.fixture(scope="module")

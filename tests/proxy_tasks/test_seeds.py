@@ -6,10 +6,10 @@ from itertools import combinations
 
 import pytest
 
-from proxy_tasks.seeds import FINALISTS, FRESH, RANGES, SEARCH, SELECTION, TUNING
-from search.config import load_campaign
-from search.faults import ConfigError
-from selection.tuning import fresh_seeds, tuning_seeds
+from optsearch.proxy_tasks.seeds import FINALISTS, FRESH, RANGES, SEARCH, SELECTION, TUNING
+from optsearch.search.config import load_campaign
+from optsearch.search.settings.config_errors import ConfigError
+from optsearch.selection.tuning import fresh_seeds, tuning_seeds
 
 CAMPAIGN = (
     "{name: x, task: ae, budget: {programs: 9}, training_seeds: [%d], meta_validation: {task: X_ae, seeds: [%d]}}"

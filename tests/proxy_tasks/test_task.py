@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from proxy_tasks.registry import TASKS, get_task
-from proxy_tasks.task import RUNGS, Task, TaskError
+from optsearch.proxy_tasks.registry import TASKS, get_task
+from optsearch.proxy_tasks.task import RUNGS, Task, TaskError
 
 every_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 

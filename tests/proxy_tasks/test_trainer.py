@@ -9,16 +9,16 @@ import numpy as np
 import optax
 import pytest
 
-from dsl.dataflow import prune
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from dsl.program import Program, Statement
-from dsl.syntax import parse
-from proxy_tasks.encoding import ROWS
-from proxy_tasks.hurdle import Hurdle
-from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.registry import get_task
-from proxy_tasks.trainer import Trainer
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program, Statement
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.encoding import ROWS
+from optsearch.proxy_tasks.hurdle import Hurdle
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.trainer import Trainer
 
 ADAMW = LIBRARY["adamw"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runs import cli
+from optsearch.runs.cli import app as cli
 
 SMALL = ["--set", "budget.programs=60", "--set", "population.size=20", "--set", "population.tournament=4"]
 SMALL += ["--set", "look_ahead=16", "--set", "fresh_seeds=3"]

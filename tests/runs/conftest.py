@@ -19,7 +19,7 @@ def optsearch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished small campaign, undisturbed, in one process."""
-    from runs.campaign import Campaign, load_named
+    from optsearch.runs.commands.search import Campaign, load_named
 
     folder = tmp_path_factory.mktemp("runs") / "small"
     config, text = load_named("quickstart", SMALL[1::2])

@@ -14,7 +14,7 @@ from typing import Any
 
 from command_line import SMALL
 
-COMMAND = (sys.executable, "-c", "from runs.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from optsearch.runs.cli.app import main; main()")
 QUICK = (*SMALL, "--set", "controls=[]", "--set", "finalists.count=1", "--set", "finalists.seeds=1")
 """A search of a few seconds, without a control."""
 

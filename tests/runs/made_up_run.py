@@ -8,19 +8,19 @@ from pathlib import Path
 
 from stored_search import QuickEvaluator
 
-from dsl.cost import cost
-from dsl.dataflow import prune
-from proxy_tasks.registry import get_task
-from runs.arms import make_evolution, planned_arms
-from runs.campaign import load_named
-from runs.finalists import best, finalist_seeds, finalists
-from runs.ledger import ArmLedger
-from runs.reader import Final
-from runs.store import RunStore
-from search.evolution import WARM_START
-from search.fitness import Fitness, Job
-from search.meta_validation import MetaValidation
-from search.session import run_session
+from optsearch.dsl.cost import cost
+from optsearch.dsl.dataflow import prune
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.runs.commands.search import load_named
+from optsearch.runs.store.ledger import ArmLedger
+from optsearch.runs.store.reader import Final
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.arms import make_evolution, planned_arms
+from optsearch.runs.summary.finalists import best, finalist_seeds, finalists
+from optsearch.search.evolution import WARM_START
+from optsearch.search.fitness import Fitness, Job
+from optsearch.search.meta_validation import MetaValidation
+from optsearch.search.session import run_session
 
 
 class MadeUpEvaluator(QuickEvaluator):

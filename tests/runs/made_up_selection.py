@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from made_up_run import made_up_run
 
-from proxy_tasks.outcome import Outcome, TrainingResult
-from runs.selecting import run_selection
-from selection.contender import Job, Trained
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.runs.commands.select import run_selection
+from optsearch.selection.contender import Trained, TrainingJob
 
 FUNNEL = """
 name: made-up
@@ -27,7 +27,7 @@ STEPS = 10
 """Checkpoints of a training run."""
 
 
-def train(job: Job) -> Trained:
+def train(job: TrainingJob) -> Trained:
     """A loss that is lowest at a rate and a decay of the contender's own, and seeds of which some fail."""
     luck = zlib.crc32(f"{job.contender.meaning} {job.problem.name}".encode()) % 100 / 100
     values = dict(job.values)
@@ -43,7 +43,7 @@ def select(folder: Path, funnel: str = FUNNEL) -> dict[str, Any]:
     """Takes a run through a funnel; training runs are kept beside it."""
     (folder.parent / "funnel.yaml").write_text(funnel)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runs.selecting.run_job", train)
+        patch.setattr("optsearch.runs.commands.select.run_job", train)
         return run_selection(
             [str(folder)], str(folder.parent / "funnel.yaml"), folder=folder.parent, workers=0, quiet=True
         )

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dsl.fingerprint import fingerprint
-from dsl.library import LIBRARY
-from runs.ledger import ArmLedger
-from runs.reader import Arm
-from runs.store import RunStore
-from search.config import load_campaign
-from search.evolution import Budget, Evolution, History
-from search.fitness import Fitness, Job
-from search.mutate import Mutator
-from search.mutation_config import MutationWeights
-from search.population import PopulationConfig
-from search.session import run_session
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.runs.store.ledger import ArmLedger
+from optsearch.runs.store.reader import Arm
+from optsearch.runs.store.writer import RunStore
+from optsearch.search.config import load_campaign
+from optsearch.search.evolution import Budget, Evolution, History
+from optsearch.search.fitness import Fitness, Job
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.population import PopulationConfig
+from optsearch.search.session import run_session
 
 SETTINGS = load_campaign(
     "{name: x, task: ae, population: {size: 10, tournament: 3}, budget: {programs: 100}, seed: 1}", "x.yaml"

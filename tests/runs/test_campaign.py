@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from command_line import Command
 
-from dsl.syntax import parse
+from optsearch.dsl.syntax import parse
 
 CAMPAIGN = """
 name: staged
@@ -37,7 +37,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def staged(campaign: Path) -> Path:
-    from runs.campaign import Campaign, load_named
+    from optsearch.runs.commands.search import Campaign, load_named
 
     folder = campaign.parent / "run"
     Campaign(*load_named(str(campaign)), folder).run(workers=0, quiet=True)
@@ -95,7 +95,7 @@ def test_the_run_verifies(staged: Path, optsearch: Command) -> None:
 def test_interruptions_change_nothing(campaign: Path, view: dict[str, Any], optsearch: Command, tmp_path: Path) -> None:
     import threading
 
-    from runs.campaign import Campaign, load_named
+    from optsearch.runs.commands.search import Campaign, load_named
 
     class Impatient(threading.Event):
         asked = 0
@@ -146,7 +146,7 @@ def test_controls_may_come_later(campaign: Path, optsearch: Command, tmp_path: P
 
 
 def test_another_machine_is_said(staged: Path, campaign: Path, optsearch: Command, monkeypatch: Any) -> None:
-    from runs import campaign as module
+    from optsearch.runs.commands import search as module
 
     monkeypatch.setattr(module, "about_machine", lambda: {**_about(staged), "processor": "Abacus"})
     said = optsearch("search", campaign, "--out", staged, "--workers", "0")
@@ -156,7 +156,7 @@ def test_another_machine_is_said(staged: Path, campaign: Path, optsearch: Comman
 
 
 def _about(folder: Path) -> dict[str, str]:
-    from runs.store import RunStore
+    from optsearch.runs.store.writer import RunStore
 
     with RunStore.read(folder) as reader:
         return json.loads(json.dumps(reader.meta("about")))

@@ -18,11 +18,11 @@ import optax
 import pytest
 from command_line import SMALL, Command
 
-from dsl.library import LIBRARY
-from dsl.syntax import parse
-from dsl.transform import to_optax
-from runs.discovery import DISCOVERED
-from runs.lock import WriterLock
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.transform import to_optax
+from optsearch.runs.library.discovery import DISCOVERED
+from optsearch.runs.store.lock import WriterLock
 
 
 def test_a_run_in_one_object(optsearch: Command, small_run: Path) -> None:
@@ -78,7 +78,7 @@ def test_the_same_search_again_changes_nothing(optsearch: Command, small_run: Pa
 
 
 def test_interrupted_and_resumed_is_undisturbed(small_run: Path, optsearch: Command, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from runs.cli import main; main()", "search", "quickstart", *SMALL]
+    command = [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()", "search", "quickstart", *SMALL]
     command += ["--out", str(tmp_path / "run"), "--workers", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr is not None
@@ -98,7 +98,7 @@ def test_interrupted_and_resumed_is_undisturbed(small_run: Path, optsearch: Comm
 
 
 def test_killed_and_resumed_is_undisturbed(small_run: Path, optsearch: Command, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from runs.cli import main; main()", "search", "quickstart", *SMALL]
+    command = [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()", "search", "quickstart", *SMALL]
     command += ["--out", str(tmp_path / "run"), "--workers", "0"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wal = tmp_path / "run" / "run.sqlite-wal"
@@ -281,7 +281,8 @@ def test_every_form_of_export(form: str, optsearch: Command) -> None:
 
 
 def test_help_needs_neither_jax_nor_ray() -> None:
-    code = "import sys, runs.cli; sys.argv = ['optsearch', '--help']\ntry: runs.cli.main()\nexcept SystemExit: pass\n"
+    code = "import sys; from optsearch.runs.cli.app import main; sys.argv = ['optsearch', '--help']\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
     code += "print(*[m for m in ('jax', 'ray', 'numpy', 'optax') if m in sys.modules], file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "search" in done.stdout

@@ -17,7 +17,7 @@ import json, os, sqlite3, subprocess, sys, time
 from pathlib import Path
 from ray.cluster_utils import Cluster
 
-PYTHON = [sys.executable, "-c", "from runs.cli import main; main()"]
+PYTHON = [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()"]
 EVALUATE = ["evaluate", "lion", "--task", "digits", "--baseline", "sgd", "--seeds", "8", "--tune", "12"]
 SELECT = ["select", "small", "--funnel", "small.yaml"]
 
@@ -84,8 +84,8 @@ def found(view: dict[str, Any]) -> Any:
 
 @pytest.mark.slow
 def test_a_lost_node_changes_nothing_and_a_lost_cluster_is_said(tmp_path: Path, small_run: Path) -> None:
-    from runs.selecting import run_selection
-    from search.workers import LOST
+    from optsearch.runs.commands.select import run_selection
+    from optsearch.search.workers import LOST
 
     for folder in ("small", "whole/small"):
         shutil.copytree(small_run, tmp_path / folder)

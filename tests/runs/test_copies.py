@@ -11,8 +11,8 @@ import pytest
 from command_line import Command
 from made_up_run import made_up_run
 
-from runs.reader import RUN_FILE
-from runs.store import RunStore
+from optsearch.runs.store.reader import RUN_FILE
+from optsearch.runs.store.writer import RunStore
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def shown_read_only(folder: Path) -> subprocess.CompletedProcess[str]:
     inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh", str(folder)]
     if shutil.which("unshare") is None or subprocess.run([*inside, "true"], capture_output=True).returncode:
         pytest.skip("mounting is not permitted here")
-    show = [sys.executable, "-c", "from runs.cli import main; main()", "show", str(folder)]
+    show = [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()", "show", str(folder)]
     return subprocess.run([*inside, *show], capture_output=True, text=True, timeout=120)
 
 
@@ -80,7 +80,7 @@ def test_a_copy_without_its_log_says_so(made_up: Path, optsearch: Command, tmp_p
 
 
 def test_a_copy_from_before_the_first_record_says_so(tmp_path: Path) -> None:
-    from runs.inspect import status
+    from optsearch.runs.summary.run import status
 
     copy = tmp_path / "copy"
     copy.mkdir()

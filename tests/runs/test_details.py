@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from runs.schema import pack_details, unpack_details
-from runs.terminal import evaluation_ending
-from search.fitness import Fitness
+from optsearch.runs.store.schema import pack_details, unpack_details
+from optsearch.runs.terminal.tables import evaluation_ending
+from optsearch.search.fitness import Fitness
 
 PLAIN = Fitness(0.5, "ok", 300, 0.1)
 

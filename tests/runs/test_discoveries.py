@@ -14,23 +14,23 @@ from command_line import Command
 from made_up_run import made_up_run
 from made_up_selection import train
 
-from dsl.dataflow import prune
-from dsl.export import to_optax_source
-from dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
-from dsl.library import LIBRARY
-from dsl.rate import at_rate
-from dsl.syntax import parse
-from dsl.verify import verify
-from proxy_tasks.registry import TASKS, get_task
-from runs.campaign import load_named
-from runs.catalog import campaigns
-from runs.discovering import add
-from runs.discovery import DISCOVERED, Discoveries
-from runs.discovery_view import lines, method
-from runs.errors import RunError
-from runs.programs import load_program
-from search.faults import ConfigError
-from search.yaml_text import read_yaml
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.export.optax import to_optax_source
+from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.rate import at_rate
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import verify
+from optsearch.proxy_tasks.registry import TASKS, get_task
+from optsearch.runs.commands.search import load_named
+from optsearch.runs.library.add import add
+from optsearch.runs.library.catalog import campaigns
+from optsearch.runs.library.description import lines, method
+from optsearch.runs.library.discovery import DISCOVERED, Discoveries
+from optsearch.runs.library.references import load_program
+from optsearch.runs.store.errors import RunError
+from optsearch.search.settings.config_errors import ConfigError
+from optsearch.search.settings.yaml_text import read_yaml
 
 HELD_OUT = ["--task", "digits", "--task", "teach", "--baseline", "adamw", "--baseline", "lion"]
 HELD_OUT += ["--seeds", "8", "--tune", "6", "--workers", "0"]
@@ -40,7 +40,7 @@ HELD_OUT += ["--seeds", "8", "--tune", "6", "--workers", "0"]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Path) -> Path:
     """A copy of the run, in the working folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("runs.evaluation.run_job", train)
+    monkeypatch.setattr("optsearch.runs.commands.evaluate.run_job", train)
     return Path(shutil.copytree(found, tmp_path / "mine"))
 
 

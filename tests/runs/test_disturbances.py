@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from disturbed import descendants, finish, kill, result, search, show, start, wait_for_line
 
-from runs.store import RunStore
+from optsearch.runs.store.writer import RunStore
 
 LONGER = ("--set", "budget.programs=3000")
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from stored_search import TAIL, create, resume, search, undisturbed
 
-from runs.errors import DamagedRunError, RunError
-from runs.lock import LOCK_FILE, is_locked
-from runs.reader import RUN_FILE
-from runs.store import RunStore
-from search.evolution import Evolution
+from optsearch.runs.store.errors import DamagedRunError, RunError
+from optsearch.runs.store.lock import LOCK_FILE, is_locked
+from optsearch.runs.store.reader import RUN_FILE
+from optsearch.runs.store.writer import RunStore
+from optsearch.search.evolution import Evolution
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 import stored_search
-from runs.store import RunStore
+from optsearch.runs.store.writer import RunStore
 folder = Path({folder!r})
 store = stored_search.resume(folder) if RunStore.exists(folder) else stored_search.create(folder)
 with store:

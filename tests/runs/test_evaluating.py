@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from command_line import Command
 
-from dsl.library import LIBRARY
-from proxy_tasks.run import Trained
-from selection.contender import Job
+from optsearch.dsl.library import LIBRARY
+from optsearch.proxy_tasks.run import Trained
+from optsearch.selection.contender import TrainingJob
 
 QUICK = ["--task", "digits", "--seeds", "2", "--tune", "3", "--workers", "0"]
 
@@ -71,10 +71,10 @@ def test_a_program_of_a_run_is_not_held_out_on_the_runs_task(optsearch: Command,
 
 
 def test_an_interruption_says_how_to_go_on(optsearch: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(job: Job) -> Trained:
+    def interrupted(job: TrainingJob) -> Trained:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runs.evaluation.run_job", interrupted)
+    monkeypatch.setattr("optsearch.runs.commands.evaluate.run_job", interrupted)
     said = optsearch("evaluate", "lion", *QUICK)
     assert said.code == 130
     assert "The same command goes on where it stopped." in " ".join(said.err.split())

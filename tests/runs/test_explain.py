@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from runs.explain import cost_table, explain, formula, influence_marks, response_charts
-from search.mutate import Mutator
-from search.mutation_config import MutationWeights
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.runs.report.explain import cost_table, explain, formula, influence_marks, response_charts
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import MutationWeights
 
 
 def mutated(seed: int, steps: int) -> Program:

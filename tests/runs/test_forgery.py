@@ -14,12 +14,12 @@ import pytest
 from command_line import SMALL, Command
 from test_verification import forge
 
-from runs.campaign import Campaign, load_named
-from runs.finalists import finalist_seeds
-from runs.inspect import best_ticket
-from runs.reader import RUN_FILE
-from runs.schema import checksum
-from runs.store import RunStore
+from optsearch.runs.commands.search import Campaign, load_named
+from optsearch.runs.store.reader import RUN_FILE
+from optsearch.runs.store.schema import checksum
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.finalists import finalist_seeds
+from optsearch.runs.summary.run import best_ticket
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_what_was_not_checked_is_said(small_run: Path, optsearch: Command, tmp_p
 
 def test_samples_differ(small_run: Path, optsearch: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """A forger cannot know which records are looked at."""
-    from runs import verification
+    from optsearch.runs.commands import verify as verification
 
     looked_at: list[int] = []
     evaluate = verification.evaluate

@@ -18,12 +18,12 @@ from command_line import Command
 from made_up_run import made_up_run
 from made_up_selection import selected_run
 
-from proxy_tasks.outcome import Outcome, TrainingResult
-from runs.errors import DamagedRunError, RunError
-from runs.reader import RUN_FILE
-from runs.schema import COLUMNS, TABLES, checksum
-from runs.store import RunStore
-from search.fitness import Fitness
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.runs.store.errors import DamagedRunError, RunError
+from optsearch.runs.store.reader import RUN_FILE
+from optsearch.runs.store.schema import COLUMNS, TABLES, checksum
+from optsearch.runs.store.writer import RunStore
+from optsearch.search.fitness import Fitness
 
 COMMANDS = [
     ["show", "run"],
@@ -51,8 +51,8 @@ def run(made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the run, in the working folder."""
     monkeypatch.chdir(tmp_path)
     made = TrainingResult(Outcome.OK, 0.5, 0.5, None, 300, ())  # made-up losses cannot be made again
-    monkeypatch.setattr("runs.verification.evaluate", lambda *_: Fitness(0.5, "ok", 300, 0.0))
-    monkeypatch.setattr("runs.verification.train_alone", lambda asked: made)
+    monkeypatch.setattr("optsearch.runs.commands.verify.evaluate", lambda *_: Fitness(0.5, "ok", 300, 0.0))
+    monkeypatch.setattr("optsearch.runs.commands.verify.train_alone", lambda asked: made)
     return Path(shutil.copytree(made_up, tmp_path / "run"))
 
 

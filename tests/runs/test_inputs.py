@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import SMALL, Command
 
-ENTRY = [sys.executable, "-c", "from runs.cli import main; main()"]
+ENTRY = [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()"]
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
@@ -70,8 +70,8 @@ def test_closed_and_full_streams() -> None:
 
 
 def test_a_run_that_is_deleted_while_it_is_written_ends(tmp_path: Path) -> None:
-    from runs.campaign import Campaign, load_named
-    from runs.errors import StorageError
+    from optsearch.runs.commands.search import Campaign, load_named
+    from optsearch.runs.store.errors import StorageError
 
     config, text = load_named("quickstart", SMALL[1::2])
     campaign = Campaign(config, text, tmp_path / "run")

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsl.fingerprint import fingerprint
-from dsl.library import LIBRARY
-from runs.campaign import load_named
-from runs.drawing import library
-from runs.report import read_report, to_html
-from runs.store import RunStore
-from search.events import Candidate, Evaluated, Settled
-from search.fitness import Fitness
-from search.mutate import Mutator
-from search.mutation_config import MutationWeights
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.runs.commands.search import load_named
+from optsearch.runs.report.html import read_report, to_html
+from optsearch.runs.report.render import library
+from optsearch.runs.store.writer import RunStore
+from optsearch.search.events import Candidate, Evaluated, Settled
+from optsearch.search.fitness import Fitness
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import MutationWeights
 
 PROGRAMS, DISTINCT = 300_000, 500
 

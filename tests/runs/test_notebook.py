@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from made_up_selection import selected_run
 
-from runs import load
-from runs.errors import RunError
+from optsearch import load
+from optsearch.runs.store.errors import RunError
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "look-at-a-run.ipynb"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from command_line import SMALL, Command
 
-from proxy_tasks.registry import TASKS, import_tasks
-from search.config import load_campaign
-from search.faults import ConfigError
+from optsearch.proxy_tasks.registry import TASKS, import_tasks
+from optsearch.search.config import load_campaign
+from optsearch.search.settings.config_errors import ConfigError
 
 MODULE = """
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ class Shipped:
     '''A shipped task with other settings.'''
     def __new__(cls):
         from dataclasses import replace
-        from proxy_tasks.registry import get_task
+        from optsearch.proxy_tasks.registry import get_task
         return replace(get_task("quadratic"), steps=20, batch_size=8)
 
 class Leaking(Line):
@@ -62,7 +62,7 @@ TINY = """
 from dataclasses import replace
 import numpy as np
 from proxy_tasks import hub
-from proxy_tasks.text import ALPHABET
+from optsearch.proxy_tasks.text import ALPHABET
 
 rng = np.random.default_rng(0)
 
@@ -92,7 +92,7 @@ fresh_seeds: 2
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr("proxy_tasks.registry._IMPORTED", {})
+    monkeypatch.setattr("optsearch.proxy_tasks.registry._IMPORTED", {})
     monkeypatch.delitem(sys.modules, "lines", raising=False)
     (tmp_path / "lines.py").write_text(MODULE)
     (tmp_path / "mine.yaml").write_text(CAMPAIGN)
@@ -158,7 +158,9 @@ def test_a_task_is_imported_by_a_process_that_is_limited(folder: Path) -> None:
     (folder / "lines.py").write_text(
         "import os, jax\nprint(jax.config.jax_platforms, os.environ['XLA_FLAGS'])\njax.numpy.ones(3).sum()\n" + MODULE
     )
-    code = "from search.evaluate import import_own_tasks as take; import sys; assert 'jax' not in sys.modules\n"
+    code = (
+        "from optsearch.search.evaluate import import_own_tasks as take; import sys; assert 'jax' not in sys.modules\n"
+    )
     code += "take(['lines:Line']); import os; assert 'JAX_PLATFORMS' not in os.environ"
     environment = {name: value for name, value in os.environ.items() if name not in ("JAX_PLATFORMS", "XLA_FLAGS")}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path != str(folder))
@@ -185,7 +187,7 @@ def test_a_run_goes_on_only_with_the_task_that_it_was_trained_on(
     command = ["search", "mine.yaml", "--out", "run", "--workers", "0", "--json"]
     before = optsearch(*command).json()
     (folder / "lines.py").write_text(MODULE.replace("return jnp.mean(", "return 0.01 * jnp.mean("))
-    monkeypatch.setattr("proxy_tasks.registry._IMPORTED", {})
+    monkeypatch.setattr("optsearch.proxy_tasks.registry._IMPORTED", {})
     monkeypatch.delitem(sys.modules, "lines")
     for more in ([], ["--set", "budget.programs=40"]):
         refused = optsearch(*command, *more)
@@ -206,7 +208,7 @@ def test_the_version_of_an_own_task_follows_its_file(name: str, folder: Path, mo
     versions: list[str] = []
     for text in (MODULE, MODULE + "\nCHANGED = True\n", MODULE):
         (folder / "lines.py").write_text(text)
-        monkeypatch.setattr("proxy_tasks.registry._IMPORTED", {})
+        monkeypatch.setattr("optsearch.proxy_tasks.registry._IMPORTED", {})
         monkeypatch.delitem(sys.modules, "lines", raising=False)
         monkeypatch.setattr(sys, "dont_write_bytecode", True)
         linecache.clearcache()
@@ -216,7 +218,7 @@ def test_the_version_of_an_own_task_follows_its_file(name: str, folder: Path, mo
 
 @pytest.mark.slow
 def test_workers_import_too(folder: Path) -> None:
-    command = [sys.executable, "-c", "from runs.cli import main; main()"]
+    command = [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path != str(folder))}
     for arguments in (
         ["search", "quickstart", *SMALL, "--import", "lines:Line", "--set", "task=Line", "--workers", "1"],

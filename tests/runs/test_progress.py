@@ -10,15 +10,15 @@ import pytest
 from made_up_run import made_up_run
 from rich.console import Console
 
-from dsl.library import LIBRARY
-from dsl.program import Program
-from runs import progress as progress_view
-from runs import watch as watching
-from runs.highlight import html_lines, terminal_text, tokens
-from runs.inspect import glance, rivals
-from runs.progress import SPARK_CELLS, SPARKS, Glance, ProgressView, counted_view, sparkline
-from runs.store import RunStore
-from search.events import Best, Progress
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.run import glance, rivals
+from optsearch.runs.terminal import search_view as progress_view
+from optsearch.runs.terminal import watch as watching
+from optsearch.runs.terminal.search_view import SPARK_CELLS, SPARKS, Glance, ProgressView, counted_view, sparkline
+from optsearch.runs.text.highlight import html_lines, terminal_text, tokens
+from optsearch.search.events import Best, Progress
 
 WIDTH = 80
 OUTCOMES = {"ok": 123_456, "hurdle": 23_456, "non_finite": 3_456, "diverged": 4_567, "time_limit": 5}
@@ -111,7 +111,7 @@ def test_a_sparkline_falls() -> None:
 
 def test_counted_work_in_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     console, clock = quiet(), iter(range(100))
-    monkeypatch.setattr("runs.progress.time.monotonic", lambda: 0.5 * next(clock))
+    monkeypatch.setattr("optsearch.runs.terminal.search_view.time.monotonic", lambda: 0.5 * next(clock))
     with counted_view(console) as show:
         for done in range(1, 61):
             show("tuning: lion", done, 60)

@@ -16,16 +16,23 @@ import yaml
 from command_line import Command
 from made_up_run import made_up_run
 
-from dsl.dataflow import prune
-from runs.drawing import library
-from runs.findings import read_findings
-from runs.history import VERDICTS, best_so_far, evaluated_points, mutation_statistics, over_time, read_history
-from runs.lineage import difference, family_tree, line_of
-from runs.programs import run_folders
-from runs.report import read_report, to_html
-from runs.store import RunStore
-from search.config import CampaignConfig, load_campaign
-from simplify.distil import Distilled
+from optsearch.dsl.dataflow import prune
+from optsearch.runs.library.references import run_folders
+from optsearch.runs.report.findings import read_findings
+from optsearch.runs.report.html import read_report, to_html
+from optsearch.runs.report.render import library
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.history import (
+    VERDICTS,
+    best_so_far,
+    evaluated_points,
+    mutation_statistics,
+    over_time,
+    read_history,
+)
+from optsearch.runs.summary.lineage import difference, family_tree, line_of
+from optsearch.search.config import CampaignConfig, load_campaign
+from optsearch.simplify.distil import Distilled
 
 PLANTED = "<script>alert('x')</script></script>&amp;"
 VOID = {"meta", "input", "br"}
@@ -45,7 +52,7 @@ def page(made_up: Path) -> str:
 @pytest.fixture
 def undistilled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the slow part of a page out: the machine that distils, which has tests of its own."""
-    monkeypatch.setattr("runs.report.distilled", lambda program: Distilled(prune(program), None, ()))
+    monkeypatch.setattr("optsearch.runs.report.html.distilled", lambda program: Distilled(prune(program), None, ()))
 
 
 class Reader(HTMLParser):
@@ -274,14 +281,14 @@ def test_histories_add_up(made_up: Path) -> None:
 
 def test_the_library_is_kept_and_a_damaged_copy_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = library()
-    monkeypatch.setattr("runs.drawing.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("optsearch.runs.report.render.cache_folder", lambda: tmp_path / "cache")
     assert library.__wrapped__() == whole
     (kept,) = (tmp_path / "cache").iterdir()
     monkeypatch.setattr("vl_convert.javascript_bundle", lambda: "made anew")
     assert library.__wrapped__() == whole
     kept.write_bytes(kept.read_bytes().replace(b"vegaEmbed", b"vagaEmbed", 1))
     assert library.__wrapped__() == "made anew"
-    monkeypatch.setattr("runs.drawing.cache_folder", lambda: kept / "a file is in the way")
+    monkeypatch.setattr("optsearch.runs.report.render.cache_folder", lambda: kept / "a file is in the way")
     assert library.__wrapped__() == "made anew"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from made_up_selection import selected_run
 
-from runs.report import Report, read_report, to_html
+from optsearch.runs.report.html import Report, read_report, to_html
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -12,15 +12,15 @@ from command_line import Command
 from made_up_selection import STEPS, select, selected_run, train
 from test_report import PLANTED, Reader
 
-from dsl.dataflow import prune
-from runs import load
-from runs.drawing import to_svg
-from runs.held_out import tasks_chosen_on
-from runs.report import Report, read_report, to_html
-from runs.selection_charts import span_of, tuning_span
-from runs.selections import read_selections
-from runs.store import RunStore
-from simplify.distil import Distilled
+from optsearch.dsl.dataflow import prune
+from optsearch import load
+from optsearch.runs.report.html import Report, read_report, to_html
+from optsearch.runs.report.render import to_svg
+from optsearch.runs.report.selection_charts import span_of, tuning_span
+from optsearch.runs.report.selections import read_selections
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.held_out import tasks_chosen_on
+from optsearch.simplify.distil import Distilled
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def report(selected: Path) -> Report:
 
 @pytest.fixture(autouse=True)
 def _undistilled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runs.report.distilled", lambda program: Distilled(prune(program), None, ()))
+    monkeypatch.setattr("optsearch.runs.report.html.distilled", lambda program: Distilled(prune(program), None, ()))
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ def test_an_evaluation_is_recorded_once_and_chooses_nobody(
 ) -> None:
     folder = tmp_path / "one"
     shutil.copytree(selected, folder)
-    monkeypatch.setattr("runs.evaluation.run_job", train)
+    monkeypatch.setattr("optsearch.runs.commands.evaluate.run_job", train)
     monkeypatch.chdir(tmp_path)
     command = [
         "evaluate",

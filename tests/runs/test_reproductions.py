@@ -13,8 +13,8 @@ from types import ModuleType
 import pytest
 import typer
 
-from runs.cli import app
-from runs.machine import made_with
+from optsearch.runs.cli.app import app
+from optsearch.runs.store.environment import made_with
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.append(str(ROOT / "benchmarks"))

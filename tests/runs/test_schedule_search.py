@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from made_up_run import made_up_run
 
-from dsl.program import Program, Statement
-from dsl.syntax import parse
-from runs.arms import best_of_first_stage
-from runs.store import RunStore
-from runs.verification import verify_run
-from search.config import CampaignConfig
+from optsearch.dsl.program import Program, Statement
+from optsearch.dsl.syntax import parse
+from optsearch.runs.commands.verify import verify_run
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.arms import best_of_first_stage
+from optsearch.search.config import CampaignConfig
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from command_line import Command
 
-from runs.errors import RunError
-from runs.reader import RUN_FILE
-from runs.schema import SCHEMA_VERSION
-from runs.store import RunStore, version_fault
-from search.config import CampaignConfig
+from optsearch.runs.store.errors import RunError
+from optsearch.runs.store.reader import RUN_FILE
+from optsearch.runs.store.schema import SCHEMA_VERSION
+from optsearch.runs.store.writer import RunStore, version_fault
+from optsearch.search.config import CampaignConfig
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = range(1, SCHEMA_VERSION + 1)

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from command_line import SMALL, Command
 
-from dsl.fingerprint import fingerprint
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.rate import at_rate
-from dsl.syntax import parse
-from proxy_tasks.registry import get_task
-from proxy_tasks.trainer import Trainer
-from runs.candidates import candidates
-from runs.programs import load_program
-from runs.store import RunStore
-from selection.funnel import CandidatesConfig
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.rate import at_rate
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.trainer import Trainer
+from optsearch.runs.commands.entrants import candidates
+from optsearch.runs.library.references import load_program
+from optsearch.runs.store.writer import RunStore
+from optsearch.selection.funnel import CandidatesConfig
 
 SWEPT = [
     "budget.programs=4",
@@ -29,7 +29,7 @@ SWEPT = [
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from runs.campaign import Campaign, load_named
+    from optsearch.runs.commands.search import Campaign, load_named
 
     folder = tmp_path_factory.mktemp("runs") / "swept"
     config, text = load_named("quickstart", [*SMALL[3::2], *SWEPT])

@@ -15,14 +15,14 @@ import pytest
 from command_line import Command
 from test_verification import forge
 
-from proxy_tasks.run import Trained
-from runs.reader import RUN_FILE
-from runs.schema import pack_program
-from runs.selecting import SHIPPED, load_funnel, run_selection
-from runs.store import RunStore
-from runs.trainings import FILE
-from search.workers import LOST, WorkerError
-from selection.contender import Job, run_job
+from optsearch.proxy_tasks.run import Trained
+from optsearch.runs.commands.select import SHIPPED, load_funnel, run_selection
+from optsearch.runs.store.reader import RUN_FILE
+from optsearch.runs.store.schema import pack_program
+from optsearch.runs.store.training_cache import FILE
+from optsearch.runs.store.writer import RunStore
+from optsearch.search.workers import LOST, WorkerError
+from optsearch.selection.contender import TrainingJob, run_job
 
 FUNNEL = """
 name: small
@@ -107,7 +107,7 @@ def test_it_is_recorded_in_the_run_and_done_once(here: Path, optsearch: Command,
 
 
 def test_killed_and_resumed_is_undisturbed(here: Path, optsearch: Command, undisturbed: dict[str, Any]) -> None:
-    code = "import jax; jax.config.update('jax_platforms', 'cpu'); from runs.cli import main; main()"
+    code = "import jax; jax.config.update('jax_platforms', 'cpu'); from optsearch.runs.cli.app import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *COMMAND], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
@@ -127,14 +127,14 @@ def test_a_cluster_lost_in_mid_stage_repeats_nothing(
 ) -> None:
     trained: list[str] = []
 
-    def failing(job: Job) -> Trained:
+    def failing(job: TrainingJob) -> Trained:
         if len(trained) in (5, 20):
             trained.append("lost")
             raise WorkerError(LOST)
         trained.append(job.key)
         return run_job(job)
 
-    monkeypatch.setattr("runs.selecting.run_job", failing)
+    monkeypatch.setattr("optsearch.runs.commands.select.run_job", failing)
     for _ in range(2):
         said = optsearch(*COMMAND)
         assert (said.code, "the cluster is lost" in said.err) == (1, True)

@@ -14,20 +14,20 @@ import pytest
 from command_line import Command
 from made_up_run import made_up_run
 
-from dsl.dataflow import prune
-from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.run import Run
-from proxy_tasks.seeds import FRESH
-from runs import load
-from runs.arms import contenders
-from runs.final_runs import Train, due, train_finals
-from runs.finalists import best, finalist_seeds, finalists
-from runs.inspect import summary
-from runs.reader import Arm, Final
-from runs.store import RunStore
-from runs.study import study_summary
-from runs.words import headline
-from search.pool import Here
+from optsearch.dsl.dataflow import prune
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.run import TrainingRun
+from optsearch.proxy_tasks.seeds import FRESH
+from optsearch import load
+from optsearch.runs.commands.final_runs import Train, due, train_finals
+from optsearch.runs.store.reader import Arm, Final
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.arms import contenders
+from optsearch.runs.summary.finalists import best, finalist_seeds, finalists
+from optsearch.runs.summary.replicates import study_summary
+from optsearch.runs.summary.run import summary
+from optsearch.runs.text.phrasing import headline
+from optsearch.search.pool import Here
 
 TASKS = ("ae", "teach", "lmmlp")
 SETTINGS = (
@@ -36,7 +36,7 @@ SETTINGS = (
     "extra_state=[]",
 )
 
-Asked = tuple[str, Run]
+Asked = tuple[str, TrainingRun]
 
 
 def losses(asked: Asked) -> TrainingResult:
@@ -98,7 +98,7 @@ def expected(store: Any, arm: Arm, ticket: int, seed: int) -> float:
     """A seed's score, by the words of the documentation."""
     warm = store.evaluation(store.arms()[0], 0).fitness.losses
     settled = store.ticket(arm, ticket)
-    run = Run(settled.candidate.program, seed, settled.fitness.rate)
+    run = TrainingRun(settled.candidate.program, seed, settled.fitness.rate)
     scores = []
     for task, scale, reference in zip(TASKS, (0.2, warm[1], 0.1), warm, strict=True):
         loss = losses((task, run)).loss
@@ -120,7 +120,7 @@ def test_the_best_has_the_lowest_mean_score_over_all_tasks(decided: Path) -> Non
             chosen = best(store, arm, finals).ticket
             assert means[chosen] == min(means.values()) < math.inf
             on_first = {
-                ticket: losses(("ae", Run(store.ticket(arm, ticket).candidate.program, 900_000))).loss
+                ticket: losses(("ae", TrainingRun(store.ticket(arm, ticket).candidate.program, 900_000))).loss
                 for ticket in means
             }
             others += min(on_first, key=lambda ticket: on_first[ticket] or 0.0) != chosen
@@ -139,7 +139,7 @@ def test_scores_and_losses_of_fresh_seeds_are_shown(view: dict[str, Any], decide
             assert [on["task"] for on in fresh["tasks"]] == list(TASKS), "whatever if_below says"
             for on in fresh["tasks"]:
                 assert on["losses"] == [
-                    losses((on["task"], Run(store.ticket(arm, ticket).candidate.program, seed))).loss
+                    losses((on["task"], TrainingRun(store.ticket(arm, ticket).candidate.program, seed))).loss
                     for seed in fresh["seeds"]
                 ]
     for row, other in zip(view["comparison"], (view["warm_start"], view["controls"][0]["best"]), strict=True):

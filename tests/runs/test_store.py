@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from stored_search import SETTINGS, TAIL, QuickEvaluator, create, resume, search, undisturbed
 
-from dsl.fingerprint import fingerprint
-from dsl.library import LIBRARY
-from runs.errors import DamagedRunError, RunError
-from runs.lock import is_locked
-from runs.reader import RUN_FILE, Final, RunReader
-from runs.schema import SCHEMA_VERSION, pack_program, unpack_program
-from runs.store import RunStore
-from search.events import Evaluated
-from search.evolution import Evolution
-from search.fitness import Job
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.runs.store.errors import DamagedRunError, RunError
+from optsearch.runs.store.lock import is_locked
+from optsearch.runs.store.reader import RUN_FILE, Final, RunReader
+from optsearch.runs.store.schema import SCHEMA_VERSION, pack_program, unpack_program
+from optsearch.runs.store.writer import RunStore
+from optsearch.search.events import Evaluated
+from optsearch.search.evolution import Evolution
+from optsearch.search.fitness import Job
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from command_line import Command
 
-from dsl.library import LIBRARY
-from runs.campaign import SHIPPED, load_named
-from search.config import load_campaign
-from search.faults import ConfigError
+from optsearch.dsl.library import LIBRARY
+from optsearch.runs.commands.search import SHIPPED, load_named
+from optsearch.search.config import load_campaign
+from optsearch.search.settings.config_errors import ConfigError
 
 TEXTS, SETTINGS = 2_000, 3_000
 LONGEST_S = 5.0
@@ -151,7 +151,7 @@ ENVIRONMENTS: tuple[dict[str, str], ...] = (
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=str)
 def test_strange_environments(environment: dict[str, str], tmp_path: Path) -> None:
     """The same program and the same table in every one."""
-    code = "from runs.cli import main; main()"
+    code = "from optsearch.runs.cli.app import main; main()"
     for arguments in (["export", "lion"], ["tasks", "--json"], ["show", "adamw"]):
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments],

@@ -10,9 +10,9 @@ from command_line import Command
 from rich.live import Live
 from rich.text import Text
 
-from runs import terminal
-from runs.plain_text import printable
-from runs.terminal import PlainConsole
+from optsearch.runs.terminal import tables as terminal
+from optsearch.runs.terminal.tables import PlainConsole
+from optsearch.runs.text.plain import printable
 
 OBEYED = [*map(chr, range(9)), *map(chr, range(11, 32)), *map(chr, range(127, 160)), "\u202e", "\u2066", "\ud800"]
 

@@ -6,20 +6,24 @@ import io
 
 from rich.console import Console
 
-from dsl.library import LIBRARY
-from proxy_tasks.outcome import Outcome, TrainingResult
-from runs.training_view import TrainingView
-from selection.contender import Contender, Job, Trained, baseline
-from selection.evaluation import EVALUATION, TUNING, Progress
-from selection.problem import Problem
+from optsearch.dsl.library import LIBRARY
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.runs.terminal.training_view import TrainingView
+from optsearch.selection.contender import Contender, Trained, TrainingJob, baseline
+from optsearch.selection.evaluation import EVALUATION, TUNING, TrainingProgress
+from optsearch.selection.problem import Problem
 
 MINE = Contender("a-run-with-a-very-long-name-indeed:12345", LIBRARY["adamw"])
 
 
-def ended(done: int, contender: Contender, loss: float | None, stage: str = TUNING, task: str = "digits") -> Progress:
+def ended(
+    done: int, contender: Contender, loss: float | None, stage: str = TUNING, task: str = "digits"
+) -> TrainingProgress:
     outcome = Outcome.OK if loss is not None else Outcome.NON_FINITE
     result = TrainingResult(outcome, loss, loss, None, 300, ())
-    return Progress(stage, done, 40, Job(contender, Problem(task), (("rate", 1.0),), done), Trained(result, 0.1))
+    return TrainingProgress(
+        stage, done, 40, TrainingJob(contender, Problem(task), (("rate", 1.0),), done), Trained(result, 0.1)
+    )
 
 
 def shown(*, terminal: bool) -> tuple[Console, io.StringIO]:

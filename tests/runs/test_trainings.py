@@ -15,31 +15,31 @@ from pathlib import Path
 import pytest
 from command_line import Command
 
-from dsl.library import LIBRARY
-from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.registry import get_task
-from proxy_tasks.run import Trained
-from runs.errors import DamagedRunError, RunError
-from runs.schema import checksum
-from runs.trainings import FILE, KeptPool, Trainings
-from search.pool import Here, in_order
-from selection.contender import Contender, Job, baseline, run_job
-from selection.problem import Problem
-from simplify.trial import Training, train
+from optsearch.dsl.library import LIBRARY
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.run import Trained
+from optsearch.runs.store.errors import DamagedRunError, RunError
+from optsearch.runs.store.schema import checksum
+from optsearch.runs.store.training_cache import FILE, KeptPool, Trainings
+from optsearch.search.pool import Here, in_order
+from optsearch.selection.contender import Contender, TrainingJob, baseline, run_job
+from optsearch.selection.problem import Problem
+from optsearch.simplify.ablation.trial import Training, train
 
-JOBS = [Job(baseline("sgd"), Problem("ae"), (("rate", 0.1),), seed) for seed in (1, 2, 1)]
+JOBS = [TrainingJob(baseline("sgd"), Problem("ae"), (("rate", 0.1),), seed) for seed in (1, 2, 1)]
 ENDED = Trained(TrainingResult(Outcome.OK, 1 / 3, 0.1, None, 300, (2.0, 1.5), 1.5), 0.25)
 FAILED = Trained(TrainingResult(Outcome.NON_FINITE, None, None, None, 7, (), None), 0.5)
 
 SCRIPT = """
 import json, sys, time, zlib
 from pathlib import Path
-from dsl.library import LIBRARY
-from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.run import Trained
-from runs.trainings import training
-from simplify.distil import distil
-from simplify.trial import Panel
+from optsearch.dsl.library import LIBRARY
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.run import Trained
+from optsearch.runs.store.training_cache import training
+from optsearch.simplify.distil import distil
+from optsearch.simplify.ablation.trial import Panel
 
 def made_up(job):
     time.sleep(float(sys.argv[2]))
@@ -51,7 +51,7 @@ with training(made_up, Path(sys.argv[1]), 0) as (pool, kept):
 """
 
 
-def never(job: Job) -> Trained:
+def never(job: TrainingJob) -> Trained:
     raise AssertionError(job)
 
 
@@ -67,7 +67,7 @@ def count(folder: Path) -> int:
         return 0
 
 
-def asked(folder: Path, jobs: list[Job] = JOBS) -> Trainings:
+def asked(folder: Path, jobs: list[TrainingJob] = JOBS) -> Trainings:
     with closing(Trainings(folder)) as kept:
         list(in_order(KeptPool(kept, Here(run_job)), jobs))
     return kept
@@ -102,7 +102,7 @@ def test_a_run_is_made_once_and_shared(tmp_path: Path) -> None:
 
 
 def test_every_command_knows_a_run_by_the_same_name(tmp_path: Path) -> None:
-    one = Job(Contender("mine", LIBRARY["lion"]), Problem("ae"), (("rate", 1.0),), 5)
+    one = TrainingJob(Contender("mine", LIBRARY["lion"]), Problem("ae"), (("rate", 1.0),), 5)
     other = Training(LIBRARY["lion"], "ae", 5)
     assert other.key == one.key
     assert train(other).result == run_job(one).result
@@ -115,7 +115,7 @@ def test_every_command_knows_a_run_by_the_same_name(tmp_path: Path) -> None:
 
 
 def test_a_run_is_durable_as_soon_as_it_has_ended(tmp_path: Path) -> None:
-    class LastFirst(Here[Job, Trained]):
+    class LastFirst(Here[TrainingJob, Trained]):
         def collect(self) -> tuple[int, Trained]:
             self._queue.rotate(1)
             return super().collect()
@@ -138,7 +138,7 @@ def test_another_version_of_a_task_is_trained_again(tmp_path: Path, monkeypatch:
 def test_runs_of_another_interpreter_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[int, int]] = []
     for version in (1, 2, 1):
-        monkeypatch.setattr("runs.machine.SEARCH_VERSION", version)
+        monkeypatch.setattr("optsearch.runs.store.environment.SEARCH_VERSION", version)
         kept = asked(tmp_path, JOBS[:1])
         made.append((kept.trained, kept.known))
     assert made == [(1, 0), (1, 0), (0, 1)]
@@ -186,7 +186,7 @@ def test_workers_and_kills_change_nothing(tmp_path: Path, optsearch: Command) ->
     command = ["simplify", "signum", "--json"]
     alone = optsearch(*command, "--workers", "0", "--kept-in", folders[0])
     assert alone.code == 0
-    shell = [sys.executable, "-c", "from runs.cli import main; main()", *command, "--workers", "2"]
+    shell = [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()", *command, "--workers", "2"]
     shell += ["--kept-in", str(folders[1])]
     with subprocess.Popen(shell, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and count(folders[1]) < 10:

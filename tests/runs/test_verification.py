@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from command_line import Command
 
-from runs.reader import RUN_FILE
-from runs.schema import COLUMNS, checksum
+from optsearch.runs.store.reader import RUN_FILE
+from optsearch.runs.store.schema import COLUMNS, checksum
 
 
 def test_an_honest_run_agrees(small_run: Path, optsearch: Command) -> None:

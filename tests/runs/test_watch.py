@@ -20,7 +20,7 @@ def test_a_finished_run_is_said_at_once(small_run: Path, optsearch: Command) -> 
 
 
 def test_a_running_run_is_followed_to_its_end(optsearch: Command, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from runs.cli import main; main()"]
+    command = [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()"]
     folder = str(tmp_path / "run")
     search = [*command, "search", "quickstart", *SMALL, "--set", "controls=[]", "--out", folder, "--workers", "0"]
     with subprocess.Popen(search, stderr=subprocess.PIPE, text=True) as writer:
@@ -39,7 +39,7 @@ def test_a_running_run_is_followed_to_its_end(optsearch: Command, tmp_path: Path
 def test_a_crashed_run_ends_with_1(small_run: Path, optsearch: Command, tmp_path: Path) -> None:
     import shutil
 
-    from runs.store import RunStore
+    from optsearch.runs.store.writer import RunStore
 
     folder = tmp_path / "crashed"
     shutil.copytree(small_run, folder)

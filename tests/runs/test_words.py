@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runs.words import number, relative
+from optsearch.runs.text.phrasing import number, relative
 
 
 def test_numbers_of_runs_that_all_but_diverged_are_short() -> None:

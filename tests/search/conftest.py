@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from search.evaluate import Trainers, make_trainer, use_one_cpu_thread
-from search.fitness import Setting
+from optsearch.search.evaluate import Trainers, make_trainer, use_one_cpu_thread
+from optsearch.search.fitness import Setting
 
 use_one_cpu_thread()  # before anything computes
 
@@ -24,7 +24,7 @@ def local_ray() -> Iterator[Any]:
     """One local Ray for all tests."""
     import ray
 
-    from search.workers import start_ray
+    from optsearch.search.workers import start_ray
 
     start_ray(2, None)
     yield ray

@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dsl.fingerprint import fingerprint
-from dsl.library import LIBRARY
-from dsl.program import Program
-from search.events import Evaluated, Settled
-from search.evolution import Budget, Evolution, History
-from search.fitness import Fitness, Job
-from search.meta_validation import Validation
-from search.mutate import Mutator
-from search.mutation_config import MutationWeights
-from search.population import PopulationConfig
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.search.events import Evaluated, Settled
+from optsearch.search.evolution import Budget, Evolution, History
+from optsearch.search.fitness import Fitness, Job
+from optsearch.search.meta_validation import Validation
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.population import PopulationConfig
 
 
 def made_up_fitness(program: Program) -> Fitness:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from search.evaluate import use_accelerator_share, use_one_cpu_thread
-from search.fitness import Setting
-from search.workers import RayEvaluator, WorkerError
+from optsearch.search.evaluate import use_accelerator_share, use_one_cpu_thread
+from optsearch.search.fitness import Setting
+from optsearch.search.workers import RayEvaluator, WorkerError
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_jax_starts_with_a_share() -> None:
     """Here without an accelerator, so that it falls back to the CPU."""
-    code = "from search.evaluate import use_accelerator_share as use; use(0.5)\n"
-    code += "from proxy_tasks.machine import accelerator; print(accelerator())"
+    code = "from optsearch.search.evaluate import use_accelerator_share as use; use(0.5)\n"
+    code += "from optsearch.proxy_tasks.machine import accelerator; print(accelerator())"
     environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout.strip()

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from made_up import Ledger, make_evolution
 
-from dsl.library import LIBRARY
-from dsl.syntax import parse
-from search.evaluate import InProcessEvaluator, Trainers, evaluate
-from search.evolution import Budget
-from search.fitness import Job, Reference, Setting
-from search.reference import HurdleConfig, RateSweepConfig
-from search.session import run_session
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.syntax import parse
+from optsearch.search.evaluate import InProcessEvaluator, Trainers, evaluate
+from optsearch.search.evolution import Budget
+from optsearch.search.fitness import Job, Reference, Setting
+from optsearch.search.reference import HurdleConfig, RateSweepConfig
+from optsearch.search.session import run_session
 
 SETTING = Setting("ae", (0, 1), rates=(3.0,), lanes=4)
 STOPPED = parse("def train(w, g, lr):\n  update = g * 0.0\n  return update\n")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from search.cluster import unauthenticated
+from optsearch.search.cluster import unauthenticated
 
 SCRIPT = """
 import json, os, sys, threading, time
@@ -21,12 +21,12 @@ cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "resource
 second = cluster.add_node(num_cpus=1, num_gpus=1)
 
 from made_up import Ledger, make_evolution
-from search.evaluate import InProcessEvaluator, use_one_cpu_thread
-from search.fitness import Setting
-from search.reference import HurdleConfig
-from search.evolution import Budget
-from search.session import run_session
-from search.workers import RayEvaluator
+from optsearch.search.evaluate import InProcessEvaluator, use_one_cpu_thread
+from optsearch.search.fitness import Setting
+from optsearch.search.reference import HurdleConfig
+from optsearch.search.evolution import Budget
+from optsearch.search.session import run_session
+from optsearch.search.workers import RayEvaluator
 
 use_one_cpu_thread()
 PROGRAMS = int(sys.argv[1])
@@ -72,7 +72,7 @@ os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64}  # Ray read
 from ray.cluster_utils import Cluster
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-command = [sys.executable, "-c", "from runs.cli import main; main()", "search", "quickstart", "--json",
+command = [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()", "search", "quickstart", "--json",
            "--set", "controls=[]", "--set", "finalists.count=1", "--set", "finalists.seeds=1", "--set", "fresh_seeds=2"]
 size = ["--set", "budget.programs=60", "--set", "population.size=20"]
 there = ["--address", cluster.address, "--workers", "1"]

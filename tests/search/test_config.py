@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.config import CampaignConfig, load_campaign, load_campaign_file
-from search.faults import ConfigError
-from search.yaml_text import read_yaml
+from optsearch.search.config import CampaignConfig, load_campaign, load_campaign_file
+from optsearch.search.settings.config_errors import ConfigError
+from optsearch.search.settings.yaml_text import read_yaml
 
 GOOD = """\
 name: test
@@ -178,7 +178,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 
 def test_reading_settings_imports_neither_jax_nor_ray() -> None:
     code = (
-        "import sys; from search.config import load_campaign; "
+        "import sys; from optsearch.search.config import load_campaign; "
         f"load_campaign({GOOD!r}, 'c'); sys.exit('jax' in sys.modules or 'ray' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

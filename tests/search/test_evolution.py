@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from made_up import Ledger, MadeUpEvaluator, Watched, made_up_fitness, make_evolution
 
-from dsl.fingerprint import fingerprint
-from dsl.library import LIBRARY
-from dsl.syntax import parse
-from search.evolution import Budget, ReplayError
-from search.fitness_cache import FitnessCache
-from search.mutate import Mutator
-from search.mutation_config import MutationWeights
-from search.population import PopulationConfig, population_digest
-from search.session import run_session
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.syntax import parse
+from optsearch.search.evolution import Budget, ReplayError
+from optsearch.search.fitness_cache import FitnessCache
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.population import PopulationConfig, population_digest
+from optsearch.search.session import run_session
 
 
 def weights(name: str) -> MutationWeights:
@@ -118,7 +118,7 @@ def test_budget_of_evaluations_is_exact() -> None:
 
 
 def test_a_search_that_finds_nothing_new_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.evolution.PATIENCE", 150)
+    monkeypatch.setattr("optsearch.search.evolution.PATIENCE", 150)
     program = parse("def train(w, g, lr):\n  update = g * lr\n  return update\n")
     for mutator in (Mutator(MutationWeights().constants_only()), Mutator(weights("delete"))):
         ledger = Ledger()

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from made_up import Ledger, MadeUpEvaluator, make_evolution
 
-from search.evaluate import InProcessEvaluator
-from search.evolution import Budget
-from search.fitness import Setting
-from search.head_start import HeadStart
-from search.pool import Here
-from search.session import run_session
+from optsearch.search.evaluate import InProcessEvaluator
+from optsearch.search.evolution import Budget
+from optsearch.search.fitness import Setting
+from optsearch.search.handover import HeadStart
+from optsearch.search.pool import Here
+from optsearch.search.session import run_session
 
 
 class LateEvaluator(InProcessEvaluator):

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from search.cluster import answers
-from search.workers import WorkerError, start_ray
+from optsearch.search.cluster import answers
+from optsearch.search.workers import WorkerError, start_ray
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.cluster.ANSWER_S", 0.5)
+    monkeypatch.setattr("optsearch.search.cluster.ANSWER_S", 0.5)
 
 
 def test_who_answers() -> None:
@@ -88,9 +88,9 @@ def test_a_cluster_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyP
 
 KILL = """
 import os, signal, subprocess, sys, time
-from dsl.library import LIBRARY
-from search.fitness import Job, Setting
-from search.workers import RayEvaluator, WorkerError
+from optsearch.dsl.library import LIBRARY
+from optsearch.search.fitness import Job, Setting
+from optsearch.search.workers import RayEvaluator, WorkerError
 
 evaluator = RayEvaluator(Setting("ae", (0,)), 1)
 children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True).stdout

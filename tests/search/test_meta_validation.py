@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from made_up import Ledger, MadeUpEvaluator, make_evolution
 
-from search.events import Evaluated
-from search.fitness import Fitness
-from search.meta_validation import MetaValidation
-from search.session import run_session
+from optsearch.search.events import Evaluated
+from optsearch.search.fitness import Fitness
+from optsearch.search.meta_validation import MetaValidation
+from optsearch.search.session import run_session
 
 
 def results(values: list[float | None]) -> list[Evaluated]:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from dsl.program import Program, ProgramError, Statement
-from dsl.syntax import parse
-from dsl.verify import verify
-from search.mutate import MutationError, Mutator, is_deletable
-from search.mutation_config import CONSTANTS, LARGEST_STEP, ConstantsConfig, LimitsConfig, MutationWeights
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program, ProgramError, Statement
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import verify
+from optsearch.search.mutate import MutationError, Mutator, is_deletable
+from optsearch.search.mutation_config import CONSTANTS, LARGEST_STEP, ConstantsConfig, LimitsConfig, MutationWeights
 
 NAMES = tuple(MutationWeights.model_fields)
 

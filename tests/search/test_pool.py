@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from search.pool import Here, in_order
-from search.workers import RayPool
+from optsearch.search.pool import Here, in_order
+from optsearch.search.workers import RayPool
 
 VALUES = [[1.0, 3.0], [4.0], [9.0, 0.0]]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from dsl.library import LIBRARY
-from search.population import Member, Population, PopulationConfig, population_digest
+from optsearch.dsl.library import LIBRARY
+from optsearch.search.population import Member, Population, PopulationConfig, population_digest
 
 PROGRAM = LIBRARY["sgd"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from made_up import Ledger, MadeUpEvaluator, make_evolution
 
-from dsl.library import LIBRARY
-from dsl.verify import verify
-from search.evolution import Budget
-from search.mutate import Mutator
-from search.mutation_config import ConstantsConfig, MutationWeights
-from search.random_programs import RandomPrograms
-from search.session import run_session
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.verify import verify
+from optsearch.search.evolution import Budget
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import ConstantsConfig, MutationWeights
+from optsearch.search.random_programs import RandomPrograms
+from optsearch.search.session import run_session
 
 
 def test_programs_are_valid_and_ignore_the_parent() -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from search.evaluate import Trainers, evaluate, evaluate_all
-from search.fitness import Fitness, FurtherTask, Job, Reference, Setting
-from search.reference import RateSweepConfig, make_reference
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.search.evaluate import Trainers, evaluate, evaluate_all
+from optsearch.search.fitness import Fitness, FurtherTask, Job, Reference, Setting
+from optsearch.search.reference import RateSweepConfig, make_reference
 
 OWN = Setting("ae", (0,))
 SWEPT = replace(OWN, rates=(1 / 3, 3.0))

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pytest
 from made_up import Ledger, MadeUpEvaluator, Watched, make_evolution
 
-from search.events import Progress
-from search.evolution import Budget
-from search.fitness import Fitness, Job, Reference
-from search.reference import HurdleConfig
-from search.session import run_session
+from optsearch.search.events import Progress
+from optsearch.search.evolution import Budget
+from optsearch.search.fitness import Fitness, Job, Reference
+from optsearch.search.reference import HurdleConfig
+from optsearch.search.session import run_session
 
 
 class WatchedEvaluator(MadeUpEvaluator):

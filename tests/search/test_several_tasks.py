@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from dsl.library import LIBRARY
-from dsl.syntax import parse
-from search.evaluate import Trainers, evaluate
-from search.fitness import FurtherTask, Job, Reference, Setting
-from search.reference import make_reference
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.syntax import parse
+from optsearch.search.evaluate import Trainers, evaluate
+from optsearch.search.fitness import FurtherTask, Job, Reference, Setting
+from optsearch.search.reference import make_reference
 
 OTHER = parse(str(LIBRARY["adamw"]).replace("0.01", "0.03"))
 DIGITS = FurtherTask(task="digits")

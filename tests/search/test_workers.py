@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from made_up import Ledger, make_evolution
 
-from dsl.library import LIBRARY
-from search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, evaluate
-from search.evolution import Budget, Evolution
-from search.fitness import Fitness, Job, Reference, Setting
-from search.population import PopulationConfig
-from search.reference import HurdleConfig, make_reference
-from search.session import run_session
-from search.workers import RayEvaluator
+from optsearch.dsl.library import LIBRARY
+from optsearch.search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, evaluate
+from optsearch.search.evolution import Budget, Evolution
+from optsearch.search.fitness import Fitness, Job, Reference, Setting
+from optsearch.search.population import PopulationConfig
+from optsearch.search.reference import HurdleConfig, make_reference
+from optsearch.search.session import run_session
+from optsearch.search.workers import RayEvaluator
 
 SETTING = Setting("ae", (0,))
 CHECKPOINTS = tuple(range(30, 301, 30))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.run import Trained
-from selection.contender import Job
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.run import Trained
+from optsearch.selection.contender import TrainingJob
 
 FAILED = Trained(TrainingResult(Outcome.NON_FINITE, None, None, None, 3, ()), 0.1)
 
@@ -26,9 +26,9 @@ class Invented:
     """
 
     def __init__(self, best: Mapping[str, float], floor: Mapping[str, float] | None = None, noise: float = 0.1):
-        self.best, self.floor, self.noise, self.jobs = best, floor or {}, noise, list[Job]()
+        self.best, self.floor, self.noise, self.jobs = best, floor or {}, noise, list[TrainingJob]()
 
-    def __call__(self, job: Job) -> Trained:
+    def __call__(self, job: TrainingJob) -> Trained:
         self.jobs.append(job)
         name = job.contender.name
         decades = math.log10(dict(job.values)["rate"] / self.best[name])

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from proxy_tasks.registry import get_task
-from proxy_tasks.trainer import Trainer
-from selection.baselines import BASELINES, SCALES, Baseline, BaselineError, Schedule, get_baseline
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.trainer import Trainer
+from optsearch.selection.baselines import BASELINES, SCALES, Baseline, BaselineError, Schedule, get_baseline
 
 TARGET = {"b": jnp.ones(3), "w": jnp.full((3, 3), -1.0)}
 START = jax.tree.map(lambda leaf: 0.5 * jnp.ones_like(leaf), TARGET)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from selection.bootstrap import bootstrap_interval, stratified_interval
-from selection.ranks import interquartile_mean
-from selection.statistics import mean_interval
+from optsearch.selection.bootstrap import bootstrap_interval, stratified_interval
+from optsearch.selection.ranks import interquartile_mean
+from optsearch.selection.statistics import mean_interval
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95])

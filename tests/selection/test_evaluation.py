@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 from invented import Invented
 
-from dsl.library import LIBRARY
-from dsl.syntax import parse
-from search.pool import Here
-from selection.contender import Contender, Job, baseline, run_job
-from selection.evaluation import Evaluation, Progress, evaluate
-from selection.problem import Problem
-from selection.tuning import Budget, fresh_seeds, tuning_seeds
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.syntax import parse
+from optsearch.search.pool import Here
+from optsearch.selection.contender import Contender, TrainingJob, baseline, run_job
+from optsearch.selection.evaluation import Evaluation, TrainingProgress, evaluate
+from optsearch.selection.problem import Problem
+from optsearch.selection.tuning import TuningBudget, fresh_seeds, tuning_seeds
 
 SGD = Contender("found", LIBRARY["sgd"])
 DIVERGING = Contender("diverging", parse("def train(w, g, lr):\n  update = g * -1e30\n  return update\n"))
@@ -68,8 +68,8 @@ def test_few_seeds_can_show_nothing() -> None:
 
 
 def test_progress_counts_every_run() -> None:
-    events: list[Progress] = []
-    budget = Budget(trials=8)
+    events: list[TrainingProgress] = []
+    budget = TuningBudget(trials=8)
     evaluate([SGD], [AE], fresh_seeds(2), budget=budget, pool=Here(Invented({"found": 1.0})), progress=events.append)
     assert [event.done for event in events] == list(range(1, budget.runs + 3))
     assert {event.total for event in events} == {budget.runs + 2}
@@ -79,7 +79,7 @@ def test_progress_counts_every_run() -> None:
 def test_a_real_evaluation_and_a_contender_that_always_fails() -> None:
     def once() -> Evaluation:
         contenders = [SGD, DIVERGING, baseline("sgd")]
-        return evaluate(contenders, [AE], fresh_seeds(2), budget=Budget(trials=3, seeds=(5,)))
+        return evaluate(contenders, [AE], fresh_seeds(2), budget=TuningBudget(trials=3, seeds=(5,)))
 
     found = once()
     for row in found.rows:
@@ -97,14 +97,14 @@ def test_a_real_evaluation_and_a_contender_that_always_fails() -> None:
 
 
 def test_a_job_is_a_pure_function() -> None:
-    job = Job(baseline("adamw"), AE, (("rate", 1e-3), ("weight_decay", 0.1)), 11)
+    job = TrainingJob(baseline("adamw"), AE, (("rate", 1e-3), ("weight_decay", 0.1)), 11)
     assert run_job(job).result == run_job(job).result
     assert run_job(job).result != run_job(replace(job, values=(("rate", 1e-3), ("weight_decay", 10.0)))).result
 
 
 def test_the_key_of_a_job_is_what_its_result_depends_on() -> None:
     program = Contender("a", LIBRARY["adamw"])
-    job = Job(program, AE, (("rate", 1.0), ("weight_decay", 0.01)), 1)
+    job = TrainingJob(program, AE, (("rate", 1.0), ("weight_decay", 0.01)), 1)
     assert job.key == replace(job, contender=Contender("b", LIBRARY["adamw"])).key
     assert job.key == replace(job, values=(("rate", 1.0),)).key, "the decay is the program's own"
     others = [replace(job, seed=2), replace(job, problem=Problem("ae", 16)), replace(job, values=(("rate", 2.0),))]

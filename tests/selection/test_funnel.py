@@ -7,15 +7,15 @@ import pytest
 from invented import Invented
 from pydantic import ValidationError
 
-from dsl.library import LIBRARY
-from dsl.syntax import parse
-from search.faults import ConfigError
-from search.pool import Here
-from search.settings import load_settings
-from selection.behaviour import direction, distinct
-from selection.contender import Contender
-from selection.funnel import FunnelConfig, KeepConfig, StageConfig, rank_correlation, run_stage
-from selection.problem import Problem
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.syntax import parse
+from optsearch.search.pool import Here
+from optsearch.search.settings.config_errors import ConfigError
+from optsearch.search.settings.settings import load_settings
+from optsearch.selection.behaviour import direction, distinct
+from optsearch.selection.contender import Contender
+from optsearch.selection.funnel import FunnelConfig, KeepConfig, StageConfig, rank_correlation, run_stage
+from optsearch.selection.problem import Problem
 
 AE, DIGITS = Problem("ae"), Problem("digits")
 

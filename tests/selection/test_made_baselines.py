@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from selection.baselines import ALWAYS, BASELINES
-from selection.contender import baseline
+from optsearch.selection.baselines import ALWAYS, BASELINES
+from optsearch.selection.contender import baseline
 
 RATES = 1e-2 * np.linspace(1.0, 0.1, 12)
 VALUES = {"weight_decay": 0.05, "b1": 0.8, "b2": 0.95}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from selection.comparison import times_to_target
-from selection.ranks import interquartile_mean, kendall_tau, probability_of_improvement
-from selection.time_to_target import performance_profile, steps_to_target, target_place
+from optsearch.selection.comparison import times_to_target
+from optsearch.selection.ranks import interquartile_mean, kendall_tau, probability_of_improvement
+from optsearch.selection.time_to_target import performance_profile, steps_to_target, target_place
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 8, 40])

@@ -6,24 +6,24 @@ from collections.abc import Generator, Sequence
 
 from invented import ended
 
-from dsl.library import LIBRARY
-from proxy_tasks.run import Trained
-from search.pool import Here
-from selection.contender import Contender, Job, baseline
-from selection.problem import Problem
-from selection.schedule import drive
+from optsearch.dsl.library import LIBRARY
+from optsearch.proxy_tasks.run import Trained
+from optsearch.search.pool import Here
+from optsearch.selection.contender import Contender, TrainingJob, baseline
+from optsearch.selection.problem import Problem
+from optsearch.selection.schedule import drive
 
 LION, SGD = Contender("found", LIBRARY["lion"]), Contender("other", LIBRARY["sgd"])
 SMALL, LARGE = Problem("ae"), Problem("X_ae")
 
 
-def jobs(contender: Contender, problem: Problem, seeds: Sequence[int]) -> list[Job]:
-    return [Job(contender, problem, (("rate", 1.0),), seed) for seed in seeds]
+def jobs(contender: Contender, problem: Problem, seeds: Sequence[int]) -> list[TrainingJob]:
+    return [TrainingJob(contender, problem, (("rate", 1.0),), seed) for seed in seeds]
 
 
 def entry(
     contender: Contender, problem: Problem, *batches: Sequence[int]
-) -> Generator[list[Job], list[Trained], list[int]]:
+) -> Generator[list[TrainingJob], list[Trained], list[int]]:
     """Asks for batches of seeds, one after the other, and returns the seeds that it was told the results of."""
     told: list[int] = []
     for seeds in batches:
@@ -31,14 +31,14 @@ def entry(
     return told
 
 
-class Recording(Here[Job, Trained]):
+class Recording(Here[TrainingJob, Trained]):
     """Notes what is made; the result of a seed has as many steps."""
 
     def __init__(self, room: int = 1):
-        self.made: list[Job] = []
+        self.made: list[TrainingJob] = []
         self.most, self.room = 0, room
 
-        def run(job: Job) -> Trained:
+        def run(job: TrainingJob) -> Trained:
             self.made.append(job)
             trained = ended(1.0)
             return Trained(type(trained.result)(**_fields(trained) | {"steps": job.seed}), 0.1)

@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from dsl.library import LIBRARY
-from selection.baselines import BASELINES
-from selection.contender import Contender, baseline
-from selection.sensitivity import sensitivity
-from selection.tuning import Trial
-from selection.work import operations_per_parameter
+from optsearch.dsl.library import LIBRARY
+from optsearch.selection.baselines import BASELINES
+from optsearch.selection.contender import Contender, baseline
+from optsearch.selection.sensitivity import sensitivity
+from optsearch.selection.tuning import Trial
+from optsearch.selection.work import operations_per_parameter
 
 
 def trial(rate: float, decay: float, *losses: float) -> Trial:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from selection.significance import EXACT, holm, pairs_needed, permutation_test, smallest_p_value
-from selection.statistics import minimum_detectable_effect
+from optsearch.selection.significance import EXACT, holm, pairs_needed, permutation_test, smallest_p_value
+from optsearch.selection.statistics import minimum_detectable_effect
 
 LEVEL = 0.05
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from selection.statistics import mean_interval, paired_difference
+from optsearch.selection.statistics import mean_interval, paired_difference
 
 
 @pytest.mark.parametrize("count", [2, 3, 8, 50])

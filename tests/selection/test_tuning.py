@@ -7,21 +7,21 @@ import math
 import pytest
 from invented import Invented
 
-from dsl.fingerprint import fingerprint
-from dsl.library import LIBRARY
-from dsl.syntax import parse
-from proxy_tasks.run import Trained
-from proxy_tasks.task import TaskError
-from selection.baselines import ALWAYS, BASELINES
-from selection.contender import Contender, baseline
-from selection.problem import Problem, problems
-from selection.space import Dimension, decay_constant, program_space, with_values
-from selection.tuning import BLOCK, Budget, SeedError, Tuned, fresh_seeds, tune, tuning_seeds
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.run import Trained
+from optsearch.proxy_tasks.task import TaskError
+from optsearch.selection.baselines import ALWAYS, BASELINES
+from optsearch.selection.contender import Contender, baseline
+from optsearch.selection.problem import Problem, problems
+from optsearch.selection.space import Dimension, decay_constant, program_space, with_values
+from optsearch.selection.tuning import BLOCK, SeedError, Tuned, TuningBudget, fresh_seeds, tune, tuning_seeds
 
 AE = Problem("ae")
 
 
-def tuned(contender: Contender, pool: Invented, budget: Budget) -> Tuned:
+def tuned(contender: Contender, pool: Invented, budget: TuningBudget) -> Tuned:
     tuning, answers = tune(contender, AE, budget), None
     try:
         while True:
@@ -34,15 +34,15 @@ def tuned(contender: Contender, pool: Invented, budget: Budget) -> Tuned:
 @pytest.mark.parametrize("best", [1e-9, 1e-5, 0.03, 1.0, 40.0, 3e4])
 def test_the_space_has_no_end(best: float) -> None:
     contender = Contender("found", LIBRARY["lion"])
-    found = tuned(contender, Invented({"found": best}, noise=0.0), Budget(trials=120))
+    found = tuned(contender, Invented({"found": best}, noise=0.0), TuningBudget(trials=120))
     assert abs(math.log10(dict(found.values)["rate"] / best)) < 0.15
-    few = tuned(contender, Invented({"found": best}, noise=0.0), Budget(trials=8))
+    few = tuned(contender, Invented({"found": best}, noise=0.0), TuningBudget(trials=8))
     assert few.at_edge == (abs(math.log10(best)) > 1.0)
 
 
 @pytest.mark.parametrize("trials", [1, 2, 3, 4, 7, 24, 25, 100])
 def test_the_budget_is_kept(trials: int) -> None:
-    pool, budget = Invented({"adamw": 1e-3}), Budget(trials=trials)
+    pool, budget = Invented({"adamw": 1e-3}), TuningBudget(trials=trials)
     found = tuned(baseline("adamw"), pool, budget)
     assert len(found.trials) == sum(budget.rounds) == trials
     assert len(pool.jobs) == budget.runs
@@ -51,12 +51,12 @@ def test_the_budget_is_kept(trials: int) -> None:
 
 
 def test_no_trials_keep_the_reference() -> None:
-    found = tuned(baseline("adam"), Invented({}), Budget(trials=0))
+    found = tuned(baseline("adam"), Invented({}), TuningBudget(trials=0))
     assert (found.values, found.loss, found.trials) == ((("rate", 1e-3),), None, ())
 
 
 def test_when_all_fail_the_reference_is_kept() -> None:
-    found = tuned(baseline("adam"), Invented({"adam": 1e-30}), Budget())
+    found = tuned(baseline("adam"), Invented({"adam": 1e-30}), TuningBudget())
     assert found.values == (("rate", 1e-3),)
     assert found.loss == math.inf
 

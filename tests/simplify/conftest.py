@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dsl.generate import random_program
-from dsl.library import LIBRARY
-from dsl.program import Program
-from search.mutate import Mutator
-from search.mutation_config import MutationWeights
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.search.mutate import Mutator
+from optsearch.search.mutation_config import MutationWeights
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from proxy_tasks.outcome import Outcome, TrainingResult
-from proxy_tasks.run import Trained
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.run import Trained
 
 
 def ended(loss: float) -> Trained:

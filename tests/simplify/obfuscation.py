@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsl.dataflow import prune
-from dsl.generate import random_statement
-from dsl.program import OUTPUT, Program, Statement
-from dsl.types import Kind
-from dsl.verify import verify
-from simplify.order import Graph, Value, graph_of, readable, write
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.generate import random_statement
+from optsearch.dsl.program import OUTPUT, Program, Statement
+from optsearch.dsl.types import Kind
+from optsearch.dsl.verify import verify
+from optsearch.simplify.rewriting.order import Graph, Value, graph_of, readable, write
 
 Calls = list[tuple[str, tuple[Value, ...]]]
 

@@ -8,18 +8,26 @@ import numpy as np
 import pytest
 from made_up_training import ended
 
-from dsl.dataflow import execution_key
-from dsl.fingerprint import fingerprint
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from proxy_tasks.run import Trained
-from search.mutate import Mutator
-from search.pool import Here
-from simplify.ablate import WITHOUT_INSERTION, EvolutionBudget, _Ablation, ablate, rounded, rounder_values, shorter
-from simplify.distil import distil
-from simplify.rewrite import rewrite
-from simplify.trial import DoesNotTrainError, NoWorse, Panel, Training
+from optsearch.dsl.dataflow import execution_key
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.run import Trained
+from optsearch.search.mutate import Mutator
+from optsearch.search.pool import Here
+from optsearch.simplify.ablation.ablate import (
+    WITHOUT_INSERTION,
+    EvolutionBudget,
+    _Ablation,
+    ablate,
+    rounded,
+    rounder_values,
+    shorter,
+)
+from optsearch.simplify.ablation.trial import DoesNotTrainError, NoWorse, Panel, Training
+from optsearch.simplify.distil import distil
+from optsearch.simplify.rewriting.rewrite import rewrite
 
 NO_EVOLUTION = EvolutionBudget(evaluations=0)
 

@@ -7,12 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from simplify.lanes import simulate
-from simplify.likeness import influence_words, influences, likeness_words, likenesses
-from simplify.probes import (
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.simplify.behaviour.probes import (
     EVEN,
     NOISES,
     Probe,
@@ -24,7 +22,9 @@ from simplify.probes import (
     spike_probe,
     turn_probe,
 )
-from simplify.stability import CURVATURES, STUCK, restraint, stability
+from optsearch.simplify.behaviour.similarity import influence_words, influences, likeness_words, likenesses
+from optsearch.simplify.behaviour.simulation import simulate
+from optsearch.simplify.behaviour.stability import CURVATURES, STUCK, restraint, stability
 
 NAMES = sorted(LIBRARY)
 

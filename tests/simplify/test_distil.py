@@ -7,13 +7,13 @@ import json
 import pytest
 from made_up_training import ended
 
-from dsl.library import LIBRARY
-from dsl.syntax import parse
-from proxy_tasks.run import Trained
-from search.pool import Here
-from simplify.ablate import EvolutionBudget
-from simplify.distil import distil
-from simplify.trial import Panel, Training
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.run import Trained
+from optsearch.search.pool import Here
+from optsearch.simplify.ablation.ablate import EvolutionBudget
+from optsearch.simplify.ablation.trial import Panel, Training
+from optsearch.simplify.distil import distil
 
 
 def test_steps_are_recorded_and_are_plain_values() -> None:

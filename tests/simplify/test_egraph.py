@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from simplify.egraph import ContradictionError, EGraph
-from simplify.patterns import Call, pattern
-from simplify.rules import RULES, Exactness, Rule
-from simplify.saturate import SaturationLimits, saturate
+from optsearch.simplify.rewriting.egraph import ContradictionError, EGraph
+from optsearch.simplify.rewriting.patterns import Call, pattern
+from optsearch.simplify.rewriting.rules import RULES, Exactness, Rule
+from optsearch.simplify.rewriting.saturate import SaturationLimits, saturate
 
 
 def test_equal_operands_make_equal_calls() -> None:

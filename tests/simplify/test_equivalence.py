@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dsl.program import Program
-from dsl.syntax import parse
-from simplify.equivalence import same_updates
-from simplify.rewrite import rewrite
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.simplify.rewriting.equivalence import same_updates
+from optsearch.simplify.rewriting.rewrite import rewrite
 
 
 def written(*lines: str, state: str = "") -> Program:

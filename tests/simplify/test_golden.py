@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from dsl.dataflow import prune
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from simplify.equivalence import same_updates
-from simplify.recognise import recognise
-from simplify.rewrite import rewrite
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.simplify.rewriting.equivalence import same_updates
+from optsearch.simplify.rewriting.recognise import recognise
+from optsearch.simplify.rewriting.rewrite import rewrite
 
 FILES = sorted((Path(__file__).parent / "golden").glob("*.txt"))
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dsl.dataflow import prune
-from dsl.execute import reference_step
-from dsl.fingerprint import fingerprint
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from dsl.verify import verify
-from simplify.order import order
-from simplify.recognise import recognise
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.execute import reference_step
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import verify
+from optsearch.simplify.rewriting.order import order
+from optsearch.simplify.rewriting.recognise import recognise
 
 
 @pytest.mark.parametrize("name", LIBRARY)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from simplify.recognise import recognise
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.simplify.rewriting.recognise import recognise
 
 
 def program(state: str, *body: str) -> Program:

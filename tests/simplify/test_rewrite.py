@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from obfuscation import obfuscate
 
-from dsl.dataflow import prune
-from dsl.library import LIBRARY
-from dsl.program import Program
-from dsl.syntax import parse
-from dsl.verify import verify
-from simplify.recognise import recognise
-from simplify.rewrite import rewrite
-from simplify.rules import Exactness
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import verify
+from optsearch.simplify.rewriting.recognise import recognise
+from optsearch.simplify.rewriting.rewrite import rewrite
+from optsearch.simplify.rewriting.rules import Exactness
 
 LIMIT_S = 10.0
 
@@ -112,7 +112,9 @@ def test_constants_are_those_of_float32_with_the_fewest_digits() -> None:
 
 
 def test_a_rejected_form_is_looked_for_again_with_fewer_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simplify.rewrite.same_updates", lambda original, rewritten: "cbrt" in str(rewritten))
+    monkeypatch.setattr(
+        "optsearch.simplify.rewriting.rewrite.same_updates", lambda original, rewritten: "cbrt" in str(rewritten)
+    )
     text = (
         "  a = cube(g)\n  b = cbrt(a)\n  b = b * 1.0\n  c = b + b\n  d = c * 0.25\n  update = d * lr\n  return update\n"
     )

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 
-from dsl.functions import FUNCTIONS, GUARD, Scope
-from simplify.patterns import SPECIAL, Call, Name, evaluate, names, pattern
-from simplify.rules import IN_PROPORTION, RULES, Exactness, Rule, lawful_rules
+from optsearch.dsl.functions import FUNCTIONS, GUARD, Scope
+from optsearch.simplify.rewriting.patterns import SPECIAL, Call, Name, evaluate, names, pattern
+from optsearch.simplify.rewriting.rules import IN_PROPORTION, RULES, Exactness, Rule, lawful_rules
 
 WIDEST = 1e3
 ALL = (*RULES, *IN_PROPORTION)
@@ -62,7 +62,7 @@ def test_rule_holds_on_its_domain(rule: Rule, data: st.DataObject) -> None:
 
 def on_trees(form: object, values: dict[str, object]) -> object:
     """The value of a pattern whose names stand for lists of arrays."""
-    from dsl.execute import apply_on_tree
+    from optsearch.dsl.execute import apply_on_tree
 
     if isinstance(form, Name):
         return values[form.name]

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from dsl.functions import FUNCTIONS, LEAVES, Function, Scope
-from dsl.syntax import parse
-from simplify.rewrite import rewrite
-from simplify.rules import RULES
-from simplify.sizes import HUGE, UNKNOWN, ZERO, size_of, state_sizes
+from optsearch.dsl.functions import FUNCTIONS, LEAVES, Function, Scope
+from optsearch.dsl.syntax import parse
+from optsearch.simplify.rewriting.rewrite import rewrite
+from optsearch.simplify.rewriting.rules import RULES
+from optsearch.simplify.rewriting.sizes import HUGE, UNKNOWN, ZERO, size_of, state_sizes
 
 ELEMENTWISE = [f for f in FUNCTIONS.values() if f.scope is Scope.ELEMENT and f.arity and LEAVES not in f.operands]
 SIZES = ((1e-5, 1e3), (1e-12, 1e-6), (1e2, 1e6), (1e-20, 1e18), (0.5, 0.5))

@@ -7,14 +7,14 @@ import time
 import numpy as np
 import pytest
 
-from dsl.generate import random_program
-from dsl.program import Program
-from dsl.syntax import parse
-from dsl.verify import verify
-from simplify.recognise import recognise
-from simplify.rewrite import rewrite
-from simplify.saturate import SaturationLimits
-from simplify.stability import restraint, stability
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.program import Program
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import verify
+from optsearch.simplify.behaviour.stability import restraint, stability
+from optsearch.simplify.rewriting.recognise import recognise
+from optsearch.simplify.rewriting.rewrite import rewrite
+from optsearch.simplify.rewriting.saturate import SaturationLimits
 
 EXTREME = (3e38, -3e38, 1e30, 1e-30, 1e-38, 1e8, 1e-8, 0.0, 1.0, -1.0)
 """Constants at the ends of float32, where combining them overflows, underflows or divides by zero."""

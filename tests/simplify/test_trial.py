@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import stdtrit
 
-from simplify.trial import NoWorse, half_width, student_quantile
+from optsearch.simplify.ablation.trial import NoWorse, half_width, student_quantile
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 5, 11, 40])

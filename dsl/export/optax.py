@@ -1,0 +1,191 @@
+"""Programs as optax source files for other projects.
+
+An exported file is what a person would write: it needs nothing of this project, holds the program's text in its
+docstring, and defines ``optimizer(lr)``. Every name in it comes from the language's own grammar and every number is
+printed by ``repr``, so that exporting somebody else's program cannot inject code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.export.source import about, formatted, helpers, method
+from optsearch.dsl.functions import FUNCTIONS, Scope
+from optsearch.dsl.parameters import parametrised, without_clashes
+from optsearch.dsl.program import Program, Statement
+from optsearch.dsl.types import Kind
+from optsearch.dsl.verify import input_kinds, verify
+
+_DEFINITIONS = {
+    "dot": '''def dot(x, y):
+    """Inner product over all arrays of two trees."""
+    pairs = zip(jax.tree.leaves(x), jax.tree.leaves(y))
+    return sum((jnp.sum(a * b) for a, b in pairs), start=jnp.float32(0.0))
+''',
+    "global_norm": '''def global_norm(x):
+    """Euclidean norm over all arrays of a tree."""
+    return jnp.sqrt(dot(x, x))
+''',
+    "cosine_sim": '''def cosine_sim(x, y):
+    """Cosine of the angle between two trees."""
+    return dot(x, y) / (global_norm(x) * global_norm(y) + 1e-8)
+''',
+    "clip_by_global_norm": '''def clip_by_global_norm(x, limit):
+    """Scales a tree down to at most the given norm."""
+    factor = jnp.minimum(1.0, jnp.abs(limit) / (global_norm(x) + 1e-8))
+    return jax.tree.map(lambda a: a * factor, x)
+''',
+}
+_FILE = '''"""{about}"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+{helpers}
+class State(NamedTuple):
+    """Steps taken{state_words}."""
+
+    count: jax.Array{state_fields}
+
+
+def step({parameters}{extra}):
+    """{step_words}"""
+{numbers}{body}
+    return {returns}
+
+
+def optimizer(lr{keywords}) -> optax.GradientTransformation:
+    """{method}
+
+    `lr` is a number, or a schedule from step to number.
+    """
+
+    def init(params):
+        return State({initial})
+
+    def update(grads, state, params=None):
+        if params is None:
+            raise ValueError("this optimizer reads the weights: call update(grads, state, params)")
+        rate = lr(state.count) if callable(lr) else lr
+        kind = jnp.result_type(jnp.float32, *jax.tree.leaves(params))  # in bfloat16 itself, 0.999 is 1
+
+        def single(x):
+            return jnp.asarray(x, kind)
+
+{call}
+        updates = jax.tree.map(lambda u, w: (-u).astype(jnp.result_type(w)), change, params)
+        return updates, State({final})
+
+    return optax.GradientTransformation(init, update)
+'''
+
+
+def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
+    """The text of a Python module that needs only jax and optax and defines ``optimizer(lr)``.
+
+    Args:
+        program: a verified program; its dead statements are left out.
+        title: first line of the file; anything but letters, digits, spaces and ``.,:;()+-_=/`` is dropped.
+        notes: lines for the file's docstring, such as where it comes from and what was measured; cleaned as the title.
+
+    Returns:
+        Source text. ``optimizer(lr)``, whose other arguments are the program's constants by role, gives an optax
+        ``GradientTransformation``; ``lr`` is the program's ``lr``.
+    """
+    program = without_clashes(prune(program), _TAKEN)
+    kinds, named = verify(program), parametrised(program, _TAKEN)
+    docstring = about(title, program, "jax and optax", notes)
+    program, extra = named.program, "".join(f", {name}" for name in named.defaults)
+    whole_tree = any(FUNCTIONS[statement.function].scope is not Scope.ELEMENT for statement in program.body)
+    state = program.state
+    body = (
+        _tree_lines(program, named.defaults, kinds)
+        if whole_tree
+        else [f"{s.target} = {_expression(s)}" for s in program.body]
+    )
+    changed = [f"{name}={name}" for name in state]
+    cast = "jax.tree.map(lambda new, old: new.astype(old.dtype), {0}, state.{0})"
+    trees = ["params", "grads", *(f"state.{name}" for name in state)]
+    results = ", ".join(["change", *state]) if state else "change"
+    if whole_tree:
+        call = [
+            f"arguments = ({', '.join(trees)}, rate{extra})",
+            f"{results} = step(*jax.tree.map(single, arguments))",
+        ]
+        words = "One step on whole trees: the update, to be subtracted"
+    else:
+        arguments = f"map(single, (*leaves, rate{extra}))"
+        call = [f"mapped = jax.tree.map(lambda *leaves: step(*{arguments}), {', '.join(trees)})"]
+        if state:
+            picked = f"jax.tree.map(lambda _, new: new[n], params, mapped) for n in range({len(state) + 1})"
+            call.append(f"{results} = ({picked})")
+        else:
+            call = [call[0].replace("mapped =", "change =")]
+        words = "One step on one array: the update, to be subtracted"
+    call += [f"{name} = {cast.format(name)}" for name in state]
+    source = _FILE.format(
+        about=docstring,
+        method=method(title, named, "    "),
+        extra=extra,
+        keywords="".join(f", {name}={value!r}" for name, value in named.defaults.items()),
+        helpers=helpers(program, _DEFINITIONS),
+        state_words=f", and the state ({', '.join(state)}), each like the parameters" if state else "",
+        state_fields="".join(f"\n    {name}: optax.Params" for name in state),
+        parameters=", ".join(program.parameters),
+        step_words=f"{words}{', and the new state' if state else ''}.",
+        numbers="    kind = lr.dtype\n" if any(", kind)" in line for line in body) else "",
+        body="\n".join(f"    {line}" for line in body),
+        returns=", ".join(program.outputs),
+        initial=", ".join(
+            [
+                "count=jnp.zeros((), jnp.int32)",
+                *(
+                    f"{n}=jax.tree.map(lambda p: jnp.zeros_like(p, jnp.result_type(p, jnp.float32)), params)"
+                    for n in state
+                ),
+            ]
+        ),
+        call="\n".join(f"        {line}" for line in call),
+        final=", ".join(["count=optax.safe_increment(state.count)", *changed]),
+    )
+    return formatted(source)
+
+
+def _expression(statement: Statement) -> str:
+    """The right-hand side; calls on constants alone work on arrays, which never raise and round as the program does."""
+    constant = not any(isinstance(arg, str) for arg in statement.args)
+    args = [arg if isinstance(arg, str) else _number(arg, array=constant) for arg in statement.args]
+    code = FUNCTIONS[statement.function].jax_code.format(*args)
+    return code if args else f"jnp.asarray({code}, kind)"
+
+
+def _number(value: float, *, array: bool) -> str:
+    if array:
+        return f"jnp.asarray({value!r}, kind)"
+    return f"({value!r})" if value < 0 else repr(value)
+
+
+def _tree_lines(program: Program, constants: Mapping[str, float], results: Sequence[Kind]) -> list[str]:
+    """Statements on whole trees: what is not a scalar is mapped over the arrays."""
+    kinds = input_kinds(program) | dict.fromkeys(constants, Kind.SCALAR)
+    lines: list[str] = []
+    for statement, kind in zip(program.body, results, strict=True):
+        code, function = _expression(statement), FUNCTIONS[statement.function]
+        wide = list(dict.fromkeys(a for a in statement.args if isinstance(a, str) and kinds[a] is not Kind.SCALAR))
+        if wide and function.scope is not Scope.TREE:
+            code = f"jax.tree.map(lambda {', '.join(wide)}: {code}, {', '.join(wide)})"
+        lines.append(f"{statement.target} = {code}")
+        kinds[statement.target] = kind
+    return lines
+
+
+_TAKEN = frozenset(
+    {"NamedTuple", "State", "ValueError", "arguments", "callable", "change", "count", "grads", "index", "init", "jax"}
+    | {"jnp", "kind", "mapped", "optax", "optimizer", "params", "range", "rate", "state", "step", "sum", "updates"}
+    | {"map", "single", "zip"}
+)
+"""Names that the file uses itself, and methods of tuples."""

@@ -1,0 +1,143 @@
+"""Parts that exported Python files share: their docstrings, helper functions, and lines of a readable length."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
+
+from optsearch.dsl.export.formulas import TEXT, formulas, legend
+from optsearch.dsl.parameters import Parametrised, plain
+from optsearch.dsl.program import Program
+
+WIDTH = 120
+"""Longest line of an exported file."""
+
+LONGEST_TITLE = 100
+
+_PLAIN_POWER = re.compile(r"(?<![\w.])([\w.]+) \*\* ([\w.]+)(?![\w.(])")
+"""A power of a name or number by another, which people write without spaces."""
+
+_OPENING = {")": "(", "]": "[", "}": "{"}
+
+_NEEDS = {
+    "dot": ("dot",),
+    "global_norm": ("dot", "global_norm"),
+    "cosine_sim": ("dot", "global_norm", "cosine_sim"),
+    "clip_by_global_norm": ("dot", "global_norm", "clip_by_global_norm"),
+    "sign": ("sign",),
+}
+"""Functions that a file may have to define, and the definitions that it needs for each."""
+
+
+def about(title: str, program: Program, needs: str, notes: Sequence[str]) -> str:
+    """The text of a file's docstring.
+
+    Args:
+        title: first line.
+        program: the program, whose text is quoted.
+        needs: what the file imports.
+        notes: further paragraphs, such as where the program comes from and what was measured.
+
+    Returns:
+        Lines of which none can end the docstring.
+    """
+    lines = [plain(title[:LONGEST_TITLE]), "", *(f"    {line}" for line in str(program).splitlines()), ""]
+    lines.append(f"Weights change by -update. Needs {needs}; made by optsearch.")
+    for note in notes:
+        lines += ["", *_filled(plain(note), WIDTH)]
+    return "\n".join(lines) + "\n"
+
+
+def method(title: str, named: Parametrised, indent: str) -> str:
+    """The docstring of what makes the optimizer, without its quotes: formulas and what they mean.
+
+    Args:
+        title: first line.
+        named: the program with names for its constants.
+        indent: before every line but the first.
+    """
+    program, width = named.program, WIDTH - len(indent)
+    state = f", state {', '.join(program.state)} (zero at first)" if program.state else ""
+    lines = [
+        plain(title[:LONGEST_TITLE]),
+        "",
+        *_filled(f"At every step, for weights w, gradient g{state} and learning rate lr:", width),
+        "",
+    ]
+    for name, formula in [*formulas(program, TEXT), ("w", "w - update")]:
+        lines += _filled(f"    {name} = {formula}", width, "        ")
+    if readings := legend(program):
+        lines += ["", *_filled(f"Here {'; '.join(readings)}.", width)]
+    return "\n".join([lines[0], *(f"{indent}{line}".rstrip() for line in lines[1:])])
+
+
+def helpers(program: Program, texts: Mapping[str, str], always: Sequence[str] = ()) -> str:
+    """Definitions, as given, of the functions that a program or always the file calls, those that they need first."""
+    needed = {*always, *(need for statement in program.body for need in _NEEDS.get(statement.function, ()))}
+    return "".join(f"\n{texts[name]}\n" for name in texts if name in needed)
+
+
+def formatted(source: str) -> str:
+    """Source text as formatters leave it: lines of code that are too long are broken at their brackets."""
+    lines: list[str] = []
+    in_docstring = False
+    for line in source.split("\n"):
+        quotes = line.count('"""')
+        lines += [line] if in_docstring or quotes else _broken(_PLAIN_POWER.sub(r"\1**\2", line))
+        in_docstring ^= quotes == 1
+    return "\n".join(lines)
+
+
+def _broken(line: str) -> list[str]:
+    """A line in as many lines as it needs."""
+    if len(line) <= WIDTH:
+        return [line]
+    target, equals, value = line.partition(" = ")
+    if equals and line[-1] not in _OPENING:
+        line = f"{target} = ({value})"
+    place = _last_brackets(line)
+    if place is None:
+        return [line]
+    start, end = place
+    indent = line[: len(line) - len(line.lstrip())] + "    "
+    inside = line[start + 1 : end].strip()
+    first, last = line[: start + 1], indent[4:] + line[end:]
+    if len(indent) + len(inside) <= WIDTH:
+        return [first, indent + inside, last]
+    clauses = _cut(inside, " for ")
+    if len(clauses) == 2:
+        return [first, *_broken(indent + clauses[0]), f"{indent}for {clauses[1]}", last]
+    parts = _cut(inside, ",")
+    if len(parts) == 1:
+        return [first, *_broken(indent + inside), last]
+    return [first, *(row for part in parts for row in _broken(f"{indent}{part},")), last]
+
+
+def _last_brackets(line: str) -> tuple[int, int] | None:
+    """Places of the last closing bracket that is not inside others, and of the one that opens it."""
+    end = max(line.rfind(bracket) for bracket in _OPENING)
+    depth = 0
+    for place in range(end, -1, -1):
+        depth += (line[place] in _OPENING) - (line[place] in _OPENING.values())
+        if depth == 0 and end > place + 1 and end >= 0:
+            return place, end
+    return None
+
+
+def _cut(inside: str, separator: str) -> list[str]:
+    """What stands between brackets, cut where a separator is in no further brackets; a lambda keeps its parameters."""
+    parts, depth, head = [""], 0, False
+    for place, character in enumerate(inside):
+        depth += (character in _OPENING.values()) - (character in _OPENING)
+        head = (head or parts[-1].lstrip() == "lambda") and character != ":"
+        parts[-1] += character
+        if depth == 0 and not head and inside.endswith(separator, 0, place + 1):
+            parts[-1] = parts[-1].removesuffix(separator)
+            parts.append("")
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _filled(text: str, width: int, hanging: str = "") -> list[str]:
+    """A paragraph in lines, all but the first indented; words that are longer than a line are cut, hyphens are not."""
+    return wrap(text, width, subsequent_indent=hanging, break_on_hyphens=False)

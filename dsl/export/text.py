@@ -1,0 +1,151 @@
+"""Programs for readers: an algorithm box in LaTeX, pseudocode, and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.export.formulas import ATOM, POWER, PRODUCT, SUM, TEXT, Notation, formulas, legend
+from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.parameters import parametrised, plain
+from optsearch.dsl.program import OUTPUT, Program
+
+_LEVELS = {
+    "add": (SUM, (SUM, SUM)),
+    "subtract": (SUM, (SUM, PRODUCT)),
+    "interp": (SUM, (PRODUCT, PRODUCT, PRODUCT)),
+    "multiply": (PRODUCT, (PRODUCT, PRODUCT)),
+    "negative": (SUM, (PRODUCT,)),
+    "square": (POWER, (ATOM,)),
+    "cube": (POWER, (ATOM,)),
+    "power": (POWER, (ATOM, 0)),
+    "divide": (POWER, (0, 0)),
+    "reciprocal": (POWER, (0,)),
+}
+
+_GREEK = {"beta": r"\beta", "weight_decay": r"\lambda", "lr": r"\eta", "w": r"\theta", "g": "g", "scale": r"\alpha"}
+
+
+def to_latex(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
+    """An algorithm box; a comment says which packages it needs.
+
+    Args:
+        program: a verified program; its dead statements are left out.
+        title: caption.
+        notes: lines for comments, such as where the program comes from.
+
+    Returns:
+        LaTeX source of one ``algorithm`` environment.
+    """
+    program = prune(program)
+    named = parametrised(program)
+    constants = ", ".join(f"${_symbol(name)} = {_number(value)}$" for name, value in named.defaults.items())
+    needs = [r"weights $\theta$, loss $f$, learning rate $\eta$", *([f"constants {constants}"] if constants else [])]
+    lines = [
+        r"% Needs \usepackage{amsmath}, \usepackage{algorithm} and \usepackage{algpseudocode}.",
+        *(f"% {plain(note)}" for note in notes),
+        r"\begin{algorithm}",
+        rf"\caption{{{_escaped(title)}}}",
+        r"\begin{algorithmic}[1]",
+        rf"\Require {'; '.join(needs)}",
+        *([rf"\State ${', '.join(map(_symbol, program.state))} \gets 0$"] if program.state else []),
+        r"\While{$\theta$ not converged}",
+        r"  \State $g \gets \nabla f(\theta)$",
+        *(rf"  \State ${_symbol(name)} \gets {formula}$" for name, formula in formulas(named.program, _LATEX)),
+        r"  \State $\theta \gets \theta - \Delta$",
+        r"\EndWhile",
+        r"\end{algorithmic}",
+        r"\end{algorithm}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_pseudocode(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
+    """The program in formulas and arrows, its constants listed at the top.
+
+    Args:
+        program: a verified program; its dead statements are left out.
+        title: first line.
+        notes: lines that follow the program.
+
+    Returns:
+        Plain text.
+    """
+    program = prune(program)
+    named = parametrised(program)
+    lines = [plain(title).rstrip("."), "inputs: weights w, gradient g, learning rate lr"]
+    if program.state:
+        lines.append(f"state: {', '.join(program.state)}, zero at first")
+    lines += [f"{name} = {value:g}" for name, value in named.defaults.items()]
+    lines.append("at every step:")
+    lines += [f"    {name} <- {formula}" for name, formula in formulas(named.program, TEXT)]
+    lines.append("    w <- w - update")
+    lines += [f"({words})" for words in legend(program)]
+    return "\n".join([*lines, *map(plain, notes)]) + "\n"
+
+
+def to_json(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
+    """The program as data.
+
+    Args:
+        program: a verified program; its dead statements are left out.
+        title: its name.
+        notes: what is to be said about it.
+
+    Returns:
+        A JSON object: name, text, state, statements, constants by role, the fingerprint with its version, and notes.
+    """
+    program = prune(program)
+    values: dict[str, Any] = {
+        "name": title,
+        "text": str(program),
+        "state": list(program.state),
+        "statements": [{"target": s.target, "function": s.function, "args": list(s.args)} for s in program.body],
+        "constants": dict(parametrised(program).defaults),
+        "fingerprint": fingerprint(program),
+        "fingerprint_version": FINGERPRINT_VERSION,
+        "notes": list(notes),
+    }
+    return json.dumps(values, indent=2, allow_nan=False) + "\n"
+
+
+def _symbol(name: str) -> str:
+    if name == OUTPUT:
+        return r"\Delta"
+    stem = name.rstrip("0123456789")
+    digits = name[len(stem) :]
+    if stem in _GREEK:
+        symbol = _GREEK[stem]
+    elif len(stem) == 1:
+        symbol = stem
+    else:
+        symbol = rf"\mathrm{{{_escaped(stem)}}}"
+    return f"{symbol}_{{{digits}}}" if digits else symbol
+
+
+def _number(value: float) -> str:
+    text = f"{value:.6g}"
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    power = f"10^{{{int(exponent)}}}"
+    return power if mantissa == "1" else rf"{mantissa} \cdot {power}"
+
+
+def _escaped(text: str) -> str:
+    """Text without anything that LaTeX would act on."""
+    return "".join(
+        rf"\{c}" if c in "_&%$#{}" else c for c in text if c.isascii() and c.isprintable() and c not in r"\^~"
+    )
+
+
+_LATEX = Notation(
+    symbol=_symbol,
+    number=_number,
+    call=lambda function, operands: FUNCTIONS[function].latex.format(*operands),
+    bracket=lambda text: rf"\left({text}\right)",
+    levels=_LEVELS,
+)

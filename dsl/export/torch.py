@@ -1,0 +1,304 @@
+"""Programs as PyTorch optimizers: a file that needs torch alone.
+
+Elementwise programs run on all small arrays of a group at once, joined to a long one, so that a model of many small
+arrays costs a few kernel calls a step, and on a CPU piece by piece. Programs with norms keep the arrays apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.export.source import about, formatted, helpers, method
+from optsearch.dsl.functions import FUNCTIONS, Scope
+from optsearch.dsl.parameters import parametrised, without_clashes
+from optsearch.dsl.program import Program, Statement
+from optsearch.dsl.types import Kind
+from optsearch.dsl.verify import input_kinds, verify
+
+LARGE = 16_384
+"""Arrays of more elements than this are not joined: copying them would cost more than calls of kernels."""
+
+BLOCK = 65_536
+"""Elements that are changed at a time on a CPU: what lies between fits into its cache."""
+
+_DEFINITIONS = {
+    "sign": '''def sign(x):
+    """Sign of every number; NaN stays NaN, of which torch.sign makes 0."""
+    return torch.where(torch.isnan(x), x, torch.sign(x))
+''',
+    "home": '''def home(x):
+    """Device of numbers that belong to all arrays of a list: the CPU, whose numbers go with every device, or theirs."""
+    devices = {a.device for a in x}
+    return devices.pop() if len(devices) == 1 else torch.device("cpu")
+''',
+    "dot": '''def dot(x, y):
+    """Inner product over all arrays of two lists."""
+    return sum(torch.sum(a * b).to(home(x)) for a, b in zip(x, y))
+''',
+    "global_norm": '''def global_norm(x):
+    """Euclidean norm over all arrays of a list."""
+    return torch.sqrt(dot(x, x))
+''',
+    "cosine_sim": '''def cosine_sim(x, y):
+    """Cosine of the angle between two lists."""
+    return dot(x, y) / (global_norm(x) * global_norm(y) + 1e-8)
+''',
+    "clip_by_global_norm": '''def clip_by_global_norm(x, limit):
+    """Scales a list of arrays down to at most the given norm."""
+    limit = torch.abs(torch.as_tensor(limit, dtype=x[0].dtype, device=home(x)))
+    factor = torch.clamp(limit / (global_norm(x) + 1e-8), max=1.0)
+    return [a * factor for a in x]
+''',
+}
+_FILE = '''"""{about}"""
+
+import torch
+
+
+def single(x):
+    """The array in single precision or better: in bfloat16 itself, 0.999 is 1."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+{helpers}{join}
+def step({parameters}{extra}):
+    """{step_words}"""
+{numbers}{body}
+    return {returns}
+
+
+class {name}(torch.optim.Optimizer):
+    """{method}
+
+    `lr` is the learning rate; the other arguments are the constants. Each may differ between groups of parameters.
+    """
+
+    def __init__(self, params, lr=1.0{keywords}):
+        super().__init__(params, {{{defaults}}})
+{load}
+    @torch.no_grad()
+    def step(self, closure=None):
+        """One step; `closure`, if given, computes the loss and its gradients anew."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+{gathering}
+        return loss
+
+    def _update(self, weights, group):
+        """Changes arrays of one group."""
+        first = single(weights[0])
+        rate = torch.as_tensor(group["lr"], dtype=first.dtype, device={home})
+{states}{call}
+'''
+
+_LOAD = '''
+    def load_state_dict(self, state_dict):
+        """Goes on from a saved state, in the precision in which it was saved."""
+        super().load_state_dict(state_dict)
+        weights = [w for group in self.param_groups for w in group["params"]]
+        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
+        for w, number in zip(weights, numbers):
+            for name, value in state_dict["state"].get(number, {}).items():
+                self.state[w][name] = value.to(w.device, copy=True)
+'''
+
+_JOIN = '''
+def joined(arrays):
+    """Arrays end to end as one, in single precision or better; a single array is not copied."""
+    flat = [x.reshape(-1) for x in arrays]
+    return single(flat[0] if len(flat) == 1 else torch.cat(flat))
+
+
+def put_back(whole, arrays):
+    """Takes joined arrays apart again, where joining has copied them."""
+    if whole.data_ptr() != arrays[0].data_ptr():
+        parts = whole.split([x.numel() for x in arrays])
+        torch._foreach_copy_(arrays, [part.view_as(x) for part, x in zip(parts, arrays)])
+
+'''
+
+_GATHER_JOINED = """            alike = {{}}
+            for w in group["params"]:
+                if w.grad is not None:
+                    kind = id(w) if w.numel() > {large:_} else (w.device, w.dtype)
+                    alike.setdefault(kind, []).append(w)
+            for weights in alike.values():
+                self._update(weights, group)"""
+
+_GATHER_APART = """            weights = [w for w in group["params"] if w.grad is not None]
+            if weights:
+                self._update(weights, group)"""
+
+_JOINED = """        whole = [{gathered}]
+        size = {block:_} if whole[0].is_cpu else max(whole[0].numel(), 1)  # on a CPU what fits into its cache
+        for w, g{olds} in zip(*(x.split(size) for x in whole)):
+{change}
+        put_back(whole[0], weights)"""
+
+_APART = """        {results} = step({arguments})
+        for w, change in zip(weights, update):
+            w.sub_(change)"""
+
+
+def to_torch_source(
+    program: Program, title: str = "An optimizer", notes: Sequence[str] = (), name: str = "Optimizer"
+) -> str:
+    """The text of a Python module that needs only torch and defines an ``Optimizer`` class.
+
+    Args:
+        program: a verified program; its dead statements are left out.
+        title: first line of the file, cleaned as for optax.
+        notes: lines for the file's docstring.
+        name: name of the class, an identifier.
+
+    Returns:
+        Source text. ``Optimizer(params, lr)`` is a ``torch.optim.Optimizer`` with param groups, whose other arguments
+        are the program's constants by role; ``lr`` is the program's ``lr``. Norms over the whole tree are taken over
+        the arrays of a param group.
+
+    Raises:
+        ValueError: ``name`` is no identifier.
+    """
+    if not name.isidentifier():
+        raise ValueError(f"'{name}' cannot name a class: use letters, digits and underscores")
+    program = without_clashes(prune(program), _TAKEN)
+    kinds, named = verify(program), parametrised(program, _TAKEN)
+    apart = any(FUNCTIONS[statement.function].scope is not Scope.ELEMENT for statement in program.body)
+    state, extra = program.state, "".join(f", {constant}" for constant in named.defaults)
+    constants = "".join(f', group["{constant}"]' for constant in named.defaults)
+    lines = _apart(named.program, named.defaults, kinds) if apart else _joined(named.program, named.defaults)
+    words = "One step on lists of arrays" if apart else "One step on arrays of one shape"
+    call = _call_apart(state, constants) if apart else _call_joined(state, constants)
+    source = _FILE.format(
+        about=about(title, program, "torch alone", notes),
+        helpers=helpers(program, _DEFINITIONS, ("home",) if apart else ()),
+        join="" if apart else _JOIN,
+        numbers="    number = lr.new_tensor\n" if any("number(" in line for line in lines) else "",
+        parameters=", ".join(program.parameters),
+        extra=extra,
+        step_words=f"{words}: the update, to be subtracted{', and the new state' if state else ''}.",
+        body="\n".join(f"    {line}" for line in lines),
+        returns=", ".join(program.outputs),
+        name=name,
+        method=method(title, named, "    "),
+        keywords="".join(f", {constant}={value!r}" for constant, value in named.defaults.items()),
+        defaults=", ".join(f'"{constant}": {constant}' for constant in ("lr", *named.defaults)),
+        load=_LOAD if state else "",
+        home="home(weights)" if apart else "first.device",
+        gathering=_GATHER_APART if apart else _GATHER_JOINED.format(large=LARGE),
+        states=_states(state),
+        call=call,
+    )
+    return formatted(source)
+
+
+def _states(state: Sequence[str]) -> str:
+    """Lines that make missing state and gather it."""
+    if not state:
+        return ""
+    made = ", ".join(f'"{name}": torch.zeros_like(single(w))' for name in state)
+    return (
+        "        for w in weights:\n"
+        "            if not self.state[w]:\n"
+        f"                self.state[w].update({{{made}}})\n"
+        "        memory = [self.state[w] for w in weights]\n"
+    )
+
+
+def _call_apart(state: Sequence[str], constants: str) -> str:
+    """Lines that change the arrays of a group as lists."""
+    trees = ["[single(w) for w in weights]", "[single(w.grad) for w in weights]"]
+    trees += [f'[single(own["{name}"]) for own in memory]' for name in state]
+    call = _APART.format(results=", ".join(("update", *state)), arguments=", ".join([*trees, "rate"]) + constants)
+    for name in state:
+        call += f'\n        for own, new in zip(memory, {name}):\n            own["{name}"].copy_(new)'
+    return call
+
+
+def _call_joined(state: Sequence[str], constants: str) -> str:
+    """Lines that change the arrays of a group as one, piece by piece."""
+    memory = [f'[own["{name}"] for own in memory]' for name in state]
+    gathered = ", ".join(f"joined({arrays})" for arrays in ("weights", "[w.grad for w in weights]", *memory))
+    if not state:
+        change = f"            w.sub_(step(w, g, rate{constants}))"
+        return _JOINED.format(gathered=gathered, block=BLOCK, olds="", change=change)
+    change = f"""            update, *new = step(w, g, *old, rate{constants})
+            w.sub_(update)
+            for x, y in zip(old, new):
+                x.copy_(y)"""
+    call = _JOINED.format(gathered=gathered, block=BLOCK, olds=", *old", change=change)
+    for number, arrays in enumerate(memory, start=2):
+        call += f"\n        put_back(whole[{number}], {arrays})"
+    return call
+
+
+def _joined(program: Program, constants: Mapping[str, float]) -> list[str]:
+    return [f"{statement.target} = {_expression(statement, constants)}" for statement in program.body]
+
+
+def _apart(program: Program, constants: Mapping[str, float], results: Sequence[Kind]) -> list[str]:
+    """Statements on lists of arrays: what is not a scalar is computed array by array."""
+    kinds = input_kinds(program) | dict.fromkeys(constants, Kind.SCALAR)
+    lines: list[str] = []
+    for statement, kind in zip(program.body, results, strict=True):
+        code, function = _expression(statement, constants), FUNCTIONS[statement.function]
+        wide = list(dict.fromkeys(a for a in statement.args if isinstance(a, str) and kinds[a] is not Kind.SCALAR))
+        if len(wide) == 1 and function.scope is not Scope.TREE:
+            code = f"[{code} for {wide[0]} in {wide[0]}]"
+        elif wide and function.scope is not Scope.TREE:
+            code = f"[{code} for {', '.join(wide)} in zip({', '.join(wide)})]"
+        lines.append(f"{statement.target} = {code}")
+        kinds[statement.target] = kind
+    return lines
+
+
+def _expression(statement: Statement, constants: Mapping[str, float]) -> str:
+    """The right-hand side; constants become tensors where a function of torch takes them.
+
+    An average with constant weights is one addition, a third of the time of its formula; 1 less the weight is a tensor
+    too, since it would be another number in Python's double precision. It is no ``torch.lerp``, which
+    gives NaN where the formula gives infinity.
+    """
+    code = FUNCTIONS[statement.function].torch_code
+    weight = statement.args[-1] if statement.function == "interp" else None
+    if isinstance(weight, str) and weight in constants:
+        x, y = (f"number({a})" if a in constants or not isinstance(a, str) else a for a in statement.args[:2])
+        return f"torch.add((number(1.0) - {weight}) * {x}, {y}, alpha={weight})"
+    alone = not any(isinstance(arg, str) for arg in statement.args)
+    called = "torch." in code
+    args: list[str] = []
+    for arg in statement.args:
+        if isinstance(arg, str):
+            args.append(f"number({arg})" if called and arg in constants else arg)
+        elif alone or called:
+            args.append(f"number({arg!r})")
+        else:
+            args.append(f"({arg!r})" if arg < 0 else repr(arg))
+    code = code.format(*args)
+    return code if args else f"number({code})"
+
+
+_TAKEN = frozenset(
+    {
+        "change",
+        "closure",
+        "first",
+        "group",
+        "home",
+        "id",
+        "joined",
+        "kind",
+        "loss",
+        "memory",
+        "new",
+        "number",
+        "own",
+        "params",
+        "rate",
+    }
+    | {"rate", "self", "single", "size", "state", "step", "sum", "super", "torch", "weights", "whole", "zip"}
+)
+"""Names that the file uses itself."""

@@ -1,0 +1,85 @@
+"""Symbolic discovery of optimization algorithms.
+
+    import optsearch
+
+    run = optsearch.search("quickstart")            # or optsearch.load("quickstart-seed0")
+    optimizer = run.best.to_optax(learning_rate=1.0)
+    optsearch.evaluate(run.best.program, "X_ae")    # beside tuned baselines
+    optsearch.simplify(run.best.program)
+
+Names are imported when they are first used, so that ``import optsearch`` takes milliseconds. The packages ``search``
+and ``simplify`` can also be called: ``optsearch.search(...)`` runs a campaign, ``optsearch.simplify(...)`` distils.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optsearch.dsl.library import LIBRARY as LIBRARY
+    from optsearch.dsl.program import Program as Program
+    from optsearch.dsl.syntax import parse as parse
+    from optsearch.dsl.transform import to_optax as to_optax
+    from optsearch.proxy_tasks.task import Task as Task
+    from optsearch.runs.notebook import load_run as load
+    from optsearch.runs.scripting import evaluate as evaluate
+    from optsearch.runs.scripting import search as search  # pyright: ignore[reportAssignmentType]
+    from optsearch.runs.scripting import simplify as simplify  # pyright: ignore[reportAssignmentType]
+
+    __version__: str
+
+__all__ = [
+    "LIBRARY",
+    "Program",
+    "Task",
+    "__version__",
+    "evaluate",
+    "load",
+    "parse",
+    "search",
+    "simplify",
+    "to_optax",
+]
+
+_HOMES = {
+    "LIBRARY": ("dsl.library", "LIBRARY"),
+    "Program": ("dsl.program", "Program"),
+    "Task": ("proxy_tasks.task", "Task"),
+    "evaluate": ("runs.scripting", "evaluate"),
+    "load": ("runs.notebook", "load_run"),
+    "parse": ("dsl.syntax", "parse"),
+    "to_optax": ("dsl.transform", "to_optax"),
+}
+"""Module and name of every public name."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("optsearch")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'optsearch' has no attribute '{name}'")
+    module, original = _HOMES[name]
+    value = getattr(import_module(f"optsearch.{module}"), original)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Callable(ModuleType):
+    """A package whose name is also that of a public function."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Calls the function of the package's name in ``optsearch.runs.scripting``."""
+        function = getattr(import_module("optsearch.runs.scripting"), self.__name__.rpartition(".")[2])
+        return function(*args, **options)
+
+
+for _name in ("optsearch.search", "optsearch.simplify"):
+    import_module(_name).__class__ = _Callable

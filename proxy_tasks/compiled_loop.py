@@ -1,0 +1,89 @@
+"""A training loop of one's own: an optimizer compiled into the loop, for baselines and for long runs of a program.
+
+It has a single lane; the loop is that of `loop`, so hurdles and outcomes are the same as with the interpreter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from optsearch.dsl import execute
+from optsearch.dsl.program import Program
+from optsearch.proxy_tasks.loop import Batches, LoopResult, gradients, train
+from optsearch.proxy_tasks.task import Task
+
+if TYPE_CHECKING:
+    import jax
+    import optax
+
+Schedule = Callable[[Any], Any]
+"""Learning rate at a step, as optax wants it: takes the step's number, traced."""
+
+MakeOptimizer = Callable[[Schedule], "optax.GradientTransformation"]
+
+
+class UpdateRule(NamedTuple):
+    """An optimizer, as a loop wants it.
+
+    Attributes:
+        init: takes the weights, gives the state.
+        step: takes weights, gradient, state and the step's number; gives new weights and state.
+    """
+
+    init: Callable[[Any], Any]
+    step: Callable[[Any, Any, Any, Any], tuple[Any, Any]]
+
+
+def program_rule(program: Program, rates: jax.Array) -> UpdateRule:
+    """A program by the definition of the language; ``rates`` [steps] are the values of its ``lr``."""
+    import jax
+    import jax.numpy as jnp
+
+    def init(weights: Any) -> Any:
+        return tuple(jax.tree.map(jnp.zeros_like, weights) for _ in program.state)
+
+    def step(weights: Any, gradient: Any, state: Any, number: Any) -> tuple[Any, Any]:
+        update, state = execute.step(program, weights, gradient, state, rates[number])
+        return jax.tree.map(jnp.subtract, weights, update), state
+
+    return UpdateRule(init, step)
+
+
+def optax_rule(make_optimizer: MakeOptimizer, rates: jax.Array) -> UpdateRule:
+    """An optax optimizer whose learning rate at each step is in ``rates`` [steps and further values]."""
+    import optax
+
+    optimizer = make_optimizer(lambda number: rates[number])
+
+    def step(weights: Any, gradient: Any, state: Any, number: Any) -> tuple[Any, Any]:
+        updates, state = optimizer.update(gradient, state, weights)
+        return optax.apply_updates(weights, updates), state
+
+    return UpdateRule(optimizer.init, step)
+
+
+def run(task: Task, rule: UpdateRule, batches: Batches, limits: jax.Array) -> LoopResult:
+    """A whole training run; jit it once for each optimizer.
+
+    Args:
+        task: the task.
+        rule: the optimizer.
+        batches: data and order of the batches, of one lane.
+        limits: float32 [1, checkpoints], the hurdle.
+
+    Returns:
+        The report, of one lane.
+    """
+    import jax
+
+    def one_lane(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf[None], tree)
+
+    def step(number: jax.Array, carry: Any) -> tuple[Any, jax.Array]:
+        weights, state = carry
+        losses, gradient = gradients(task, one_lane(weights), batches, number)
+        return rule.step(weights, jax.tree.map(lambda leaf: leaf[0], gradient), state, number), losses
+
+    weights = jax.tree.map(lambda leaf: leaf[0], batches.weights)
+    return train(task, step, (weights, rule.init(weights)), lambda carry: one_lane(carry[0]), batches, limits)

@@ -1,0 +1,321 @@
+"""A user's own task: a small class, or a function that makes one, named as ``module:object``.
+
+    class Line:
+        '''A line through noisy points.'''
+
+        batch_size, steps = 16, 200
+
+        def __init__(self):
+            self.train, self.validation, self.test = points(0, 256), points(1, 128), points(2, 128)
+
+        def init(self, key):
+            return {"slope": jnp.zeros(3)}
+
+        def loss(self, params, batch):
+            x, y = batch
+            return jnp.mean((x @ params["slope"] - y) ** 2)
+
+A split is anything with ``__len__`` and ``__getitem__``: a list, an array, a data source of grain or TFDS, a data set
+of Hugging Face. Its examples are arrays, or tuples or dictionaries of arrays and numbers, all of one form; a batch has
+that form too, with one axis more. All examples are read into memory and checked when the task is imported, so that
+data or a loss that cannot be trained with are found before anything is trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import InitVar, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optsearch.dsl.verify import nearest
+from optsearch.proxy_tasks.datasets import Arrays, Dataset, digest_of
+from optsearch.proxy_tasks.objectives import Batch
+from optsearch.proxy_tasks.task import RUNGS, Task, TaskError
+
+if TYPE_CHECKING:
+    import jax
+
+    from optsearch.proxy_tasks.models import Model, Params
+
+SPLITS = ("train", "validation", "test")
+
+INT32 = np.iinfo(np.int32)
+
+NEEDED = (*SPLITS, "batch_size", "steps", "init", "loss")
+"""What the object of a task has; a docstring and ``accuracy(params, batch)`` are optional."""
+
+
+def own_task(reference: str) -> Task:
+    """The task that a reference names.
+
+    Args:
+        reference: ``module:object``; the module is found in the working folder, or where Python finds modules.
+
+    Returns:
+        A task that a search may use, called as the object.
+
+    Raises:
+        TaskError: there is no such module or object, it is no task, or its data, parameters or loss cannot be trained
+            with. What the user's own code raises is passed on: its traceback says where.
+    """
+    module_name, name = parts(reference)
+    module = _import(module_name, reference)
+    if not hasattr(module, name):
+        public = [known for known in vars(module) if not known.startswith("_")]
+        raise TaskError(f"import {reference}: module '{module_name}' has no '{name}'{nearest(name, public)}")
+    made = getattr(module, name)
+    if callable(made) and not isinstance(made, Task):
+        made = made()
+    if isinstance(made, Task):
+        task = replace(made, name=name, family=name, rung=RUNGS[0], code=_code(module, reference))
+        _check_data(task)
+        return task
+    missing = [needed for needed in NEEDED if not hasattr(made, needed)]
+    if missing:
+        raise TaskError(
+            f"import {reference}: it has no {', '.join(missing)}; a task has {', '.join(NEEDED)} "
+            "(docs/tasks.md has an example)"
+        )
+    try:
+        task = _task(name, made, reference, module)
+        _check_data(task)
+        _check_shapes(task)
+    except TaskError as error:
+        raise TaskError(f"import {reference}: {error}") from error
+    return task
+
+
+def parts(reference: str) -> tuple[str, str]:
+    """Module and object of a reference.
+
+    Raises:
+        TaskError: it is not written as ``module:object``.
+    """
+    module, colon, name = reference.partition(":")
+    if not colon or not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise TaskError(f"import {reference}: write it as module:object, such as my_tasks:Spirals")
+    return module, name
+
+
+def _import(module: str, reference: str) -> Any:
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # the command's own folder stands there instead
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+            raise TaskError(
+                f"import {reference}: there is no module '{error.name}', neither in {folder} nor installed"
+            ) from error
+        raise TaskError(f"import {reference}: '{module}' needs module '{error.name}', which is not here") from error
+
+
+def _task(name: str, made: Any, reference: str, module: Any) -> Task:
+    data = _Data(made, reference)
+    return Task(
+        name=name,
+        description=(inspect.getdoc(made) or f"{reference}.").splitlines()[0],
+        dataset=lambda: data.dataset,
+        model=OwnModel(made, data),
+        objective=_OwnObjective(hasattr(made, "accuracy")),
+        batch_size=made.batch_size,
+        steps=made.steps,
+        use="search",
+        family=name,
+        rung=RUNGS[0],
+        code=_code(module, reference),
+    )
+
+
+def _code(module: Any, reference: str) -> str:
+    """The sha256 of a module's source, so that the task's version changes with it; of its reference without one."""
+    try:
+        source = inspect.getsource(module)
+    except (OSError, TypeError):
+        source = reference
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def _check_data(task: Task) -> None:
+    """Raises where numbers of the data are not finite; reading them raises for whatever else is wrong with them."""
+    for name, columns in zip(SPLITS, task.data.splits, strict=True):
+        if not all(np.isfinite(column).all() for column in columns):
+            raise TaskError(f"{name} has a number that is not finite in float32")
+
+
+def _check_shapes(task: Task) -> None:
+    """Raises where parameters are not float32 or the loss is not one number; computes nothing."""
+    import jax
+
+    params = jax.eval_shape(task.init, jax.random.key(0))
+    leaves = jax.tree.leaves(params)
+    if not leaves or any(leaf.dtype != np.float32 for leaf in leaves):
+        found = ", ".join(sorted({str(leaf.dtype) for leaf in leaves})) or "nothing"
+        raise TaskError(f"init gives {found}; the parameters must be arrays of float32")
+    batch = tuple(jax.ShapeDtypeStruct((task.batch_size, *c.shape[1:]), c.dtype) for c in task.data.train)
+    if (shape := jax.eval_shape(task.loss, params, batch).shape) != ():
+        raise TaskError(f"loss gives an array of shape {shape}; it must be one number")
+
+
+class _Data:
+    """A user's splits, read into arrays once; raises a ``TaskError`` where they cannot be."""
+
+    def __init__(self, made: Any, reference: str):
+        self._made, self._reference = made, reference
+
+    @cached_property
+    def structure(self) -> Any:
+        """Form of an example."""
+        import jax
+
+        return jax.tree.structure(self._made.train[0])
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The splits; an example that occurs in two of them is seen as a leak."""
+        train, validation, test = (self._columns(name) for name in SPLITS)
+        arrays = {
+            f"{name} {i}": column
+            for name, columns in zip(SPLITS, (train, validation, test), strict=True)
+            for i, column in enumerate(columns)
+        }
+        a, b, c = map(_names, (train, validation, test))
+        return Dataset(self._reference, train, validation, test, digest_of(arrays, "own 1"), (a, b, c))
+
+    def _columns(self, name: str) -> Arrays:
+        import jax
+
+        split: Any = getattr(self._made, name)
+        scalar = isinstance(split, np.ndarray) and split.ndim == 0
+        if scalar or not hasattr(split, "__len__") or not hasattr(split, "__getitem__"):
+            raise TaskError(f"{name} has no __len__ and __getitem__")
+        if isinstance(split, tuple | Mapping):
+            kind = "a tuple" if isinstance(split, tuple) else "a mapping"
+            raise TaskError(f"{name} is {kind}; give examples, such as list(zip(x, y))")
+        if not len(split):
+            raise TaskError(f"{name} is empty")
+        if isinstance(split, np.ndarray):
+            return (self._column(name, split),)
+        leaves: list[list[Any]] = []
+        for index in range(len(split)):
+            example: Any = split[index]
+            form = jax.tree.structure(example)
+            if form != self.structure:
+                raise TaskError(f"{name}[{index}] has the form {form}, train[0] {self.structure}")
+            leaves.append(jax.tree.leaves(example))
+        if not leaves[0]:
+            raise TaskError(f"{name} has examples without numbers: {split[0]!r}")
+        return tuple(self._column(name, list(column)) for column in zip(*leaves, strict=True))
+
+    def _column(self, name: str, values: Any) -> np.ndarray:
+        try:
+            array = np.stack([np.asarray(value) for value in values])
+        except ValueError as error:
+            raise TaskError(f"the examples of {name} differ in shape: {error}") from error
+        if array.size == 0:
+            raise TaskError(f"{name} has examples without numbers, of shape {array.shape[1:]}")
+        if array.dtype.kind == "f":
+            with np.errstate(over="ignore"):  # what becomes infinite is refused with what is
+                return array.astype(np.float32)
+        if array.dtype.kind in "iub":
+            for value in (array.min(), array.max()):
+                if not INT32.min <= value <= INT32.max:
+                    raise TaskError(
+                        f"{name} holds {value}, but whole numbers are kept as int32, from {INT32.min} to {INT32.max}"
+                    )
+            return array.astype(np.int32)
+        raise TaskError(f"{name} holds {array.dtype}, not numbers")
+
+
+def _names(columns: Arrays) -> np.ndarray:
+    """For each example a number made of all its bytes, int64 [examples, 1]."""
+    rows = [np.ascontiguousarray(column).reshape(len(column), -1).view(np.uint8) for column in columns]
+    joined = np.concatenate(rows, axis=1)
+    digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in joined]
+    return np.frombuffer(b"".join(digests), np.int64)[:, None]
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """A user's parameters, and the loss as the model's output.
+
+    Attributes:
+        made: the user's object.
+        data: its splits.
+    """
+
+    made: InitVar[Any]
+    data: InitVar[_Data]
+
+    def __post_init__(self, made: Any, data: _Data) -> None:
+        object.__setattr__(self, "_made", made)
+        object.__setattr__(self, "_data", data)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        import jax
+
+        return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(self.init, jax.random.key(0))))
+
+    @property
+    def multiply_adds(self) -> int:
+        """One for each parameter: nobody has counted."""
+        return self.parameters
+
+    def init(self, key: jax.Array) -> Params:
+        """The user's initial parameters."""
+        return self._call("init", key)
+
+    def apply(self, params: Params, inputs: Any) -> jax.Array:
+        """The user's loss of a batch."""
+        return self._call("loss", params, self._batch(inputs))
+
+    def accuracy(self, params: Params, inputs: Any) -> jax.Array:
+        """The user's accuracy on a batch."""
+        return self._call("accuracy", params, self._batch(inputs))
+
+    def _batch(self, columns: Batch) -> Any:
+        import jax
+
+        data: _Data = self.__dict__["_data"]
+        return jax.tree.unflatten(data.structure, columns)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        call: Callable[..., Any] = getattr(self.__dict__["_made"], method)
+        return call(*arguments)
+
+
+@dataclass(frozen=True)
+class _OwnObjective:
+    """What a user's object says of itself."""
+
+    has_accuracy: bool
+    name: str = "own"
+    passes: int = 1
+
+    def loss(self, model: Model, params: Params, batch: Batch) -> jax.Array:
+        import jax.numpy as jnp
+
+        inputs: Any = batch
+        return jnp.asarray(model.apply(params, inputs))
+
+    def accuracy(self, model: Model, params: Params, batch: Batch) -> jax.Array:
+        import jax.numpy as jnp
+
+        if isinstance(model, OwnModel) and self.has_accuracy:
+            return model.accuracy(params, batch)
+        return jnp.float32(jnp.nan)

@@ -1,0 +1,410 @@
+"""The command line: arguments in, one call of another module, words or JSON out.
+
+Modules that take long to import (jax, ray) are imported by the commands that need them, so that help is instant.
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 130 interrupted with the state saved.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from optsearch.dsl.errors import UserError
+from optsearch.runs.cli import comparing
+from optsearch.runs.cli.options import (
+    AsJson,
+    Imports,
+    Kept,
+    ProgramArgument,
+    RunArgument,
+    Workers,
+    check_workers,
+    print_json,
+    print_rows,
+)
+from optsearch.runs.store.errors import RunError
+from optsearch.runs.text.plain import printable
+
+app = typer.Typer(
+    help="Discovers optimizers: evolves small programs, scores each by training tiny models, and hands the best back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def search(
+    campaign: Annotated[str, typer.Argument(help="A shipped campaign's name, or a YAML file.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="optsearch-runs/NAME-seedS")] = None,
+    workers: Workers = None,
+    address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
+    gpus: Annotated[
+        float, typer.Option("--gpus-per-worker", help="Share of a GPU that Ray gives a worker.", min=0)
+    ] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the search, instead of the campaign's.")] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Run a study: this many seeds, a run folder for each.", min=1, max=1000)
+    ] = 1,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
+    ] = None,
+    imports: Imports = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run that is in the folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a campaign; the same command again resumes it.
+
+    The search and its controls run one after the other; then the best programs are trained on seeds that none has used.
+    With --seeds, runs follow each other in the folders DIR/seedS, and a summary over them ends the study.
+    """
+    from optsearch.runs.commands.search import Campaign, load_named
+    from optsearch.runs.store.writer import RunStore
+    from optsearch.runs.summary.replicates import study_summary
+    from optsearch.runs.summary.run import summary
+    from optsearch.runs.terminal.tables import errors, run_summary, say, study
+    from optsearch.search.config import SEEDS
+
+    check_workers(workers, address)
+    overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
+    if imports:
+        overrides.append(f"imports={json.dumps(imports)}")
+    config, text = load_named(campaign, overrides)
+    if config.seed + seeds > SEEDS:
+        raise typer.BadParameter(
+            f"{seeds} seeds from {config.seed} on reach {config.seed + seeds - 1}, but a seed is below {SEEDS}",
+            param_hint="--seeds",
+        )
+    views: list[dict[str, Any]] = []
+    for number in range(config.seed, config.seed + seeds):
+        folder = out / f"seed{number}" if out and seeds > 1 else out
+        one = Campaign(config.model_copy(update={"seed": number}), text, folder)
+        try:
+            finished = one.run(workers=workers, address=address, gpus=gpus, force=force, quiet=as_json)
+        except KeyboardInterrupt:
+            errors.print(f"Stopped at once; what is recorded in {one.folder} is safe. The same command resumes.")
+            raise typer.Exit(130) from None
+        with RunStore.read(finished.folder) as store:
+            views.append(summary(store))
+        if finished.interrupted:
+            if as_json:
+                print_json(views[-1])
+            errors.print(
+                f"Interrupted; everything is saved in {finished.folder}. The same command resumes.", markup=False
+            )
+            raise typer.Exit(130)
+        if not as_json:
+            say()
+            run_summary(views[-1])
+            say()
+            say(f"Look closer:  optsearch show {finished.folder}")
+            say(f"See it all:   optsearch report {finished.folder}")
+            say(f"Take it home: optsearch export {finished.folder}:best --to optax")
+    if seeds > 1:
+        together = study_summary(views)
+        print_json({"runs": views, "study": together}) if as_json else study(together)
+    elif as_json:
+        print_json(views[0])
+
+
+@app.command()
+def watch(
+    run: RunArgument,
+    plain: Annotated[bool, typer.Option("--plain", help="One line now and then, also in a terminal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON whenever something has changed.")] = False,
+) -> None:
+    """Follow a run from another shell until it ends; exit code 1 when it has failed or crashed, or is a
+    copy that misses records.
+    """
+    from optsearch.runs.library.references import run_folder
+    from optsearch.runs.terminal.watch import watch as follow
+
+    try:
+        status = follow(run_folder(run), "json" if as_json else "plain" if plain else "live")
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    if status in ("failed", "crashed", "incomplete"):
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    run: RunArgument,
+    sample: Annotated[
+        int, typer.Option(help="Training runs of each kind that are made again, the best programs' always.", min=0)
+    ] = 20,
+    imports: Imports = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a run: every checksum and program, the whole history, and a sample of all that was trained.
+
+    Exit code 0 only if all agree. The sample holds what the best programs reached; the rest of it is drawn by chance.
+    What was not checked is said.
+    """
+    from optsearch.runs.commands.verify import verify_run
+    from optsearch.runs.library.references import run_folder
+    from optsearch.runs.terminal.tables import say
+
+    checks: list[dict[str, Any]] = []
+    marks = {True: "ok  ", False: "FAIL", None: "--  "}
+    for check in verify_run(run_folder(run), sample, imports or ()):
+        checks.append({"check": check.name, "agrees": check.agrees, "says": check.says})
+        if not as_json:
+            say(f"{marks[check.agrees]} {check.name}: {check.says}")
+    if as_json:
+        print_json(checks)
+    if any(check["agrees"] is False for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN[:ID]", help="A run; one program of it, ID may be best; a file or a name of `library`."
+        ),
+    ],
+    top: Annotated[int, typer.Option(help="Number of programs on the leaderboard.", min=1)] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run's leaderboard, controls and studies, or one program: text, cost, behaviour, lineage, evaluations."""
+    from optsearch.runs.library.references import is_program, load_program, program_names, run_folder
+    from optsearch.runs.report.explain import behaviour_of
+    from optsearch.runs.store.writer import RunStore
+    from optsearch.runs.summary import run as inspect
+    from optsearch.runs.summary import selections as studies
+    from optsearch.runs.terminal import comparison_view, discovery_view
+    from optsearch.runs.terminal import tables as terminal
+
+    if is_program(run):
+        named = load_program(run)
+        view = inspect.text_view(named.program) | {"id": named.name, "behaviour": behaviour_of(str(named.program))}
+        found = named.discovery
+        if as_json:
+            print_json(view if found is None else view | {"discovery": found.as_values()})
+            return
+        terminal.program_view(view)
+        if found is not None:
+            discovery_view.shown(found)
+        return
+    path, colon, program_id = (run, "", "") if RunStore.exists(Path(run)) else run.rpartition(":")
+    with RunStore.read(run_folder(path if colon else run, program_names())) as store:
+        if colon:
+            view = inspect.program_view(store, program_id)
+            view["behaviour"] = behaviour_of(view["pruned"])
+            print_json(view) if as_json else terminal.program_view(view)
+        else:
+            view = inspect.summary(store)
+            rows = inspect.leaderboard(store, top) if view["generated"] or view["best"] else []
+            been_through = studies.studies(store)
+            if as_json:
+                print_json(view | {"leaderboard": rows, "studies": been_through})
+            else:
+                terminal.run_summary(view, rows)
+                comparison_view.studies(been_through)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Folders of runs or studies, or names in optsearch-runs/.")
+    ],
+    out: Annotated[Path, typer.Option(help="HTML file to write; an earlier one is replaced.")] = Path("report.html"),
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write the charts there, as SVG, PDF and CSV.")
+    ] = None,
+) -> None:
+    """Write one HTML file that shows what runs have found: it holds everything and needs no network."""
+    from optsearch.runs.library.references import run_folders
+    from optsearch.runs.report.html import read_report, to_html
+    from optsearch.runs.report.render import write_figures
+    from optsearch.runs.terminal.tables import say
+
+    found = read_report(list(dict.fromkeys(folder for run in runs for folder in run_folders(run))))
+    page = to_html(found)
+    try:
+        out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{out}: the report cannot be written: {error.strerror}") from error
+    say(f"{out}: {len(page) / 1e6:.1f} MB, {len(found.all_charts())} charts")
+    if figures is not None:
+        say(f"{figures}: {len(write_figures(found.all_charts(), figures))} files")
+
+
+@app.command()
+def simplify(
+    program: ProgramArgument,
+    steps: Annotated[
+        str, typer.Option(help="Steps to take, separated by commas; ablate trains, the others do not.")
+    ] = "prune,rewrite,ablate",
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="Task of ablation; may be repeated.", show_default="those of its search, else ae"),
+    ] = None,
+    imports: Imports = None,
+    workers: Workers = None,
+    kept: Kept = None,
+    as_json: AsJson = False,
+) -> None:
+    """Distil a program to the shortest readable form that trains as well, with a record of every step.
+
+    Prune removes what cannot influence the update (exact); rewrite finds the cheapest program that is equal by the laws
+    of the functions; ablate leaves out what training does not miss. The same command goes on after an interruption.
+    """
+    from optsearch.runs.commands.simplify import run_distillation
+    from optsearch.runs.terminal import tables as terminal
+
+    check_workers(workers, None)
+    try:
+        result = run_distillation(
+            program,
+            steps.split(","),
+            tasks,
+            workers=workers,
+            folder=kept,
+            imports=imports or (),
+            quiet=as_json,
+        )
+    except KeyboardInterrupt:
+        terminal.errors.print("Interrupted; the trainings are kept. The same command goes on.")
+        raise typer.Exit(130) from None
+    print_json(result.as_values()) if as_json else terminal.distilled(result)
+
+
+app.command()(comparing.evaluate)
+app.command()(comparing.select)
+
+
+@app.command()
+def export(
+    program: ProgramArgument,
+    to: Annotated[str, typer.Option("--to", help="Form: optax, torch, latex, pseudocode or json.")] = "optax",
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="print it")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write a program as a file that needs nothing of this project."""
+    from optsearch.runs.library.export import FORMS, exported
+    from optsearch.runs.library.references import load_program
+
+    if to not in FORMS:
+        raise typer.BadParameter(
+            f"'{to}' is not a form that programs are exported to: use {', '.join(FORMS)}", param_hint="--to"
+        )
+    source = exported(load_program(program), to)
+    if out is None:
+        sys.stdout.write(printable(source))
+        return
+    try:
+        with out.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(source)
+    except FileExistsError:
+        raise RunError(f"{out}: the file is there already: choose another name, or --force to replace it") from None
+    except OSError as error:
+        raise RunError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+@app.command()
+def tasks(
+    check: Annotated[
+        str | None, typer.Option("--check", metavar="NAME", help="Hold one task to the laws that every task keeps.")
+    ] = None,
+    imports: Imports = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the tasks that programs are trained on, or check one: exit code 1 when it breaks a law."""
+    from optsearch.runs.library import catalog
+    from optsearch.runs.terminal import tables as terminal
+    from optsearch.search.evaluate import import_own_tasks
+
+    own = import_own_tasks(imports or ())
+    if check is None:
+        print_json(catalog.tasks(own)) if as_json else terminal.tasks(catalog.tasks(own))
+        return
+    laws: list[dict[str, Any]] = []
+    for law in catalog.check_task(check):
+        laws.append(law)
+        if not as_json:
+            terminal.say(f"{'ok  ' if law['kept'] else 'FAIL'} {law['law']}: {law['says'] or law['sentence']}")
+    if as_json:
+        print_json(laws)
+    if not all(law["kept"] for law in laws):
+        raise typer.Exit(1)
+
+
+@app.command()
+def functions(as_json: AsJson = False) -> None:
+    """List the functions that programs can call."""
+    from optsearch.runs.library import catalog
+
+    print_rows(catalog.functions(), as_json)
+
+
+@app.command()
+def library(as_json: AsJson = False) -> None:
+    """List the optimizers that ship as programs: known ones, and those that searches have discovered."""
+    from optsearch.runs.library import catalog
+    from optsearch.runs.library.discovery import DISCOVERED
+    from optsearch.runs.terminal import discovery_view
+
+    rows = catalog.library()
+    if as_json:
+        print_json(rows)
+        return
+    known = [row for row in rows if row["discovery"] is None]
+    print_rows(known, as_json, hidden=["text", "discovery"], right=["statements"])
+    discovery_view.listing(list(DISCOVERED.values()))
+
+
+@app.command()
+def campaigns(as_json: AsJson = False) -> None:
+    """List the campaigns that ship with optsearch."""
+    from optsearch.runs.library import catalog
+
+    print_rows(catalog.campaigns(), as_json, right=["programs", "population"])
+
+
+def main() -> None:
+    """Entry point: runs a command and turns what users can do something about into one clear message."""
+    _prepare_standard_streams()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, so that an error of it is told as any other
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except UserError as error:
+        _fail(error, error.exit_code)
+    except OSError as error:
+        _fail(error, 1)
+
+
+def _prepare_standard_streams() -> None:
+    """Opens the null device in place of standard streams that are closed, and has escapes written for characters that
+    a stream cannot encode, such as those of a file's name that is not UTF-8.
+
+    A file would be opened under the number of a closed stream otherwise, and written to by whatever writes there.
+    """
+    number = os.open(os.devnull, os.O_RDWR)
+    while number < 3:
+        number = os.dup(number)
+    os.close(number)
+    for name, stream, mode in (("stdin", sys.stdin, "r"), ("stdout", sys.stdout, "w"), ("stderr", sys.stderr, "w")):
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _fail(error: Exception, code: int) -> None:
+    sys.stderr.write(f"error: {printable(str(error))}\n")
+    raise SystemExit(code)

@@ -1,0 +1,131 @@
+"""The commands that say which optimizer to believe: ``evaluate`` and ``select``."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from optsearch.runs.cli.options import AsJson, Imports, Kept, Workers, check_workers, print_json
+
+Address = Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")]
+
+
+def evaluate(
+    programs: Annotated[
+        list[str], typer.Argument(metavar="PROGRAM...", help="Files, library names such as lion, RUN:ID or RUN:best.")
+    ],
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task", help="Task to train on, may be repeated; `optsearch tasks` lists them.", show_default="X_ae"
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Number of fresh seeds.", min=2, max=1000)] = 8,
+    skip: Annotated[
+        int, typer.Option("--skip-seeds", help="Pass over so many fresh seeds, which an earlier look has used.", min=0)
+    ] = 0,
+    baselines: Annotated[
+        list[str] | None,
+        typer.Option("--baseline", help="An optax optimizer; may be repeated.", show_default="adamw, lion"),
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option(help="Batch sizes, such as 16,64,256.", show_default="each task's own")
+    ] = None,
+    tune: Annotated[
+        int, typer.Option("--tune", help="Tuning trials for each contender and task.", min=0, max=10_000)
+    ] = 24,
+    constants: Annotated[bool, typer.Option("--constants", help="Tune betas and other constants too.")] = False,
+    kept: Kept = None,
+    workers: Workers = None,
+    imports: Imports = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare programs with optax baselines on larger tasks.
+
+    Every contender's learning rate and weight decay are tuned with the same number of trials by validation loss; then
+    all run on the same fresh seeds and are compared by test loss. The same command again goes on where it stopped.
+    """
+    from optsearch.runs.commands.evaluate import run_evaluation
+    from optsearch.runs.terminal import comparison_view
+
+    check_workers(workers, address)
+    with _resumable():
+        result = run_evaluation(
+            programs,
+            tasks or ["X_ae"],
+            seeds,
+            baselines or ["adamw", "lion"],
+            skipped=skip,
+            batches=None if batch is None else _batches(batch),
+            trials=tune,
+            constants=constants,
+            folder=kept,
+            workers=workers,
+            imports=imports or (),
+            address=address,
+            quiet=as_json,
+        )
+    print_json(result.as_values()) if as_json else comparison_view.evaluation(result)
+
+
+def select(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Run folders, or their names in optsearch-runs/.")
+    ],
+    funnel: Annotated[str, typer.Option("--funnel", help="A shipped funnel's name, or a YAML file.")] = "ladder",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
+    ] = None,
+    kept: Kept = None,
+    workers: Workers = None,
+    imports: Imports = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find out which programs of runs hold up: fresh seeds, then larger tasks beside tuned baselines.
+
+    Only programs that a stage keeps go on to the next. What each stage found is recorded in the runs. The same command
+    again goes on where it stopped.
+    """
+    from optsearch.runs.commands.select import run_selection
+    from optsearch.runs.terminal import comparison_view
+
+    check_workers(workers, address)
+    with _resumable():
+        result = run_selection(
+            runs,
+            funnel,
+            settings or [],
+            folder=kept,
+            workers=workers,
+            address=address,
+            imports=imports or (),
+            quiet=as_json,
+        )
+    print_json(result) if as_json else comparison_view.selection(result)
+
+
+@contextmanager
+def _resumable() -> Generator[None]:
+    """Says what to do after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from optsearch.runs.terminal.tables import errors
+
+        errors.print("Interrupted; finished training runs are saved. The same command goes on where it stopped.")
+        raise typer.Exit(130) from None
+
+
+def _batches(text: str) -> list[int]:
+    sizes = [part.strip() for part in text.split(",")]
+    if not all(size.isascii() and size.isdigit() and len(size) < 9 and int(size) > 0 for size in sizes):
+        raise typer.BadParameter(
+            f"'{text}' is no list of batch sizes: write whole numbers with commas, such as 16,64,256",
+            param_hint="--batch",
+        )
+    return [int(size) for size in sizes]

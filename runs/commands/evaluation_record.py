@@ -1,0 +1,71 @@
+"""An evaluation in the files of the runs that its programs come from, where the report finds it.
+
+It is recorded as a study of one stage. Nobody is chosen by it, so that it takes no task from those that are held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optsearch.dsl.fingerprint import fingerprint
+from optsearch.runs.library.references import NamedProgram
+from optsearch.runs.store.environment import about_machine
+from optsearch.runs.store.errors import RunError
+from optsearch.runs.store.writer import RunStore
+
+STAGE = "evaluation"
+"""Name of the one stage, and of what the settings of such a study hold."""
+
+
+def record_evaluation(
+    programs: Mapping[str, NamedProgram], asked: Mapping[str, Any], cost: Mapping[str, Any], values: Mapping[str, Any]
+) -> list[str]:
+    """Records an evaluation in every run that a program of it comes from; one that is there already is left alone.
+
+    Args:
+        programs: its programs by what the evaluation calls them.
+        asked: what was asked for, as JSON values.
+        cost: ``runs``, ``steps`` and ``seconds`` of training.
+        values: what was found, as `evaluation_values` gives it.
+
+    Returns:
+        A sentence for each run in which it could not be recorded.
+    """
+    folders = list({named.run[0].resolve(): named.run[0] for named in programs.values() if named.run}.values())
+    settings = {
+        STAGE: dict(asked),
+        "runs": [folder.name for folder in folders],
+        "candidates": [
+            {"name": name, "fingerprint": fingerprint(named.program), "fitness": None, "program": str(named.program)}
+            for name, named in programs.items()
+        ],
+    }
+    stage = {
+        "name": STAGE,
+        "tasks": values["tasks"],
+        "seeds": values["seeds"],
+        "verdicts": [],
+        "cost": dict(cost),
+        "bias": None,
+        "rank_correlation": None,
+        "evaluation": dict(values),
+    }
+    return [line for folder in folders for line in _record(folder, settings, stage)]
+
+
+def _record(folder: Path, settings: Mapping[str, Any], stage: Mapping[str, Any]) -> Sequence[str]:
+    try:
+        with RunStore.read(folder) as reader:
+            if any(dict(study.settings) == settings and study.status == "finished" for study in reader.studies()):
+                return ()
+        with RunStore.amend(folder, about_machine()) as store:
+            same = [study for study in store.studies() if dict(study.settings) == settings]
+            number = same[0].number if same else store.add_study(settings)
+            if not (same and same[0].stages):
+                store.add_stage(number, STAGE, stage)
+            store.finish_study(number)
+    except RunError as error:
+        return (f"Not recorded in {folder}, so that its report lacks this evaluation: {error}",)
+    return ()

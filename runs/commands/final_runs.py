@@ -1,0 +1,129 @@
+"""The training runs that a campaign ends with: finalists on seeds of their own, then the best of each on fresh ones.
+
+Every program is trained on every task of the fitness. A run is recorded as soon as it has ended, in whatever order they
+end, and none is made twice; so an interrupted campaign goes on with those that are left.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from optsearch.proxy_tasks.outcome import TrainingResult
+from optsearch.proxy_tasks.run import TrainingRun
+from optsearch.proxy_tasks.seeds import FRESH
+from optsearch.runs.store.reader import RunReader
+from optsearch.runs.store.records import Arm, Final
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.arms import contenders
+from optsearch.runs.summary.finalists import best, finalist_seeds, finalists
+from optsearch.runs.summary.finals import measure_of
+from optsearch.runs.terminal.search_view import counted_view
+from optsearch.runs.terminal.tables import errors
+from optsearch.search.evaluate import train_alone
+from optsearch.search.evolution import WARM_START
+from optsearch.search.pool import Pool
+
+Train = Callable[[tuple[str, TrainingRun]], TrainingResult]
+"""Makes a run on the task of a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Runs that are left of one round.
+
+    Attributes:
+        purpose: what they are for, with how many programs, seeds and tasks there are in all.
+        places: search and ticket of each program by its id.
+        runs: id, task and seed of each run that is not recorded yet, those of one program together.
+    """
+
+    purpose: str
+    places: Mapping[str, tuple[Arm, int]]
+    runs: Sequence[tuple[str, str, int]]
+
+
+def due(store: RunReader) -> Due | None:
+    """What is to be trained next in a run whose searches have ended; None when nothing is left.
+
+    Programs of a control are known by ids of their own, so that equal programs of two searches are trained twice.
+    """
+    finals, arms = store.finals(), contenders(store)
+    trials = [(arm, entry.ticket) for arm in arms for entry in finalists(store, arm)]
+    left = _round(store, finals, trials, finalist_seeds(store), "Choosing among the finalists")
+    if left.runs:
+        return left
+    chosen = [(arm, best(store, arm, finals).ticket) for arm in arms if store.leaderboard(arm, 1)]
+    chosen.append((store.arms()[0], WARM_START))
+    left = _round(store, finals, chosen, fresh_seeds(store), "Comparing on fresh seeds")
+    return left if left.runs else None
+
+
+def fresh_seeds(store: RunReader) -> range:
+    """The seeds on which the best programs are compared; no program is chosen by them."""
+    return FRESH[: int(store.meta("settings")["fresh_seeds"])]
+
+
+def _round(
+    store: RunReader, finals: Sequence[Final], programs: Sequence[tuple[Arm, int]], seeds: Sequence[int], purpose: str
+) -> Due:
+    there = {(final.contender, final.task, final.seed) for final in finals}
+    places = {arm.program_id(ticket): (arm, ticket) for arm, ticket in programs}
+    tasks = measure_of(store).names
+    runs = [(name, task, seed) for name in places for task in tasks for seed in seeds]
+    words = f"{purpose}: {len(places)} programs, {len(seeds)} seeds"
+    words += f", {len(tasks)} tasks" if len(tasks) > 1 else ""
+    return Due(words, places, [run for run in runs if run not in there])
+
+
+def train_finals(
+    store: RunStore, make_pool: Callable[[Train], Pool[tuple[str, TrainingRun], TrainingResult]], *, quiet: bool,
+    stop: threading.Event,
+) -> bool:  # fmt: skip
+    """Makes and records all runs that are left.
+
+    Args:
+        store: the run.
+        make_pool: makes who trains; asked only when there is something to train.
+        quiet: whether to show no progress.
+        stop: asked after every run; runs on their way are dropped.
+
+    Returns:
+        Whether all are made.
+    """
+    pool: Pool[tuple[str, TrainingRun], TrainingResult] | None = None
+    while (left := due(store)) is not None:
+        pool = pool or make_pool(train_alone)
+        if not quiet:
+            errors.print(left.purpose, markup=False)
+        if not _train(store, pool, left, quiet, stop):
+            return False
+    return True
+
+
+def _train(
+    store: RunStore, pool: Pool[tuple[str, TrainingRun], TrainingResult], left: Due, quiet: bool, stop: threading.Event
+) -> bool:
+    """Makes the runs of a round; returns whether all are made."""
+    settled = {name: store.ticket(*place) for name, place in left.places.items()}
+    submitted, total = 0, len(left.runs)
+    with counted_view(errors, quiet=quiet or not errors.is_terminal) as show:
+        for done in range(total):
+            if stop.is_set():
+                return False
+            while submitted < total and submitted - done < pool.room:
+                name, task, seed = left.runs[submitted]
+                run = TrainingRun(settled[name].candidate.program, seed, settled[name].fitness.rate)
+                pool.submit(submitted, (task, run))
+                submitted += 1
+            show("program {} on {}".format(*left.runs[done][:2]), done, total)
+            number, result = pool.collect()
+            store.add_final([_final(left.runs[number], result)])
+    return True
+
+
+def _final(run: tuple[str, str, int], result: TrainingResult) -> Final:
+    name, task, seed = run
+    losses = result.loss, result.test_loss, result.accuracy
+    return Final(name, task, seed, result.outcome.value, *losses, result.steps)

@@ -1,0 +1,311 @@
+"""One campaign from its settings to its verdict: the search, its control, and both on seeds that neither has seen.
+
+Every step is recorded before the next begins, so that the same call after any interruption goes on where it stopped and
+ends with the same result.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from optsearch.dsl.verify import nearest
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.runs.commands.final_runs import due, train_finals
+from optsearch.runs.library.discovery import DISCOVERED
+from optsearch.runs.library.references import RUNS_FOLDER
+from optsearch.runs.store.environment import about_machine, available_cores, machine_changes
+from optsearch.runs.store.errors import RunError
+from optsearch.runs.store.ledger import ArmLedger
+from optsearch.runs.store.records import Arm
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.arms import SEARCH, PlannedArm, make_evolution, planned_arms, spent
+from optsearch.runs.summary.run import glance, rivals
+from optsearch.runs.terminal.search_view import ProgressView
+from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
+from optsearch.search.config import CampaignConfig, load_campaign, load_campaign_file
+from optsearch.search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, import_own_tasks
+from optsearch.search.events import Timing
+from optsearch.search.evolution import WARM_START, History
+from optsearch.search.fitness import Reference
+from optsearch.search.handover import HeadStart
+from optsearch.search.meta_validation import MetaValidation
+from optsearch.search.reference import make_reference
+from optsearch.search.session import run_session
+from optsearch.search.settings.config_errors import ConfigError
+
+SHIPPED = files("optsearch.runs.commands.campaigns")
+
+
+def load_named(reference: str, overrides: Sequence[str] = ()) -> tuple[CampaignConfig, str]:
+    """Settings and text of a shipped campaign, of the one that found a discovered program, or of a YAML file.
+
+    Args:
+        reference: a name, or a path.
+        overrides: ``key.sub=value`` settings that replace those of the text.
+
+    Raises:
+        ConfigError: there is no such campaign, or anything is wrong in it.
+    """
+    names = sorted(entry.name.removesuffix(".yaml") for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml"))
+    if reference in names:
+        text = (SHIPPED / f"{reference}.yaml").read_text(encoding="utf-8")
+        return load_campaign(text, f"{reference}.yaml", overrides), text
+    if reference in DISCOVERED:
+        text = DISCOVERED[reference].record.origin.campaign
+        return load_campaign(text, f"the campaign of {reference}", overrides), text
+    if Path(reference).exists() or reference.endswith((".yaml", ".yml")):
+        return load_campaign_file(Path(reference), overrides)
+    hint = nearest(reference, [*names, *DISCOVERED]) or f"; the shipped ones are {', '.join(names)}"
+    raise ConfigError([f"unknown campaign '{reference}': it is no shipped campaign and no YAML file{hint}"])
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a sitting ended.
+
+    Attributes:
+        folder: the run.
+        interrupted: whether it was asked to stop before it was done.
+    """
+
+    folder: Path
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Who evaluates.
+
+    Attributes:
+        count: worker processes; 0 for none, None for one for each core.
+        address: a Ray cluster to join; None to start a local one.
+        gpus: share of a GPU for each.
+    """
+
+    count: int | None
+    address: str | None
+    gpus: float
+
+
+class Campaign:
+    """A campaign and the folder of its run.
+
+    Args:
+        config: the settings.
+        text: the campaign as the user wrote it.
+        folder: where the run is kept; None for ``optsearch-runs/NAME-seedS``.
+    """
+
+    def __init__(self, config: CampaignConfig, text: str, folder: Path | None = None):
+        self.config, self._text = config, text
+        self.folder = folder or RUNS_FOLDER / f"{config.name}-seed{config.seed}"
+        self._setting = config.setting
+        self.timing = Timing()
+        """Where the time of this process's searches went."""
+        self.waited_s = 0.0
+        """How much of it was spent waiting for results."""
+
+    def run(
+        self,
+        *,
+        workers: int | None = None,
+        address: str | None = None,
+        gpus: float = 0.0,
+        force: bool = False,
+        quiet: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Finished:
+        """Starts or resumes the run and goes on until it is done or interrupted (Ctrl-C, SIGTERM).
+
+        Args:
+            workers: worker processes; 0 for none, None for one for each core.
+            address: a Ray cluster to join; None to start a local one.
+            gpus: share of a GPU that each worker asks Ray for.
+            force: whether a run in the folder is replaced.
+            quiet: whether to show no progress.
+            stop: set by somebody else to interrupt; None when only signals do.
+
+        Returns:
+            The folder, and whether the run was interrupted.
+
+        Raises:
+            RunError: the folder is not ours to write, or an evaluation raised.
+            TaskError: a task of the user's own cannot be imported.
+        """
+        stop = stop or threading.Event()
+        import_own_tasks(self.config.imports)
+        with self._open(force) as store, _interruptible(stop):
+            if store.meta("status") == "finished" and spent(store, self.config) and due(store) is None:
+                return Finished(self.folder, interrupted=False)
+            store.set_meta("status", "running")
+            status = "failed"
+            try:
+                done = self._train(store, Workers(workers, address, gpus), quiet, stop)
+                status = "finished" if done else "interrupted"
+            except KeyboardInterrupt:
+                status = "interrupted"
+                raise
+            finally:
+                store.set_meta("status", status)
+        return Finished(self.folder, interrupted=not done)
+
+    def _open(self, force: bool) -> RunStore:
+        settings, about = self.config.model_dump(mode="json"), about_machine()
+        tasks = {name: get_task(name).version for name in self.config.tasks}
+        if not RunStore.exists(self.folder) or force:
+            return RunStore.create(
+                self.folder, campaign=self._text, settings=settings, about=about, tasks=tasks, force=force
+            )
+        store = RunStore.resume(self.folder, settings=settings, about=about, tasks=tasks, complete=_completed)
+        changed = machine_changes(store.sessions()[0]["about"], about)
+        if changed:
+            errors.print(
+                f"Not the machine that the run was started on: {'; '.join(changed)}. Results may differ in their last "
+                "digits from those of an undisturbed run; this session is recorded with its machine.",
+                markup=False,
+            )
+        return store
+
+    def _train(self, store: RunStore, options: Workers, quiet: bool, stop: threading.Event) -> bool:
+        """Runs the searches, then the controls, then what decides between them; returns whether all is done."""
+        with self._evaluator(options, quiet) as evaluator:
+            done = all(
+                self._arm(store, planned, evaluator, quiet, stop) for planned in planned_arms(store, self.config)
+            )
+            done = done and train_finals(store, evaluator.pool, quiet=quiet, stop=stop)
+            ray = evaluator.other if isinstance(evaluator, HeadStart) else evaluator
+            self.waited_s = float(getattr(ray, "waited_s", 0.0))
+            machines = sorted({*store.meta("worker_machines", []), *getattr(ray, "machines", ())})
+        if machines != store.meta("worker_machines", []):
+            store.set_meta("worker_machines", machines)
+        if len(machines) > 1 and not quiet:
+            errors.print(f"Workers ran on machines of different kinds: {'; '.join(machines)}.", markup=False)
+        return done
+
+    def _arm(
+        self, store: RunStore, planned: PlannedArm, evaluator: Evaluator, quiet: bool, stop: threading.Event
+    ) -> bool:
+        config, arm, budget = self.config, planned.arm, planned.budget
+        ledger = ArmLedger(store, arm)
+        history = ledger.history(config.population.size + config.look_ahead)
+        evolution = make_evolution(store, config, arm, budget, history)
+        counted = ("programs", budget.programs) if budget.programs else ("evaluations", budget.evaluations or 1)
+        validation = self._meta_validation(store, arm, history)
+        try:
+            with ProgressView(
+                errors,
+                arm.name,
+                counted,
+                glance=lambda progress: glance(store, arm, progress, evolution.redundancy()),
+                rivals=rivals(store, arm),
+                workers=f"{evaluator.workers} worker{'' if evaluator.workers == 1 else 's'}",
+            ) as view:
+                progress = run_session(
+                    evolution,
+                    evaluator,
+                    ledger=ledger,
+                    hurdle=config.hurdle,
+                    sweep=config.rate_sweep,
+                    checkpoints=self._checkpoints(),
+                    seeds=len(config.training_seeds),
+                    reference=self._reference(store, arm),
+                    validation=validation,
+                    batch_size=max(config.batch_size, config.lanes),
+                    progress=None if quiet else view.update,
+                    should_stop=stop.is_set,
+                    timing=self.timing,
+                )
+        except EvaluationError as error:
+            store.add_failure(arm, error.ticket, error.text, error.details)
+            raise RunError(f"{self.folder}: {error}") from error
+        return progress.finished and not (validation is not None and validation.waiting)
+
+    def _reference(self, store: RunStore, arm: Arm) -> Reference | None:
+        """What all searches but the first are measured against: the campaign's warm start, in the first search."""
+        first = store.arms()[0]
+        if arm.number == first.number:
+            return None
+        warm_start = store.evaluation(first, WARM_START).fitness
+        config, seeds = self.config, len(self.config.training_seeds)
+        return make_reference(config.hurdle, self._checkpoints(), seeds, warm_start, config.rate_sweep)
+
+    def _meta_validation(self, store: RunStore, arm: Arm, history: History | None) -> MetaValidation | None:
+        """The watch over the search's best program; controls have none."""
+        config = self.config.meta_validation
+        if config is None or arm.name != SEARCH:
+            return None
+        results = () if history is None else (r for r in history.evaluated if r.ticket <= history.settled)
+        return MetaValidation(config.every_evaluations, results, store.validations(arm))
+
+    def _checkpoints(self) -> Sequence[Sequence[int]]:
+        return [get_task(task.task).checkpoints for task in self._setting.tasks]
+
+    @contextmanager
+    def _evaluator(self, options: Workers, quiet: bool) -> Generator[Evaluator]:
+        workers, address = options.count, options.address
+        if workers is None and address is None:
+            workers = available_cores()
+        if not quiet:
+            where = f"the Ray cluster at {address}" if address else "local Ray" if workers else "this process"
+            names = [task.task for task in self._setting.tasks]
+            tasks = f"task{'s' if len(names) > 1 else ''} {', '.join(names)}"
+            count = f"{workers} worker{'' if workers == 1 else 's'} on " if workers else ""
+            errors.print(
+                f"{self.config.name}: {tasks}, seed {self.config.seed}, {count}{where}; run folder {self.folder}",
+                markup=False,
+                soft_wrap=True,
+            )
+        if workers == 0:
+            evaluator: Evaluator = InProcessEvaluator(self._setting)
+        else:
+            from optsearch.search.workers import RayEvaluator
+
+            warn_of_open_cluster(address)
+
+            def make() -> RayEvaluator:
+                return RayEvaluator(self._setting, workers=workers, address=address, gpus=options.gpus)
+
+            # A cluster is joined at once, so that one which cannot be is said before anything is done. And this process
+            # has no share of an accelerator, and rounds differently from one that has.
+            here_first = address is None and not options.gpus
+            evaluator = HeadStart(self._setting, make, workers) if workers and here_first else make()
+        try:
+            yield evaluator
+        finally:
+            evaluator.close()
+
+
+def _completed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings as an older version recorded them, with what it did not know yet."""
+    return CampaignConfig.model_validate(dict(settings)).model_dump(mode="json")
+
+
+@contextmanager
+def _interruptible(stop: threading.Event) -> Generator[None]:
+    """Ctrl-C and SIGTERM ask to stop; the second one stops at once. Outside the main thread, signals are left alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        errors.print("\nStopping: results in flight are dropped, everything else is saved. Again to stop at once.")
+
+    previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,299 @@
+"""A funnel over runs: what ``select`` runs, records in the runs, and goes on with after an interruption.
+
+A stage is recorded when it has ended, and each training run when it has; so the same command again repeats neither.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from optsearch.dsl.verify import nearest
+from optsearch.proxy_tasks.registry import TASKS
+from optsearch.proxy_tasks.run import Trained
+from optsearch.runs.commands.entrants import Entrant, candidates, fitness_is_loss, run_names
+from optsearch.runs.commands.evaluate import TrainingCost
+from optsearch.runs.library.references import RUNS_FOLDER, run_folder
+from optsearch.runs.store.environment import about_machine
+from optsearch.runs.store.errors import RunError
+from optsearch.runs.store.training_cache import training, worker_words
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.evaluation_result import evaluation_values, finite
+from optsearch.runs.summary.held_out import searched_tasks, tasks_chosen_on, warnings
+from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
+from optsearch.runs.terminal.training_view import TrainingView
+from optsearch.search.evaluate import import_own_tasks
+from optsearch.search.pool import Pool
+from optsearch.search.settings.config_errors import ConfigError
+from optsearch.search.settings.settings import load_settings, settings_text
+from optsearch.selection.bootstrap import bootstrap_interval
+from optsearch.selection.contender import Contender, TrainingJob, run_job
+from optsearch.selection.evaluation import TrainingProgress
+from optsearch.selection.funnel import FunnelConfig, StageConfig, StageResult, rank_correlation, run_stage
+from optsearch.selection.problem import Problem, problems
+
+SHIPPED = files("optsearch.runs.commands.funnels")
+
+SEARCH = "search"
+_RUNG = re.compile(r"x[0-9]+\Z")
+
+
+def load_funnel(reference: str, overrides: Sequence[str] = ()) -> FunnelConfig:
+    """Settings of a shipped funnel or a YAML file.
+
+    Raises:
+        ConfigError: there is no such funnel, or anything is wrong in it.
+    """
+    names = sorted(entry.name.removesuffix(".yaml") for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml"))
+    if reference in names:
+        text = (SHIPPED / f"{reference}.yaml").read_text(encoding="utf-8")
+        return load_settings(FunnelConfig, text, f"{reference}.yaml", overrides)
+    if Path(reference).exists() or reference.endswith((".yaml", ".yml")):
+        return load_settings(FunnelConfig, settings_text(Path(reference)), reference, overrides)
+    hint = nearest(reference, names) or f"; the shipped ones are {', '.join(names)}"
+    raise ConfigError([f"unknown funnel '{reference}': it is no shipped funnel and no YAML file{hint}"])
+
+
+def run_selection(
+    runs: Sequence[str],
+    funnel: str,
+    overrides: Sequence[str] = (),
+    *,
+    folder: Path | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    imports: Sequence[str] = (),
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Takes the best programs of runs through a funnel.
+
+    Args:
+        runs: runs as users name them; the study is recorded in each.
+        funnel: a shipped funnel's name, or a YAML file.
+        overrides: ``key.sub=value`` settings that replace those of the funnel.
+        folder: where training runs are kept; None for the folder of runs.
+        workers: training runs at a time; 0 for one at a time in this process, None for one for each core.
+        address: a Ray cluster to join; None for Ray here.
+        imports: references of the user's own tasks.
+        quiet: whether to show no progress.
+
+    Returns:
+        The study as JSON values: candidates, and for each stage verdicts, costs and its whole evaluation.
+
+    Raises:
+        ConfigError, RunError, TaskError: something of that name does not exist, or a run cannot be written.
+    """
+    import_own_tasks(imports)
+    config = load_funnel(funnel, overrides)
+    folders = list({path.resolve(): path for path in map(run_folder, runs)}.values())
+    with ExitStack() as stack:
+        stores = [stack.enter_context(RunStore.amend(path, about_machine())) for path in folders]
+        found, considered = candidates(stores, config.candidates)
+        stages = [_problems(stage, searched_tasks(stores)) for stage in config.stages]
+        study = _Study(stores, config, found, stages)
+        if not quiet:
+            for line in study.warnings:
+                errors.print(line, markup=False, soft_wrap=True)
+        where = folder or RUNS_FOLDER, 0 if study.finished else workers, address, imports
+        if not study.finished:
+            warn_of_open_cluster(address)
+        pool, kept = stack.enter_context(training(run_job, *where))
+        while not study.finished:
+            if not quiet:
+                errors.print(f"Stage {study.next_words()}", markup=False, soft_wrap=True)
+            with TrainingView(errors, study.next, workers=worker_words(workers, address), quiet=quiet) as view:
+                study.next_stage(pool, view)
+        counts = {"considered": considered, "trained_runs": kept.trained, "known_runs": kept.known}
+        return study.view() | counts
+
+
+class _Study:
+    """A study in the runs that it is recorded in: begun, or gone on with where the same one stopped.
+
+    Args:
+        stores: the runs.
+        config: the funnel.
+        found: who enters.
+        stages: the tasks of every stage.
+    """
+
+    def __init__(
+        self,
+        stores: Sequence[RunStore],
+        config: FunnelConfig,
+        found: Sequence[Entrant],
+        stages: Sequence[tuple[Problem, ...]],
+    ):
+        self._stores, self._config, self._candidates, self._problems = stores, config, found, stages
+        self._settings = {
+            "funnel": config.model_dump(mode="json"),
+            "runs": run_names(stores),
+            "candidates": [candidate.as_values() for candidate in found],
+            "versions": {problem.name: problem.load().version for stage in stages for problem in stage},
+        }
+        same = [study for study in stores[0].studies() if dict(study.settings) == self._settings]
+        self.warnings = self._warnings(same[-1].number if same else None)
+        self._numbers = [self._number(store) for store in stores]
+        # A process may have been killed after a stage was recorded in one run and not in the next.
+        self._done: list[Mapping[str, Any]] = [
+            stage.result for stage in stores[0].studies()[self._numbers[0] - 1].stages
+        ]
+        for store, number in zip(stores, self._numbers, strict=True):
+            recorded = len(store.studies()[number - 1].stages)
+            for place in range(recorded, len(self._done)):
+                store.add_stage(number, config.stages[place].name, self._done[place])
+        self._finish()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every stage has ended, or nobody is left."""
+        return len(self._done) == len(self._config.stages) or (bool(self._done) and not self._survivors())
+
+    @property
+    def next(self) -> str:
+        """Name of the next stage."""
+        return self._config.stages[len(self._done)].name
+
+    def next_words(self) -> str:
+        """The next stage: its name, who is left, and on what."""
+        number = len(self._done)
+        stage, left = self._config.stages[number], len(self._survivors())
+        beside = f" beside {', '.join(stage.baselines)}" if stage.baselines else ""
+        tasks = ", ".join(problem.name for problem in self._problems[number])
+        return f"'{stage.name}': {left} program{'s' * (left != 1)}{beside} on {tasks}"
+
+    def next_stage(self, pool: Pool[TrainingJob, Trained], progress: Callable[[TrainingProgress], None]) -> None:
+        """Runs the next stage and records it."""
+        number = len(self._done)
+        stage, names = self._config.stages[number], self._survivors()
+        programs = [Contender(c.name, c.program) for c in self._candidates if c.name in names]
+        cost = TrainingCost(progress)
+        result = run_stage(stage, number, self._problems[number], programs, pool=pool, progress=cost)
+        values = self._values(stage, result, cost.as_values())
+        for store, study in zip(self._stores, self._numbers, strict=True):
+            store.add_stage(study, stage.name, values)
+        self._done.append(values)
+        self._finish()
+
+    def view(self) -> dict[str, Any]:
+        """The study as JSON values."""
+        return {
+            "funnel": self._config.name,
+            "runs": self._settings["runs"],
+            "status": "finished" if self.finished else "running",
+            "study": self._numbers[0],
+            "warnings": self.warnings,
+            "candidates": self._settings["candidates"],
+            "stages": list(self._done),
+            "survivors": self._survivors(),
+        }
+
+    def _number(self, store: RunStore) -> int:
+        """Number of this study in a run; begins it where the run does not have it."""
+        for study in store.studies():
+            if dict(study.settings) == self._settings:
+                return study.number
+        return store.add_study(self._settings)
+
+    def _finish(self) -> None:
+        if self.finished:
+            for store, number in zip(self._stores, self._numbers, strict=True):
+                if store.studies()[number - 1].status != "finished":
+                    store.finish_study(number)
+
+    def _survivors(self) -> list[str]:
+        if not self._done:
+            return [candidate.name for candidate in self._candidates]
+        return [row["contender"] for row in self._done[-1]["verdicts"] if row["passed"]]
+
+    def _values(self, stage: StageConfig, result: StageResult, cost: Mapping[str, Any]) -> dict[str, Any]:
+        verdicts = [
+            {
+                "contender": v.contender,
+                "baseline": v.baseline,
+                "passed": v.passed,
+                "why": v.why,
+                "score": v.score,
+                "losses": dict(v.losses),
+                "failed": v.failed,
+            }
+            for v in result.verdicts
+        ]
+        scores = {v.contender: v.score for v in result.verdicts if not v.baseline}
+        tau = rank_correlation(self._scores(), scores)
+        return finite(
+            {
+                "name": stage.name,
+                "tasks": [problem.name for problem in self._problems[len(self._done)]],
+                "seeds": list(result.evaluation.seeds),
+                "verdicts": verdicts,
+                "cost": dict(cost),
+                "bias": self._bias(result),
+                "rank_correlation": None if tau is None else {"tau": tau[0], "programs": tau[1]},
+                "evaluation": evaluation_values(result.evaluation),
+            }
+        )
+
+    def _scores(self) -> dict[str, float | None]:
+        """What the stage before, or the search, made of everybody."""
+        if not self._done:
+            return {candidate.name: candidate.fitness for candidate in self._candidates}
+        return {row["contender"]: row["score"] for row in self._done[-1]["verdicts"] if not row["baseline"]}
+
+    def _bias(self, result: StageResult) -> dict[str, Any] | None:
+        """How far the search's fitness lies below the validation loss on fresh seeds; None where they are not alike."""
+        fits = all(fitness_is_loss(store.meta("settings")) for store in self._stores)
+        if result.evaluation.budget.trials or not fits or self._done:
+            return None
+        if list(result.evaluation.tasks) != searched_tasks(self._stores) or len(result.evaluation.tasks) > 1:
+            return None
+        (losses,) = result.evaluation.losses(test=False).values()
+        means = {name: sum(row.values()) / len(row) for name, row in losses.items()}
+        gaps = {c.name: means[c.name] - c.fitness for c in self._candidates if means[c.name] < float("inf")}
+        if not gaps:
+            return None
+        interval = bootstrap_interval(list(gaps.values()))
+        ends = [interval.low, interval.high]
+        return {"mean": interval.mean, "interval": ends, "count": interval.count, "programs": gaps}
+
+    def _warnings(self, own: int | None) -> list[str]:
+        """What is not held out: tasks on which a run's programs were chosen before this study, or twice within it."""
+        stages = zip(self._config.stages, self._problems, strict=True)
+        held = [problem.task for stage, tasks in stages if SEARCH not in stage.tasks for problem in tasks]
+        found: list[str] = []
+        for name, store in zip(run_names(self._stores), self._stores, strict=True):
+            found += warnings(name, tasks_chosen_on(store, before=own), held)
+        for task in sorted({task for task in held if held.count(task) > 1}):
+            found.append(
+                f"Not held out: two stages of the funnel use '{task}', so that the second flatters who is left."
+            )
+        return found
+
+
+def _problems(stage: StageConfig, searched: Sequence[str]) -> tuple[Problem, ...]:
+    """The tasks of a stage.
+
+    Raises:
+        RunError: a rung does not exist.
+        TaskError: there is no such task.
+    """
+    names: list[str] = []
+    for word in stage.tasks:
+        if word == SEARCH:
+            names += searched
+        elif _RUNG.match(word):
+            for task in searched:
+                if f"{task}-{word}" not in TASKS:
+                    others = [name for name, other in TASKS.items() if other.use == "held out"]
+                    raise RunError(
+                        f"stage '{stage.name}': task '{task}' has no rung {word}: name a task, such as "
+                        f"{', '.join(others)}"
+                    )
+                names.append(f"{task}-{word}")
+        else:
+            names.append(word)
+    return problems(list(dict.fromkeys(names)))

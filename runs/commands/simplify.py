@@ -1,0 +1,64 @@
+"""Distilling a program that a user names: what ``simplify`` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from optsearch.dsl.program import Program
+from optsearch.dsl.verify import nearest
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.runs.library.references import RUNS_FOLDER, load_program
+from optsearch.runs.store.environment import available_cores
+from optsearch.runs.store.errors import RunError
+from optsearch.runs.store.training_cache import training
+from optsearch.runs.terminal.tables import errors
+from optsearch.search.evaluate import import_own_tasks
+from optsearch.simplify.ablation.trial import Panel, train
+from optsearch.simplify.distil import STEPS, Distilled, StepName, distil
+
+
+def run_distillation(
+    reference: str | Program,
+    steps: Sequence[str],
+    tasks: Sequence[str] | None = None,
+    *,
+    workers: int | None = None,
+    folder: Path | None = None,
+    imports: Sequence[str] = (),
+    quiet: bool = False,
+) -> Distilled:
+    """Takes the steps on the program that the user names.
+
+    Args:
+        reference: a program as users name them, or as a value.
+        steps: names of steps.
+        tasks: names of the tasks on which ablation tests changes; None for those of the program's search, or ``ae``.
+        workers: trainings at a time, on local Ray; 0 for one at a time in this process, None for one for each core.
+        folder: where trainings are kept; None for the folder of runs.
+        imports: references of the user's own tasks.
+        quiet: whether to show no progress.
+
+    Raises:
+        ProgramError, RunError, TaskError: something of that name does not exist, or the folder cannot be used.
+        DoesNotTrainError: ablation is asked for and the program does not train.
+    """
+    for step in steps:
+        if step not in STEPS:
+            raise RunError(f"unknown step '{step}'{nearest(step, STEPS)}; the steps are {', '.join(STEPS)}")
+    import_own_tasks(imports)
+    named, chosen = load_program(reference), cast(Sequence[StepName], steps)
+    names = tuple(dict.fromkeys(get_task(task).name for task in tasks or named.tasks or ["ae"]))
+
+    def show(line: str) -> None:
+        errors.print(line, markup=False, style="dim", soft_wrap=True)
+
+    if "ablate" not in chosen:
+        return distil(named.program, chosen)
+    count = available_cores() if workers is None else workers
+    with training(train, folder or RUNS_FOLDER, count, imports=imports) as (pool, kept):
+        result = distil(named.program, chosen, panel=Panel(names, pool, max(count, 1)), watch=None if quiet else show)
+        if not quiet:
+            show(f"{kept.trained} trainings made, {kept.known} known before")
+        return result

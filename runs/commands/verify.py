@@ -1,0 +1,265 @@
+"""Whether a run is what it says: its records are whole, its programs valid, its history follows from its results.
+
+Every record's checksum is computed again. Every search is drawn again from its seed with the recorded fitness, which
+verifies and names each program anew and must give the recorded tickets one by one and the recorded population. What a
+run claims is trained again: the best programs, and a sample of all evaluations, of the meta-validations and of the runs
+on further seeds, drawn so that a forger cannot know which. Whatever does not agree is named, and so is what was not
+checked.
+
+A checksum says that a record is as it was written, not who wrote it: anybody can compute one for a changed record.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.run import TrainingRun
+from optsearch.runs.commands.final_runs import due, fresh_seeds
+from optsearch.runs.store.environment import about_machine, machine_changes
+from optsearch.runs.store.errors import DamagedRunError, RunError
+from optsearch.runs.store.reader import RunReader
+from optsearch.runs.store.records import Arm, Final
+from optsearch.runs.store.writer import RunStore, task_changes, version_fault
+from optsearch.runs.summary.arms import SEARCH, contenders, make_evolution, spent
+from optsearch.runs.summary.finalists import best, finalist_seeds
+from optsearch.runs.summary.finals import measure_of
+from optsearch.runs.summary.run import INCOMPLETE, status
+from optsearch.search.config import CampaignConfig
+from optsearch.search.evaluate import Trainers, evaluate, import_own_tasks, train_alone
+from optsearch.search.evolution import WARM_START, Budget, ReplayError
+from optsearch.search.fitness import Fitness, Job, Reference
+from optsearch.search.meta_validation import MetaValidation
+from optsearch.search.reference import make_reference
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what.
+        agrees: whether all is as it should be; None for what was not looked at.
+        says: how much was looked at, or what disagrees.
+    """
+
+    name: str
+    agrees: bool | None
+    says: str
+
+
+def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterator[Check]:
+    """Looks at a run, one thing after the other; ends early where the rest would have no meaning.
+
+    Args:
+        folder: the run folder.
+        sample: number of evaluations of each search, of meta-validations and of runs on further seeds that are made
+            again; those of the programs that are compared always are.
+        imports: references of the user's own tasks that may be imported.
+
+    Raises:
+        RunError: the folder is not a run, or it needs an import that is not among those.
+    """
+    with RunStore.read(folder) as store:
+        try:
+            counts = store.verify_records()
+        except DamagedRunError as error:
+            yield Check("checksums", False, str(error))
+            return
+        yield Check("checksums", True, ", ".join(f"{count:,} {table}" for table, count in counts.items()))
+        if status(store) == "incomplete":
+            yield Check("completeness", False, INCOMPLETE)
+        fault = version_fault(store)
+        if fault is not None:
+            yield Check("history", False, f"{fault}: only that version can draw its programs again")
+            return
+        config = CampaignConfig.model_validate(dict(store.meta("settings")))
+        if unsaid := [reference for reference in config.imports if reference not in imports]:
+            raise RunError(
+                f"{folder}: the run trains on {unsaid[0]}, which is code and no part of the run: if you trust it, "
+                f"verify with --import {unsaid[0]}"
+            )
+        import_own_tasks(config.imports)
+        changed = task_changes(store, {name: get_task(name).version for name in config.tasks})
+        if changed:
+            yield Check("tasks", False, f"{'; '.join(changed)}: only that version can train its programs again")
+            return
+        for arm in store.arms():
+            if store.settled(arm):
+                yield _replay(store, config, arm)
+        trainers = Trainers.of(config.setting)
+        for arm in store.arms():
+            yield _sample(store, config, arm, sample, trainers)
+        yield from _validations(store, config, sample, trainers)
+        yield _finals(store, config, sample)
+        yield Check("not checked", None, _unchecked(store))
+
+
+def _replay(store: RunReader, config: CampaignConfig, arm: Arm) -> Check:
+    name, settled = f"history of {arm.name}", store.settled(arm)
+    results = {result.ticket: result for result in store.evaluations(arm)}
+    evolution = make_evolution(store, config, arm, Budget(programs=max(settled - 1, 1)))
+    try:
+        for recorded in store.tickets(arm, 0, results):
+            drawn, ours = evolution.ask(), recorded.candidate
+            if drawn is None:
+                return Check(name, False, f"program {arm.program_id(ours.ticket)} is recorded, but was not drawn")
+            for what in ("parent", "mutation", "program", "fingerprint", "owner"):
+                if getattr(drawn, what) != getattr(ours, what):
+                    return Check(
+                        name,
+                        False,
+                        f"program {arm.program_id(ours.ticket)}: its {what} is recorded as {getattr(ours, what)} and "
+                        f"follows from the results as {getattr(drawn, what)}",
+                    )
+            if drawn.evaluate:
+                evolution.tell(drawn.ticket, results[drawn.ticket].fitness)
+    except (ReplayError, RunError) as error:
+        return Check(name, False, str(error))
+    digest = evolution.population_digest()
+    if digest != store.population_digest(arm, config.population.size):
+        return Check(name, False, f"the population that follows has the digest {digest}, the recorded one another")
+    return Check(name, True, f"{settled - 1:,} programs drawn again, population digest {digest[:12]}")
+
+
+def _sample(store: RunReader, config: CampaignConfig, arm: Arm, count: int, trainers: Trainers) -> Check:
+    """Makes evaluations again: the warm start's, those that the best program was chosen from, and others by chance."""
+    name, first = f"evaluations of {arm.name}", store.arms()[0]
+    results = [result for result in store.evaluations(arm) if result.ticket < store.settled(arm)]
+    leading = {WARM_START, *(entry.ticket for entry in store.leaderboard(arm, 1))}
+    if leading != {WARM_START}:
+        leading.add(best(store, arm, store.finals()).ticket)
+    chosen = _chosen(results, [result for result in results if result.ticket in leading], count)
+    for result in chosen:
+        reference = None
+        if (arm.number, result.ticket) != (first.number, WARM_START):
+            reference = _reference(store, config, first)
+        program = store.ticket(arm, result.ticket).candidate.program
+        job = Job(result.ticket, program, reference, keep_curves=reference is None)
+        fitness = evaluate(trainers, config.setting, job)
+        differences = [_difference(store, of(fitness), of(result.fitness)) for of in (_known, _details)]
+        difference = next(filter(None, differences), "")
+        if difference:
+            return Check(name, False, f"program {arm.program_id(result.ticket)} {difference}")
+    return Check(name, True, f"{len(chosen):,} of {len(results):,} made again, all equal")
+
+
+def _validations(store: RunReader, config: CampaignConfig, count: int, trainers: Trainers) -> Iterator[Check]:
+    """Makes meta-validations again: the one that is carried forward, and others by chance."""
+    name = "meta-validation"
+    if config.meta_validation is None or SEARCH not in [arm.name for arm in store.arms()]:
+        return
+    arm = store.arm(SEARCH)
+    known = {validation.ticket: validation.fitness for validation in store.validations(arm)}
+    if store.meta("status") == "finished":
+        results = [result for result in store.evaluations(arm) if result.ticket < store.settled(arm)]
+        watch = MetaValidation(config.meta_validation.every_evaluations, results)
+        watch.finish()
+        missing = [ticket for ticket in watch.due() if ticket not in known]
+        if missing:
+            yield Check(name, False, f"that of program {arm.program_id(missing[0])} is missing")
+            return
+    trained = [(fitness.value, ticket) for ticket, fitness in known.items() if fitness.value is not None]
+    chosen = _chosen(list(known), [min(trained)[1]] if trained else [], count)
+    for ticket in chosen:
+        try:
+            program = store.ticket(arm, ticket).candidate.program
+        except RunError as error:
+            yield Check(name, False, str(error))
+            return
+        fitness = evaluate(trainers, config.setting, Job(-1 - ticket, program, validate=True))
+        difference = _difference(store, _known(fitness), _known(known[ticket]))
+        if difference:
+            yield Check(name, False, f"program {arm.program_id(ticket)} on {config.meta_validation.task} {difference}")
+            return
+    yield Check(name, True, f"{len(chosen):,} of {len(known):,} made again, all equal")
+
+
+def _finals(store: RunReader, config: CampaignConfig, count: int) -> Check:
+    """Makes training runs on further seeds again: on each task one that chose a program that is compared, one that
+    compares it, and others, those that choose and those that compare counted apart.
+    """
+    name, finals = "finalists and fresh seeds", store.finals()
+    if store.meta("status") == "finished":
+        if not spent(store, config):
+            return Check(name, False, "the run is recorded as finished, but its searches or controls are not")
+        missing = due(store)
+        if missing is not None:
+            contender, task, seed = missing.runs[0]
+            return Check(name, False, f"the run of program {contender} on {task} with seed {seed} is missing")
+    chooses, compares = finalist_seeds(store), fresh_seeds(store)
+    for final in finals:
+        if final.seed not in chooses and final.seed not in compares:
+            what = f"program {final.contender} has a run with seed {final.seed}"
+            return Check(name, False, f"{what}, which the run does not train on")
+    arms = [arm for arm in contenders(store) if store.leaderboard(arm, 1)]
+    compared = {arm.program_id(best(store, arm, finals).ticket) for arm in arms} | {"0"}
+    chosen: list[Final] = []
+    for seeds in (chooses, compares):
+        runs = [final for final in finals if final.seed in seeds]
+        leading: dict[tuple[str, str], Final] = {}
+        for final in random.SystemRandom().sample(runs, len(runs)):
+            if final.contender in compared:
+                leading.setdefault((final.contender, final.task), final)
+        chosen += _chosen(runs, list(leading.values()), count)
+    for final in chosen:
+        what = f"program {final.contender} on {final.task} with seed {final.seed}"
+        if final.task not in measure_of(store).names:
+            return Check(name, False, f"{what} is on no task of the run")
+        try:
+            settled = store.ticket(*store.find(final.contender))
+        except RunError as error:
+            return Check(name, False, str(error))
+        made = train_alone((final.task, TrainingRun(settled.candidate.program, final.seed, settled.fitness.rate)))
+        now = made.outcome.value, made.loss, made.test_loss, made.accuracy, made.steps
+        was = final.outcome, final.loss, final.test_loss, final.accuracy, final.steps
+        difference = _difference(store, now, was)
+        if difference:
+            return Check(name, False, f"{what} {difference}")
+    return Check(name, True, f"{len(chosen):,} of {len(finals):,} made again, all equal")
+
+
+def _unchecked(store: RunReader) -> str:
+    """What no check has looked at, in words."""
+    words = ["what the samples left out", "times and machines", "who made the run: a checksum is no signature"]
+    if studies := len(store.studies()):
+        words.insert(1, f"{studies} selection{'s' if studies > 1 else ''} and evaluations among programs of this run")
+    if store.meta("status") != "finished":
+        words.insert(0, f"whether anything is missing at the end, since the run is recorded as {status(store)}")
+    return "; ".join(words)
+
+
+def _chosen(records: Sequence[T], leading: Sequence[T], count: int) -> list[T]:
+    """The records that matter most and others, drawn so that a forger cannot know which."""
+    others = [record for record in records if record not in leading]
+    return [*leading, *random.SystemRandom().sample(others, min(max(count - len(leading), 0), len(others)))]
+
+
+def _known(fitness: Fitness) -> tuple[object, ...]:
+    return fitness.outcome, fitness.value, fitness.steps
+
+
+def _details(fitness: Fitness) -> tuple[object, ...]:
+    """What else is recorded of an evaluation, except its time; other evaluations are measured by the warm start's."""
+    return fitness.rate, fitness.losses, fitness.loss_so_far, fitness.curves
+
+
+def _difference(store: RunReader, now: tuple[object, ...], was: tuple[object, ...]) -> str:
+    """Says how a record differs from what was made again; empty when it does not."""
+    if now == was:
+        return ""
+    changes = machine_changes(store.sessions()[0]["about"], about_machine())
+    why = f"; the machine differs: {'; '.join(changes)}" if changes else ""
+    return f"was {was!s:.200} and is now {now!s:.200}{why}"
+
+
+def _reference(store: RunReader, config: CampaignConfig, first: Arm) -> Reference:
+    checkpoints = [get_task(task.task).checkpoints for task in config.setting.tasks]
+    warm_start = store.evaluation(first, WARM_START).fitness
+    return make_reference(config.hurdle, checkpoints, len(config.training_seeds), warm_start, config.rate_sweep)

@@ -1,0 +1,281 @@
+"""Adds a discovered program to those that ship, from the records of the run that found it.
+
+    optsearch evaluate study-seed4:3529 --task cnn --task vit --baseline adamw --baseline lion --constants --seeds 16
+    python -m optsearch.runs.library.add study-seed0:8692 root-scale --description "weight decay by the cube root"
+
+Nothing is entered by hand but the name and the description. A program that was simplified is given as a file with
+``--program``; results are those of its meaning, so evaluate it together with the program that it comes from:
+``optsearch evaluate FILE RUN:ID ...`` records both in the run. Refused is what has no recorded evaluation, or was
+chosen on one of its tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program, ProgramError
+from optsearch.dsl.syntax import parse
+from optsearch.runs.library.discovery import NAME, Discovery, read_discovery
+from optsearch.runs.library.references import load_program
+from optsearch.runs.store.environment import PACKAGES
+from optsearch.runs.store.errors import RunError
+from optsearch.runs.store.reader import RunReader
+from optsearch.runs.store.records import Arm, Study
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.arms import SEARCH, first_stage
+from optsearch.runs.summary.held_out import searched_tasks, tasks_chosen_on
+from optsearch.runs.summary.run import campaign_file
+from optsearch.runs.text.plain import printable
+from optsearch.search.settings.config_errors import ConfigError
+from optsearch.search.settings.yaml_text import read_yaml
+from optsearch.selection.bootstrap import bootstrap_interval
+
+HOME = Path(__file__).parent / "discovered"
+"""Where the entries lie that ship."""
+
+
+def add(
+    reference: str,
+    name: str,
+    description: str,
+    *,
+    program: Path | None = None,
+    study: int | None = None,
+    folder: Path = HOME,
+    replace: bool = False,
+) -> Discovery:
+    """Writes the two files of an entry.
+
+    Args:
+        reference: the program as it was found, ``RUN:ID``.
+        name: what to call it.
+        description: what is new in it, in a few words.
+        program: file with the program that `simplify` made of it; None for the program without its dead statements.
+        study: number of the evaluation to take its results from; None for the one that trained the most.
+        folder: where.
+        replace: whether an entry of that name is replaced.
+
+    Raises:
+        ConfigError, ProgramError, RunError: the name cannot be used, the program is not one of a run, or it has no
+            evaluation on tasks that are held out.
+    """
+    if not re.match(NAME, name):
+        raise ConfigError([f"'{name}' is no name for a program: use small letters, digits and single hyphens"])
+    if name in LIBRARY:
+        raise ConfigError([f"'{name}' is a library program: choose another name"])
+    if (folder / f"{name}.yaml").exists() and not replace:
+        raise ConfigError([f"'{name}' is there already: choose another name, or --replace to replace it"])
+    named = load_program(reference)
+    if named.run is None:
+        raise RunError(f"'{reference}' is no program of a run: name it RUN:ID, and a simplified form with --program")
+    given = None if program is None else load_program(str(program)).program
+    chosen = prune(named.program) if given is None else given
+    with RunStore.read(named.run[0]) as store:
+        held = _evaluation(store, reference, chosen, study)
+        record: dict[str, Any] = {"description": description, "fingerprint": fingerprint(chosen)}
+        record |= {"fingerprint_version": FINGERPRINT_VERSION}
+        record |= {"origin": _origin(store, named.run[1], "pruned" if given is None else "simplified")}
+        record |= {"cost": _cost(store, held), "chosen_on": tasks_chosen_on(store)}
+        record |= {"held_out": _held_out(held, _called(held, chosen))}
+    texts = {"txt": str(chosen), "yaml": yaml.dump(record, Dumper=_Dumper, sort_keys=False, width=120)}
+    found = read_discovery(name, texts["txt"], texts["yaml"])
+    for ending, text in texts.items():
+        (folder / f"{name}.{ending}").write_text(text, encoding="utf-8")
+    return found
+
+
+def _evaluation(store: RunReader, reference: str, program: Program, number: int | None) -> Study:
+    """The evaluation to take the results from."""
+    studies = [study for study in store.studies() if _takes_part(study, program)]
+    example = f"`optsearch evaluate {reference} --task cnn --baseline adamw --constants --seeds 16`"
+    if not studies:
+        raise RunError(
+            f"{reference}: {store.folder} has recorded no evaluation of this program at its tasks' own batch sizes: "
+            f"make one, such as {example}; a simplified program is evaluated together with the one that it comes from"
+        )
+    known = {study.number: study for study in studies}
+    if number is not None and number not in known:
+        listed = ", ".join(map(str, known))
+        raise RunError(f"{reference}: study {number} is no evaluation of this program; those are {listed}")
+    study = known[number] if number is not None else max(studies, key=lambda study: _result(study)["cost"]["runs"])
+    chosen_on = tasks_chosen_on(store)
+    if spoiled := [task for task in _result(study)["tasks"] if task in chosen_on]:
+        raise RunError(
+            f"{reference}: study {study.number} is no proof: the program was chosen on "
+            + ", ".join(f"'{task}' by {chosen_on[task]}" for task in spoiled)
+            + f": evaluate it on other tasks, such as {example}"
+        )
+    return study
+
+
+def _takes_part(study: Study, program: Program) -> bool:
+    """Whether a study is a finished evaluation of a program, on tasks as they are."""
+    if "funnel" in study.settings or study.status != "finished" or any("@" in task for task in _result(study)["tasks"]):
+        return False
+    return any(fingerprint(parse(entry["program"])) == fingerprint(program) for entry in study.settings["candidates"])
+
+
+def _called(study: Study, program: Program) -> str:
+    """What an evaluation calls a program."""
+    meaning = fingerprint(program)
+    return next(
+        str(entry["name"]) for entry in study.settings["candidates"] if fingerprint(parse(entry["program"])) == meaning
+    )
+
+
+def _result(study: Study) -> Mapping[str, Any]:
+    return study.stages[0].result
+
+
+def _origin(store: RunReader, program_id: str, distilled: str) -> dict[str, Any]:
+    settings, about = store.meta("settings"), store.meta("about")
+    arm, ticket = store.find(program_id)
+    found = store.ticket(arm, ticket)
+    versions = {"fingerprint": store.meta("fingerprint_version"), "search": store.meta("search_version")}
+    made_with = {key: about[key] for key in ("processor", "python", *PACKAGES) if key in about} | versions
+    return {
+        "run": store.folder.name,
+        "program": program_id,
+        "tasks": searched_tasks([store]),
+        "seed": settings["seed"],
+        "fitness": found.fitness.value,
+        "rate": found.fitness.rate,
+        "distilled": distilled,
+        "population_digest": store.population_digest(store.arm(SEARCH), int(settings["population"]["size"])),
+        "made_with": {key: str(value) for key, value in made_with.items()},
+        "raw": str(found.candidate.program),
+        "campaign": campaign_file(settings),
+    }
+
+
+def _cost(store: RunReader, study: Study) -> dict[str, Any]:
+    searched = {arm.name for arm in (*first_stage(store), store.arm(SEARCH))}
+    rest = [arm for arm in store.arms() if arm.name not in searched]
+    spent = _result(study)["cost"]
+    return {
+        "search": _spent(store, [arm for arm in store.arms() if arm.name in searched]),
+        "controls": _spent(store, rest),
+        "evaluation": _Line(runs=spent["runs"], seconds=round(spent["seconds"], 1)),
+    }
+
+
+def _spent(store: RunReader, arms: Iterable[Arm]) -> dict[str, Any]:
+    programs, evaluations, seconds = 0, 0, 0.0
+    for arm in arms:
+        programs += store.progress(arm).generated
+        for result in store.evaluations(arm):
+            evaluations, seconds = evaluations + 1, seconds + result.fitness.seconds
+    return _Line(programs=programs, evaluations=evaluations, seconds=round(seconds, 1))
+
+
+def _held_out(study: Study, program: str) -> dict[str, Any]:
+    asked, found = study.settings["evaluation"], _result(study)["evaluation"]
+    (overall,) = [row for row in found["overall"] if row["contender"] == program]
+    results: list[dict[str, Any]] = []
+    for task in found["tasks"]:
+        against = [
+            _Line(
+                {"baseline": row["baseline"], **_losses(found, task, row["baseline"])}
+                | {"difference": _ends(row["difference"]), "p": _short(row["p_value"])}
+                | {"corrected": _short(row["corrected"]), "verdict": row["verdict"]}
+            )
+            for row in found["comparisons"]
+            if row["task"] == task and row["contender"] == program
+        ]
+        about = {"task": task, "version": asked["tasks"][task], **_losses(found, task, program)}
+        results.append(about | {"against": against})
+    return {
+        "study": study.number,
+        "seeds": asked["seeds"],
+        "skipped_seeds": asked.get("skipped_seeds", 0),
+        "trials": asked["trials"],
+        "constants": asked["constants"],
+        "programs": len(study.settings["candidates"]),
+        "comparisons": len(found["comparisons"]),
+        "relative_loss": _ends(overall["relative_loss"]),
+        "improvement": _ends(overall["improvement"]),
+        "results": results,
+    }
+
+
+def _losses(found: Mapping[str, Any], task: str, contender: str) -> dict[str, Any]:
+    """Test loss over the fresh seeds with its interval, as `evaluate` prints it, and the seeds that failed."""
+    rows = [row["test_loss"] for row in found["rows"] if row["task"] == task and row["contender"] == contender]
+    losses = [loss for loss in rows if loss is not None]
+    interval = bootstrap_interval(losses) if losses else None
+    ends = [None] * 3 if interval is None else [_short(x) for x in (interval.mean, interval.low, interval.high)]
+    return {"loss": ends, "failed": len(rows) - len(losses)}
+
+
+def _ends(interval: Mapping[str, Any] | None) -> list[float | None]:
+    return [None] * 3 if interval is None else [_short(interval[key]) for key in ("mean", "low", "high")]
+
+
+def _short(value: float | None) -> float | None:
+    """Six digits, which is more than seeds can tell."""
+    return None if value is None else float(f"{value:.6g}")
+
+
+class _Line(dict[str, Any]):
+    """A mapping that is written in one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, lists in one line where they hold numbers, and quotes where they are needed."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    plain = read_yaml(text)
+    style = "|" if "\n" in text else None if not plain.faults and plain.data == text else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _list(dumper: yaml.SafeDumper, values: Sequence[Any]) -> yaml.SequenceNode:
+    flow = not any(isinstance(value, dict) for value in values)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flow)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _list)
+_Dumper.add_representer(_Line, lambda dumper, row: dumper.represent_mapping("tag:yaml.org,2002:map", row, True))
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program_of_run", metavar="RUN:ID", help="the program as it was found")
+    parser.add_argument("name", help="what to call it")
+    parser.add_argument("--description", required=True, help="what is new in it, in a few words")
+    parser.add_argument("--program", type=Path, help="file with its simplified form [default: dead statements pruned]")
+    parser.add_argument("--study", type=int, help="evaluation to take results from [default: the largest]")
+    parser.add_argument("--replace", action="store_true", help="replace the entry of that name")
+    parser.add_argument("--into", type=Path, default=HOME, metavar="DIR", help="other folder than the package's")
+    options = parser.parse_args()
+    try:
+        found = add(
+            options.program_of_run,
+            options.name,
+            options.description,
+            program=options.program,
+            study=options.study,
+            folder=options.into,
+            replace=options.replace,
+        )
+    except (ConfigError, ProgramError, RunError) as error:
+        sys.stderr.write(f"error: {printable(str(error))}\n")
+        raise SystemExit(2) from None
+    sys.stdout.write(printable(f"{options.into / found.name}.txt and .yaml: {found.headline}\n"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,329 @@
+"""Discovered programs that ship with the package, each with where it comes from and what it is worth.
+
+An entry of ``discovered/`` is two files: ``NAME.txt`` with the simplified program, and ``NAME.yaml`` with everything
+else. YAML is used because people read it: the raw program and the campaign appear as they are written elsewhere, a
+comparison is a line, and the same strict rules as for campaigns apply. ``optsearch.runs.library.add`` writes entries
+from a run's own records; they are not written by hand. A program whose meaning is not the recorded one, or a
+result on a task that chose the program, is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from optsearch.dsl.program import Program, ProgramError
+from optsearch.dsl.rate import at_rate
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import nearest
+from optsearch.runs.text.phrasing import listed
+from optsearch.search.settings.config_errors import ConfigError
+from optsearch.search.settings.settings import load_settings
+
+NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+"""What names of discovered programs look like."""
+
+_MODEL = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+Estimate = Annotated[list[float | None], Field(min_length=3, max_length=3)]
+"""A mean and the two ends of its 95 % interval; None where runs failed."""
+
+
+class Origin(BaseModel):
+    """Where a program was found.
+
+    Attributes:
+        run: name of the run.
+        program: its id there.
+        tasks: those of the search.
+        seed: of the search.
+        fitness: its fitness there.
+        rate: what its learning rate was multiplied by, since the search found it best so.
+        distilled: ``pruned``, of its dead statements alone, or ``simplified``.
+        population_digest: of the search that found it, as ``show RUN --json`` prints it.
+        made_with: processor, versions of packages, of fingerprints and of the search.
+        raw: the program as it was found.
+        campaign: all settings of the run, as a campaign file.
+    """
+
+    model_config = _MODEL
+
+    run: str
+    program: str
+    tasks: Annotated[list[str], Field(min_length=1)]
+    seed: int
+    fitness: float
+    rate: float
+    distilled: Literal["pruned", "simplified"]
+    population_digest: str
+    made_with: dict[str, str]
+    raw: str
+    campaign: str
+
+
+class Spent(BaseModel):
+    """What one part of the work took.
+
+    Attributes:
+        programs: programs that a search generated; None for an evaluation.
+        evaluations: of them those that were trained; None for an evaluation.
+        runs: training runs of an evaluation; None for a search.
+        seconds: of training, over all workers.
+    """
+
+    model_config = _MODEL
+
+    programs: int | None = None
+    evaluations: int | None = None
+    runs: int | None = None
+    seconds: float
+
+
+class Against(BaseModel):
+    """The program beside one baseline on one task.
+
+    Attributes:
+        baseline: its name.
+        loss: the baseline's test loss over the fresh seeds.
+        failed: seeds on which the baseline did not train.
+        difference: loss of the program minus the baseline's, paired by seed: below zero the program is better.
+        p: of the paired permutation test.
+        corrected: the same for all comparisons of the evaluation.
+        verdict: ``better``, ``worse`` or ``undecided``.
+    """
+
+    model_config = _MODEL
+
+    baseline: str
+    loss: Estimate
+    failed: int
+    difference: Estimate
+    p: float
+    corrected: float
+    verdict: Literal["better", "worse", "undecided"]
+
+
+class Result(BaseModel):
+    """The program on one held-out task.
+
+    Attributes:
+        task: its name.
+        version: its version.
+        loss: the program's test loss over the fresh seeds.
+        failed: seeds on which it did not train.
+        against: every baseline, in the order of the evaluation.
+    """
+
+    model_config = _MODEL
+
+    task: str
+    version: str
+    loss: Estimate
+    failed: int
+    against: Annotated[list[Against], Field(min_length=1)]
+
+
+class Held(BaseModel):
+    """The evaluation on held-out tasks.
+
+    Attributes:
+        study: its number in the run.
+        seeds: number of fresh seeds.
+        skipped_seeds: fresh seeds that were passed over before them.
+        trials: tuning trials of each contender on each task.
+        constants: whether constants were tuned too.
+        programs: how many programs entered.
+        comparisons: how many the p-values are corrected for.
+        relative_loss: over all tasks, relative to the first baseline, as a share: below zero is better.
+        improvement: chance that a run is better than one of the first baseline on the same task.
+        results: one for each task.
+    """
+
+    model_config = _MODEL
+
+    study: int
+    seeds: int
+    skipped_seeds: int = 0
+    trials: int
+    constants: bool
+    programs: int
+    comparisons: int
+    relative_loss: Estimate
+    improvement: Estimate
+    results: Annotated[list[Result], Field(min_length=1)]
+
+    @property
+    def baselines(self) -> list[str]:
+        """Names of the baselines."""
+        return [row.baseline for row in self.results[0].against]
+
+
+class Record(BaseModel):
+    """What stands beside a discovered program.
+
+    Attributes:
+        description: what is new in it.
+        fingerprint: of the program.
+        fingerprint_version: of the rules that it follows, which may be later than those of the search.
+        origin: where it was found.
+        cost: what the search with its first stage, its controls and the evaluation took.
+        chosen_on: for each task on which it was chosen, what chose it there.
+        held_out: what it is worth elsewhere.
+        withdrawn: why the verdicts and p-values of ``held_out`` do not count, in full sentences; None while they stand.
+    """
+
+    model_config = _MODEL
+
+    description: Annotated[str, Field(min_length=1, max_length=100)]
+    fingerprint: str
+    fingerprint_version: int
+    origin: Origin
+    cost: dict[Literal["search", "controls", "evaluation"], Spent]
+    chosen_on: dict[str, str]
+    held_out: Held
+    withdrawn: Annotated[str, Field(min_length=1, max_length=800)] | None = None
+
+    @model_validator(mode="after")
+    def _is_held_out(self) -> Record:
+        for result in self.held_out.results:
+            if result.task in self.chosen_on:
+                raise ValueError(
+                    f"'{result.task}' is not held out: {self.chosen_on[result.task]} chose the program there"
+                )
+            if [row.baseline for row in result.against] != self.held_out.baselines:
+                raise ValueError(f"'{result.task}' has other baselines than '{self.held_out.results[0].task}'")
+        return self
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """A discovered program.
+
+    Attributes:
+        name: what users call it.
+        program: the program.
+        record: where it comes from and what it is worth.
+    """
+
+    name: str
+    program: Program
+    record: Record
+
+    @property
+    def source(self) -> str:
+        """Where it was found, in words."""
+        origin = self.record.origin
+        run = f"the run {origin.run} (seed {origin.seed}) on {listed(origin.tasks)}"
+        return f"program {origin.program} of {run}, {origin.distilled}"
+
+    @cached_property
+    def headline(self) -> str:
+        """What it is worth, in a sentence that leaves nothing out; for withdrawn verdicts, why they are."""
+        if self.record.withdrawn is not None:
+            return f"No claim: {self.record.withdrawn}"
+        results, first = self.record.held_out.results, self.record.held_out.baselines[0]
+        mine = [row.verdict for result in results for row in result.against if row.baseline == first]
+        every = [{row.verdict for row in result.against} for result in results]
+        says = f"Of {len(results)} held-out tasks, better than tuned {first} on {mine.count('better')}, "
+        says += f"worse on {mine.count('worse')}"
+        if len(self.record.held_out.baselines) > 1:
+            best, worse = every.count({"better"}), sum("worse" in verdicts for verdicts in every)
+            count = len(self.record.held_out.baselines)
+            says += f"; better than all {count} baselines on {best}, worse than one or more on {worse}"
+        return f"{says}."
+
+    @property
+    def commands(self) -> list[str]:
+        """What finds it again, shows it in the run, and compares it again."""
+        held, origin = self.record.held_out, self.record.origin
+        tasks = " ".join(f"--task {result.task}" for result in held.results)
+        baselines = " ".join(f"--baseline {name}" for name in held.baselines)
+        constants = " --constants" if held.constants else ""
+        skipped = f" --skip-seeds {held.skipped_seeds}" if held.skipped_seeds else ""
+        budget = f"--tune {held.trials} --seeds {held.seeds}{skipped}"
+        return [
+            f"optsearch search {self.name} --set controls=[]",
+            f"optsearch show {origin.run}:{origin.program}",
+            f"optsearch evaluate {self.name} {tasks} {baselines}{constants} {budget}",
+        ]
+
+    def as_values(self) -> dict[str, Any]:
+        """Everything, as JSON values."""
+        return self.record.model_dump(mode="json") | {"headline": self.headline, "commands": self.commands}
+
+
+def read_discovery(name: str, program: str, record: str) -> Discovery:
+    """A discovered program from the texts of its two files.
+
+    Args:
+        name: what it is called.
+        program: its text.
+        record: YAML of a `Record`.
+
+    Raises:
+        ConfigError: a text is damaged, or the program has another meaning than was recorded with it.
+    """
+    found = load_settings(Record, record, f"{name}.yaml")
+    try:
+        parsed, raw = parse(program), at_rate(parse(found.origin.raw), found.origin.rate)
+    except ProgramError as error:
+        raise ConfigError([f"{name}.txt, or raw in {name}.yaml: {error}"]) from error
+    if found.fingerprint_version == FINGERPRINT_VERSION:
+        texts = {f"{name}.txt": parsed} | ({"origin.raw": raw} if found.origin.distilled == "pruned" else {})
+        for source, text in texts.items():
+            if (meaning := fingerprint(text)) != found.fingerprint:
+                raise ConfigError(
+                    [
+                        f"{source}: the program has another meaning than {name}.yaml records ({meaning}, not "
+                        f"{found.fingerprint}): take both files from one release, or add the entry again"
+                    ]
+                )
+    return Discovery(name, parsed, found)
+
+
+class Discoveries(Mapping[str, Discovery]):
+    """The discovered programs of a folder by name; files are read when asked for.
+
+    Args:
+        folder: holds ``NAME.txt`` and ``NAME.yaml`` for each.
+    """
+
+    def __init__(self, folder: Traversable):
+        self.folder, self._read = folder, dict[str, Discovery]()
+
+    def __getitem__(self, name: str) -> Discovery:
+        if name not in self:
+            raise ProgramError(f"unknown discovered program '{name}'{nearest(name, self._names)}")
+        if name not in self._read:
+            self._read[name] = read_discovery(name, self._text(f"{name}.txt"), self._text(f"{name}.yaml"))
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        return sorted(entry.name[:-5] for entry in self.folder.iterdir() if entry.name.endswith(".yaml"))
+
+    def _text(self, file: str) -> str:
+        try:
+            return (self.folder / file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError([f"{file}: cannot be read: {error}"]) from error
+
+
+DISCOVERED = Discoveries(files("optsearch.runs.library.discovered"))
+"""Every discovered program that ships, by name. An unknown name raises ``ProgramError`` with the nearest one."""

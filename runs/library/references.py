@@ -1,0 +1,164 @@
+"""Programs as users name them: a library name, that of a discovered program, a file, or a program of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program, ProgramError
+from optsearch.dsl.syntax import MAX_CHARACTERS, parse
+from optsearch.dsl.verify import nearest, verify
+from optsearch.runs.library.discovery import DISCOVERED, Discovery
+from optsearch.runs.store.errors import RunError
+from optsearch.runs.store.reader import RunReader
+from optsearch.runs.store.records import Arm
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.run import best_ticket, task_names
+from optsearch.search.events import Settled
+
+RUNS_FOLDER = Path("optsearch-runs")
+"""Where runs are kept unless --out names another folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedProgram:
+    """Attributes:
+    name: short name for tables and titles.
+    program: the program; one of a run at the learning rate that it was scored at.
+    source: where it comes from, in words.
+    run: folder and id of a program of a run; None for others.
+    tasks: the tasks of the search that found it; empty for others.
+    rate: what its learning rate was multiplied by, since the search found it best so.
+    discovery: what is known of a discovered program; None for others.
+    """
+
+    name: str
+    program: Program
+    source: str
+    run: tuple[Path, str] | None = None
+    tasks: tuple[str, ...] = ()
+    rate: float = 1.0
+    discovery: Discovery | None = None
+
+
+def run_folder(reference: str, others: Iterable[str] = ()) -> Path:
+    """The folder of a run, given as a path or as a name in ``optsearch-runs/``.
+
+    Args:
+        reference: the path or name.
+        others: what else may have been meant.
+
+    Raises:
+        RunError: there is no run.
+    """
+    for folder in (Path(reference), RUNS_FOLDER / reference):
+        if RunStore.exists(folder):
+            return folder
+    known = [entry.name for entry in sorted(RUNS_FOLDER.glob("*")) if RunStore.exists(entry)]
+    reason = "it is a folder without a run file" if Path(reference).is_dir() else "there is no such folder"
+    raise RunError(f"'{reference}' is not a run: {reason}{nearest(reference, [*known, *others])}")
+
+
+def run_folders(reference: str) -> list[Path]:
+    """The folders of a run or, given the folder of a study, of its runs.
+
+    Raises:
+        RunError: there is no run.
+    """
+    for folder in (Path(reference), RUNS_FOLDER / reference):
+        inside = [entry for entry in sorted(folder.glob("*")) if RunStore.exists(entry)]
+        if inside and not RunStore.exists(folder):
+            return inside
+    return [run_folder(reference)]
+
+
+def program_names() -> list[str]:
+    """Names of the programs that ship, the known ones first."""
+    return [*LIBRARY, *DISCOVERED]
+
+
+def is_program(reference: str) -> bool:
+    """Whether a reference means a program by itself, by name or as a file, and no run and no program of a run."""
+    return reference in LIBRARY or reference in DISCOVERED or Path(reference).is_file()
+
+
+def load_program(reference: str | Program) -> NamedProgram:
+    """The program that a user means.
+
+    Args:
+        reference: the name of a library program or a discovered one; a file; ``RUN:ID``, where RUN is as in
+            ``run_folder`` and ID is ``best`` or an id that ``optsearch show RUN`` lists; a run alone, which means
+            its best program; or the program itself, which is named after its fingerprint.
+
+    Raises:
+        ProgramError: no such program, or its text breaks a rule; the message names the file.
+        ConfigError: the files of a discovered program are damaged.
+        RunError: the run cannot be read, or has no such program.
+    """
+    if isinstance(reference, Program):
+        verify(reference)
+        return NamedProgram(f"program-{fingerprint(reference)[:8]}", reference, "Program given as a value")
+    if reference in LIBRARY:
+        return NamedProgram(reference, LIBRARY[reference], f"Library program {reference}")
+    if reference in DISCOVERED:
+        found = DISCOVERED[reference]
+        source, tasks = f"Discovered program {reference}: {found.source}", tuple(found.record.origin.tasks)
+        return NamedProgram(reference, found.program, source, tasks=tasks, discovery=found)
+    path = Path(reference)
+    if path.is_file():
+        return NamedProgram(path.stem, _read(path), f"File {path.name}")
+    run, colon, program_id = reference.rpartition(":")
+    if colon or path.is_dir() or (RUNS_FOLDER / reference).is_dir():
+        return _from_run(run if colon else reference, program_id if colon else "best")
+    hint = nearest(reference, program_names()) or ","
+    raise ProgramError(f"no program '{reference}': it is no file, no library program{hint} and no RUN:ID")
+
+
+def _from_run(run: str, program_id: str) -> NamedProgram:
+    folder = run_folder(run)
+    with RunStore.read(folder) as store:
+        arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
+        name = arm.program_id(ticket)
+        settled = recorded(store, f"{run}:{name}", arm, ticket)
+        settings = store.meta("settings")
+        source = f"Program {name} of the run {folder.name} (campaign {settings['name']}, seed {settings['seed']})"
+        about = (folder, name), tuple(task_names(settings)), settled.fitness.rate
+        return NamedProgram(f"{folder.name}:{name}", settled.scored, source, *about)
+
+
+def recorded(store: RunReader, name: str, arm: Arm, ticket: int) -> Settled:
+    """A program of a run, which means what it meant when it was evaluated.
+
+    Args:
+        store: the run.
+        name: what to call the program.
+        arm: its search.
+        ticket: its ticket.
+
+    Raises:
+        RunError: it has another meaning than was stored with it.
+    """
+    settled = store.ticket(arm, ticket)
+    was, meaning = settled.candidate.fingerprint, fingerprint(settled.candidate.program)
+    if store.meta("fingerprint_version") == FINGERPRINT_VERSION and meaning != was:
+        raise RunError(
+            f"{name}: the program has another meaning than was stored with it ({meaning}, not {was}): "
+            f"`optsearch verify {store.folder}` says what else is wrong"
+        )
+    return settled
+
+
+def _read(path: Path) -> Program:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CHARACTERS + 1)
+        return parse(data.decode("utf-8"))
+    except OSError as error:
+        raise ProgramError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ProgramError(f"{path}: not a text file: byte {error.start} is not UTF-8") from error
+    except ProgramError as error:
+        raise ProgramError(f"{path}: {error}") from error

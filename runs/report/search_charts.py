@@ -1,0 +1,251 @@
+"""The charts of a search, one function each: from plain rows to a chart.
+
+A row that has no value to draw is left out, and the chart's note says how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optsearch.runs.report.chart import (
+    NOT_ZERO,
+    PALETTE,
+    PERCENT,
+    PROGRAMS,
+    Chart,
+    Row,
+    Spec,
+    axis,
+    layer,
+    picked,
+    series,
+    tips,
+)
+
+
+def progress_chart(
+    lines: Sequence[Row], points: Sequence[Row], bands: Sequence[Row], hidden: int, span: tuple[float, float]
+) -> Chart:
+    """Best fitness against programs generated, of every search of every run.
+
+    Args:
+        lines: ``series``, ``run``, ``programs``, ``fitness``, ``program``.
+        points: evaluated programs, the same fields.
+        bands: ``series``, ``programs``, ``mean``, ``low``, ``high`` over the runs of a study.
+        hidden: evaluated programs that ``points`` leaves out already.
+        span: least and largest fitness that are drawn; points outside are left out.
+    """
+    inside = [point for point in points if point["fitness"] <= span[1]]
+    hidden += len(points) - len(inside)
+    rows = [{"part": "points", **row} for row in inside]
+    rows += [{"part": "line", **row} for row in lines] + [{"part": "band", **row} for row in bands]
+    names = list(dict.fromkeys(row["series"] for row in lines))
+    scale = {"domain": list(span), "nice": False, "zero": False, "clamp": True}
+    title, x, color = "best fitness (validation loss)", axis("programs", PROGRAMS), series(domain=names)
+    y, pick = axis("fitness", title, scale=scale), picked()
+    tooltip = tips(
+        ("run", "run", None), ("series", "search", None), ("program", "program", None),
+        ("programs", "generated", ",d"), ("fitness", "fitness", ".5f"),
+    )  # fmt: skip
+    layers: list[Spec] = []
+    if inside:
+        faint = {"opacity": {"value": 0.3}, "color": {"value": PALETTE[-1]}}
+        layers.append(layer("points", {"type": "circle", "size": 12}, {"x": x, "y": y, "tooltip": tooltip, **faint}))
+    if bands:
+        low, mean = axis("low", title, scale=scale), axis("mean", title, scale=scale)
+        ends = {"x": x, "y": low, "y2": {"field": "high"}, "color": color}
+        layers.append(layer("band", {"type": "area", "opacity": 0.15}, ends))
+        layers.append(layer("band", {"type": "line", "strokeDash": [5, 3]}, {"x": x, "y": mean, "color": color}))
+    steps: Spec = {"type": "line", "interpolate": "step-after", "point": {"size": 22, "filled": True}}
+    steps |= {"strokeWidth": 1} if bands else {}
+    detail: Spec = {"field": "run", "type": "nominal"}
+    encoding = {"x": x, "y": y, "color": color, "detail": detail, "tooltip": tooltip, "opacity": pick["opacity"]}
+    layers.append(layer("line", steps, encoding) | {"params": pick["params"]})
+    note = "Lower is better. Points are changes of the best program; click a name below the chart to single it out."
+    note += " Dashed lines and bands are means over the runs with 95 % intervals, cut at the edge." if bands else ""
+    note += f" Grey dots are evaluated programs; {hidden:,} more are not drawn." if inside else ""
+    return Chart("progress", "Search progress", note, {"layer": layers, "height": 320}, rows)
+
+
+def time_chart(rows: Sequence[Row]) -> Chart:
+    """Shares of cache hits and of redundant statements: ``series``, ``run``, ``programs``, ``share``."""
+    pick = picked()
+    y = axis("share", "share", axis=PERCENT, scale={"domain": [0, 1]})
+    tooltip = tips(
+        ("run", "run", None), ("series", "", None), ("programs", "generated", ",d"), ("share", "share", ".1%")
+    )
+    encoding = {
+        "x": axis("programs", PROGRAMS),
+        "y": y,
+        "color": series(),
+        "detail": {"field": "run", "type": "nominal"},
+        "tooltip": tooltip,
+        "opacity": pick["opacity"],
+    }
+    spec = {"params": pick["params"], "mark": {"type": "line", "point": {"size": 14}}, "encoding": encoding}
+    note = "Shares in windows of the search: programs that an earlier one stands for, and statements that cannot "
+    note += "influence the update."
+    return Chart("cache", "Cache hits and redundant statements", note, spec, rows)
+
+
+def meta_chart(rows: Sequence[Row], task: str) -> Chart:
+    """Meta-validation: ``series``, ``program``, ``evaluations``, ``fitness``, ``loss``."""
+    tooltip = tips(
+        ("series", "run", None), ("program", "program", None), ("evaluations", "after evaluations", ",d"),
+        ("fitness", "fitness", ".5f"), ("loss", "larger task", ".5f"),
+    )  # fmt: skip
+    x = axis("fitness", "search fitness (better to the right)", scale={**NOT_ZERO, "reverse": True})
+    y = axis("loss", "validation loss on the larger task", scale=NOT_ZERO)
+    line = {
+        "mark": {"type": "line", "opacity": 0.4, "strokeWidth": 1},
+        "encoding": {"x": x, "y": y, "order": axis("evaluations", ""), "color": series()},
+    }
+    dots = {
+        "mark": {"type": "circle", "size": 60, "opacity": 1},
+        "encoding": {"x": x, "y": y, "color": series(), "tooltip": tooltip},
+    }
+    note = (
+        f"The best program of each moment, trained on {task}, which is no part of the fitness. When the line climbs, "
+    )
+    note += "the search overfits its proxy."
+    return Chart(
+        "meta-validation", "Meta-validation against fitness", note, {"layer": [line, dots], "height": 300}, rows
+    )
+
+
+def outcomes_chart(rows: Sequence[Row]) -> Chart:
+    """Outcomes of evaluations over time: ``series``, ``programs``, ``outcome``, ``share``, ``count``."""
+    tooltip = tips(
+        ("series", "", None),
+        ("outcome", "outcome", None),
+        ("programs", "up to program", ",d"),
+        ("share", "share", ".1%"),
+        ("count", "evaluations", "d"),
+    )
+    y = axis("share", "share of evaluations", stack="zero", axis=PERCENT, scale={"domain": [0, 1]})
+    encoding = {"x": axis("programs", PROGRAMS), "y": y, "color": series("outcome"), "tooltip": tooltip}
+    spec: Spec = {"mark": {"type": "area", "line": True, "opacity": 0.65}, "encoding": encoding}
+    return Chart(
+        "outcomes",
+        "Outcomes of evaluations",
+        "What became of the programs that were trained, in windows of the search.",
+        spec,
+        rows,
+    )
+
+
+def mutations_chart(rows: Sequence[Row], verdicts: Sequence[str]) -> Chart:
+    """What kinds of mutation led to: ``kind``, ``verdict``, ``children``, ``share``, ``median_gain``."""
+    tooltip = tips(
+        ("kind", "mutation", None),
+        ("verdict", "child is", None),
+        ("children", "children", ",d"),
+        ("share", "share", ".2%"),
+    )
+    places = [{"calculate": f"indexof({list(verdicts)!r}, datum.verdict)", "as": "place"}]
+    encoding = {
+        "y": {"field": "kind", "type": "nominal", "title": None},
+        "x": axis("share", "share of children", stack="zero", axis=PERCENT, scale={"domain": [0, 1]}),
+        "color": series("verdict", domain=verdicts),
+        "order": axis("place", ""),
+        "tooltip": tooltip,
+    }
+    spec: Spec = {
+        "transform": places,
+        "mark": {"type": "bar"},
+        "encoding": encoding,
+        "height": 90 + 26 * len({row["kind"] for row in rows}),
+    }
+    return Chart(
+        "mutations",
+        "What mutations led to",
+        "Children by the kind of mutation that made them, against their parents.",
+        spec,
+        rows,
+    )
+
+
+def population_chart(rows: Sequence[Row]) -> Chart:
+    """Fitness of the population over time: ``programs``, ``best``, ``tenth``, ``median``, ``ninetieth``."""
+    tooltip = tips(
+        ("programs", "generated", ",d"),
+        ("best", "best alive", ".5f"),
+        ("median", "median", ".5f"),
+        ("ninetieth", "90 %", ".5f"),
+    )
+    x, scale = axis("programs", PROGRAMS), {**NOT_ZERO, "type": "linear"}
+    title = "fitness of the population"
+    band = {
+        "mark": {"type": "area", "opacity": 0.2},
+        "encoding": {"x": x, "y": axis("tenth", title, scale=scale), "y2": {"field": "ninetieth"}, "tooltip": tooltip},
+    }
+    median = {
+        "mark": {"type": "line", "point": {"size": 14}},
+        "encoding": {"x": x, "y": axis("median", title, scale=scale), "tooltip": tooltip},
+    }
+    best = {
+        "mark": {"type": "line", "strokeDash": [4, 3]},
+        "encoding": {"x": x, "y": axis("best", title, scale=scale), "tooltip": tooltip},
+    }
+    note = "Median, the best alive (dashed) and the range from 10 % to 90 % of the members that trained."
+    return Chart("population", "The population over time", note, {"layer": [band, median, best]}, rows)
+
+
+def tree_chart(edges: Sequence[Row], hidden: int, top: float) -> Chart:
+    """The family tree: edges as ``lineage.family_tree`` gives them.
+
+    Args:
+        edges: the edges.
+        hidden: programs that they leave out.
+        top: largest fitness that is drawn.
+    """
+    rows = [edge for edge in edges if edge["fitness"] <= top]
+    hidden += len(edges) - len(rows)
+    names = ["winner's line", "others"]
+    tooltip = tips(
+        ("program", "program", None),
+        ("programs", "generated as", ",d"),
+        ("fitness", "fitness", ".5f"),
+        ("steps", "mutations since", ",d"),
+    )
+    x, y = axis("programs", PROGRAMS), axis("fitness", "fitness", scale=NOT_ZERO)
+    start = {"x": axis("from_programs", PROGRAMS), "y": axis("from_fitness", "fitness", scale=NOT_ZERO)}
+    weight: Spec = {"condition": {"test": "datum.line === 'others'", "value": 0.3}, "value": 1}
+    edge = {
+        "mark": {"type": "rule"},
+        "encoding": {
+            **start,
+            "x2": {"field": "programs"},
+            "y2": {"field": "fitness"},
+            "color": series("line", domain=names),
+            "opacity": weight,
+        },
+    }
+    dot = {
+        "mark": {"type": "circle", "size": 26},
+        "encoding": {"x": x, "y": y, "color": series("line", domain=names), "tooltip": tooltip, "opacity": weight},
+    }
+    note = "Ancestors of the last population and of the best program, where lines branch or the winner's fitness "
+    note += f"changes; {hidden:,} programs are not drawn."
+    return Chart("family-tree", "The population's tree", note, {"layer": [edge, dot], "height": 320}, rows)
+
+
+def lineage_chart(rows: Sequence[Row]) -> Chart:
+    """Fitness along the winner's line: ``step``, ``id``, ``fitness``, ``gain``, ``mutation``, ``kind``."""
+    tooltip = tips(
+        ("id", "program", None), ("mutation", "mutation", None), ("fitness", "fitness", ".5f"), ("gain", "gain", "+.5f")
+    )
+    x, y = axis("step", "mutations since the warm start"), axis("fitness", "fitness", scale=NOT_ZERO)
+    line = {
+        "mark": {"type": "line", "interpolate": "step-after", "opacity": 0.5, "color": PALETTE[-1]},
+        "encoding": {"x": x, "y": y},
+    }
+    dots = {
+        "mark": {"type": "circle", "size": 55, "opacity": 1},
+        "encoding": {"x": x, "y": y, "color": series("kind"), "tooltip": tooltip},
+    }
+    hidden = sum(row["fitness"] is None for row in rows)
+    note = "Every mutation from the warm start to the best program." + (
+        f" {hidden} programs that did not train are not drawn." if hidden else ""
+    )
+    return Chart("lineage", "From the warm start to the winner", note, {"layer": [line, dots]}, rows)

@@ -1,0 +1,325 @@
+"""The charts of a funnel and of evaluations, one function each: from plain rows to a chart.
+
+Contenders are programs and baselines; a chart that can show only some of them says how many it leaves out. Losses
+beyond the edge of a chart are drawn at its edge, since a contender that nearly diverges would squeeze all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from optsearch.runs.report.chart import PALETTE, Chart, Row, Spec, axis, decades, layer, picked, series, tips
+
+KINDS = ("program", "baseline")
+
+HEATS = ("#0b4f8a", "#2f86bd", "#7fbfd0", "#e7dfb2", "#e79a5f", "#c4513a")
+"""Colours of a heat map, the lowest loss first."""
+
+SPREAD = 4.0
+"""How far the edge of a chart lies above the median, in distances of the median from the lowest loss."""
+
+Span = tuple[float, float]
+
+
+def span_of(losses: Iterable[float]) -> Span:
+    """Lowest loss, and where a chart of them ends: at the highest, or where a few would squeeze all others."""
+    known = sorted(losses)
+    if not known:
+        return 0.0, 1.0
+    low, middle, high = known[0], known[len(known) // 2], known[-1]
+    return low, min(high, middle + SPREAD * (middle - low)) if middle > low else high
+
+
+def tuning_span(losses: Mapping[str, Sequence[float]]) -> Span:
+    """The same for trials of tuning: every contender's best lies well within it.
+
+    Args:
+        losses: of each contender's trials; one at least for each.
+    """
+    low, high = span_of(loss for found in losses.values() for loss in found)
+    worst = max((min(found) for found in losses.values()), default=low)
+    return low, max(high, worst + 0.25 * (worst - low))
+
+
+def funnel_chart(name: str, rows: Sequence[Row], stages: Sequence[str], hidden: int) -> Chart:
+    """Ranks of programs from stage to stage.
+
+    Args:
+        name: of the chart.
+        rows: ``contender``, ``stage``, ``rank``, ``score``, ``why``, ``last`` (``went on``, ``fell`` or ``left``),
+            ``fate`` (``left at the end`` or ``fell``).
+        stages: in order.
+        hidden: programs that are not drawn.
+    """
+    fates = ["left at the end", "fell"]
+    x: Spec = {"field": "stage", "type": "ordinal", "title": "stage", "sort": list(stages), "axis": {"labelAngle": 0}}
+    x["scale"] = {"paddingOuter": 0.35}
+    ranks = max((row["rank"] for row in rows), default=1)
+    ticks = sorted({1, *range(5, ranks + 1, 5)}) if ranks > 8 else list(range(1, ranks + 1))
+    y = axis("rank", "rank (1 is the best)", scale={"reverse": True, "domain": [0.5, ranks + 0.5], "nice": False})
+    y["axis"] = {"values": ticks, "format": "d", "grid": False}
+    color = {
+        "field": "fate",
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": fates, "range": [PALETTE[2], PALETTE[-1]]},
+    }
+    shape = {
+        "field": "last",
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": ["went on", "fell", "left"], "range": ["circle", "M-1,-1L1,1M1,-1L-1,1", "circle"]},
+        "legend": None,
+    }
+    tooltip = tips(("contender", "program", None), ("stage", "stage", None), ("rank", "rank", "d"))
+    tooltip += tips(("loss", "loss", None), ("why", "", None))
+    line = {
+        "mark": {"type": "line", "strokeWidth": 2, "interpolate": "monotone"},
+        "encoding": {"x": x, "y": y, "color": color, "detail": {"field": "contender", "type": "nominal"}},
+    }
+    dot = {
+        "mark": {"type": "point", "size": 70, "filled": False, "strokeWidth": 2.4, "opacity": 1},
+        "encoding": {"x": x, "y": y, "color": color, "shape": shape, "tooltip": tooltip},
+    }
+    label = {
+        "transform": [{"filter": "datum.last !== 'went on'"}],
+        "mark": {"type": "text", "align": "left", "dx": 9, "limit": 120, "fontSize": 10.5},
+        "encoding": {"x": x, "y": y, "text": {"field": "contender", "type": "nominal"}, "color": color},
+    }
+    note = "Each line is a program, named where its way ends; a cross is where it fell. Lines that cross say that the "
+    note += "stages rank differently." + (f" {hidden:,} programs that fell early are not drawn." if hidden else "")
+    spec = {"layer": [line, dot, label], "height": min(90 + 24 * ranks, 460)}
+    return Chart(name, "Who passed and who fell", note, spec, rows)
+
+
+def seeds_chart(name: str, title: str, x_title: str, rows: Sequence[Row], failed: int, hidden: int = 0) -> Chart:
+    """Losses by seed with their mean and its interval.
+
+    Args:
+        name: of the chart.
+        title: its title.
+        x_title: what the losses are.
+        rows: ``part`` seed with ``contender``, ``kind``, ``loss``, ``seed``; mean with ``low`` and ``high``.
+        failed: runs that did not train.
+        hidden: runs that trained and have no tick.
+    """
+    order = list(dict.fromkeys(row["contender"] for row in rows))
+    y: Spec = {"field": "contender", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 190}}
+    losses = [row["loss"] for row in rows]
+    low, high = span_of(losses)
+    ends = [row[end] for row in rows for end in ("low", "high") if row["part"] == "mean" and row[end] is not None]
+    span = max(min([low, *ends]), low - (high - low)), min(max([high, *ends]), high + (high - low))
+    scale, beyond = _scale(span, [*losses, *ends])
+    x = axis("loss", x_title, scale=scale)
+    seeds = tips(("contender", "", None), ("seed", "seed", "d"), ("loss", "loss", ".5f"))
+    mean = tips(("contender", "", None), ("loss", "mean", ".5f"), ("low", "95 % from", ".5f"), ("high", "to", ".5f"))
+    grey = {"color": {"value": PALETTE[-1]}}
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    color: Spec = {"color": series("kind", domain=kinds) | {"legend": None}}
+    bar = {"x": axis("low", x_title, scale=scale), "x2": {"field": "high"}, "y": y, "tooltip": mean, **color}
+    layers = [
+        layer("seed", {"type": "tick", "opacity": 0.55, "clip": True}, {"x": x, "y": y, "tooltip": seeds, **grey}),
+        layer("mean", {"type": "rule", "strokeWidth": 3}, bar),
+        layer("mean", {"type": "circle", "size": 90, "opacity": 1}, {"x": x, "y": y, "tooltip": mean, **color}),
+    ]
+    note = "One tick a seed that nothing was chosen by; the dot is the mean, the bar its 95 % interval."
+    note += f" {failed} runs that did not train have no tick." if failed else ""
+    note += f" {hidden:,} more seeds have none, but count." if hidden else ""
+    note += _beyond_words(beyond)
+    return Chart(name, title, note, {"layer": layers, "height": 60 + 34 * len(order)}, rows)
+
+
+def differences_chart(name: str, task: str, rows: Sequence[Row]) -> Chart:
+    """Programs minus baselines on a task.
+
+    Args:
+        name: of the chart.
+        task: its name.
+        rows: ``contender``, ``baseline``, ``difference``, ``low``, ``high``, ``corrected``, ``verdict``.
+    """
+    order = list(dict.fromkeys(row["contender"] for row in rows))
+    baselines = list(dict.fromkeys(row["baseline"] for row in rows))
+    title = "loss minus that of the baseline (below 0 is better)"
+    ends = [abs(row[key]) for row in rows for key in ("difference", "low", "high") if row[key] is not None]
+    edge = span_of(ends)[1]
+    scale = {"domain": [-edge, edge], "nice": True, "clamp": True}
+    beyond = sum(end > edge for end in ends)
+    y: Spec = {"field": "contender", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 190}}
+    offset = {"field": "baseline", "type": "nominal", "sort": baselines}
+    color = series("baseline", "against", domain=baselines)
+    tooltip = tips(
+        ("contender", "program", None), ("baseline", "against", None), ("difference", "difference", "+.5f"),
+        ("low", "95 % from", "+.5f"), ("high", "to", "+.5f"), ("corrected", "p, corrected", ".3g"),
+        ("verdict", "it is", None),
+    )  # fmt: skip
+    place = {"y": y, "yOffset": offset, "color": color, "tooltip": tooltip}
+    grey = {"color": {"value": PALETTE[-1]}}
+    zero = {"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"x": {"datum": 0, "title": title}, **grey}}
+    bar = {
+        "mark": {"type": "rule", "strokeWidth": 2.5},
+        "encoding": {"x": axis("low", title, scale=scale), "x2": {"field": "high"}, **place},
+    }
+    dot = {
+        "mark": {"type": "circle", "size": 80, "opacity": 1},
+        "encoding": {"x": axis("difference", title, scale=scale), **place},
+    }
+    note = "Paired by seed, with 95 % intervals; an interval that holds 0 shows no difference." + _beyond_words(beyond)
+    height = 115 + max(34, 22 * len(baselines)) * len(order)
+    return Chart(name, f"Against the baselines on {task}", note, {"layer": [bar, dot, zero], "height": height}, rows)
+
+
+def curves_chart(name: str, task: str, rows: Sequence[Row], hidden: int, failed: int) -> Chart:
+    """Learning curves on a task, means over seeds with their intervals.
+
+    Args:
+        name: of the chart.
+        task: its name.
+        rows: ``contender``, ``kind``, ``step``, ``loss``, ``low``, ``high``, ``seeds``.
+        hidden: contenders that are not drawn.
+        failed: runs that ended early.
+    """
+    losses = [row["loss"] for row in rows]
+    first = sorted(next(row["loss"] for row in rows if row["contender"] == name) for name in _contenders(rows))
+    low, high = (min(losses), min(max(losses), 2.0 * abs(first[len(first) // 2]))) if rows else (0.0, 1.0)
+    logarithmic = low > 0.0 and high > 3.0 * low
+    title = "training loss"
+    scale, beyond = _scale((low, high), losses)
+    if logarithmic:
+        scale = {"type": "log", "nice": False, "domain": [low / 1.1, high * 1.1], "clamp": True}
+    x, y = axis("step", "step", scale={"nice": False}), axis("loss", title, scale=scale)
+    if logarithmic:
+        y["axis"] = {"tickCount": 6, "format": "~g"}
+    tooltip = tips(
+        ("contender", "", None), ("step", "step", ",d"), ("loss", "mean", ".5g"), ("low", "95 % from", ".5g"),
+        ("high", "to", ".5g"), ("seeds", "seeds", "d"),
+    )  # fmt: skip
+    color, pick = _colors(rows), picked("contender")
+    lower = [{"calculate": f"max(datum.low, {low / 1.1})" if logarithmic else "datum.low", "as": "from"}]
+    bands: Spec = {"opacity": {"condition": {"param": "pick", "value": 0.16}, "value": 0.02}}
+    band = {
+        "transform": lower,
+        "mark": {"type": "area"},
+        "encoding": {"x": x, "y": y | {"field": "from"}, "y2": {"field": "high"}, "color": color, **bands},
+    }
+    line = {
+        "params": pick["params"],
+        "mark": {"type": "line", "point": {"size": 20}},
+        "encoding": {
+            "x": x, "y": y, "color": color, "strokeDash": _dashes(), "opacity": pick["opacity"], "tooltip": tooltip
+        },
+    }  # fmt: skip
+    note = (
+        "Training loss since the checkpoint before: mean over the fresh seeds with 95 % interval, each contender as it "
+    )
+    note += "was tuned; baselines are dashed."
+    note += _hidden_words(hidden) + (f" {failed} runs that failed end early." if failed else "") + _beyond_words(beyond)
+    return Chart(name, f"Learning curves on {task}", note, {"layer": [band, line], "height": 280}, rows)
+
+
+def sensitivity_chart(name: str, task: str, rows: Sequence[Row], hidden: int, span: Span, failed: int) -> Chart:
+    """Loss against learning rate on a task.
+
+    Args:
+        name: of the chart.
+        task: its name.
+        rows: ``contender``, ``kind``, ``rate``, ``times`` (that as a multiple of the one that was chosen), ``loss``.
+        hidden: contenders that are not drawn.
+        span: losses that are drawn.
+        failed: cells of the learning rate in which every trial failed.
+    """
+    scale, beyond = _scale(span, [row["loss"] for row in rows])
+    x = axis("times", "learning rate, in multiples of the one chosen", scale={"type": "log", "nice": False})
+    x |= decades(row["times"] for row in rows)
+    y = axis("loss", "validation loss", scale=scale)
+    tooltip = tips(
+        ("contender", "", None), ("rate", "rate", ".3g"), ("times", "times the chosen", ".3g"), ("loss", "loss", ".5f")
+    )
+    pick = picked("contender")
+    encoding = {
+        "x": x, "y": y, "color": _colors(rows), "strokeDash": _dashes(), "opacity": pick["opacity"], "tooltip": tooltip
+    }  # fmt: skip
+    spec: Spec = {"params": pick["params"], "mark": {"type": "line", "point": {"size": 30}}, "encoding": encoding}
+    note = "The lowest loss of the trials near each rate: a flat curve forgives a wrong one. Baselines are dashed; all "
+    note += "have the same number of trials."
+    note += _hidden_words(hidden) + (f" In {failed} places every trial failed." if failed else "")
+    note += _beyond_words(beyond)
+    return Chart(name, f"Sensitivity to the learning rate on {task}", note, spec | {"height": 280}, rows)
+
+
+def heat_map(name: str, contender: str, task: str, rows: Sequence[Row], span: Span, unit: str) -> Chart:
+    """Loss against learning rate and weight decay, of one contender on one task.
+
+    Args:
+        name: of the chart.
+        contender: its name.
+        task: that of the task.
+        rows: ``part`` cell with ``rate``, ``rate_to``, ``decay``, ``decay_to`` and ``loss``; trial with ``rate``,
+            ``decay``, ``loss`` (None where it failed), ``seeds``, ``chosen``.
+        span: losses of the lightest and the darkest colour, the same for all contenders of the task.
+        unit: what the learning rate counts in.
+
+    Source: Chen et al. 2023 (arXiv:2302.06675), figure 6, draws sensitivity so.
+    """
+    logarithmic: Spec = {"type": "log", "nice": False}
+    x, y = axis("rate", unit, scale=logarithmic), axis("decay", "weight decay", scale=logarithmic)
+    for channel, field in ((x, "rate"), (y, "decay")):
+        channel |= decades(row[key] for row in rows for key in (field, f"{field}_to") if key in row)
+        channel["axis"] |= {"grid": False}
+    scale = {"domain": list(span), "range": list(HEATS), "clamp": True, "interpolate": "rgb"}
+    legend = {"gradientLength": 120, "gradientThickness": 8, "format": ".3~g", "tickCount": 3}
+    color = axis("loss", "loss", scale=scale, legend=legend)
+    cells = tips(("loss", "lowest loss here", ".5f"))
+    trials = tips(
+        ("rate", "rate", ".3g"), ("decay", "weight decay", ".3g"), ("words", "mean loss", None), ("seeds", "seeds", "d")
+    )
+    edges = {"x2": {"field": "rate_to"}, "y2": {"field": "decay_to"}}
+    failed = {"condition": {"test": "datum.loss === null", "value": PALETTE[-1]}, **color}
+    square = {"x": x, "y": y, **edges, "color": failed, "tooltip": cells}
+    cell = layer("cell", {"type": "rect", "invalid": None}, square)
+    ring = {"condition": {"test": "datum.chosen", "value": 150}, "value": 16}
+    dots = layer(
+        "trial",
+        {"type": "point", "filled": False, "strokeWidth": 1.6, "opacity": 0.9, "color": "#14171a"},
+        {"x": x, "y": y, "size": ring, "tooltip": trials},
+    )
+    count = sum(row["part"] == "trial" for row in rows)
+    note = f"{count} trials, a dot each; the ring was chosen; empty is where nothing was tried." + _failed_words(rows)
+    return Chart(name, f"{contender} on {task}", note, {"layer": [cell, dots], "height": 240}, rows)
+
+
+def _failed_words(rows: Sequence[Row]) -> str:
+    failed = sum(row["part"] == "trial" and row["loss"] is None for row in rows)
+    return f" {failed} failed: grey where all of a cell did." if failed else ""
+
+
+def _scale(span: Span, losses: Iterable[float]) -> tuple[Spec, int]:
+    """An axis from below the lowest to the edge, and how many lie beyond it."""
+    margin = 0.05 * (span[1] - span[0]) or 0.05 * abs(span[0]) or 0.01
+    domain = [span[0] - margin, span[1] + margin]
+    beyond = sum(not domain[0] <= loss <= domain[1] for loss in losses)
+    return {"zero": False, "nice": False, "domain": domain, "clamp": True}, beyond
+
+
+def _contenders(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["contender"] for row in rows))
+
+
+def _colors(rows: Sequence[Row]) -> Spec:
+    return series("contender", domain=_contenders(rows))
+
+
+def _dashes() -> Spec:
+    return {
+        "field": "kind",
+        "type": "nominal",
+        "scale": {"domain": list(KINDS), "range": [[1, 0], [5, 3]]},
+        "legend": None,
+    }
+
+
+def _hidden_words(hidden: int) -> str:
+    return f" {hidden} contenders of lower rank are not drawn." if hidden else ""
+
+
+def _beyond_words(beyond: int) -> str:
+    return f" {beyond} values lie beyond the edge and are drawn at it." if beyond else ""

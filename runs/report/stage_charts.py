@@ -1,0 +1,233 @@
+"""The charts of a stage's evaluation: what its records give each of them to draw."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from optsearch.runs.report.chart import PALETTE, Chart, Row
+from optsearch.runs.report.selection_charts import (
+    Span,
+    curves_chart,
+    differences_chart,
+    heat_map,
+    seeds_chart,
+    sensitivity_chart,
+    tuning_span,
+)
+from optsearch.selection.bootstrap import bootstrap_interval
+from optsearch.selection.sensitivity import CELLS
+from optsearch.selection.space import DECAY, RATE
+from optsearch.selection.statistics import mean_interval
+
+TICKS = 64
+"""Seeds of a contender that have a tick."""
+
+BASELINES = 4
+"""Baselines that are drawn where a chart has a colour for each contender."""
+
+HALF_CELL = 10.0 ** (1.0 / CELLS)
+"""From the middle of a heat map's cell to its edge, as a factor."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageCharts:
+    """Charts of a stage, for every task.
+
+    Attributes:
+        losses: runs on fresh seeds, and programs against baselines.
+        curves: learning curves.
+        sensitivity: loss against learning rate.
+        heat_maps: for each task its name, its heat maps, and how many contenders have none.
+    """
+
+    losses: Sequence[Chart]
+    curves: Sequence[Chart]
+    sensitivity: Sequence[Chart]
+    heat_maps: Sequence[tuple[str, Sequence[Chart], int]]
+
+    def every(self) -> list[Chart]:
+        """All of them."""
+        maps = [chart for _, charts, _ in self.heat_maps for chart in charts]
+        return [*self.losses, *self.curves, *self.sensitivity, *maps]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A task of an evaluation, and who is drawn.
+
+    Attributes:
+        name: of the task.
+        evaluation: as it was recorded.
+        order: contenders, programs by rank, then baselines.
+        baselines: names of baselines.
+        drawn: contenders that have a colour.
+    """
+
+    name: str
+    evaluation: Mapping[str, Any]
+    order: Sequence[str]
+    baselines: Collection[str]
+    drawn: Sequence[str]
+
+    @property
+    def hidden(self) -> int:
+        return len(self.order) - len(self.drawn)
+
+    def kind(self, contender: str) -> str:
+        return "baseline" if contender in self.baselines else "program"
+
+    def rows(self, contender: str) -> list[Mapping[str, Any]]:
+        """Runs of a contender on fresh seeds."""
+        found = self.evaluation["rows"]
+        return [row for row in found if row["task"] == self.name and row["contender"] == contender]
+
+    def tuning(self) -> list[Mapping[str, Any]]:
+        """The tuning of those that are drawn, in order."""
+        mine = {row["contender"]: row for row in self.evaluation["tuning"] if row["task"] == self.name}
+        return [mine[contender] for contender in self.drawn]
+
+
+def read(
+    evaluation: Mapping[str, Any], order: Sequence[str], baselines: Collection[str], prefix: str, *, on_test: bool
+) -> StageCharts:
+    """The charts of an evaluation.
+
+    Args:
+        evaluation: as `evaluation_values` gives it.
+        order: contenders, programs by rank, then baselines.
+        baselines: names of baselines.
+        prefix: of the charts' names.
+        on_test: whether contenders were judged by test loss, and not by validation loss.
+    """
+    others = [name for name in order if name in baselines][:BASELINES]
+    drawn = [name for name in order if name not in baselines][: len(PALETTE) - len(others)] + others
+    losses: list[Chart] = []
+    curves: list[Chart] = []
+    rates: list[Chart] = []
+    maps: list[tuple[str, Sequence[Chart], int]] = []
+    for name, steps in zip(evaluation["tasks"], evaluation["checkpoints"], strict=True):
+        task, mine = _Task(name, evaluation, order, baselines, drawn), f"{prefix}{file_name(name)}-"
+        losses.append(_losses(task, mine, on_test=on_test))
+        losses += _differences(task, mine)
+        curves.append(_curves(task, steps, mine))
+        if evaluation["budget"]["trials"]:
+            rates.append(_sensitivity(task, mine))
+            charts, without = _heat_maps(task, mine)
+            maps.append((name, charts, without))
+    return StageCharts(losses, curves, rates, [entry for entry in maps if entry[1]])
+
+
+def _losses(task: _Task, prefix: str, *, on_test: bool) -> Chart:
+    key = "test_loss" if on_test else "loss"
+    rows: list[Row] = []
+    failed = hidden = 0
+    for contender in task.order:
+        found, about = task.rows(contender), {"contender": contender, "kind": task.kind(contender)}
+        trained = [row for row in found if row[key] is not None]
+        ticks = [{"part": "seed", **about, "seed": row["seed"], "loss": row[key]} for row in trained[:TICKS]]
+        rows, failed, hidden = rows + ticks, failed + len(found) - len(trained), hidden + len(trained) - len(ticks)
+        losses = [row[key] for row in trained]
+        if losses:
+            interval = bootstrap_interval(losses)
+            ends = {"low": interval.low, "high": interval.high}
+            rows.append({"part": "mean", **about, "loss": interval.mean, **ends})
+    what = f"{'test' if on_test else 'validation'} loss on {task.name}"
+    return seeds_chart(f"{prefix}losses", f"Loss on {task.name}", what, rows, failed, hidden)
+
+
+def _differences(task: _Task, prefix: str) -> list[Chart]:
+    rows = [
+        {
+            "contender": row["contender"],
+            "baseline": row["baseline"],
+            "difference": row["difference"]["mean"],
+            "low": row["difference"]["low"],
+            "high": row["difference"]["high"],
+            "corrected": row["corrected"],
+            "verdict": row["verdict"],
+        }
+        for row in task.evaluation["comparisons"]
+        if row["task"] == task.name and row["difference"] is not None
+    ]
+    rows.sort(key=lambda row: task.order.index(row["contender"]))
+    return [differences_chart(f"{prefix}differences", task.name, rows)] if rows else []
+
+
+def _curves(task: _Task, steps: Sequence[int], prefix: str) -> Chart:
+    rows: list[Row] = []
+    failed = 0
+    for contender in task.drawn:
+        curves = [row["train_losses"] for row in task.rows(contender)]
+        failed += sum(len(curve) < len(steps) for curve in curves)
+        for place, step in enumerate(steps):
+            losses = [curve[place] for curve in curves if len(curve) > place and curve[place] is not None]
+            if losses:
+                mean = mean_interval(losses)
+                row = {"contender": contender, "kind": task.kind(contender), "step": step, "loss": mean.mean}
+                rows.append(row | {"low": mean.low, "high": mean.high, "seeds": len(losses)})
+    return curves_chart(f"{prefix}learning-curves", task.name, rows, task.hidden, failed)
+
+
+def _sensitivity(task: _Task, prefix: str) -> Chart:
+    rows: list[Row] = []
+    failed = 0
+    for tuning in task.tuning():
+        chosen, name = tuning["values"][RATE], tuning["contender"]
+        for cell in tuning["sensitivity"]["curve"]:
+            failed += cell["loss"] is None
+            if cell["loss"] is not None:
+                row = {"contender": name, "kind": task.kind(name), "rate": cell["rate"]}
+                rows.append(row | {"times": cell["rate"] / chosen, "loss": cell["loss"]})
+    losses: dict[str, list[float]] = {}
+    for row in rows:
+        losses.setdefault(row["contender"], []).append(row["loss"])
+    span = tuning_span(losses)
+    return sensitivity_chart(f"{prefix}sensitivity", task.name, rows, task.hidden, span, failed)
+
+
+def _heat_maps(task: _Task, prefix: str) -> tuple[list[Chart], int]:
+    """A map for each that is drawn and has a weight decay, and how many contenders have none."""
+    tunings = [tuning for tuning in task.tuning() if tuning["sensitivity"]["heat_map"]]
+    cells = {row["contender"]: [cell["loss"] for cell in row["sensitivity"]["heat_map"]] for row in tunings}
+    known = {name: [loss for loss in losses if loss is not None] for name, losses in cells.items()}
+    span = tuning_span({name: losses for name, losses in known.items() if losses})
+    names = _unlike(f"{prefix}heat-map-{file_name(tuning['contender'])}" for tuning in tunings)
+    charts = [_heat_map(task, tuning, name, span) for tuning, name in zip(tunings, names, strict=True)]
+    return charts, len(task.order) - len(charts)
+
+
+def _heat_map(task: _Task, tuning: Mapping[str, Any], name: str, span: Span) -> Chart:
+    rows: list[Row] = []
+    for cell in tuning["sensitivity"]["heat_map"]:
+        sides = {"rate": cell["rate"] / HALF_CELL, "rate_to": cell["rate"] * HALF_CELL}
+        sides |= {"decay": cell["decay"] / HALF_CELL, "decay_to": cell["decay"] * HALF_CELL}
+        rows.append(
+            {"part": "cell", **{key: float(f"{side:.4g}") for key, side in sides.items()}, "loss": cell["loss"]}
+        )
+    for trial in tuning["trials"]:
+        values, losses = trial["values"], trial["losses"]
+        if values.get(DECAY):
+            loss = None if None in losses else sum(losses) / len(losses)
+            row = {"part": "trial", "rate": values[RATE], "decay": abs(values[DECAY]), "loss": loss}
+            row |= {"seeds": len(losses), "words": "failed" if loss is None else f"{loss:.5f}"}
+            rows.append(row | {"chosen": values == tuning["values"]})
+    contender = tuning["contender"]
+    unit = "learning rate" if contender in task.baselines else "learning rate, times its own"
+    return heat_map(name, contender, task.name, rows, span, unit)
+
+
+def _unlike(names: Iterator[str]) -> list[str]:
+    """The names, made different by numbers where some are alike."""
+    found: list[str] = []
+    for name in names:
+        found.append(name if name not in found else next(new for n in count(2) if (new := f"{name}-{n}") not in found))
+    return found
+
+
+def file_name(text: str) -> str:
+    """A text as a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9_.@-]+", "-", text).strip("-.")[:60] or "x"

@@ -1,0 +1,135 @@
+"""Campaigns, comparisons and distillation as functions, for scripts and notebooks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from optsearch.dsl.program import Program
+from optsearch.runs.commands.evaluate import run_evaluation
+from optsearch.runs.commands.search import Campaign, load_named
+from optsearch.runs.commands.simplify import run_distillation
+from optsearch.runs.notebook import Run, load_run
+from optsearch.runs.summary.evaluation_result import EvaluationResult
+from optsearch.search.config import load_campaign
+from optsearch.selection.tuning import TRIALS
+from optsearch.simplify.distil import Distilled
+
+
+def search(
+    campaign: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    force: bool = False,
+    quiet: bool = False,
+) -> Run:
+    """Runs a campaign, or resumes it where it stopped.
+
+    Args:
+        campaign: the name of a shipped campaign, a YAML file, or the settings themselves.
+        out: run folder. None for ``optsearch-runs/NAME-seedS``.
+        workers: worker processes on local Ray; 0 evaluates in this process. None for one per core.
+        address: a Ray cluster to join. None starts a local one.
+        settings: settings that replace those of the campaign, such as ``{"seed": 3, "budget.evaluations": 500}``.
+        force: whether a run that is in the folder is replaced.
+        quiet: whether to show no progress.
+
+    Returns:
+        The run. After an interruption its status says so, and the same call resumes.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+        RunError: the folder cannot be used.
+        TaskError: a task does not exist.
+    """
+    overrides = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+    if isinstance(campaign, Mapping):
+        text = yaml.safe_dump(dict(campaign), sort_keys=False)
+        config = load_campaign(text, "campaign", overrides)
+    else:
+        config, text = load_named(str(campaign), overrides)
+    run = Campaign(config, text, None if out is None else Path(out))
+    return load_run(run.run(workers=workers, address=address, force=force, quiet=quiet).folder)
+
+
+def evaluate(
+    programs: str | Program | Sequence[str | Program],
+    tasks: str | Sequence[str] = ("X_ae",),
+    *,
+    seeds: int = 8,
+    baselines: Sequence[str] = ("adamw", "lion"),
+    trials: int = TRIALS,
+    constants: bool = False,
+    kept_in: str | Path | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    imports: Sequence[str] = (),
+    quiet: bool = False,
+) -> EvaluationResult:
+    """Compares programs with baselines on tasks, all equally tuned, on fresh seeds.
+
+    Args:
+        programs: one or several programs: values, names, files, or ``RUN:ID``.
+        tasks: names of tasks; ``optsearch tasks`` lists them.
+        seeds: number of fresh seeds.
+        baselines: names of optax optimizers.
+        trials: tuning trials for each contender and task.
+        constants: whether decay rates and other constants are tuned too.
+        kept_in: folder of finished training runs. None for ``optsearch-runs``.
+        workers: training runs at a time; 0 for one at a time in this process. None for one per core.
+        address: a Ray cluster to join. None starts a local one.
+        imports: ``module:object`` references of your own tasks.
+        quiet: whether to show no progress.
+
+    Raises:
+        ProgramError, RunError, TaskError, BaselineError, SeedError: a name is unknown, or there are too few seeds.
+    """
+    return run_evaluation(
+        [programs] if isinstance(programs, str | Program) else programs,
+        [tasks] if isinstance(tasks, str) else tasks,
+        seeds,
+        baselines,
+        trials=trials,
+        constants=constants,
+        folder=None if kept_in is None else Path(kept_in),
+        workers=workers,
+        address=address,
+        imports=imports,
+        quiet=quiet,
+    )
+
+
+def simplify(
+    program: str | Program,
+    steps: Sequence[str] = ("prune", "rewrite"),
+    *,
+    tasks: Sequence[str] | None = None,
+    workers: int | None = None,
+    kept_in: str | Path | None = None,
+    imports: Sequence[str] = (),
+    quiet: bool = False,
+) -> Distilled:
+    """Distils a program to its shortest readable form.
+
+    Args:
+        program: a value, a name, a file, or ``RUN:ID``.
+        steps: of ``prune``, ``rewrite`` and ``ablate``; the last one trains.
+        tasks: tasks on which ablation tests changes. None for those of the program's search, or ``ae``.
+        workers: trainings at a time; 0 for one at a time in this process. None for one per core.
+        kept_in: folder of finished training runs. None for ``optsearch-runs``.
+        imports: ``module:object`` references of your own tasks.
+        quiet: whether to show no progress.
+
+    Raises:
+        ProgramError, RunError, TaskError: a name is unknown.
+        DoesNotTrainError: ablation is asked for and the program does not train.
+    """
+    folder = None if kept_in is None else Path(kept_in)
+    return run_distillation(program, steps, tasks, workers=workers, folder=folder, imports=imports, quiet=quiet)

@@ -1,0 +1,45 @@
+"""One search's part of a run file, as its session sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optsearch.dsl.program import Program
+from optsearch.runs.store.records import Arm
+from optsearch.runs.store.writer import RunStore
+from optsearch.search.events import Evaluated, Settled
+from optsearch.search.evolution import History
+from optsearch.search.meta_validation import Validation
+
+
+class ArmLedger:
+    """Records of one search.
+
+    Args:
+        store: the run.
+        arm: the search.
+    """
+
+    def __init__(self, store: RunStore, arm: Arm):
+        self._store, self._arm = store, arm
+
+    def history(self, tail: int) -> History | None:
+        """All results and the last ``tail`` tickets; None when nothing is recorded yet.
+
+        Raises:
+            DamagedRunError: a record is damaged or missing.
+        """
+        begun = self._store.settled(self._arm) or self._store.count_evaluations(self._arm)
+        return self._store.history(self._arm, tail) if begun else None
+
+    def append(self, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
+        """Make results and settled tickets durable."""
+        self._store.append(self._arm, evaluated, settled)
+
+    def add_validation(self, validation: Validation) -> None:
+        """Make a meta-validation durable."""
+        self._store.add_validation(self._arm, validation)
+
+    def program(self, ticket: int) -> Program:
+        """The program of a settled ticket."""
+        return self._store.ticket(self._arm, ticket).candidate.program

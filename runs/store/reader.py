@@ -1,0 +1,409 @@
+"""Reading a run: what a search needs to go on, and what people ask about it.
+
+Every record is verified when it is read; nothing here writes. A reader sees the run as it was when it was opened.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, TypeAdapter
+
+from optsearch.dsl.program import Program, ProgramError
+from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.outcome import Outcome
+from optsearch.runs.store.decoding import ABOUT, META, STAGE, STUDY, Cell, read_json
+from optsearch.runs.store.errors import DamagedRunError, RunError, plain_errors
+from optsearch.runs.store.records import Arm, Final, Stage, Study
+from optsearch.runs.store.schema import ADDED, COLUMNS, unpack_details, unpack_program, verified
+from optsearch.search.config import Algorithm, CampaignConfig
+from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settled
+from optsearch.search.evolution import WARM_START, History
+from optsearch.search.fitness import OK, Fitness
+from optsearch.search.meta_validation import Validation
+from optsearch.search.population import population_digest
+
+RUN_FILE = "run.sqlite"
+
+REQUIRED = ("campaign", "settings", "about", "status", "created", "fingerprint_version")
+"""What the table ``meta`` holds from the beginning."""
+
+
+_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+
+SETTINGS: TypeAdapter[Any] = TypeAdapter(CampaignConfig)
+"""What the settings of a run are, also those that an older version recorded."""
+
+
+class _ArmSettings(BaseModel):
+    """What distinguishes a search."""
+
+    algorithm: Algorithm
+    stage: Literal["first"] | None = None
+    start: str = "0"
+
+
+ARM: TypeAdapter[Any] = TypeAdapter(_ArmSettings)
+
+
+def has_log(folder: Path) -> bool:
+    """Whether SQLite's write-ahead log is beside a run's file; it goes when the last process closes the file."""
+    log = folder / f"{RUN_FILE}-wal"
+    return log.exists() and log.stat().st_size > 0
+
+
+class RunReader:
+    """What can be read from an open run.
+
+    Args:
+        folder: the run folder.
+        connection: its open file.
+    """
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection):
+        self.folder, self.path, self._connection = folder, folder / RUN_FILE, connection
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def meta(self, key: str, default: Any = None) -> Any:
+        """One named JSON value: ``campaign``, ``settings``, ``about``, ``status``, ``created`` and what was set."""
+        with plain_errors(self.path):
+            rows = self._rows("meta", "+key = ?", (key,))  # the plus sign: by reading all, not by the index
+            text = next((row[1] for row in rows), None)
+            if text is None:
+                if key in REQUIRED:
+                    raise DamagedRunError(f"table meta: record ({key}) is missing")
+                return default
+            return read_json("meta", key, text, SETTINGS if key == "settings" else META[key])
+
+    def arms(self) -> tuple[Arm, ...]:
+        """The searches of the run, in the order in which they were added."""
+        with plain_errors(self.path):
+            arms = [
+                Arm(row[0], row[1], row[2], read_json("arms", row[0], row[3], ARM))
+                for row in self._rows("arms", "1 ORDER BY +arm")
+            ]
+            if [arm.number for arm in arms] != list(range(self.meta("arms", 0))):
+                raise DamagedRunError("table arms: a record is missing")
+            return tuple(arms)
+
+    def arm(self, name: str) -> Arm:
+        """The arm of a name.
+
+        Raises:
+            RunError: there is none.
+        """
+        for arm in self.arms():
+            if arm.name == name:
+                return arm
+        raise RunError(f"{self.folder}: the run has no search named '{name}'")
+
+    def find(self, program_id: str) -> tuple[Arm, int]:
+        """Arm and ticket of a program id such as ``8123``, ``c8123`` or ``0``.
+
+        Raises:
+            RunError: the run has no such program.
+        """
+        for arm in self.arms():
+            if program_id == "0" and self.settled(arm):
+                return arm, WARM_START
+            digits = program_id.removeprefix(arm.prefix)
+            number = program_id.startswith(arm.prefix) and digits.isascii() and digits.isdigit() and len(digits) < 16
+            if number and int(digits) < self.settled(arm):
+                return arm, int(digits)
+        raise RunError(
+            f"{self.folder}: the run has no program '{program_id}': `optsearch show {self.folder}` lists them"
+        )
+
+    def settled(self, arm: Arm) -> int:
+        """Number of tickets recorded, the warm start included."""
+        with plain_errors(self.path):
+            return self._totals(arm)[1]
+
+    def history(self, arm: Arm, tail: int) -> History:
+        """What ``Evolution`` needs to go on: all results, and the last ``tail`` tickets with their programs.
+
+        Raises:
+            DamagedRunError: a record is damaged or missing.
+        """
+        results = list(self.evaluations(arm))
+        settled = self.settled(arm)
+        with plain_errors(self.path):
+            ticket_sum = self._totals(arm)[2]
+            where, key = "FROM tickets WHERE arm = ?", (arm.number,)
+            found = self._connection.execute(f"SELECT count(*), total(checksum) {where}", key).fetchone()
+            if found[0] != settled or int(found[1]) != ticket_sum:
+                raise DamagedRunError(f"table tickets: {settled} records were written and {found[0]} others are there")
+        by_ticket = {result.ticket: result for result in results}
+        recent = self.tickets(arm, max(settled - tail, 0), by_ticket)
+        return History(settled - 1, tuple(recent), results)
+
+    def verify_records(self) -> dict[str, int]:
+        """Reads every record of the file and checks that none is damaged or missing.
+
+        Returns:
+            Number of records of each table.
+
+        Raises:
+            DamagedRunError: one is.
+        """
+        with plain_errors(self.path):
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            tables = [table for table in COLUMNS if ADDED.get(table, 1) <= version]
+            counts = {table: sum(1 for _ in self._rows(table, "1")) for table in tables}
+        for arm in self.arms():
+            self.history(arm, 0)
+            self.validations(arm)
+        self.finals()
+        self.studies()
+        self.sessions()
+        for key in META:
+            self.meta(key)
+        return counts
+
+    def count_evaluations(self, arm: Arm) -> int:
+        """Number of results recorded, the warm start's included."""
+        with plain_errors(self.path):
+            return int(self._totals(arm)[3])
+
+    def evaluations(self, arm: Arm) -> Iterator[Evaluated]:
+        """Every result, in ticket order, the warm start's first; each record is verified, and that none is missing."""
+        with plain_errors(self.path):
+            _, _, _, count, total, *_ = self._totals(arm)
+            for row in self._rows("evaluations", "arm = ? ORDER BY ticket", (arm.number,)):
+                count, total = count - 1, total - row[-1]
+                yield _evaluated(row)
+            if count or total:
+                raise DamagedRunError("table evaluations: records are missing or were replaced")
+
+    def tickets(
+        self, arm: Arm, first: int, evaluated: Mapping[int, Evaluated], last: int | None = None
+    ) -> Iterator[Settled]:
+        """Tickets from ``first`` to ``last`` (None: the end), in order, with their programs and fitness.
+
+        Args:
+            arm: where.
+            first: lowest ticket.
+            evaluated: results by ticket, of the owners at least.
+            last: highest ticket.
+
+        Raises:
+            DamagedRunError: a record is damaged, or one of them is missing.
+        """
+        with plain_errors(self.path):
+            end = self._totals(arm)[1] - 1
+            upper = end if last is None else min(last, end)
+            where = "arm = ? AND ticket BETWEEN ? AND ? ORDER BY ticket"
+            for row in self._rows("tickets", where, (arm.number, first, upper)):
+                _, ticket, parent, mutation, owner, packed, _ = _links_back(row)
+                if ticket != first:
+                    break
+                first += 1
+                if owner not in evaluated:
+                    raise DamagedRunError(f"table evaluations: record ({arm.number}, {owner}) is missing")
+                result = evaluated[owner]
+                try:
+                    program = parse(unpack_program(packed))
+                except ProgramError as error:
+                    raise RunError(f"program {arm.program_id(ticket)} is not valid in this version: {error}") from error
+                candidate = Candidate(ticket, parent, mutation, program, result.fingerprint, owner, evaluate=False)
+                yield Settled(candidate, result.fitness)
+            if first <= upper:
+                raise DamagedRunError(f"table tickets: record ({arm.number}, {first}) is missing")
+
+    def links(self, arm: Arm) -> Iterator[tuple[int | None, str, int]]:
+        """Parent, mutation and owner of every recorded ticket in order, without its program, which takes long."""
+        with plain_errors(self.path):
+            for row in self._rows("tickets", "arm = ? ORDER BY ticket", (arm.number,)):
+                _, _, parent, mutation, owner, *_ = _links_back(row)
+                yield parent, mutation, owner
+
+    def ticket(self, arm: Arm, ticket: int) -> Settled:
+        """One ticket with its program and fitness.
+
+        Raises:
+            RunError: it is not recorded.
+        """
+        with plain_errors(self.path):
+            if not 0 <= ticket < self._totals(arm)[1]:
+                raise RunError(f"{self.folder}: the run has no program '{arm.program_id(ticket)}'")
+            row = _links_back(self._row("tickets", "arm = ? AND ticket = ?", (arm.number, ticket)))
+            result = self.evaluation(arm, int(row[4]))
+        return next(self.tickets(arm, ticket, {result.ticket: result}, ticket))
+
+    def evaluation(self, arm: Arm, owner: int) -> Evaluated:
+        """The result of one owner."""
+        with plain_errors(self.path):
+            return _evaluated(self._row("evaluations", "arm = ? AND ticket = ?", (arm.number, owner)))
+
+    def validations(self, arm: Arm) -> tuple[Validation, ...]:
+        """Meta-validations of a search, in the order in which their programs were chosen."""
+        with plain_errors(self.path):
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] < ADDED["validations"]:
+                return ()
+            rows = list(self._rows("validations", "1 ORDER BY +evaluations, +ticket"))
+            if [len(rows), sum(row[-1] for row in rows)] != self.meta("validations", [0, 0]):
+                raise DamagedRunError("table validations: records are missing or were replaced")
+            mine = [row for row in rows if row[0] == arm.number]
+            return tuple(Validation(row[1], row[2], _fitness("validations", row, row[3:7])) for row in mine)
+
+    def lineage(self, arm: Arm, ticket: int) -> tuple[Settled, ...]:
+        """A ticket and its ancestors up to the warm start, the warm start last."""
+        line = [self.ticket(arm, ticket)]
+        while line[-1].candidate.parent is not None:
+            line.append(self.ticket(arm, line[-1].candidate.parent))
+        return tuple(line)
+
+    def progress(self, arm: Arm) -> Progress:
+        """Counts, outcomes and the best program of a search, over all recorded tickets."""
+        settled = self.settled(arm)
+        outcomes: Counter[str] = Counter()
+        best: Best | None = None
+        warm_start = None
+        for result in self.evaluations(arm):
+            fitness = result.fitness
+            if result.ticket >= settled:
+                break
+            if result.ticket == WARM_START:
+                warm_start = fitness.value
+            else:
+                outcomes[fitness.outcome] += 1
+            if fitness.outcome == OK and fitness.value is not None and (best is None or fitness.value < best.fitness):
+                best = Best(result.ticket, fitness.value)
+        generated, evaluated = max(settled - 1, 0), outcomes.total()
+        return Progress(generated, evaluated, generated - evaluated, dict(outcomes), best, warm_start)
+
+    def leaderboard(self, arm: Arm, count: int) -> list[Evaluated]:
+        """The best programs with different meanings, lowest fitness first, earlier tickets first among equals."""
+        settled = self.settled(arm)
+        trained = (r for r in self.evaluations(arm) if r.ticket < settled and r.fitness.outcome == OK)
+        return heapq.nsmallest(count, trained, key=lambda r: (r.fitness.value or 0.0, r.ticket))
+
+    def programs(self, arm: Arm, tickets: Sequence[int]) -> list[Program]:
+        """The programs of some recorded tickets."""
+        with plain_errors(self.path):
+            rows = (self._row("tickets", "arm = ? AND ticket = ?", (arm.number, ticket)) for ticket in tickets)
+            return [parse(unpack_program(row[5])) for row in rows]
+
+    def population(self, arm: Arm, size: int) -> tuple[Settled, ...]:
+        """The members of the population that the recorded tickets make, the oldest first, without its founders."""
+        settled = self.settled(arm)
+        first = max(settled - size, 0)
+        with plain_errors(self.path):
+            rows = self._rows("tickets", "arm = ? AND ticket BETWEEN ? AND ?", (arm.number, first, settled))
+            owners = {int(row[4]) for row in rows}
+        return tuple(self.tickets(arm, first, {owner: self.evaluation(arm, owner) for owner in owners}))
+
+    def population_digest(self, arm: Arm, size: int, members: Sequence[Settled] | None = None) -> str:
+        """The digest of the population that the recorded tickets make; equals ``Evolution.population_digest()``.
+
+        Args:
+            arm: where.
+            size: members of a population.
+            members: as `population` gives them; None to read them.
+        """
+        tail = self.population(arm, size) if members is None else members
+        founders = [self.ticket(arm, WARM_START)] * (size - len(tail)) if tail else []
+        return population_digest(
+            (str(item.candidate.program), item.fitness.value if item.fitness.outcome == OK else None)
+            for item in (*founders, *tail)
+        )
+
+    def finals(self) -> tuple[Final, ...]:
+        """Runs on fresh seeds, by contender, task and seed."""
+        with plain_errors(self.path):
+            rows = list(self._rows("finals", "1 ORDER BY +contender, +task, +seed"))
+            if [len(rows), sum(row[-1] for row in rows)] != self.meta("finals", [0, 0]):
+                raise DamagedRunError("table finals: records are missing or were replaced")
+            for row in rows:
+                _ended("finals", row, row[3], row[4])
+            return tuple(Final(*row[:-1]) for row in rows)
+
+    def studies(self) -> tuple[Study, ...]:
+        """Selections among the run's programs, in the order in which they were begun."""
+        with plain_errors(self.path):
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] < ADDED["studies"]:
+                return ()
+            rows = {table: list(self._rows(table, "1")) for table in ("studies", "stages")}
+            for table, found in rows.items():
+                if [len(found), sum(row[-1] for row in found)] != self.meta(table, [0, 0]):
+                    raise DamagedRunError(f"table {table}: records are missing or were replaced")
+            stages: dict[int, list[Stage]] = {}
+            for number, _, name, result, _ in sorted(rows["stages"], key=lambda row: (int(row[0]), int(row[1]))):
+                stages.setdefault(number, []).append(Stage(name, read_json("stages", number, result, STAGE)))
+            ordered = sorted(rows["studies"], key=lambda row: row[0])
+            return tuple(
+                Study(r[0], r[1], read_json("studies", r[0], r[2], STUDY), r[3], tuple(stages.get(r[0], ())))
+                for r in ordered
+            )
+
+    def sessions(self) -> tuple[Mapping[str, Any], ...]:
+        """Each session in order: ``started``, ``seconds``, and what ``about`` said of its machine and packages."""
+        with plain_errors(self.path):
+            rows = list(self._rows("sessions", "1 ORDER BY session"))
+            return tuple(
+                {"started": row[1], "seconds": row[2], "about": read_json("sessions", row[0], row[3], ABOUT)}
+                for row in rows
+            )
+
+    def seconds(self) -> float:
+        """Time spent on the run in all sessions together, as far as it was recorded."""
+        with plain_errors(self.path):
+            return sum(row[2] for row in self._rows("sessions", "1"))
+
+    def _totals(self, arm: Arm) -> Sequence[Any]:
+        return self._row("totals", "arm = ?", (arm.number,))
+
+    def _row(self, table: str, where: str, key: Sequence[Cell]) -> Sequence[Any]:
+        for row in self._rows(table, where, key):
+            return row
+        raise DamagedRunError(f"table {table}: record ({', '.join(map(str, key))}) is missing")
+
+    def _rows(self, table: str, where: str, key: Sequence[Cell] = ()) -> Iterator[Sequence[Any]]:
+        query = f"SELECT {COLUMNS[table]} FROM {table} WHERE {where}"  # noqa: S608 - all parts are our own
+        for row in self._connection.execute(query, tuple(key)):
+            yield verified(table, row)
+
+
+def _evaluated(row: Sequence[Any]) -> Evaluated:
+    _, ticket, fingerprint, outcome, value, steps, seconds, curves, _ = row
+    more = unpack_details(curves, ticket)
+    return Evaluated(ticket, fingerprint, _fitness("evaluations", row, (outcome, value, steps, seconds), **more))
+
+
+def _fitness(table: str, row: Sequence[Any], cells: Sequence[Any], **more: Any) -> Fitness:
+    outcome, value, steps, seconds = cells
+    _ended(table, row, outcome, value)
+    return Fitness(value, outcome, steps, seconds, **more)
+
+
+def _ended(table: str, row: Sequence[Any], outcome: str, loss: float | None) -> None:
+    """Holds a result to the outcomes that there are: one that trained has a loss, and no other has."""
+    if outcome not in _OUTCOMES or (loss is None) != (outcome != OK):
+        raise DamagedRunError(
+            f"table {table}: record {tuple(row[:3])} has the outcome '{outcome:.20}' and the loss {loss}"
+        )
+
+
+def _links_back(row: Sequence[Any]) -> Sequence[Any]:
+    """A ticket's record; its parent comes before it, and its owner not after it."""
+    ticket, parent, owner = row[1], row[2], row[4]
+    if owner > ticket or (parent is not None and parent >= ticket):
+        raise DamagedRunError(
+            f"table tickets: record ({row[0]}, {ticket}) has the parent {parent} and the owner {owner}, which are not "
+            "drawn before it"
+        )
+    return row

@@ -1,0 +1,212 @@
+"""The tables of a run file and the form of their records.
+
+One row is one record, and its last column is a checksum over the table's name and all other columns. SQLite's own
+integrity check looks at pages and lets most changed bits inside a record pass; the checksum does not. ``totals`` counts
+the records of each arm and adds up their checksums, and ``meta`` does so for arms, validations, finals,
+studies and stages, so that a record that has vanished is noticed too.
+
+An *arm* is one search of a run: the search itself, and each of its controls. Tickets are numbered in each arm from 0,
+the warm start. A program's id is the arm's prefix and the ticket: ``8123`` is the search's, ``c8123`` the control's,
+and ``0`` is the warm start of every arm.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from optsearch.runs.store.decoding import DETAILS, Cell, check_cells, inflate, read_json
+from optsearch.runs.store.errors import DamagedRunError
+from optsearch.search.fitness import Fitness
+
+APPLICATION_ID = 0x6F707473  # "opts"
+SCHEMA_VERSION = 3
+"""Raised with every change of the tables; older versions are still read, and brought up to date when they are resumed.
+
+1: the first. 2: table ``validations``; with several tasks, ``curves`` holds an object with the losses on each, and with
+what else is known of a result; a program that does not know a key of it leaves it alone. 3: tables ``studies`` and
+``stages``.
+"""
+
+TABLES = {
+    "meta": "key TEXT PRIMARY KEY, value TEXT NOT NULL",
+    "sessions": "session INTEGER PRIMARY KEY, started TEXT NOT NULL, seconds REAL NOT NULL, machine TEXT NOT NULL",
+    "arms": "arm INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, prefix TEXT NOT NULL UNIQUE, settings TEXT NOT NULL",
+    "tickets": "arm INTEGER NOT NULL, ticket INTEGER NOT NULL, parent INTEGER, mutation TEXT NOT NULL, "
+    "owner INTEGER NOT NULL, program BLOB NOT NULL",
+    "evaluations": "arm INTEGER NOT NULL, ticket INTEGER NOT NULL, fingerprint TEXT NOT NULL, outcome TEXT NOT NULL, "
+    "fitness REAL, steps INTEGER NOT NULL, seconds REAL NOT NULL, curves TEXT NOT NULL",
+    "totals": "arm INTEGER PRIMARY KEY, tickets INTEGER NOT NULL, ticket_sum INTEGER NOT NULL, "
+    "evaluations INTEGER NOT NULL, evaluation_sum INTEGER NOT NULL",
+    "finals": "contender TEXT NOT NULL, task TEXT NOT NULL, seed INTEGER NOT NULL, outcome TEXT NOT NULL, loss REAL, "
+    "test_loss REAL, accuracy REAL, steps INTEGER NOT NULL",
+    "validations": "arm INTEGER NOT NULL, ticket INTEGER NOT NULL, evaluations INTEGER NOT NULL, "
+    "outcome TEXT NOT NULL, loss REAL, steps INTEGER NOT NULL, seconds REAL NOT NULL",
+    "studies": "study INTEGER PRIMARY KEY, created TEXT NOT NULL, settings TEXT NOT NULL, status TEXT NOT NULL",
+    "stages": "study INTEGER NOT NULL, stage INTEGER NOT NULL, name TEXT NOT NULL, result TEXT NOT NULL",
+    "failures": "failure INTEGER PRIMARY KEY, arm INTEGER NOT NULL, ticket INTEGER NOT NULL, program TEXT NOT NULL, "
+    "details TEXT NOT NULL",
+}
+"""Columns of each table, without the checksum that ends each."""
+
+KEYS = {
+    "tickets": "arm, ticket",
+    "evaluations": "arm, ticket",
+    "validations": "arm, ticket",
+    "finals": "contender, task, seed",
+    "stages": "study, stage",
+}
+"""Keys of the tables whose key has several columns."""
+
+COLUMNS = {
+    table: ", ".join([column.split()[0] for column in columns.split(", ")] + ["checksum"])
+    for table, columns in TABLES.items()
+}
+"""Names of each table's columns, for reading."""
+
+_KEY_LENGTH = {table: 3 if table == "finals" else 2 if table in KEYS else 1 for table in TABLES}
+
+ADDED = {"validations": 2, "studies": 3, "stages": 3}
+"""Tables that files of an older version than this do not have."""
+
+
+def check_schema(connection: sqlite3.Connection, version: int) -> None:
+    """Holds a file to the tables of its version; nothing else may be in it, no trigger, view or index.
+
+    Raises:
+        DamagedRunError: something is missing, or there is something else.
+    """
+    check_tables(connection, lambda known: create_tables(known, upto=version), f"format {version}")
+
+
+def check_tables(connection: sqlite3.Connection, create: Callable[[sqlite3.Connection], object], of: str) -> None:
+    """Holds a file to tables that are known; nothing else may be in it, no trigger, view or index.
+
+    Args:
+        connection: the file.
+        create: makes the tables in an empty file.
+        of: whose tables they are.
+
+    Raises:
+        DamagedRunError: something is missing, or there is something else.
+    """
+    known = sqlite3.connect(":memory:")
+    try:
+        create(known)
+        query = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"  # else an index that SQLite made
+        expected, found = (set(one.execute(query)) for one in (known, connection))
+    finally:
+        known.close()
+    if expected != found:
+        names = ", ".join(sorted({f"{row[0]} {row[1]!s:.40}" for row in expected ^ found}))
+        raise DamagedRunError(
+            f"the file has not the tables of {of} ({names}): it was damaged or made by something else, and "
+            "nothing in it is read: restore it from a copy"
+        )
+
+
+def create_tables(connection: sqlite3.Connection, after: int = 0, upto: int = SCHEMA_VERSION) -> None:
+    """Make the tables of a new file, or those that came after a version, up to another."""
+    for table, columns in TABLES.items():
+        if not after < ADDED.get(table, 1) <= upto:
+            continue
+        key = f", PRIMARY KEY ({KEYS[table]})" if table in KEYS else ""
+        connection.execute(f"CREATE TABLE {table} ({columns}, checksum INTEGER NOT NULL{key})")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def checksum(table: str, cells: Sequence[Cell]) -> int:
+    """CRC-32 of a record: the table's name and the cells in order, with their types."""
+    return zlib.crc32(repr((table, *cells)).encode())
+
+
+def signed(table: str, cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The cells of a record followed by its checksum."""
+    return (*cells, checksum(table, cells))
+
+
+def verified(table: str, row: Sequence[Cell]) -> Sequence[Cell]:
+    """The row as it was read.
+
+    Raises:
+        DamagedRunError: its checksum does not match, or a cell is no value of its column.
+    """
+    if checksum(table, row[:-1]) != row[-1]:
+        key = ", ".join(str(cell) for cell in row[: _KEY_LENGTH[table]])
+        raise DamagedRunError(
+            f"table {table}, record ({key}): the record does not match its checksum, so the file was damaged after it "
+            "was written: restore it from a copy"
+        )
+    check_cells(table, TABLES[table], row)
+    return row
+
+
+def insert(table: str) -> str:
+    """The statement that inserts a signed record."""
+    places = ", ".join("?" * (TABLES[table].count(", ") + 2))
+    return f"INSERT INTO {table} VALUES ({places})"  # noqa: S608 - all parts are our own
+
+
+_CALLS = """
+  v = arccosh(arcsinh(arctanh(arccos(arcsin(arctan(cosine_sim(clip_by_global_norm(global_norm(expm1(exp10(log10(log1p(
+  v = reciprocal(negative(minimum(maximum(power(square(interp(sign(sqrt(cbrt(cube(tanh(sinh(cosh(clip(norm(dot(exp2(
+  v = log2(exp(log(abs(sin(cos(tan(pi()e()eps()
+"""
+
+_DICTIONARY = (
+    _CALLS
+    + "\n  v10 = \n  v9 = \n  v8 = \n  v7 = \n  v6 = \n  v5 = \n  v4 = \n  v3 = \n  v2 = \n  v1 = "
+    + "def train(w, g, lr):\n  return update\n"
+    + "def train(w, g, m, lr):\n  update = sign(update)\n  return update, m\n"
+    + "def train(w, g, m, v, lr):\n  g2 = square(g)\n  m = interp(g, m, 0.9)\n  v = interp(g2, v, 0.999)\n"
+    + "  sqrt_v = sqrt(v)\n  update = m / sqrt_v\n  wd = w * 0.01\n  update = update + wd\n  lr = lr * 0.001\n"
+    + "  update = update * lr\n  return update, m, v\n"
+).encode()
+"""Text that programs have in common; part of the format, so it changes only with ``SCHEMA_VERSION``."""
+
+
+def pack_program(text: str) -> bytes:
+    """A program's text in about a third of its size."""
+    packer = zlib.compressobj(level=6, wbits=-15, zdict=_DICTIONARY)
+    return packer.compress(text.encode()) + packer.flush()
+
+
+def unpack_program(packed: bytes) -> str:
+    """The text that ``pack_program`` was given.
+
+    Raises:
+        DamagedRunError: the bytes are no packed text, or that of no program.
+    """
+    return inflate(packed, _DICTIONARY)
+
+
+def pack_details(fitness: Fitness) -> str:
+    """What else is known of a result: its training curves, with several tasks the loss on each, the learning rate where
+    it is not the program's own, and how far a program came that was stopped. Empty when there is nothing.
+    """
+    more = {"rate": fitness.rate} if fitness.rate != 1.0 else {}
+    more |= {"loss_so_far": fitness.loss_so_far} if fitness.loss_so_far is not None else {}
+    if fitness.losses or more:
+        return json.dumps({"curves": fitness.curves, "losses": fitness.losses, **more})
+    return json.dumps(fitness.curves) if fitness.curves else ""
+
+
+def unpack_details(text: str, record: object) -> dict[str, Any]:
+    """The fields of ``Fitness`` that ``pack_details`` was given.
+
+    Args:
+        text: what it made.
+        record: key of the record, for errors.
+
+    Raises:
+        DamagedRunError: the text is none that it makes.
+    """
+    if not text:
+        return {}
+    value = read_json("evaluations", record, text, DETAILS)
+    fields: dict[str, Any] = value if isinstance(value, dict) else {"curves": value}
+    return fields | {"curves": tuple(map(tuple, fields["curves"])), "losses": tuple(fields.get("losses", ()))}

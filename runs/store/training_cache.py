@@ -1,0 +1,242 @@
+"""Training runs that are kept and shared: what was trained once, by any command, is never trained again.
+
+One SQLite file holds those of `evaluate`, `select` and `simplify` that are started in a folder; any number of them may
+use it at a time. A run is known by version of the task, what the contender executes, tuned values and seed, and by what
+else decides its last digits: processor and numerical packages. It is durable as soon as it has ended, and before it
+counts, and so an interrupted command goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.run import Trained
+from optsearch.runs.store.decoding import check_cells, read_json, refuse_links
+from optsearch.runs.store.environment import available_cores, made_with
+from optsearch.runs.store.errors import DamagedRunError, RunError, plain_errors
+from optsearch.runs.store.schema import check_tables, checksum
+from optsearch.search.pool import Here, Pool
+
+FILE = "trainings.sqlite"
+TRAININGS_ID = 0x6F707472  # "optr"
+_COLUMNS = "key TEXT PRIMARY KEY, result TEXT NOT NULL, checksum INTEGER NOT NULL"
+_CREATE = f"CREATE TABLE IF NOT EXISTS trainings ({_COLUMNS}) WITHOUT ROWID"
+_BUSY_TIMEOUT_S = 30.0
+
+
+class _Kept(BaseModel):
+    """What is kept of a run."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    outcome: Outcome
+    loss: float | None
+    test_loss: float | None
+    accuracy: float | None = Field(ge=0.0, le=1.0)
+    steps: int = Field(ge=0)
+    train_losses: tuple[float, ...]
+    loss_so_far: float | None = None
+    seconds: float = Field(ge=0.0)
+
+    @model_validator(mode="after")
+    def _ended(self) -> Self:
+        if any((loss is None) != (self.outcome is not Outcome.OK) for loss in (self.loss, self.test_loss)):
+            raise ValueError(f"the outcome '{self.outcome.value}' with the losses {self.loss} and {self.test_loss}")
+        return self
+
+
+_KEPT: TypeAdapter[Any] = TypeAdapter(_Kept)
+
+
+class Keyed(Protocol):
+    """A training run that is to be made."""
+
+    @property
+    def key(self) -> str:
+        """What its result depends on beside the machine, as `training_key` says it."""
+        ...
+
+
+J = TypeVar("J", bound=Keyed)
+
+
+class Trainings:
+    """The kept training runs of a folder; to be closed.
+
+    Args:
+        folder: where the file is; made if it does not exist.
+
+    Attributes:
+        known: runs that were asked for and were there already.
+        trained: runs that were asked for and had to be made.
+
+    Raises:
+        RunError: the folder or the file cannot be used.
+    """
+
+    def __init__(self, folder: Path):
+        self.path = folder / FILE
+        self.known = self.trained = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{folder}: cannot make this folder: {error.strerror}") from error
+        refuse_links(folder, FILE)
+        with plain_errors(self.path):
+            self._connection = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S)
+            self._connection.execute("PRAGMA trusted_schema = OFF")
+            application = self._connection.execute("PRAGMA application_id").fetchone()[0]
+            if application not in (0, TRAININGS_ID):
+                raise RunError(f"{self.path}: this is no file of training runs: choose another folder with --kept-in")
+            if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                check_tables(self._connection, lambda known: known.execute(_CREATE), "kept training runs")
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            with self._connection:
+                self._connection.execute(_CREATE)
+                self._connection.execute(f"PRAGMA application_id = {TRAININGS_ID}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def find(self, key: str) -> Trained | None:
+        """The run of a key as it was made on such a machine; None when it has not been made.
+
+        Raises:
+            DamagedRunError: its record is not as it was written, or is none of a run.
+        """
+        key = f"{key}; {made_with()}"
+        with plain_errors(self.path):
+            query = "SELECT key, result, checksum FROM trainings WHERE key = ?"
+            row = self._connection.execute(query, (key,)).fetchone()
+            if row is None:
+                return None
+            if checksum("trainings", row[:-1]) != row[-1]:
+                raise DamagedRunError("a training run is not as it was written: remove the file to train again")
+            check_cells("trainings", _COLUMNS, row)
+            return _unpacked(key, row[1])
+
+    def keep(self, key: str, trained: Trained) -> None:
+        """Makes a run durable, as one of the machine that made it.
+
+        Raises:
+            StorageError: the disk is full, or the file cannot be written.
+        """
+        key, text = f"{key}; {made_with(trained.machine)}", _packed(trained)
+        with plain_errors(self.path), self._connection:
+            statement = "INSERT OR REPLACE INTO trainings VALUES (?, ?, ?)"
+            self._connection.execute(statement, (key, text, checksum("trainings", (key, text))))
+
+
+class KeptPool(Generic[J]):
+    """A pool that makes only runs that are not kept yet, each of them once, and keeps them.
+
+    Args:
+        kept: where they are kept.
+        pool: who makes them.
+    """
+
+    def __init__(self, kept: Trainings, pool: Pool[J, Trained]):
+        self._kept, self._pool = kept, pool
+        self._ready = deque[tuple[int, Trained]]()
+        self._keys: dict[int, str] = {}
+        self._others: dict[str, list[int]] = {}
+
+    @property
+    def room(self) -> int:
+        """As many as the other has."""
+        return self._pool.room
+
+    def submit(self, number: int, value: J) -> None:
+        """Take a run that is to be made."""
+        key = value.key
+        if key in self._others:
+            self._others[key].append(number)
+        elif (found := self._kept.find(key)) is not None:
+            self._kept.known += 1
+            self._ready.append((number, found))
+        else:
+            self._keys[number], self._others[key] = key, []
+            self._pool.submit(number, value)
+
+    def collect(self) -> tuple[int, Trained]:
+        """Number and result of a run that was known, or has been made and kept."""
+        if self._ready:
+            return self._ready.popleft()
+        number, trained = self._pool.collect()
+        key = self._keys.pop(number)
+        self._kept.keep(key, trained)
+        self._kept.trained += 1
+        self._ready.extend((other, trained) for other in self._others.pop(key))
+        return number, trained
+
+
+def _packed(trained: Trained) -> str:
+    return json.dumps(asdict(trained.result) | {"outcome": trained.result.outcome.value, "seconds": trained.seconds})
+
+
+def _unpacked(key: str, text: str) -> Trained:
+    values = read_json("trainings", key, text, _KEPT)
+    seconds, outcome, losses = values.pop("seconds"), values.pop("outcome"), values.pop("train_losses")
+    return Trained(TrainingResult(outcome=Outcome(outcome), train_losses=tuple(losses), **values), seconds)
+
+
+@contextmanager
+def training(
+    train: Callable[[J], Trained],
+    folder: Path,
+    workers: int | None,
+    address: str | None = None,
+    imports: Sequence[str] = (),
+) -> Generator[tuple[KeptPool[J], Trainings]]:
+    """Who trains: workers on Ray or this process, and only what the folder does not have yet.
+
+    Args:
+        train: makes a run.
+        folder: where runs are kept.
+        workers: runs at a time; 0 for one at a time in this process, None for one for each core.
+        address: a Ray cluster to join; None for Ray here.
+        imports: references of the user's own tasks.
+
+    Raises:
+        RunError: the folder cannot be used.
+        WorkerError: Ray cannot be started or joined.
+    """
+    count = _count(workers, address)
+    kept = Trainings(folder)
+    try:
+        if count == 0:
+            yield KeptPool(kept, Here(train)), kept
+            return
+        from optsearch.search.workers import RayPool
+
+        with redirect_stdout(sys.stderr):  # Ray prints what happens to nodes, and the output belongs to results
+            pool = RayPool(train, count, address=address, imports=imports)
+            try:
+                yield KeptPool(kept, pool), kept
+            finally:
+                pool.close()
+    finally:
+        kept.close()
+
+
+def worker_words(workers: int | None, address: str | None) -> str:
+    """Who trains, in words; empty where the cluster knows."""
+    count = _count(workers, address)
+    return "" if count is None else "in this process" if count == 0 else f"{count} worker{'' if count == 1 else 's'}"
+
+
+def _count(workers: int | None, address: str | None) -> int | None:
+    return available_cores() if workers is None and address is None else workers

@@ -1,0 +1,444 @@
+"""A run on disk: one SQLite file in a folder, written by one process, read by any number at any time.
+
+What is recorded is durable when the call returns (write-ahead log, synchronous=FULL), and a search counts nothing
+before it is recorded. A process that is killed loses at most the evaluations in flight; the file needs no repair, and
+the writer's lock goes with the process. ``schema`` says what the records are and how damage is noticed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from optsearch.dsl.fingerprint import FINGERPRINT_VERSION
+from optsearch.runs.store.decoding import Cell, refuse_links
+from optsearch.runs.store.errors import RunError, plain_errors
+from optsearch.runs.store.lock import LOCK_FILE, WriterLock, is_locked
+from optsearch.runs.store.reader import RUN_FILE, RunReader, has_log
+from optsearch.runs.store.records import Arm, Final
+from optsearch.runs.store.schema import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    check_schema,
+    create_tables,
+    insert,
+    pack_details,
+    pack_program,
+    signed,
+)
+from optsearch.search.events import Evaluated, Settled
+from optsearch.search.evolution import SEARCH_VERSION
+from optsearch.search.meta_validation import Validation
+
+_NEW_FILE = "run.sqlite.new"
+_BUSY_TIMEOUT_S = 10.0
+
+
+class RunStore(RunReader):
+    """A run open for writing, from ``create`` or ``resume`` to ``close`` or the end of a ``with`` block."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection, lock: WriterLock):
+        super().__init__(folder, connection)
+        self._lock = lock
+        self._session = 0
+        self._began = time.monotonic()
+
+    # Opening
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether a folder holds a run."""
+        return (folder / RUN_FILE).is_file()
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        campaign: str,
+        settings: Mapping[str, Any],
+        about: Mapping[str, Any],
+        tasks: Mapping[str, str],
+        force: bool = False,
+    ) -> RunStore:
+        """Make a new run and open it for writing.
+
+        Args:
+            folder: made if it does not exist.
+            campaign: the campaign's text as the user gave it.
+            settings: all settings as JSON values; ``resume`` compares them.
+            about: versions of packages and kind of machine, as JSON values.
+            tasks: version of every task that the run trains on, by name; ``resume`` compares them.
+            force: whether a run that is there already is removed.
+
+        Raises:
+            RunError: the folder holds a run, or something else; another process writes it; it cannot be written.
+        """
+        if folder.exists() and not folder.is_dir():
+            raise RunError(f"{folder}: this is a file, not a folder: choose another with --out")
+        if cls.exists(folder) and not force:
+            raise RunError(
+                f"{folder}: there is a run already: choose another folder with --out, or --force to replace it"
+            )
+        ours = {RUN_FILE, _NEW_FILE, LOCK_FILE, *(f"{n}{s}" for n in (RUN_FILE, _NEW_FILE) for s in ("-wal", "-shm"))}
+        if folder.exists() and not cls.exists(folder) and any(entry.name not in ours for entry in folder.iterdir()):
+            raise RunError(f"{folder}: the folder holds other files: choose an empty or new one with --out")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{folder}: cannot make this folder: {error.strerror}") from error
+        lock = WriterLock(folder)
+        try:
+            for name in sorted(ours - {LOCK_FILE}):
+                (folder / name).unlink(missing_ok=True)
+            with plain_errors(folder / RUN_FILE):
+                connection = _connect(folder / _NEW_FILE)
+                with connection:
+                    create_tables(connection)
+                    created = {"campaign": campaign, "settings": settings, "about": about, "status": "new"}
+                    created |= {"created": _now(), "fingerprint_version": FINGERPRINT_VERSION}
+                    created |= {"search_version": SEARCH_VERSION, "tasks": tasks}
+                    for key, value in created.items():
+                        connection.execute(insert("meta"), signed("meta", (key, _dump(value))))
+                connection.execute("PRAGMA journal_mode = DELETE")  # leaves one complete file behind
+                connection.close()
+            os.replace(folder / _NEW_FILE, folder / RUN_FILE)
+            _make_durable(folder)
+            return cls._open_writer(folder, lock, about)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def resume(
+        cls,
+        folder: Path,
+        *,
+        settings: Mapping[str, Any],
+        about: Mapping[str, Any],
+        tasks: Mapping[str, str],
+        extendable: Sequence[str] = ("budget", "controls"),
+        complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+    ) -> RunStore:
+        """Open a run for writing, to go on with it.
+
+        Args:
+            folder: the run.
+            settings: all settings as JSON values.
+            about: versions of packages and kind of machine of this session.
+            tasks: version of every task that the run trains on, by name, as it is now.
+            extendable: top-level settings that may differ from the recorded ones; they are replaced.
+            complete: adds to settings that an older version recorded what it did not know yet.
+
+        Raises:
+            RunError: the folder is not a run; another process writes it; it was made with other settings, on other
+                versions of its tasks, or by another version of the program.
+        """
+        store = cls.amend(folder, about)
+        try:
+            recorded = _plain(complete(store.meta("settings")))
+            differences = [d for d in _differences(recorded, _plain(settings)) if d[0].split(".")[0] not in extendable]
+            if differences:
+                listed = "; ".join(
+                    f"{key} is {_dump(was)} there and {_dump(now)} here" for key, was, now in differences
+                )
+                raise RunError(
+                    f"{folder}: the run was started with other settings: {listed}: use the same settings to go on with "
+                    "it, another folder (--out), or --force to start again"
+                )
+            fault = version_fault(store)
+            if fault is not None:
+                raise RunError(f"{folder}: {fault}: go on with the version that started it")
+            changed = task_changes(store, tasks)
+            if changed:
+                raise RunError(
+                    f"{folder}: {'; '.join(changed)}: losses of two versions cannot be compared. Bring the task back "
+                    "to what it was, choose another folder (--out), or --force to start again"
+                )
+            if recorded != _plain(settings):
+                store.set_meta("settings", settings)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
+    def amend(cls, folder: Path, about: Mapping[str, Any]) -> RunStore:
+        """Open a run to add studies; its searches are left as they are.
+
+        Args:
+            folder: the run.
+            about: versions of packages and kind of machine of this session.
+
+        Raises:
+            RunError: the folder is not a run, another process writes it, or a newer program made it.
+        """
+        _require_run(folder)
+        lock = WriterLock(folder)
+        try:
+            return cls._open_writer(folder, lock, about)
+        except BaseException:
+            lock.release()
+            raise
+
+    @staticmethod
+    def read(folder: Path) -> RunReader:
+        """Open a run for reading as it is at this moment, whether or not somebody writes it.
+
+        A run in a folder that cannot be written, such as a read-only mount, is opened too.
+
+        Args:
+            folder: the run folder.
+
+        Raises:
+            RunError: the folder is not a run, was made by a newer program, or cannot be written and has records that
+                are in the file only once they are merged.
+        """
+        _require_run(folder)
+        path = folder / RUN_FILE
+        still = not os.access(folder, os.W_OK) and not is_locked(folder)  # SQLite cannot make its index of the log
+        if still and has_log(folder) and not (folder / f"{RUN_FILE}-shm").exists():
+            raise RunError(
+                f"{folder}: the latest records are in {RUN_FILE}-wal, which can only be merged where the folder can be "
+                "written: copy the whole folder to such a place"
+            )
+        mode = "immutable=1" if still and not has_log(folder) else "mode=ro"
+        with plain_errors(path):
+            connection = sqlite3.connect(
+                f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
+            )
+            _check_version(connection, folder)
+            connection.execute("BEGIN")
+        return RunReader(folder, connection)
+
+    @classmethod
+    def _open_writer(cls, folder: Path, lock: WriterLock, about: Mapping[str, Any]) -> RunStore:
+        path = folder / RUN_FILE
+        with plain_errors(path):
+            connection = _connect(path)
+            version = _check_version(connection, folder)
+            store = cls(folder, connection, lock)
+            connection.execute("PRAGMA trusted_schema = OFF")
+            with connection:
+                if version < SCHEMA_VERSION:
+                    connection.execute("BEGIN IMMEDIATE")
+                    create_tables(connection, after=version)
+                count = connection.execute("SELECT count(*) FROM sessions").fetchone()[0]
+                store._session = count + 1
+                cells = (count + 1, _now(), 0.0, _dump(about))
+                connection.execute(insert("sessions"), signed("sessions", cells))
+        return store
+
+    def close(self) -> None:
+        """Close the file and let others write it."""
+        super().close()
+        self._lock.release()
+
+    # Writing
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Record one named JSON value."""
+        with plain_errors(self.path), self._connection:
+            self._replace("meta", (key, _dump(value)))
+
+    def add_arm(self, name: str, prefix: str, settings: Mapping[str, Any]) -> Arm:
+        """The arm of a name; made if the run does not have it yet."""
+        for arm in self.arms():
+            if arm.name == name:
+                return arm
+        number = len(self.arms())
+        with plain_errors(self.path), self._connection:
+            self._connection.execute(insert("arms"), signed("arms", (number, name, prefix, _dump(settings))))
+            self._connection.execute(insert("totals"), signed("totals", (number, 0, 0, 0, 0)))
+            self._replace("meta", ("arms", _dump(number + 1)))
+        return self.arm(name)
+
+    def append(self, arm: Arm, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
+        """Make results and settled tickets durable, all or none.
+
+        Args:
+            arm: where they belong.
+            evaluated: new results.
+            settled: tickets that were settled, in order; none may be left out between calls.
+        """
+        self._lock.require(self.folder)
+        evaluations = [
+            signed("evaluations", (arm.number, e.ticket, e.fingerprint, f.outcome, f.value, f.steps, f.seconds, curves))
+            for e in evaluated
+            for f in (e.fitness,)
+            for curves in (pack_details(f),)
+        ]
+        tickets = [
+            signed("tickets", (arm.number, c.ticket, c.parent, c.mutation, c.owner, pack_program(str(c.program))))
+            for c in (item.candidate for item in settled)
+        ]
+        with plain_errors(self.path), self._connection:
+            _, count, count_sum, done, done_sum, *_ = self._totals(arm)
+            self._connection.executemany(insert("evaluations"), evaluations)
+            self._connection.executemany(insert("tickets"), tickets)
+            for expected, ticket in enumerate(tickets, start=count):
+                if ticket[1] != expected:
+                    raise ValueError(f"ticket {ticket[1]} was recorded where {expected} was due")
+            totals = (
+                arm.number,
+                count + len(tickets),
+                count_sum + sum(int(row[-1] or 0) for row in tickets),
+                done + len(evaluations),
+                done_sum + sum(int(row[-1] or 0) for row in evaluations),
+            )
+            self._replace("totals", totals)
+            self._note_time()
+
+    def add_validation(self, arm: Arm, validation: Validation) -> None:
+        """Make a meta-validation durable."""
+        fitness = validation.fitness
+        cells = (arm.number, validation.ticket, validation.evaluations, fitness.outcome, fitness.value)
+        cells += (fitness.steps, fitness.seconds)
+        with plain_errors(self.path), self._connection:
+            self._connection.execute(
+                insert("validations").replace("INSERT", "INSERT OR REPLACE"), signed("validations", cells)
+            )
+            total = self._connection.execute("SELECT count(*), sum(checksum) FROM validations").fetchone()
+            self._replace("meta", ("validations", _dump(total)))
+            self._note_time()
+
+    def add_final(self, finals: Sequence[Final]) -> None:
+        """Make runs on fresh seeds durable; one that is there already is replaced."""
+        self._lock.require(self.folder)
+        rows = [
+            signed("finals", (f.contender, f.task, f.seed, f.outcome, f.loss, f.test_loss, f.accuracy, f.steps))
+            for f in finals
+        ]
+        with plain_errors(self.path), self._connection:
+            self._connection.executemany(insert("finals").replace("INSERT", "INSERT OR REPLACE"), rows)
+            total = self._connection.execute("SELECT count(*), sum(checksum) FROM finals").fetchone()
+            self._replace("meta", ("finals", _dump(total)))
+            self._note_time()
+
+    def add_study(self, settings: Mapping[str, Any]) -> int:
+        """Begin a study, and return its number."""
+        number = len(self.studies()) + 1
+        self._record("studies", (number, _now(), _dump(settings), "running"))
+        return number
+
+    def add_stage(self, study: int, name: str, result: Mapping[str, Any]) -> None:
+        """Make the next stage of a study durable."""
+        stage = len(self.studies()[study - 1].stages)
+        self._record("stages", (study, stage, name, _dump(result)))
+
+    def finish_study(self, study: int) -> None:
+        """Record that a study has ended."""
+        found = self.studies()[study - 1]
+        self._record("studies", (study, found.created, _dump(found.settings), "finished"))
+
+    def _record(self, table: str, cells: Sequence[Cell]) -> None:
+        """Writes a record, and into ``meta`` how many there are."""
+        with plain_errors(self.path), self._connection:
+            self._replace(table, cells)
+            query = f"SELECT count(*), sum(checksum) FROM {table}"  # noqa: S608 - the table is our own
+            self._replace("meta", (table, _dump(self._connection.execute(query).fetchone())))
+
+    def add_failure(self, arm: Arm, ticket: int, program: str, details: str) -> None:
+        """Record an exception of ours with the program that met it."""
+        with plain_errors(self.path), self._connection:
+            number = self._connection.execute("SELECT count(*) FROM failures").fetchone()[0] + 1
+            cells = (number, arm.number, ticket, program, details)
+            self._connection.execute(insert("failures"), signed("failures", cells))
+
+    def _replace(self, table: str, cells: Sequence[Cell]) -> None:
+        self._connection.execute(insert(table).replace("INSERT", "INSERT OR REPLACE"), signed(table, cells))
+
+    def _note_time(self) -> None:
+        row = self._row("sessions", "session = ?", (self._session,))
+        self._replace("sessions", (*row[:2], time.monotonic() - self._began, row[3]))
+
+
+def version_fault(store: RunReader) -> str | None:
+    """Why this version of the program cannot go on with a run, or None when it can."""
+    for name, ours in (("fingerprint_version", FINGERPRINT_VERSION), ("search_version", SEARCH_VERSION)):
+        theirs = store.meta(name, 1)
+        if theirs != ours:
+            return f"the run was started by a version with {name} {theirs}, this one has {ours}"
+    return None
+
+
+def task_changes(store: RunReader, tasks: Mapping[str, str]) -> list[str]:
+    """What differs between the tasks that a run was trained on and the tasks of these names as they are now.
+
+    Args:
+        store: the run.
+        tasks: versions by name.
+    """
+    recorded = store.meta("tasks", {})
+    return [
+        f"the run was trained on version {recorded.get(name, 'unknown')} of task '{name}', which is now {version}"
+        for name, version in tasks.items()
+        if recorded.get(name) != version
+    ]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _require_run(folder: Path) -> None:
+    if not folder.exists():
+        raise RunError(f"{folder}: there is no such folder")
+    if not RunStore.exists(folder):
+        raise RunError(f"{folder}: this is not a run: a run is a folder with a file {RUN_FILE}")
+    refuse_links(folder, RUN_FILE)
+
+
+def _check_version(connection: sqlite3.Connection, folder: Path) -> int:
+    """The version of a run file's schema, if this program can read it."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION_ID or version < 1:
+        raise RunError(f"{folder}: {RUN_FILE} is not the file of a run, or it was damaged")
+    if version > SCHEMA_VERSION:
+        raise RunError(
+            f"{folder}: the run was written by a newer version (format {version}, this program reads up to "
+            f"{SCHEMA_VERSION}): upgrade this program"
+        )
+    with plain_errors(folder / RUN_FILE):
+        check_schema(connection, version)
+    return version
+
+
+def _make_durable(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """The value as it comes back from JSON."""
+    return json.loads(_dump(value))
+
+
+def _differences(was: Any, now: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        found: list[tuple[str, Any, Any]] = []
+        for key in sorted({*was, *now}):
+            found += _differences(was.get(key), now.get(key), f"{path}.{key}" if path else key)
+        return found
+    return [] if was == now else [(path, was, now)]

@@ -1,0 +1,57 @@
+"""What became of a run's programs in the studies that it has been through, in short: stage after stage who passed, who
+fell and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optsearch.runs.store.reader import RunReader
+from optsearch.runs.store.records import Stage, Study
+
+
+def studies(store: RunReader) -> list[dict[str, Any]]:
+    """The studies of a run, in the order in which they were begun, as JSON values.
+
+    Args:
+        store: the run.
+
+    Returns:
+        For each its ``study`` number, ``funnel`` (None for a comparison that chose nobody), ``runs``, ``status``,
+        ``candidates``, ``stages`` and ``survivors``, who are those of the last stage that has ended.
+    """
+    return [_study(study) for study in store.studies()]
+
+
+def _study(study: Study) -> dict[str, Any]:
+    funnel = study.settings.get("funnel")
+    stages = [_stage(stage) for stage in study.stages]
+    candidates = [candidate["name"] for candidate in study.settings["candidates"]]
+    return {
+        "study": study.number,
+        "created": study.created,
+        "status": study.status,
+        "funnel": None if funnel is None else funnel["name"],
+        "planned": [] if funnel is None else [stage["name"] for stage in funnel["stages"]],
+        "runs": list(study.settings["runs"]),
+        "candidates": candidates,
+        "stages": stages,
+        "survivors": stages[-1]["passed"] if stages else candidates,
+    }
+
+
+def _stage(stage: Stage) -> dict[str, Any]:
+    result: Mapping[str, Any] = stage.result
+    programs = [row for row in result["verdicts"] if not row["baseline"]]
+    comparisons = result["evaluation"]["comparisons"]
+    return {
+        "name": stage.name,
+        "tasks": list(result["tasks"]),
+        "seeds": len(result["seeds"]),
+        "passed": [row["contender"] for row in programs if row["passed"]],
+        "fell": [{"contender": row["contender"], "why": row["why"]} for row in programs if not row["passed"]],
+        "comparisons": [{key: row[key] for key in ("task", "contender", "baseline", "verdict")} for row in comparisons],
+        "cost": dict(result["cost"]),
+        "rank_correlation": result["rank_correlation"],
+    }

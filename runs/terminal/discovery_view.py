@@ -1,0 +1,72 @@
+"""Discovered programs in the terminal: a list of them, and one in detail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optsearch.runs.library.description import mean, method
+from optsearch.runs.library.discovery import Discovery, Result, Spent
+from optsearch.runs.terminal.tables import say, table
+from optsearch.runs.text.phrasing import listed
+
+
+def listing(found: Sequence[Discovery]) -> None:
+    """Discovered programs, a line each."""
+    say()
+    say("Discovered by searches; `optsearch show NAME` says how, and what each is worth:", "bold")
+    rows: list[list[object]] = []
+    for one in found:
+        origin, live = one.record.origin, one.program
+        where = f"{origin.run}:{origin.program} on {listed(origin.tasks)}"
+        result = one.headline if one.record.withdrawn is None else "no claim: its comparisons are withdrawn"
+        rows.append([one.name, where, len(live.body), ", ".join(live.state) or "none", result])
+    table(["name", "found in", "statements", "state", "result"], rows, right=["statements"])
+
+
+def shown(one: Discovery) -> None:
+    """Where a discovered program comes from, what it is worth on held-out tasks, and what finds it again."""
+    record = one.record
+    origin, held = record.origin, record.held_out
+    say()
+    say(f"Discovered: {record.description}", "bold")
+    statements = len(origin.raw.splitlines()) - 2
+    say(
+        f"{one.source[:1].upper()}{one.source[1:]}; found with {statements} statements and a fitness of "
+        f"{origin.fitness:.5f}. Made with {_versions(origin.made_with)}."
+    )
+    for name, spent in record.cost.items():
+        say(f"  {name:<11}{_spent(spent)}")
+    say(f"Not held out: {', '.join(f'{task} ({reason})' for task, reason in record.chosen_on.items())}.")
+    say()
+    beside = "beside a baseline's whether the program is better or worse (? undecided), and p:"
+    if record.withdrawn is not None:
+        beside = "one tuning of each contender, on one machine, without verdicts:"
+    say(f"Test loss on further tasks; {beside}", "bold")
+    table(
+        ["task", one.name, *held.baselines],
+        [[result.task, mean(result.loss, result.failed), *_cells(one, result)] for result in held.results],
+    )
+    say(method(one))
+    say(one.headline)
+    say()
+    say("What finds it again, in the same versions on the same kind of machine, and compares it again:", "bold")
+    for command in one.commands:
+        say(f"  {command}")
+
+
+def _cells(one: Discovery, result: Result) -> list[str]:
+    if one.record.withdrawn is not None:
+        return [mean(row.loss, row.failed) for row in result.against]
+    words = {"better": "better", "worse": "worse", "undecided": "?"}
+    return [f"{mean(row.loss, row.failed)} {words[row.verdict]} {row.corrected:.2g}" for row in result.against]
+
+
+def _versions(made_with: dict[str, str]) -> str:
+    named = [f"{key} {value}" for key, value in made_with.items() if key != "processor"]
+    return f"{', '.join(named)} on {made_with.get('processor', 'an unknown processor')}"
+
+
+def _spent(spent: Spent) -> str:
+    counts = {"programs": spent.programs, "evaluations": spent.evaluations, "training runs": spent.runs}
+    named = [f"{count:,} {name}" for name, count in counts.items() if count is not None]
+    return ", ".join([*named, f"{spent.seconds / 3600:.2f} core-hours"])

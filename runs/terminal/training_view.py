@@ -1,0 +1,143 @@
+"""The live view of `evaluate` and `select`: how far their training is, and how the contenders stand on each task.
+
+A block of lines in a terminal, as calm as that of a search and as narrow; one plain line now and then elsewhere. While
+contenders are tuned, their best trials are what they stand at; then it is the mean of the fresh seeds that have ended.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from optsearch.dsl.dataflow import prune
+from optsearch.runs.terminal.search_view import (
+    BAR_CELLS,
+    PLAIN_INTERVAL_S,
+    REFRESH_PER_S,
+    clock,
+    outcome_words,
+    shortened,
+)
+from optsearch.runs.text.highlight import terminal_text
+from optsearch.selection.contender import Contender
+from optsearch.selection.evaluation import TUNING, TrainingProgress
+
+STANDINGS = 3
+"""Programs of a task that are named, beside all of its baselines."""
+
+TASKS = 6
+"""Tasks that are shown, those of the latest runs."""
+
+
+class TrainingView:
+    """Shows how far an evaluation is; use as a context around it.
+
+    Args:
+        console: where to write.
+        title: what is evaluated, such as the name of a stage.
+        workers: in words, such as ``2 workers``; empty when not known.
+        quiet: whether to show nothing.
+    """
+
+    def __init__(self, console: Console, title: str, *, workers: str = "", quiet: bool = False):
+        self._console, self._title, self._workers, self._quiet = console, title, workers, quiet
+        self._live = Live(console=console, refresh_per_second=REFRESH_PER_S, transient=True)
+        self._began, self._last_plain, self._last_drawn = time.monotonic(), -math.inf, -math.inf
+        self._outcomes: Counter[str] = Counter()
+        self._tasks: dict[str, dict[str, dict[str, list[float]]]] = {}
+        self._contenders: dict[str, Contender] = {}
+        self._first: int | None = None
+
+    def __enter__(self) -> TrainingView:
+        if self._console.is_terminal and not self._quiet:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal and not self._quiet:
+            self._live.stop()
+
+    def __call__(self, ended: TrainingProgress) -> None:
+        """Takes in that a training run has ended."""
+        now, result, job = time.monotonic(), ended.trained.result, ended.job
+        if self._first is None:
+            self._first, self._began = ended.done, now
+        self._outcomes[result.outcome.value] += 1
+        self._contenders[job.contender.name] = job.contender
+        loss = result.loss if ended.stage == TUNING else result.test_loss
+        task = self._tasks.pop(job.problem.name, {})
+        self._tasks[job.problem.name] = task  # the latest task last
+        losses = task.setdefault(ended.stage, {}).setdefault(job.contender.name, [])
+        losses.append(math.inf if loss is None else loss)
+        last = ended.done == ended.total
+        if self._quiet:
+            return
+        if self._console.is_terminal:
+            if last or now - self._last_drawn >= 1.0 / REFRESH_PER_S:
+                self._last_drawn = now
+                self._live.update(self._block(ended))
+        elif last or now - self._last_plain >= PLAIN_INTERVAL_S:
+            self._last_plain = now
+            self._console.print(self._line(ended), markup=False, highlight=False, soft_wrap=True)
+
+    def _rate(self, ended: TrainingProgress) -> tuple[float, str]:
+        """Runs per second, and the time left as text."""
+        rate = (ended.done - (self._first or 0)) / max(time.monotonic() - self._began, 1e-9)
+        return rate, clock((ended.total - ended.done) / rate) if rate > 0.0 else "-:--"
+
+    def _standings(self, task: str) -> tuple[str, list[tuple[str, float]]]:
+        """What contenders stand at on a task, the lowest first, and what that is."""
+        stages = self._tasks[task]
+        stage = next(reversed(stages))
+        pick = min if stage == TUNING else lambda losses: math.fsum(losses) / len(losses)
+        known = sorted(((name, pick(losses)) for name, losses in stages[stage].items()), key=lambda row: row[1])
+        programs = [row for row in known if not self._contenders[row[0]].is_baseline][:STANDINGS]
+        shown = [row for row in known if row in programs or self._contenders[row[0]].is_baseline]
+        return "best trials" if stage == TUNING else "fresh seeds", shown
+
+    def _words(self, task: str) -> str:
+        what, standings = self._standings(task)
+        losses = "  ".join(f"{name} {'failed' if loss == math.inf else f'{loss:.5f}'}" for name, loss in standings)
+        return f"{task}, {what}: {losses}"
+
+    def _block(self, ended: TrainingProgress) -> Text:
+        share, (rate, left) = ended.done / ended.total, self._rate(ended)
+        filled = round(share * BAR_CELLS)
+        text = Text(no_wrap=True, overflow="ellipsis")
+        text.append(f"{self._title:<9}", style="bold")
+        text.append("█" * filled, style="green").append("░" * (BAR_CELLS - filled), style="dim")
+        text.append(f" {share:4.0%}  {ended.done:,} of {ended.total:,} training runs  ETA {left}\n")
+        text.append(f"  {ended.stage} {ended.job.contender.name} on {ended.job.problem.name}  ({rate:,.1f} runs/s)")
+        text.append((f"  {self._workers}" if self._workers else "") + f"\n  {outcome_words(self._outcomes)}")
+        for task in list(self._tasks)[-TASKS:]:
+            text.append(f"\n  {self._words(task)}")
+        leader = self._leader(ended.job.problem.name)
+        if leader is not None and leader.program is not None:
+            text.append(f"\n\n  {leader.name}, which leads on {ended.job.problem.name}:\n", style="dim")
+            text.append(shortened(terminal_text(prune(leader.program), "    ")))
+        return text
+
+    def _leader(self, task: str) -> Contender | None:
+        standings = [name for name, loss in self._standings(task)[1] if loss < math.inf]
+        return next((found for name in standings if not (found := self._contenders[name]).is_baseline), None)
+
+    def _line(self, ended: TrainingProgress) -> str:
+        rate, left = self._rate(ended)
+        task = ended.job.problem.name
+        parts = [
+            f"{self._title}: {ended.done / ended.total:4.0%}",
+            f"{ended.done} of {ended.total} training runs done ({rate:,.1f}/s)",
+            f"{ended.stage} {ended.job.contender.name}",
+            outcome_words(self._outcomes),
+            self._words(task),
+            f"ETA {left}",
+        ]
+        return "  ".join(parts)

@@ -1,0 +1,301 @@
+"""What a program answers: to the gradients' scale, a spike, noise, a turn of sign; to the schedule. Curves, sentences.
+
+An optimizer that nobody designed explains itself by what it does. Unless a probe says otherwise, the schedule
+is 1; the weights stand still at zero, so that weight decay, which ``stability`` looks at, is silent, or at one for
+programs whose steps are scaled by the weight.
+
+Source: reading momentum, clipping and adaptation from responses follows Maheswaranathan et al. 2021 (arXiv:2011.02159).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from optsearch.dsl.program import Program
+from optsearch.simplify.behaviour.simulation import Array, resting_weight, simulate
+
+SCALES = tuple(10.0**power for power in range(-4, 5))
+"""Factors on the gradients of the scale probe."""
+
+SPIKE, SPIKE_AT, SPIKE_AFTER = 10.0, 100, 300
+"""Size of the spike, in standard deviations of the noise it stands in; steps before it, and after it."""
+
+NOISES = (3.0, 10.0, 30.0)
+"""Standard deviations of the noise, in means of the gradient."""
+
+TURN_AT, TURN_AFTER = 200, 150
+"""Equal gradients before the turn, and steps after it."""
+
+SCHEDULE = tuple(2.0**-power for power in range(7, -1, -1))
+"""Values of the schedule."""
+
+EVEN = 0.1
+"""Evenness below which steps count as those of a sign."""
+
+_PARAMETERS = 1024
+_INVARIANT = 0.01
+
+_ALWAYS = 1e4
+"""Updates that are as good as the mean of more gradients show no noise at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One question and its answer.
+
+    Attributes:
+        name: short name.
+        x_title: what was changed, with its unit.
+        y_title: what was measured, with its unit.
+        x: where it was measured.
+        y: what was measured; None where it is not finite.
+        logarithmic: whether both axes are.
+        value: the number that sums it up; None when there is none.
+        says: the answer in a sentence.
+    """
+
+    name: str
+    x_title: str
+    y_title: str
+    x: tuple[float, ...]
+    y: tuple[float | None, ...]
+    logarithmic: bool
+    value: float | None
+    says: str
+
+
+@lru_cache(maxsize=256)
+def probes(program: Program) -> tuple[Probe, ...]:
+    """All probes of this file.
+
+    Args:
+        program: a verified program.
+
+    Returns:
+        Scale, evenness, spike, noise, turn and schedule.
+    """
+    asked = (scale_probe, evenness_probe, spike_probe, noise_probe, turn_probe, schedule_probe)
+    return tuple(probe(program) for probe in asked)
+
+
+def scale_probe(program: Program) -> Probe:
+    """How large the update is when all gradients are larger.
+
+    Returns:
+        Sizes beside that at scale 1; ``value`` is the exponent p of ``update ~ scale^p``, None where there is none.
+    """
+    stream = _noise(0, 60, 16)
+    factors = np.array(SCALES)[:, None]
+    updates, _ = simulate(program, lambda t, _: stream[t] * factors, _at_rest(program, len(SCALES), 16), len(stream))
+    relative, slopes = _relative(updates, SCALES.index(1.0))
+    slopes = slopes / np.log2(10.0)
+    value: float | None = None
+    if not np.isfinite(relative).all():
+        says = "The update is not a finite number at some scales of the gradient."
+    elif np.max(np.abs(relative - 1.0)) < _INVARIANT:
+        value, says = 0.0, "The update does not depend on the scale of the gradient."
+    elif np.ptp(slopes) < 0.02:
+        value = float(np.mean(slopes))
+        power = "in proportion to" if abs(value - 1.0) < 0.02 else f"with the power {value:.2g} of"
+        says = f"The update grows {power} the scale of the gradient."
+    else:
+        says = (
+            f"A gradient 10 times as large gives an update {relative[5]:.3g} times as large, one 10 times as small "
+            f"{relative[3]:.3g} times: neither invariant nor a power."
+        )
+    title = "update (at scale 1: 1)"
+    return Probe("scale", "factor on all gradients", title, SCALES, _known(relative), True, value, says)
+
+
+def evenness_probe(program: Program) -> Probe:
+    """How alike the steps of different parameters are, whose gradients differ in size and in how noisy they are.
+
+    Weights are small here and differ, since steps may follow them.
+
+    Returns:
+        Sizes of a step's updates, sorted, mean over steps; ``value`` is their standard deviation beside their mean: 0
+        for the sign of anything.
+    """
+    steps, kept = 200, 100
+    rng = np.random.default_rng(8)
+    sizes, drift = 10.0 ** rng.uniform(-2.0, 1.0, _PARAMETERS), rng.uniform(0.1, 1.0, _PARAMETERS)
+    stream = (rng.standard_normal((steps, _PARAMETERS)) + drift) * sizes
+    weights = 0.02 * rng.standard_normal((1, _PARAMETERS))
+    updates, _ = simulate(program, lambda t, _: stream[t][None], weights, steps)
+    with np.errstate(all="ignore"):
+        taken = np.sort(np.abs(updates[-kept:, 0]), axis=1)
+        taken = taken / np.mean(taken, axis=1, keepdims=True)
+        value = float(np.mean(np.std(taken, axis=1)))
+    places = np.linspace(0, _PARAMETERS - 1, 33).astype(int)
+    x = tuple(float(place) for place in places / (_PARAMETERS - 1))
+    titles = "share of parameters", "size of the step (mean: 1)"
+    curve = _known(np.mean(taken[:, places], axis=0))
+    if not math.isfinite(value):
+        return Probe("evenness", *titles, x, curve, False, None, "The sizes of steps are not finite, or all zero.")
+    if value < EVEN:
+        says = "All parameters take steps of one size, as by the sign."
+    else:
+        says = f"The sizes of steps differ by {value:.0%} from parameter to parameter (AdamW 49%, a sign 0%)."
+    return Probe("evenness", *titles, x, curve, False, value, says)
+
+
+def spike_probe(program: Program) -> Probe:
+    """How long one large gradient is felt.
+
+    Returns:
+        The mean change of the update that the spike makes, in its largest change; ``value`` is the number of steps
+        after which less than a tenth is left, None when more than that is left in the end.
+    """
+    steps = SPIKE_AT + SPIKE_AFTER
+    stream = _noise(1, steps, _PARAMETERS)
+    spike = np.array([[0.0], [SPIKE]])
+
+    def gradient(t: int, _: Array) -> Array:
+        return stream[t] + (spike if t == SPIKE_AT else 0.0 * spike)
+
+    updates, _ = simulate(program, gradient, _at_rest(program, 2, _PARAMETERS), steps)
+    with np.errstate(all="ignore"):
+        change = np.mean(updates[SPIKE_AT:, 1] - updates[SPIKE_AT:, 0], axis=1)
+        peak = np.max(np.abs(change))
+        response = change / peak
+    x = tuple(float(t) for t in range(SPIKE_AFTER))
+    titles = "steps after the spike", "mean change of the update"
+    if not np.isfinite(response).all():
+        says = "A spike changes nothing." if peak == 0.0 else "A spike makes updates that are not finite."
+        return Probe("spike", *titles, x, _known(response), False, 0.0 if peak == 0.0 else None, says)
+    half, tenth = _gone(response, 0.5), _gone(response, 0.1)
+    if tenth == 1:
+        says = "A spike in the gradient is forgotten at the next step: no memory."
+    else:
+        rest = f"less than a tenth is left after {tenth}" if tenth else f"more than a tenth is left after {SPIKE_AFTER}"
+        first = f"half after {half} step{'s' * (half > 1)}" if half else f"half of it not within {SPIKE_AFTER} steps"
+        says = f"The effect of a spike in the gradient falls to {first}; {rest}."
+    return Probe("spike", *titles, x, _known(response), False, None if tenth is None else float(tenth), says)
+
+
+def noise_probe(program: Program) -> Probe:
+    """Over how many gradients an update averages, as far as its noise shows.
+
+    The ratio of mean to standard deviation grows with the root of the number of independent gradients that are
+    averaged; SGD has 1, an exponential average with decay b has (1 + b) / (1 - b), a bare sign 2 / pi.
+
+    Returns:
+        The number for each noise; ``value`` is that for the largest.
+    """
+    warm, samples, apart = 400, 20, 20
+    rng = np.random.default_rng(2)
+    levels = np.array(NOISES)[:, None]
+
+    def gradient(t: int, _: Array) -> Array:
+        half = rng.standard_normal(_PARAMETERS // 2)
+        return 1.0 + levels * np.concatenate([half, -half])  # in pairs, so that their mean is known exactly
+
+    updates, _ = simulate(program, gradient, _at_rest(program, len(NOISES), _PARAMETERS), warm + samples * apart)
+    with np.errstate(all="ignore"):
+        taken = updates[warm::apart]
+        averaged = np.mean(np.mean(taken, axis=2) ** 2 / np.var(taken, axis=2), axis=0) * levels[:, 0] ** 2
+    averaged = np.where(averaged < _ALWAYS, averaged, np.inf)
+    value = float(averaged[-1])
+    titles = "noise, in mean gradients", "gradients averaged"
+    if not math.isfinite(value):
+        says = "The update says nothing of the mean gradient under noise."
+        return Probe("noise", *titles, NOISES, _known(averaged), True, None, says)
+    if value < 1.2:
+        kept = "all" if value > 0.8 else f"about {value:.0%}"
+        says = f"Noise is not averaged: an update keeps {kept} of what one gradient tells of the mean."
+    else:
+        says = f"Under strong noise an update is as good as the mean of {value:.3g} gradients."
+    return Probe("noise", *titles, NOISES, _known(averaged), True, value, says)
+
+
+def turn_probe(program: Program) -> Probe:
+    """How long the update goes on after the gradient has turned, and what alternating gradients do.
+
+    Returns:
+        The update around the turn, in the one before it; ``value`` is the number of steps that it goes on.
+    """
+    steps = TURN_AT + TURN_AFTER
+
+    def gradient(t: int, _: Array) -> Array:
+        return np.array([[1.0 if t < TURN_AT else -1.0], [1.0 if t % 2 else -1.0]])
+
+    updates, _ = simulate(program, gradient, _at_rest(program, 2, 1), steps)
+    with np.errstate(all="ignore"):
+        path = updates[TURN_AT - 20 :, 0, 0] / abs(updates[TURN_AT - 1, 0, 0])
+        shaken = np.max(np.abs(updates[TURN_AT - 20 : TURN_AT, 1, 0])) / abs(updates[TURN_AT - 1, 0, 0])
+    x = tuple(float(t) for t in range(-20, TURN_AFTER))
+    titles = "steps after the turn", "update (before the turn: 1)"
+    if not np.isfinite(path).all() or not math.isfinite(shaken):
+        return Probe("turn", *titles, x, _known(path), False, None, "Equal gradients give no finite update.")
+    turned = np.flatnonzero(path[20:] * np.sign(path[19]) <= 0.0)
+    goes_on = int(turned[0]) if len(turned) else None
+    when = f"goes on for {goes_on} steps" if goes_on else "turns at once"
+    when = f"does not turn within {TURN_AFTER} steps" if goes_on is None else when
+    size = "as large as" if 0.99 < shaken < 1.01 else f"{shaken:.3g} times as large as"
+    says = (
+        f"When the gradient changes its sign for good, the update {when}; gradients that alternate in sign give "
+        f"updates {size} those of equal ones."
+    )
+    return Probe("turn", *titles, x, _known(path), False, None if goes_on is None else float(goes_on), says)
+
+
+def schedule_probe(program: Program) -> Probe:
+    """How the update follows the value of the learning-rate schedule.
+
+    A program that does not is no better optimizer for that: it has its own schedule, which others may have as well.
+
+    Returns:
+        Sizes beside that at 1; ``value`` is the exponent p of ``update ~ schedule^p``, None where there is none.
+    """
+    stream, rates = _noise(6, 60, 16), np.array(SCHEDULE)[:, None]
+    updates, _ = simulate(
+        program, lambda t, _: stream[t] + 0.0 * rates, _at_rest(program, len(rates), 16), 60, lr=rates
+    )
+    relative, slopes = _relative(updates, SCHEDULE.index(1.0))
+    value: float | None = None
+    if not np.isfinite(relative).all():
+        says = "The update is not finite at some values of the schedule."
+    elif np.max(np.abs(relative - 1.0)) < _INVARIANT:
+        value, says = 0.0, "It ignores the learning-rate schedule: its steps do not shrink as training ends."
+    elif np.ptp(slopes) < 0.02:
+        value = float(np.mean(slopes))
+        if abs(value - 1.0) < 0.02:
+            value, says = 1.0, "The update is in proportion to the schedule."
+        else:
+            says = f"The update goes with the power {value:.2g} of the schedule: give controls that schedule too."
+    else:
+        says = f"The schedule is reshaped: at half its value the update is {relative[-2]:.3g} times as large."
+    title = "update (at 1: 1)"
+    return Probe("schedule", "value of the schedule", title, SCHEDULE, _known(relative), True, value, says)
+
+
+def _at_rest(program: Program, lanes: int, parameters: int) -> Array:
+    """Weights that stand still."""
+    return np.full((lanes, parameters), resting_weight(program))
+
+
+def _relative(updates: Array, one: int) -> tuple[Array, Array]:
+    """Sizes of the last updates of each lane beside that of one lane, and their slopes on logarithmic axes by lane."""
+    with np.errstate(all="ignore"):
+        sizes = np.sqrt(np.mean(updates[-10:] ** 2, axis=(0, 2)))
+        relative = np.asarray(sizes / sizes[one])
+        return relative, np.diff(np.log2(relative))
+
+
+def _noise(seed: int, steps: int, parameters: int) -> Array:
+    """Standard normal gradients, ``(steps, parameters)``."""
+    return np.random.default_rng(seed).standard_normal((steps, parameters))
+
+
+def _gone(response: Array, share: float) -> int | None:
+    """Steps after which the response stays below a share of its peak; None when it does not."""
+    last = int(np.flatnonzero(np.abs(response) >= share)[-1])
+    return None if last + 1 >= len(response) else last + 1
+
+
+def _known(values: Array) -> tuple[float | None, ...]:
+    return tuple(float(value) if math.isfinite(value) else None for value in values)

@@ -1,0 +1,155 @@
+"""Which known optimizer a program behaves like, and which of its statements matter, by what updates do on one stream.
+
+The stream has parameters whose gradients differ by up to three orders of magnitude, noise, a drift and a turn of sign,
+so that momentum, adaptation and memory all show. Weights are small and stand still.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from optsearch.dsl.dataflow import liveness, prune
+from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program, Statement
+from optsearch.dsl.verify import Violation, check
+from optsearch.simplify.behaviour.simulation import Array, simulate
+
+STEPS, PARAMETERS = 150, 24
+
+_SCHEDULE = 0.7
+"""Value of the schedule: not 1, where reading it would show nowhere."""
+
+_KEPT = 100
+"""Updates that are compared: the last ones, when averages have warmed up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Attributes:
+    name: a library program.
+    distance: 0 for the same direction at every step, 1 for unrelated ones, up to 2 for opposite ones; a constant
+        factor between the programs does not count.
+    """
+
+    name: str
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """Attributes:
+    line: line of the statement in the program's text, the first is 1.
+    statement: its text.
+    change: how much the updates change without it, as a share of their size: 0 for not at all, None where updates
+        are no longer finite or nothing can stand in its place. Of several ways to do without it, the mildest.
+    """
+
+    line: int
+    statement: str
+    change: float | None
+
+
+@lru_cache(maxsize=256)
+def likenesses(program: Program) -> tuple[Likeness, ...]:
+    """Distances to all library programs, the nearest first; those without finite updates are left out.
+
+    Args:
+        program: a verified program.
+    """
+    mine = _direction(_response(program))
+    if mine is None:
+        return ()
+    found: list[Likeness] = []
+    for name in LIBRARY:
+        other = _direction(_response(LIBRARY[name]))
+        if other is not None:
+            found.append(Likeness(name, float(1.0 - np.mean(np.sum(mine * other, axis=1)))))
+    return tuple(sorted(found, key=lambda like: (round(like.distance, 12), like.name)))
+
+
+@lru_cache(maxsize=256)
+def influences(program: Program) -> tuple[Influence, ...]:
+    """What each statement does to the updates; dead statements, which do nothing, are left out.
+
+    Args:
+        program: a verified program.
+    """
+    mine = _response(program)
+    alive = liveness(program).statements
+    rows: list[Influence] = []
+    for place, statement in enumerate(program.body):
+        if alive[place]:
+            changes = [_change(mine, _response(prune(other))) for other in _without(program, place)]
+            known = [change for change in changes if change is not None]
+            rows.append(Influence(place + 2, str(statement), min(known, default=None)))
+    return tuple(rows)
+
+
+def likeness_words(found: tuple[Likeness, ...]) -> str:
+    """The nearest library programs in a sentence."""
+    if not found:
+        return "Its updates on the common stream are not finite, so it is like nothing known."
+    nearest = found[0]
+    if nearest.distance < 0.005:
+        return f"On the common stream its updates have the direction of {nearest.name}'s."
+    others = ", ".join(f"{like.name} {like.distance:.2f}" for like in found[1:3])
+    words = f"Nearest known optimizer by behaviour: {nearest.name} at {nearest.distance:.2f}"
+    return f"{words} (then {others}; 1 is unrelated)."
+
+
+def influence_words(rows: tuple[Influence, ...]) -> str:
+    """Which statements a reader can pass over."""
+    idle = [row for row in rows if row.change is not None and row.change < 0.01]
+    if not rows or not idle:
+        return "Every live statement changes the updates by more than 1 % on the common stream."
+    lines = ", ".join(str(row.line) for row in idle)
+    change = "changes" if len(idle) == 1 else "change"
+    return f"Of {len(rows)} live statements {len(idle)} {change} the updates by less than 1 %: line {lines}."
+
+
+@lru_cache(maxsize=256)
+def _response(program: Program) -> Array:
+    """The last updates on the common stream, ``(steps, parameters)``."""
+    rng = np.random.default_rng(5)
+    sizes = 10.0 ** np.linspace(-2.0, 1.0, PARAMETERS)
+    drift = 0.5 * np.where(np.arange(STEPS) < 2 * STEPS // 3, 1.0, -1.0)
+    gradients = (rng.standard_normal((STEPS, PARAMETERS)) + drift[:, None]) * sizes
+    weights = 0.1 * rng.standard_normal((1, PARAMETERS))
+    updates, _ = simulate(program, lambda t, _: gradients[t][None], weights, STEPS, lr=_SCHEDULE)
+    return np.asarray(updates[-_KEPT:, 0])
+
+
+def _direction(updates: Array) -> Array | None:
+    """Updates of length 1; None if one is not finite or zero."""
+    with np.errstate(all="ignore"):
+        length = np.sqrt(np.sum(updates**2, axis=1, keepdims=True))
+        return updates / length if np.isfinite(length).all() and (length > 0.0).all() else None
+
+
+def _change(before: Array, after: Array) -> float | None:
+    with np.errstate(all="ignore"):
+        change = float(np.sqrt(np.sum((after - before) ** 2) / np.sum(before**2)))
+    return change if math.isfinite(change) else None
+
+
+def _without(program: Program, place: int) -> Iterator[Program]:
+    """The program with a statement left out, or with one of its operands in its place."""
+    body = program.body
+    target, function, args = body[place]
+    choices: list[tuple[Statement, ...]] = [()]
+    if FUNCTIONS[function].arity:
+        choices += [(Statement(target, "multiply", (arg, 1.0)),) for arg in dict.fromkeys(args) if isinstance(arg, str)]
+    for choice in choices:
+        other = Program(program.state, (*body[:place], *choice, *body[place + 1 :]))
+        if other != program:
+            try:
+                check(other)
+            except Violation:
+                continue
+            yield other

@@ -1,0 +1,282 @@
+"""What keeps an optimizer's steps and weights in bounds: bounded updates, weight decay, stable learning rates.
+
+Where updates without decay stay below U and decay takes the share r of the weights at every step, the weights move into
+``max |w| <= U / r`` and stay there. For Lion, U is the learning rate and r the learning rate times lambda, so that the
+bound is 1 / lambda.
+
+Source: the bound is that of Lion-K (Chen, Liu et al. 2023, arXiv:2310.05898); stability on quadratics follows Harrison
+et al. 2022 (arXiv:2209.11208).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from optsearch.dsl.functions import Function
+from optsearch.dsl.program import OUTPUT, Program
+from optsearch.dsl.walk import walk
+from optsearch.simplify.behaviour.simulation import Array, resting_weight, simulate
+from optsearch.simplify.rewriting.bounds import ANYTHING, Bounds, bounds_of, state_bounds
+
+CURVATURES = tuple(10.0**power for power in range(-3, 4))
+"""Curvatures of the quadratics."""
+
+RATES = tuple(10.0 ** (power / 4) for power in range(-24, 33))
+"""Learning rates that are tried first, values of the schedule."""
+
+QUADRATIC_STEPS = 200
+"""Steps on a quadratic; stable is what is at none of them further from the minimum than it began."""
+
+DecayKind = Literal["none", "decoupled", "coupled"]
+
+
+STUCK = (
+    "Its steps are scaled by the weight: a weight of 0 stays 0, and what is said of gradients holds at weights of 1."
+)
+"""Said of a program that leaves weights of zero where they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restraint:
+    """What bounds the updates and the weights, at the schedule's value 1.
+
+    Attributes:
+        largest: largest update seen, from gradients of up to 1e6, constant, in spikes and at random.
+        bounded: whether updates stop growing as the gradient grows.
+        proved: a bound on the update that follows from the ranges of the functions; None when none does.
+        decay: ``decoupled`` when every step takes the same share of the weights whatever the gradients.
+        share: that share; None unless decay is decoupled.
+        weight_bound: the bound on the weights that follows; None without bounded updates and decoupled decay.
+        reached: largest weight, in that bound, after gradients have pushed outward; None where it was not tried.
+        says: all of it in words.
+    """
+
+    largest: float | None
+    bounded: bool
+    proved: float | None
+    decay: DecayKind
+    share: float | None
+    weight_bound: float | None
+    reached: float | None
+    says: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """Largest stable learning rates on quadratics ``curvature / 2 * w^2`` from ``w = 1``.
+
+    Attributes:
+        curvatures: the curvatures.
+        rates: the largest value of the schedule with which the weight ends no further from the minimum than it began;
+            None where every rate that was tried is stable or none is.
+        exponent: p of ``rate ~ curvature^p``; None where there is no such law.
+        says: in a sentence.
+    """
+
+    curvatures: tuple[float, ...]
+    rates: tuple[float | None, ...]
+    exponent: float | None
+    says: str
+
+
+@lru_cache(maxsize=256)
+def restraint(program: Program) -> Restraint:
+    """What bounds a program's updates and its weights.
+
+    Args:
+        program: a verified program.
+    """
+    largest, bounded = _largest_update(program)
+    proved = _proved_bound(program)
+    decay, share = _decay(program, 1.0)
+    says = [STUCK] if resting_weight(program) else []
+    says.append(_update_words(largest, bounded, proved))
+    bound = reached = None
+    if decay == "none":
+        says.append("There is no weight decay: the weights do not matter to the update.")
+    elif decay == "coupled":
+        says.append("The weights enter the update in a way that depends on the gradients: no decoupled weight decay.")
+    elif share is not None:
+        says.append(f"Weight decay is decoupled: each step takes {share:.3g} of the weights, whatever the gradients.")
+        limit = proved if proved is not None else largest if bounded else None
+        if limit and share > 0.0:
+            bound = min(limit / share, sys.float_info.max)
+            reached = _reached(program)
+            ground = "hence" if proved is not None else "as far as the probes show,"
+            tried = "" if reached is None else f"; pushed outward by steady gradients they ended at {reached:.3f} of it"
+            says.append(f"Bounded update, decoupled decay: {ground} max |w| <= {bound:.4g}{tried}.")
+    return Restraint(largest, bounded or proved is not None, proved, decay, share, bound, reached, tuple(says))
+
+
+@lru_cache(maxsize=256)
+def stability(program: Program) -> Stability:
+    """Largest stable learning rates against curvature.
+
+    Args:
+        program: a verified program.
+    """
+    low, high = [0.0] * len(CURVATURES), [math.inf] * len(CURVATURES)
+    pairs = [(h, rate) for h in CURVATURES for rate in RATES]
+    stable = _is_stable(program, pairs).reshape(len(CURVATURES), len(RATES))
+    for place, row in enumerate(stable):
+        first = int(np.argmin(row)) if not row.all() else len(RATES)
+        low[place] = RATES[first - 1] if first else 0.0
+        high[place] = RATES[first] if first < len(RATES) else math.inf
+    open_ = [place for place in range(len(CURVATURES)) if low[place] > 0.0 and high[place] < math.inf]
+    for _ in range(8 if open_ else 0):
+        middle = [math.sqrt(low[place] * high[place]) for place in open_]
+        for place, rate, fine in zip(
+            open_,
+            middle,
+            _is_stable(program, [(CURVATURES[p], r) for p, r in zip(open_, middle, strict=True)]),
+            strict=True,
+        ):
+            if fine:
+                low[place] = rate
+            else:
+                high[place] = rate
+    rates = tuple(low[place] if place in open_ else None for place in range(len(CURVATURES)))
+    return _law(rates)
+
+
+def _is_stable(program: Program, pairs: list[tuple[float, float]]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    curvature = np.array([[h] for h, _ in pairs])
+    lr = np.array([[rate] for _, rate in pairs])
+    start = np.ones_like(curvature)
+    updates, _ = simulate(program, lambda _, w: curvature * w, start, QUADRATIC_STEPS, lr=lr, move=True)
+    with np.errstate(all="ignore"):
+        path = 1.0 - np.cumsum(updates[:, :, 0], axis=0)
+        return np.asarray((np.abs(path) <= 1.0 + 1e-6).all(axis=0))  # what is not a number is not stable
+
+
+def _law(rates: tuple[float | None, ...]) -> Stability:
+    known = [(h, rate) for h, rate in zip(CURVATURES, rates, strict=True) if rate is not None]
+    if len(known) < 3:
+        return Stability(
+            CURVATURES, rates, None, "No value of the schedule makes the difference between stable and unstable."
+        )
+    x, y = np.log10([h for h, _ in known]), np.log10([rate for _, rate in known])
+    slope = float(np.polyfit(x, y, 1)[0])
+    if np.max(np.abs(y - np.polyval(np.polyfit(x, y, 1), x))) > 0.15:
+        says = f"The largest stable learning rate runs from {min(10**y):.3g} to {max(10**y):.3g} over the curvatures."
+        return Stability(CURVATURES, rates, None, says)
+    if abs(slope) < 0.05:
+        says = f"The largest stable learning rate is about {10 ** float(np.mean(y)):.3g} whatever the curvature."
+    elif abs(slope + 1.0) < 0.05:
+        at_one = 10 ** float(np.mean(x + y))
+        says = f"The largest stable learning rate is {at_one:.3g} / curvature, as for gradient descent."
+    else:
+        says = f"The largest stable learning rate goes with the power {slope:.2g} of the curvature."
+    return Stability(CURVATURES, rates, slope, says)
+
+
+def _largest_update(program: Program) -> tuple[float | None, bool]:
+    """The largest update seen, None if one is not finite, and whether it stops growing with the gradient."""
+    sizes = [10.0**power for power in range(-2, 7)]
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal((120, 8))
+    factors = np.array(sizes)[:, None]
+
+    def gradient(t: int, _: Array) -> Array:
+        constant = np.ones((len(sizes), 8)) * factors
+        spike = noise[t] * (factors if t == 60 else np.full_like(factors, 0.01))
+        return np.concatenate([constant, spike, noise[t] * factors])
+
+    updates, _ = simulate(program, gradient, np.full((3 * len(sizes), 8), resting_weight(program)), len(noise))
+    with np.errstate(all="ignore"):
+        largest = np.max(np.abs(updates), axis=(0, 2)).reshape(3, len(sizes))
+    if not np.isfinite(largest).all():
+        return None, False
+    grows = bool((largest[:, -1] > 1.02 * largest[:, -3]).any())
+    return float(np.max(largest)), not grows
+
+
+def _proved_bound(program: Program) -> float | None:
+    """The largest update that the ranges of the functions allow, with weights at rest and the schedule at 1."""
+    rest = resting_weight(program)
+    known: Mapping[str, Bounds] = {"w": (rest, rest), "g": ANYTHING, "lr": (1.0, 1.0), **state_bounds(program)}
+    low, high = walk(program, known, _Ranges())[OUTPUT]
+    bound = max(abs(low), abs(high))
+    return bound if math.isfinite(bound) else None
+
+
+class _Ranges:
+    """The domain of the walk that bounds the update."""
+
+    def constant(self, value: float) -> Bounds:
+        return value, value
+
+    def apply(self, function: Function, operands: list[Bounds]) -> Bounds:
+        return bounds_of(function.name, operands)
+
+
+def _decay(program: Program, lr: float) -> tuple[DecayKind, float | None]:
+    """How the weights enter the update: the difference that they make, for several weights, scales and steps."""
+    rng = np.random.default_rng(4)
+    noise = rng.standard_normal((40, 8))
+    weights = rng.standard_normal((3, 8)) * np.array([[0.3], [1.0], [3.0]])
+    scales = np.repeat([0.1, 1.0, 10.0], 6)[:, None]
+    start = np.tile(np.concatenate([np.zeros((3, 8)), weights]), (3, 1))
+    updates, _ = simulate(program, lambda t, _: noise[t] * scales, start, len(noise), lr=lr)
+    by_scale = updates[-10:].reshape(10, 3, 2, 3, 8)
+    with np.errstate(all="ignore"):
+        difference = by_scale[:, :, 1] - by_scale[:, :, 0]
+        shares = difference / weights
+        if np.max(np.abs(difference)) <= 1e-12 * np.max(np.abs(updates)):
+            return "none", None
+        share = float(np.median(shares))
+        # differences of large updates are rounded: what they may be off by is not held against the program
+        rounding = 1e-14 * np.max(np.abs(updates)) / np.abs(weights)
+        if np.isfinite(shares).all() and (np.abs(shares - share) <= 0.01 * abs(share) + rounding).all():
+            return "decoupled", share
+    return "coupled", None
+
+
+def _reached(program: Program) -> float | None:
+    """Where steady gradients push the weights, from inside and from outside, in units of the bound.
+
+    The schedule is raised until decay takes about 2 % a step, so that few steps are enough.
+    """
+    lr = 1.0
+    for _ in range(4):
+        _, share = _decay(program, lr)
+        if share is None or share <= 0.0:
+            return None
+        if 0.005 <= share <= 0.05:
+            break
+        lr *= 0.02 / share
+    else:
+        return None
+    rest = resting_weight(program)
+    known: Mapping[str, Bounds] = {"w": (rest, rest), "g": ANYTHING, "lr": (lr, lr), **state_bounds(program)}
+    low, high = walk(program, known, _Ranges())[OUTPUT]
+    limit = max(abs(low), abs(high)) / share
+    if not math.isfinite(limit):
+        limit = (
+            float(np.max(np.abs(simulate(program, lambda *_: -np.ones((1, 1)), np.zeros((1, 1)), 120, lr=lr)[0])))
+            / share
+        )
+    if limit == 0.0 or not math.isfinite(limit):
+        return None  # without gradients that push there is nowhere to be pushed to
+    start = np.array([[0.0, 0.0], [3.0 * limit, -3.0 * limit]])
+    away = np.array([[-1.0, 1.0], [-1.0, 1.0]])
+    _, end = simulate(program, lambda *_: away, start, math.ceil(10.0 / share), lr=lr, move=True)
+    largest = float(np.max(np.abs(end))) / limit
+    return largest if math.isfinite(largest) else None
+
+
+def _update_words(largest: float | None, bounded: bool, proved: float | None) -> str:
+    if proved is not None:
+        return f"The update is bounded: at most {proved:.4g} times the schedule, whatever the gradients."
+    if largest is None:
+        return "Large gradients give updates that are not finite."
+    if bounded:
+        return f"The update is bounded as far as the probes show: it stayed below {largest:.4g}."
+    return "The update is not bounded: it grows with the gradient."

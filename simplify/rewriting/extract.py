@@ -1,0 +1,329 @@
+"""The cheapest program among the equal ones that an e-graph holds.
+
+Every chosen call becomes one statement, however often its value is used, so the cost is that of a graph and not of a
+tree. Finding its minimum exactly is hard; a greedy choice from the leaves up, which knows what each choice already
+contains, is improved by changing one choice at a time until no change helps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from optsearch.dsl.functions import ANY, FUNCTIONS, LEAVES, Scope
+from optsearch.dsl.rows import Operation
+from optsearch.dsl.types import Kind
+from optsearch.simplify.rewriting.egraph import EGraph, Node
+
+STATEMENT = 100.0
+"""Cost of a statement; what follows only chooses among forms with equally many."""
+
+_FAMILIAR = frozenset({"add", "subtract", "multiply", "divide", "interp", "sign", "square", "sqrt", "abs"})
+
+
+class Need(IntEnum):
+    """The kind that a value must have where it is used."""
+
+    ANY = 0
+    SCALAR = 1
+    LEAF = 2
+
+
+Key = tuple[int, Need]
+"""A class, and what is needed of it."""
+
+Choice = tuple[Node, tuple[Key, ...]]
+"""A node of the class with the needs of its operands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """A program as a graph of choices.
+
+    Attributes:
+        roots: for each wanted value its key.
+        choices: for each key below the roots the node that computes it.
+        cost: of all of them together.
+    """
+
+    roots: tuple[Key, ...]
+    choices: Mapping[Key, Choice]
+    cost: float
+
+
+def function_cost(name: str) -> float:
+    """How unfamiliar and expensive a function is; a small part of a statement's cost."""
+    function = FUNCTIONS[name]
+    cost = 1.0 + function.cost / 4.0 + (0.0 if name in _FAMILIAR else 2.0)
+    if name == "interp":
+        cost += 0.5
+    return cost + (5.0 if function.operation is Operation.REDUCTION else 0.0)
+
+
+def constant_cost(value: float) -> float:
+    """How unreadable a constant is: its digits, of which four are as bad as any."""
+    text = f"{np.float32(value)!s}".strip("-0.").split("e")[0].replace(".", "")
+    return 0.3 + 0.05 * min(len(text), 4) + (0.2 if value < 0.0 else 0.0)
+
+
+class _Extraction:
+    def __init__(self, graph: EGraph, kinds: Mapping[str, Kind]):
+        self.graph = graph
+        self.kinds = _kinds(graph, kinds)
+        self.late = _always(graph, "lr")
+        self.state = {
+            o for n in set(kinds) - {"w", "g", "lr"} for o, ns in graph.classes.items() if (f"${n}", ()) in ns
+        }
+        self.decay = _multiples(graph, "w")
+        self.inputs = {f"${name}": kind for name, kind in kinds.items()}
+        self.number: dict[Key, int] = {}
+        self.keys: list[Key] = []
+        self.options: list[list[tuple[float, Choice, tuple[int, ...]]]] = []
+
+    def key(self, owner: int, need: Need) -> int:
+        """The number of a key; a need that every form meets is no need."""
+        low, high = self.kinds.get(owner, (Kind.SCALAR, Kind.LEAF))
+        if (need is Need.LEAF and low is Kind.LEAF) or (need is Need.SCALAR and high is Kind.SCALAR):
+            need = Need.ANY
+        key = owner, need
+        if key not in self.number:
+            self.number[key] = len(self.keys)
+            self.keys.append(key)
+            self.options.append([])
+        return self.number[key]
+
+    def explore(self, roots: Sequence[tuple[int, Need]]) -> list[int]:
+        """Numbers every key that the roots may use, with its options."""
+        wanted = [self.key(self.graph.find(owner), need) for owner, need in roots]
+        done = 0
+        while done < len(self.keys):
+            owner, need = self.keys[done]
+            for node in self.graph.classes.get(owner, ()):
+                self.options[done] += self._options(node, need)
+            done += 1
+        return wanted
+
+    def _options(self, node: Node, need: Need) -> list[tuple[float, Choice, tuple[int, ...]]]:
+        name, operands = node
+        if not operands and name[0] in "$#":
+            kind = self.inputs.get(name, Kind.SCALAR)
+            fits = need is Need.ANY or (need is Need.LEAF) == (kind is Kind.LEAF)
+            cost = constant_cost(float(name[1:])) if name[0] == "#" else 0.0
+            return [(cost, (node, ()), ())] if fits else []
+        function = FUNCTIONS[name]
+        asked = [_need(accepted) for accepted in function.operands]
+        if function.result is not None or need is Need.ANY:
+            if function.result is not None and not _meets(function.result, need):
+                return []
+            wishes = [asked]
+        elif need is Need.SCALAR:
+            wishes = [[Need.SCALAR] * len(operands)]
+        else:
+            wishes = [[*asked[:i], Need.LEAF, *asked[i + 1 :]] for i in range(len(operands))]
+        result: list[tuple[float, Choice, tuple[int, ...]]] = []
+        for wish in wishes:
+            numbers = tuple(self.key(self.graph.find(o), n) for o, n in zip(operands, wish, strict=True))
+            keys = tuple(self.keys[number] for number in numbers)
+            cost = STATEMENT + function_cost(name) + self._style(name, operands)
+            cost += 0.05 if self.graph.reasons.get(node) else 0.0  # of equal forms the one that was there
+            result.append((cost, (node, keys), numbers))
+        return result
+
+    def _style(self, name: str, operands: tuple[int, ...]) -> float:
+        """What distinguishes equally short forms: what people are used to reading."""
+        below = [self.graph.find(operand) for operand in operands]
+        cost = 0.5 if any(self.kinds.get(o, (Kind.LEAF,))[0] is Kind.LEAF for o in below) else 0.0
+        if self.late.intersection(below):
+            cost += 0.1  # the learning rate comes last
+        if len(below) == 2 and below[0] == below[1]:
+            cost += 0.6  # square(x) is plainer than x * x, and x * 2 than x + x
+        if name == "interp":
+            weight = self.graph.constant_of(below[2])
+            memory = [o in self.state for o in below[:2]]
+            if memory == [True, False] or (memory[0] == memory[1] and weight is not None and weight < 0.5):
+                cost += 1.0  # an average names its memory, not what is new
+            if weight is not None and not 0.0 <= weight <= 1.0:
+                cost += 1.0  # an average lies between its operands
+            if self.decay.intersection(below[:2]):
+                cost += 1.5 * STATEMENT  # decay stays a term of its own
+        return cost
+
+    def greedy(self, free: frozenset[int] = frozenset()) -> list[int | None]:
+        """For each key the best option by what it contains; keys in ``free`` cost nothing."""
+        count = len(self.keys)
+        best: list[int | None] = [None] * count
+        sets: list[dict[int, float]] = [{}] * count
+        costs = [float("inf")] * count
+        users: list[list[int]] = [[] for _ in range(count)]
+        for number, options in enumerate(self.options):
+            for _, _, operands in options:
+                for operand in operands:
+                    users[operand].append(number)
+        pending, queued = list(range(count)), [True] * count
+        turns = 0
+        while pending and turns < 30 * count + 1000:
+            turns += 1
+            number = pending.pop(0)
+            queued[number] = False
+            for index, (own, _, operands) in enumerate(self.options[number]):
+                if any(best[operand] is None or number in sets[operand] for operand in operands):
+                    continue
+                merged: dict[int, float] = {}
+                for operand in operands:
+                    merged.update(sets[operand])
+                merged[number] = 0.0 if number in free else own
+                cost = sum(merged.values())
+                if cost < costs[number] - 1e-9:
+                    best[number], sets[number], costs[number] = index, merged, cost
+                    for user in users[number]:
+                        if not queued[user]:
+                            queued[user] = True
+                            pending.append(user)
+        return best
+
+    def cost(self, roots: Sequence[int], best: Sequence[int | None]) -> tuple[float, dict[int, int]]:
+        """Cost of all that the roots use, and the choices; infinite when something has no form or contains itself."""
+        chosen: dict[int, int] = {}
+        state: dict[int, int] = {}
+        total = 0.0
+        stack = [(root, False) for root in reversed(roots)]
+        while stack:
+            number, leaving = stack.pop()
+            if leaving:
+                state[number] = 2
+                continue
+            if state.get(number) == 2:
+                continue
+            index = best[number]
+            if index is None or state.get(number) == 1:
+                return float("inf"), {}
+            state[number] = 1
+            own, _, operands = self.options[number][index]
+            total += own
+            chosen[number] = index
+            stack.append((number, True))
+            for operand in operands:
+                if state.get(operand) == 1:
+                    return float("inf"), {}
+                if state.get(operand) is None:
+                    stack.append((operand, False))
+        return total, chosen
+
+    def improve(self, roots: Sequence[int], best: list[int | None]) -> tuple[float, dict[int, int]]:
+        """Changes one choice at a time as long as that helps."""
+        cost, chosen = self.cost(roots, best)
+        changed = True
+        while changed:
+            changed = False
+            for number in list(chosen):
+                if number not in chosen:
+                    continue
+                kept = best[number]
+                for index in range(len(self.options[number])):
+                    if index == best[number]:
+                        continue
+                    before, best[number] = best[number], index
+                    other, uses = self.cost(roots, best)
+                    if other < cost - 1e-9:
+                        cost, chosen, kept, changed = other, uses, index, True
+                    else:
+                        best[number] = before
+                best[number] = kept
+        return cost, chosen
+
+
+def extract(graph: EGraph, roots: Sequence[tuple[int, Need]], kinds: Mapping[str, Kind]) -> Extracted | None:
+    """The cheapest forms of the roots together.
+
+    Args:
+        graph: rebuilt.
+        roots: classes and needs.
+        kinds: kind of every variable.
+
+    Returns:
+        The choices; None when some root has no form of the kind that it needs.
+    """
+    extraction = _Extraction(graph, kinds)
+    wanted = extraction.explore(roots)
+    best = extraction.greedy()
+    cost, chosen = extraction.improve(wanted, best)
+    for _ in range(3):  # again, with what is used anyway for nothing: this finds what can be shared
+        other = extraction.greedy(frozenset(chosen))
+        again, uses = extraction.improve(wanted, other)
+        if again >= cost - 1e-9:
+            break
+        cost, chosen = again, uses
+    if cost == float("inf"):
+        return None
+    keys = extraction.keys
+    choices = {keys[number]: extraction.options[number][index][1] for number, index in chosen.items()}
+    return Extracted(tuple(keys[number] for number in wanted), choices, cost)
+
+
+def _need(accepted: frozenset[Kind]) -> Need:
+    if accepted == ANY:
+        return Need.ANY
+    return Need.LEAF if accepted == LEAVES else Need.SCALAR
+
+
+def _meets(kind: Kind, need: Need) -> bool:
+    return (
+        need is Need.ANY or (need is Need.LEAF and kind is Kind.LEAF) or (need is Need.SCALAR and kind is Kind.SCALAR)
+    )
+
+
+def _kinds(graph: EGraph, inputs: Mapping[str, Kind]) -> dict[int, tuple[Kind, Kind]]:
+    """For each class the smallest and the largest kind of its forms."""
+    low: dict[int, Kind] = {}
+    high: dict[int, Kind] = {}
+    changed = True
+    while changed:
+        changed = False
+        for owner, nodes in graph.classes.items():
+            for name, operands in nodes:
+                below = [graph.find(operand) for operand in operands]
+                if name[0] in "$#":
+                    least = most = inputs.get(name[1:], Kind.SCALAR)
+                else:
+                    if any(operand not in low for operand in below):
+                        continue
+                    function = FUNCTIONS[name]
+                    if function.result is not None or function.scope is not Scope.ELEMENT:
+                        least = most = function.result or Kind.SCALAR
+                    else:
+                        least = max((low[operand] for operand in below), default=Kind.SCALAR)
+                        most = max((high[operand] for operand in below), default=Kind.SCALAR)
+                if owner not in low or least < low[owner] or most > high[owner]:
+                    low[owner] = min(low.get(owner, least), least)
+                    high[owner] = max(high.get(owner, most), most)
+                    changed = True
+    return {owner: (low[owner], high[owner]) for owner in low}
+
+
+def _always(graph: EGraph, variable: str) -> set[int]:
+    """Classes all of whose forms use a variable."""
+    without: set[int] = set()
+    changed = True
+    while changed:
+        changed = False
+        for owner, nodes in graph.classes.items():
+            if owner not in without and any(
+                name != f"${variable}" and all(graph.find(operand) in without for operand in operands)
+                for name, operands in nodes
+            ):
+                without.add(owner)
+                changed = True
+    return set(graph.classes) - without
+
+
+def _multiples(graph: EGraph, variable: str) -> set[int]:
+    """The class of a variable and those of its constant multiples."""
+    found = {owner for owner, nodes in graph.classes.items() if (f"${variable}", ()) in nodes}
+    for owner, node in graph.calls("multiply"):
+        operands = {graph.find(operand) for operand in node[1]}
+        if operands & found and any(graph.constant_of(operand) is not None for operand in operands):
+            found.add(owner)
+    return found

@@ -1,0 +1,321 @@
+"""Known optimizers in other clothes: "this is Lion with beta1 = 0.9, beta2 = 0.998".
+
+A template is a program whose constants have names. It is looked for among all equal forms of a program, so that it is
+found however the program is written; factors of 1 and decay of 0 need not be there. Where the gradient enters only as
+some function of it, that function is said as well.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import permutations
+
+import numpy as np
+
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.functions import FUNCTIONS, Function
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import INPUTS, OUTPUT, Program
+from optsearch.dsl.verify import input_kinds
+from optsearch.dsl.walk import walk
+from optsearch.simplify.rewriting.bounds import ANYTHING, state_bounds
+from optsearch.simplify.rewriting.egraph import Binding, ContradictionError, EGraph, Reading
+from optsearch.simplify.rewriting.extract import Extracted, Key, Need, extract
+from optsearch.simplify.rewriting.order import readable
+from optsearch.simplify.rewriting.patterns import Call, Name, Pattern, pattern
+from optsearch.simplify.rewriting.rules import IN_PROPORTION, RULES
+from optsearch.simplify.rewriting.saturate import SaturationLimits, saturate
+from optsearch.simplify.rewriting.sizes import ASSUMED, state_sizes
+
+LIMITS = SaturationLimits(rounds=6, nodes=1500)
+
+_BETAS, _DECAY, _RATE = ("beta1", "beta2"), "weight_decay", "learning_rate"
+
+LONGEST = 80
+"""Characters of a function of the gradient that are still read."""
+
+_FIXED = "fixed"
+"""Bound where a constant stands in place of the learning rate."""
+
+_LIBRARY = (
+    ("sgd", "SGD", ()),
+    ("momentum", "SGD with momentum", ("beta",)),
+    ("nesterov", "SGD with Nesterov momentum", ("beta", "beta")),
+    ("signum", "Signum", ("beta", _RATE)),
+    ("rmsprop", "RMSProp", ("beta",)),
+    ("adagrad", "Adagrad", ()),
+    ("adam", "Adam", (*_BETAS, _RATE)),
+    ("adamw", "AdamW", (*_BETAS, _DECAY, _RATE)),
+    ("lion", "Lion", ("beta1", "beta2", _DECAY, _RATE)),
+)
+"""Library programs: name, how people call it, and the names of its constants in their order."""
+
+_VARIANTS = (
+    ("momentum", "SGD with momentum", "m", "g + m", "(g + m) * beta"),
+    ("nesterov", "SGD with Nesterov momentum", "m", "(g + m) * beta + g", "(g + m) * beta"),
+    ("sgd", "SGD with weight decay", "", "g", ""),
+    ("sgd", "sign SGD", "", "sign(g)", ""),
+    ("momentum", "SGD with averaged momentum", "m", "interp(g, m, beta)", "interp(g, m, beta)"),
+    ("momentum", "SGD with momentum and weight decay", "m", "m * beta + g", "m * beta + g"),
+    ("adamw", "AdamW without second moment, with weight decay", "m", "interp(g, m, beta1)", "interp(g, m, beta1)"),
+    ("sgd", "sign SGD with weight decay", "", "sign(g)", ""),
+    ("lion", "Lion without sign", "m", "interp(g, m, beta1)", "interp(g, m, beta2)"),
+    ("signum", "Signum with weight decay", "m", "sign(interp(g, m, beta))", "interp(g, m, beta)"),
+    ("rmsprop", "RMSProp with weight decay", "v", "g / sqrt(interp(g * g, v, beta))", "interp(g * g, v, beta)"),
+)
+"""Relatives of library programs: name, how people call it, state, the update before decay and rate, the next state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What a program is.
+
+    Attributes:
+        name: the library program that it is, up to constants.
+        label: how people call it, with what is left out.
+        constants: value of each named constant.
+        gradient: what stands in place of the gradient; None for the gradient itself.
+    """
+
+    name: str
+    label: str
+    constants: Mapping[str, float]
+    gradient: str | None = None
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{name} = {_short(value)}" for name, value in self.constants.items())
+        instead = "" if self.gradient is None else f", on {self.gradient} in place of the gradient"
+        joined = "" if not values else ", " if " with " in self.label else " with "
+        return f"this is {self.label}{joined}{values}{instead}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    name: str
+    label: str
+    update: Pattern
+    state: tuple[Pattern, ...]
+    state_names: tuple[str, ...]
+
+
+class _Patterns:
+    """The domain of the walk that turns a program into patterns, its constants named one after the other."""
+
+    def __init__(self, constants: Iterator[str]):
+        self.constants = constants
+
+    def constant(self, value: float) -> Pattern:
+        return Name(next(self.constants), constant=True)
+
+    def apply(self, function: Function, operands: list[Pattern]) -> Pattern:
+        return Call(function.name, tuple(operands))
+
+
+@cache
+def _templates() -> tuple[_Template, ...]:
+    found: list[_Template] = []
+    for name, label, constants in _LIBRARY:
+        program = LIBRARY[name]
+        names: dict[str, Pattern] = {n: Name(n, constant=False) for n in program.parameters}
+        values = walk(program, names, _Patterns(iter(constants)))
+        state = tuple(values[n] for n in program.state)
+        found.append(_Template(name, label, _scaled(values[OUTPUT], constants), state, program.state))
+    for name, label, state, update, after in _VARIANTS:
+        decay = Call("multiply", (Name("w", constant=False), Name(_DECAY, constant=True)))
+        wanted = _named(update)
+        if "decay" in label or name == "lion":
+            wanted = Call("add", (wanted, decay))
+        next_state = (_named(after),) if state else ()
+        rated = _scaled(Call("multiply", (wanted, Name("lr", constant=False))), ())
+        found.append(_Template(name, label, rated, next_state, (state,) if state else ()))
+    return tuple(found)
+
+
+def _scaled(update: Pattern, constants: tuple[str, ...]) -> Pattern:
+    """The update with a constant rate, where the template has none."""
+    if _RATE in constants or not isinstance(update, Call):
+        return update
+    rate = Call("multiply", (Name("lr", constant=False), Name(_RATE, constant=True)))
+    return Call("multiply", (update.operands[0], rate))
+
+
+def _named(text: str) -> Pattern:
+    """A pattern in which everything but inputs and state is a constant."""
+    words = {node.id for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name)}
+    return _renamed(pattern(text), words - {"w", "g", "m", "v", "lr"} - FUNCTIONS.keys())
+
+
+def _renamed(of: Pattern, constants: set[str]) -> Pattern:
+    if isinstance(of, Name):
+        return Name(of.name, constant=of.name in constants)
+    if isinstance(of, Call):
+        return Call(of.function, tuple(_renamed(operand, constants) for operand in of.operands))
+    return of
+
+
+def recognise(program: Program) -> Recognised | None:
+    """Compares a program with the library and its relatives, up to constants.
+
+    Args:
+        program: a verified program, best a distilled one.
+
+    Returns:
+        What it is; None when it is nothing known. Of several the one that leaves out the least.
+    """
+    program = prune(program)
+    read = _Read(program)
+    if not read.sound:
+        return None
+    for exactly in (True, False):
+        found: list[tuple[int, int, Recognised]] = []
+        for place, template in enumerate(_templates()):
+            if len(template.state) == len(program.state) and (exactly or template.state):
+                found += [(absent, place, r) for absent, r in read.matches(template, exactly=exactly)]
+        if found:
+            return min(found, key=lambda row: row[:2])[2]
+    return None
+
+
+class _Read:
+    """A program in all its forms."""
+
+    def __init__(self, program: Program):
+        self.program, self.graph = program, EGraph()
+        graph, bounds, sizes = self.graph, state_bounds(program), state_sizes(program)
+        self.inputs = {name: graph.variable(name, ANYTHING, ASSUMED[name]) for name in INPUTS}
+        self.start = {name: graph.variable(name, bounds[name], sizes[name]) for name in program.state}
+        values = walk(program, {**self.inputs, **self.start}, Reading(graph))
+        self.outputs = [values[name] for name in program.outputs]
+        self.forms: dict[int, Extracted | None] = {}
+        self.zero, self.one = graph.constant(0.0), graph.constant(1.0)
+        try:
+            saturate(graph, LIMITS, (*RULES, *IN_PROPORTION))
+            self.sound = True
+        except ContradictionError:
+            self.sound = False
+        graph.rebuild()
+
+    def matches(self, template: _Template, *, exactly: bool) -> Iterator[tuple[int, Recognised]]:
+        """Ways in which the program is the template, with the number of parts that are left out."""
+        for order in permutations(range(len(self.program.state))):
+            binding = {name: self.graph.find(self.inputs[name]) for name in (INPUTS if exactly else ("w", "lr"))}
+            for name, position in zip(template.state_names, order, strict=True):
+                binding[name] = self.graph.find(self.start[self.program.state[position]])
+            states = [self.outputs[1 + position] for position in order]
+            pairs = [*zip(template.state, states, strict=True), (template.update, self.outputs[0])]
+            best: tuple[int, float, Binding] | None = None
+            for number, found in enumerate(self._match_all(pairs, binding)):
+                if number > 200:
+                    break
+                if exactly or self._is_gradient(found["g"]):
+                    constants = [v for v in (self.graph.constant_of(c) for c in found.values()) if v is not None]
+                    absent = sum(v in (0.0, 1.0) for v in constants)
+                    rank = absent, sum(abs(np.log(abs(v))) for v in constants if v), found
+                    best = rank if best is None or rank[:2] < best[:2] else best
+            if best is not None:
+                yield best[0], self._result(template, best[2], exactly=exactly)
+
+    def _result(self, template: _Template, found: Binding, *, exactly: bool) -> Recognised:
+        graph = self.graph
+        values = {name: graph.constant_of(c) for name, c in found.items() if name not in ("w", "g", "lr", "m", "v")}
+        constants = {name: readable(value) for name, value in values.items() if value is not None}
+        label = template.label
+        if constants.get(_DECAY) == 0.0:
+            del constants[_DECAY]
+            label = label.removesuffix(", with weight decay") + " without weight decay"
+        if constants.get(_RATE) == 1.0:
+            del constants[_RATE]
+        order = ("beta", "beta1", "beta2", _DECAY, _RATE)
+        constants = {name: constants[name] for name in order if name in constants}
+        label = label.removesuffix(", with weight decay")
+        if _FIXED in found:
+            label += " whose learning rate is a constant,"
+        return Recognised(template.name, label, constants, None if exactly else self._text(found["g"]))
+
+    def _match_all(self, pairs: list[tuple[Pattern, int]], binding: Binding) -> Iterator[Binding]:
+        if not pairs:
+            yield binding
+            return
+        (pattern, owner), rest = pairs[0], pairs[1:]
+        for found in self._match(pattern, self.graph.find(owner), binding):
+            yield from self._match_all(rest, found)
+
+    def _match(self, pattern: Pattern, owner: int, binding: Binding) -> Iterator[Binding]:
+        graph = self.graph
+        if isinstance(pattern, int | float):
+            if graph.constant_of(owner) == pattern:
+                yield binding
+        elif isinstance(pattern, Name):
+            if pattern.name in binding:
+                if binding[pattern.name] == owner:
+                    yield binding
+            elif not pattern.constant or graph.constant_of(owner) is not None:
+                yield {**binding, pattern.name: owner}
+        else:
+            for node in graph.classes.get(owner, ()):
+                if node[0] == pattern.function:
+                    orders = [node[1]]
+                    if FUNCTIONS[node[0]].laws.commutative and node[1][0] != node[1][1]:
+                        orders.append(node[1][::-1])
+                    for operands in orders:
+                        pairs = list(zip(pattern.operands, operands, strict=True))
+                        yield from self._match_all(pairs, binding)
+            yield from self._match_without(pattern, owner, binding)
+
+    def _match_without(self, pattern: Call, owner: int, binding: Binding) -> Iterator[Binding]:
+        """The pattern without a factor that may be 1 or a decay that may be 0."""
+        last = pattern.operands[-1]
+        if pattern.function == "multiply" and isinstance(last, Name) and last.constant:
+            first = pattern.operands[0]
+            if isinstance(first, Name) and first.name == "lr" and self.graph.constant_of(owner) is not None:
+                yield {**binding, last.name: owner, _FIXED: owner}
+            if last.name in (_RATE, _DECAY) and last.name not in binding:
+                yield from self._match(pattern.operands[0], owner, {**binding, last.name: self.graph.find(self.one)})
+        elif pattern.function == "add" and isinstance(last, Call):
+            decay = last.operands[-1]
+            if isinstance(decay, Name) and decay.name == _DECAY and _DECAY not in binding:
+                yield from self._match(pattern.operands[0], owner, {**binding, _DECAY: self.graph.find(self.zero)})
+
+    def _is_gradient(self, owner: int) -> bool:
+        """Whether a class is a function of the gradient, and perhaps the learning rate, alone."""
+        found = self._form(owner)
+        if found is None:
+            return False
+        used = {name[1:] for (name, _), _ in found.choices.values() if name[0] == "$"}
+        return "g" in used and not used & {"w", *self.program.state}
+
+    def _form(self, owner: int) -> Extracted | None:
+        """The cheapest form of a class."""
+        if owner not in self.forms:
+            self.forms[owner] = extract(self.graph, [(owner, Need.LEAF)], input_kinds(self.program))
+        return self.forms[owner]
+
+    def _text(self, owner: int) -> str:
+        """The cheapest form of a class in words, if it is not too long for a sentence."""
+        found = self._form(owner)
+        if found is None:
+            return "something"
+        choices, texts = found.choices, dict[Key, str]()
+
+        def write(key: Key) -> str:
+            if key not in texts:
+                (name, _), operands = choices[key]
+                if name[0] == "$":
+                    texts[key] = name[1:]
+                elif name[0] == "#":
+                    texts[key] = _short(readable(float(name[1:])))
+                else:
+                    below, infix = [write(operand) for operand in operands], FUNCTIONS[name].infix
+                    text = f"({below[0]} {infix} {below[1]})" if infix else f"{name}({', '.join(below)})"
+                    texts[key] = text if len(text) <= LONGEST else "..."
+            return texts[key]
+
+        text = write(found.roots[0])
+        return "a long function of g" if "..." in text else text
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"

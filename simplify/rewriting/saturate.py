@@ -1,0 +1,129 @@
+"""Equality saturation: applies the rules to everything at once until they say nothing new, or a limit is reached.
+
+Limits count rounds and nodes, never seconds, so that a program has one result on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from optsearch.simplify.rewriting.bounds import Bounds, within
+from optsearch.simplify.rewriting.egraph import Binding, EGraph, Node
+from optsearch.simplify.rewriting.patterns import Call, Pattern, pattern
+from optsearch.simplify.rewriting.rules import RULES, Rule
+from optsearch.simplify.rewriting.sizes import HUGE, Size
+
+FEW, MANY = 300, 4000
+"""Uses of one rule in a round, and places that are looked at; then the next rule has its turn."""
+
+_NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SaturationLimits:
+    """When saturation stops.
+
+    Attributes:
+        rounds: rounds of applying every rule.
+        nodes: nodes beyond which no rule is applied any more.
+    """
+
+    rounds: int = 10
+    nodes: int = 2500
+
+
+def saturate(graph: EGraph, limits: SaturationLimits, rules: Sequence[Rule] = RULES) -> bool:
+    """Applies rules in rounds; forms found in a round are all added before any is looked at again.
+
+    Args:
+        graph: what is known; grows.
+        limits: when to stop.
+        rules: what may be applied.
+
+    Returns:
+        Whether nothing is left to apply.
+
+    Raises:
+        ContradictionError: two constants were proven equal.
+    """
+    graph.rebuild()
+    parts = [_Prepared.of(rule) for rule in rules]
+    applied: set[tuple[int, int, tuple[int, ...]]] = set()
+    for _ in range(limits.rounds):
+        version, complete = graph.version, True
+        for simplifying in (True, False):
+            found: list[tuple[int, int, Binding, tuple[Node, ...]]] = []
+            for number, part in enumerate(parts):
+                rule, form = part.rule, part.form
+                if rule.simplifies is not simplifying:
+                    continue
+                uses = tries = 0
+                for owner, node in graph.calls(form.function):
+                    for binding, seen in graph.matches(form, node, {}):
+                        tries += 1
+                        key = number, graph.find(owner), tuple(binding.values())
+                        if key in applied or not part.holds(graph, binding):
+                            continue
+                        if rule.unless and any(rule.unless & graph.reasons.get(n, _NOTHING) for n in seen):
+                            continue
+                        applied.add(key)
+                        found.append((number, owner, binding, seen))
+                        uses += 1
+                    if uses >= FEW or tries >= MANY:
+                        complete = False
+                        break
+            for number, owner, binding, seen in found:
+                if graph.size > limits.nodes * (2 if simplifying else 1):
+                    complete = False
+                    break
+                part = parts[number]
+                reasons = part.name.union(*[graph.reasons.get(node, _NOTHING) for node in seen])
+                graph.union(graph.instantiate(part.result, binding, reasons), owner, reasons)
+            graph.rebuild()
+        if graph.version == version:
+            return complete
+        if graph.size > limits.nodes:
+            return False
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A rule with its texts read."""
+
+    rule: Rule
+    form: Call
+    result: Pattern
+    name: frozenset[str]
+    where: tuple[tuple[Pattern, Bounds], ...]
+    sizes: tuple[tuple[Pattern, Size], ...]
+    lost: tuple[str, ...]
+
+    @staticmethod
+    @cache
+    def of(rule: Rule) -> _Prepared:
+        """The rule, read once."""
+        where = tuple((pattern(text), bounds) for text, bounds in rule.where)
+        sizes = tuple((pattern(text), size) for text, size in rule.sizes)
+        return _Prepared(rule, rule.form, rule.result, frozenset({rule.name}), where, sizes, tuple(sorted(rule.lost)))
+
+    def holds(self, graph: EGraph, binding: Binding) -> bool:
+        """Whether the values lie where the rule holds, and those that disappear are finite.
+
+        A size that is not known is no obstacle: what the rule assumes of it is recorded, and the result is run.
+        """
+        for value, bounds in self.where:
+            if not graph.in_range(value, binding) or not within(
+                graph.bounds(graph.instantiate(value, binding)), bounds
+            ):
+                return False
+        if not graph.in_range(self.result, binding):
+            return False
+        for value, (least, largest) in self.sizes:
+            size = graph.magnitudes(graph.instantiate(value, binding))
+            if 0.0 < size[0] < least or largest < size[1] < math.inf:
+                return False
+        return all(graph.magnitudes(binding[name])[1] <= HUGE for name in self.lost)
