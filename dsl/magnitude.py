@@ -25,6 +25,9 @@ PARAMETERS = 20.0
 TAME = 88.0
 """What reaches no further disappears; between it and float32's largest number there is room for a coefficient."""
 
+LARGEST = 127.0
+"""Reach of values that are finite; a larger one may be infinite."""
+
 OVERFLOW = 130.0
 """Reach of all larger values that are infinite only by overflow; infinity is for what may be undefined."""
 
@@ -58,22 +61,31 @@ def reach(name: str, operands: Operands, below: Sequence[float]) -> float:
         The reach; infinite where the call, or what it is made of, may be undefined. Poles are not considered.
     """
     if name == "product":
-        total = 0.0
+        total, factors = 0.0, 0.0
         for (exponent, _), far in zip(operands, below, strict=True):
             total += exponent * far if far > 0.0 else 0.0
-        return _capped(total)
+            factors += exponent
+        # infinity times 0 once two factors of three, or one of two, overflow
+        undefined = (total if factors > 2.0 else max(below)) > LARGEST
+        return math.inf if undefined else _capped(total)
     sizes = [
         far if coefficient in (1.0, -1.0) else far + (_log2(coefficient) if far else abs(_log2(coefficient)))
         for (coefficient, _), far in zip(operands, below, strict=True)
     ]
     if name in ("sum", "addition"):
-        return _capped(max(sizes) + len(sizes).bit_length())
+        total = max(sizes) + len(sizes).bit_length()
+        return math.inf if sum(size > LARGEST for size in sizes) > 1 else _capped(total)  # infinity - infinity
     if name == "scale":
         return _capped(below[1] + abs(_log2(operands[0][0])) + _log2(operands[1][0]))
     if math.inf in below or name not in _TOTAL:
         return math.inf
     rule = _REACH.get(name)
-    return _capped(rule(*sizes)) if rule else _BOUNDED.get(name, math.inf)
+    total = rule(*sizes) if rule else _BOUNDED.get(name, math.inf)
+    if name in _UNDEFINED_AT_INFINITY and max(total, *sizes) > LARGEST:
+        return math.inf
+    if name in _SUMS_SQUARES and 2.0 * max(sizes) + PARAMETERS > LARGEST:
+        return math.inf if name == "cosine_sim" else OVERFLOW
+    return _capped(total)
 
 
 def _log2(factor: float) -> float:
@@ -84,6 +96,10 @@ def _capped(far: float) -> float:
     return far if far < OVERFLOW or far == math.inf else OVERFLOW
 
 
+_UNDEFINED_AT_INFINITY = frozenset({"interp", "dot", "sin", "cos", "tan", "clip_by_global_norm"})
+"""Functions that are no number where an operand, or a part of the result, is infinite."""
+
+_SUMS_SQUARES = frozenset({"norm", "global_norm", "cosine_sim"})
 _TOTAL = frozenset(name for name, function in FUNCTIONS.items() if function.laws.total)
 _BOUNDED: Mapping[str, float] = {
     name: math.log2(max(map(abs, function.laws.range)))

@@ -61,7 +61,9 @@ def test_wikitext() -> None:
 def test_before_the_download_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("optsearch.proxy_tasks.registry._IMPORTED", {})
-    with pytest.raises(TaskError, match=r"cifar10 has not been downloaded: python -m optsearch\.proxy_tasks\.hub cifar10"):
+    with pytest.raises(
+        TaskError, match=r"cifar10 has not been downloaded: python -m optsearch\.proxy_tasks\.hub cifar10"
+    ):
         import_tasks(["optsearch.proxy_tasks.hub:cifar10"])
 
 
