@@ -19,9 +19,8 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary import run as inspect
 from optsearch.runs.summary.arms import SEARCH, control_evaluations
 from optsearch.runs.summary.history import best_so_far, read_history
-from optsearch.runs.summary.run import glance, redundant_share
+from optsearch.runs.summary.run import Glance, glance, redundant_share
 from optsearch.runs.terminal.search_view import ProgressView
-from optsearch.runs.summary.run import Glance
 from optsearch.runs.terminal.tables import PlainConsole, console
 from optsearch.runs.text.phrasing import number
 from optsearch.search.events import Progress

@@ -12,8 +12,8 @@ from command_line import Command
 from made_up_selection import STEPS, select, selected_run, train
 from test_report import PLANTED, Reader
 
-from optsearch.dsl.dataflow import prune
 from optsearch import load
+from optsearch.dsl.dataflow import prune
 from optsearch.runs.report.html import Report, read_report, to_html
 from optsearch.runs.report.render import to_svg
 from optsearch.runs.report.selection_charts import span_of, tuning_span

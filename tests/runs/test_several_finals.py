@@ -14,11 +14,11 @@ import pytest
 from command_line import Command
 from made_up_run import made_up_run
 
+from optsearch import load
 from optsearch.dsl.dataflow import prune
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.run import TrainingRun
 from optsearch.proxy_tasks.seeds import FRESH
-from optsearch import load
 from optsearch.runs.commands.final_runs import Train, due, train_finals
 from optsearch.runs.store.reader import Arm, Final
 from optsearch.runs.store.writer import RunStore
