@@ -10,6 +10,6 @@
   `outcome`: what comes back; `hurdle`: stopping early
 - `instructions`: what the interpreter can do; `encoding`: a program as arrays; `script`: those of several runs in order
 - `engine`: the interpreter, which runs them inside the compiled training loop; `loop`: that loop
-- `compiled_loop`: an optimizer compiled into a loop of its own; `compilation`: how JAX is set up; `machine`: the machine
-  and environment, which decide how results round
+- `compiled_loop`: an optimizer compiled into a loop of its own; `compilation`: how JAX is set up; `machine`: the
+  machine and environment, which decide how results round
 """
