@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.functions import OPERATION_COST, Function, Operation, Scope
-from optsearch.dsl.program import OUTPUT, Program
+from optsearch.dsl.program import LR, OUTPUT, Program, W
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import result_kind
 from optsearch.dsl.walk import walk
@@ -101,11 +101,11 @@ def cost(program: Program) -> Cost:
     program = prune(program)
     domain = _Counting()
     inputs = {
-        name: _Reach(Kind.SCALAR, frozenset(), 0) if name == "lr" else _Reach(Kind.LEAF, frozenset({name}), 0)
-        for name in program.parameters
+        name: _Reach(Kind.SCALAR, frozenset(), 0) if name == LR else _Reach(Kind.LEAF, frozenset({name}), 0)
+        for name in program.signature.inputs
     }
     values = walk(program, inputs, domain)
-    last = frozenset({"w"}).union(*(values[name].inputs for name in (OUTPUT, *program.state)))
+    last = frozenset({W}).union(*(values[name].inputs for name in (OUTPUT, *program.state)))
     return Cost(
         state=len(program.state),
         operations=dict(domain.operations),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optsearch.dsl.functions import Function, Scope
-from optsearch.dsl.program import OUTPUT, Program
+from optsearch.dsl.program import LR, OUTPUT, G, Program, W
 from optsearch.dsl.walk import Domain, walk
 
 if TYPE_CHECKING:
@@ -128,6 +128,6 @@ def reference_step(
 
 
 def _outputs(program: Program, trees: list[list[Any]], lr: Any, domain: Domain[Any]) -> list[list[Any]]:
-    inputs: dict[str, Any] = dict(zip(("w", "g", *program.state), trees, strict=True))
-    values = walk(program, {**inputs, "lr": lr}, domain)
+    inputs: dict[str, Any] = dict(zip((W, G, *program.state), trees, strict=True))
+    values = walk(program, {**inputs, LR: lr}, domain)
     return [values[name] for name in (OUTPUT, *program.state)]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from optsearch.dsl.functions import FUNCTIONS, LEAVES, Function
-from optsearch.dsl.program import OUTPUT, Argument, Program, Statement
+from optsearch.dsl.program import OUTPUT, Argument, G, Program, Statement
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import input_kinds, result_kind
 
@@ -154,7 +154,7 @@ def random_program(
     if statements < 1:
         raise ValueError(f"a program has at least 1 statement, got {statements}")
     scope = input_kinds(Program(tuple(state), ()))
-    leaves = {*state, OUTPUT, "g"}
+    leaves = {*state, OUTPUT, G}
     body: list[Statement] = []
     for _ in range(statements - 1):
         statement = random_statement(

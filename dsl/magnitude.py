@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from optsearch.dsl.functions import FUNCTIONS, GUARD, ODD
+from optsearch.dsl.program import LR, G, W
 
 ORDINARY = 8.0
 STEPS = 17.0
@@ -152,9 +153,9 @@ class Magnitude(NamedTuple):
 WILD = Magnitude()
 UNIT = Magnitude(rest=1.0, atom=1.0)
 INPUT: Mapping[str, Magnitude] = {
-    "w": Magnitude(rest=2.0**ORDINARY, atom=2.0**-10),
-    "g": Magnitude(rest=2.0**ORDINARY, atom=math.inf),
-    "lr": Magnitude(rest=2.0**ORDINARY, atom=2.0**-14),
+    W: Magnitude(rest=2.0**ORDINARY, atom=2.0**-10),
+    G: Magnitude(rest=2.0**ORDINARY, atom=math.inf),
+    LR: Magnitude(rest=2.0**ORDINARY, atom=2.0**-14),
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from optsearch.dsl.program import OUTPUT, Program, Statement
+from optsearch.dsl.program import LR, OUTPUT, Program, Statement, W
 
 _WORDS = {
     "clip": "limit",
@@ -49,8 +49,8 @@ def parametrised(program: Program, reserved: Collection[str] = ()) -> Parametris
         ``scale`` for factors of the learning rate, other words by function. Calls on constants alone and factors of 1
         keep theirs. Equal constants in one role share a name.
     """
-    taken = {*reserved, *program.parameters, OUTPUT, *(statement.target for statement in program.body)}
-    fresh = {"w", "lr", *program.state}
+    taken = {*reserved, *program.signature.inputs, OUTPUT, *(statement.target for statement in program.body)}
+    fresh = {W, LR, *program.state}
     defaults: dict[str, float] = {}
     shared: dict[tuple[str, float], str] = {}
     body: list[Statement] = []
@@ -66,7 +66,7 @@ def parametrised(program: Program, reserved: Collection[str] = ()) -> Parametris
             taken.add(name)
             defaults[name] = arg
         body.append(statement._replace(args=tuple(args)))
-        if statement.target in ("w", "lr"):
+        if statement.target in (W, LR):
             fresh.discard(statement.target)
     return Parametrised(Program(program.state, tuple(body)), defaults)
 
@@ -76,9 +76,9 @@ def _word(statement: Statement, position: int, fresh: Collection[str], state: Co
     function, others = statement.function, [arg for arg in statement.args if isinstance(arg, str)]
     if function == "interp" and position == 2 and any(other in state for other in others):
         return "beta"
-    if function == "multiply" and "w" in others and "w" in fresh:
+    if function == "multiply" and W in others and W in fresh:
         return "weight_decay"
-    if function == "multiply" and "lr" in others and "lr" in fresh:
+    if function == "multiply" and LR in others and LR in fresh:
         return "scale"
     if function == "multiply" and any(other in state for other in others) and statement.target in state:
         return "beta"

@@ -24,8 +24,8 @@ from optsearch.dsl.functions import FUNCTIONS
 Argument = str | float
 """A variable's name, or a constant."""
 
-INPUTS = ("w", "g", "lr")
-"""Weights, their gradient, and the value of the learning-rate schedule; state variables stand before ``lr``."""
+INPUTS = W, G, LR = "w", "g", "lr"
+"""Weights, their gradient, and the value of the learning-rate schedule."""
 
 OUTPUT = "update"
 """The variable whose value is subtracted from the weights."""
@@ -69,6 +69,21 @@ class Statement(NamedTuple):
         return f"{self.target} = {self.function}({', '.join(args)})"
 
 
+class Signature(NamedTuple):
+    """The variables that a program shares with its caller.
+
+    Attributes:
+        inputs: names of the parameters, in order: weights, gradient, the state, the learning rate.
+        outputs: names of the returned variables, in order: the update, the state.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"({', '.join(self.inputs)}) -> {', '.join(self.outputs)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """An optimizer.
@@ -82,19 +97,14 @@ class Program:
     body: tuple[Statement, ...]
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the function's parameters: ``w, g``, the state, ``lr``."""
-        return ("w", "g", *self.state, "lr")
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the returned variables: ``update``, then the state."""
-        return (OUTPUT, *self.state)
+    def signature(self) -> Signature:
+        """Inputs and outputs."""
+        return Signature((W, G, *self.state, LR), (OUTPUT, *self.state))
 
     def __str__(self) -> str:
-        lines = [f"def train({', '.join(self.parameters)}):"]
+        lines = [f"def train({', '.join(self.signature.inputs)}):"]
         lines += [f"  {statement}" for statement in self.body]
-        lines += [f"  return {', '.join(self.outputs)}"]
+        lines += [f"  return {', '.join(self.signature.outputs)}"]
         return "\n".join(lines) + "\n"
 
 

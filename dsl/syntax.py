@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 from optsearch.dsl.functions import FUNCTIONS
-from optsearch.dsl.program import MAX_STATEMENTS, OUTPUT, Argument, Program, ProgramError, Statement
+from optsearch.dsl.program import LR, MAX_STATEMENTS, OUTPUT, Argument, G, Program, ProgramError, Statement, W
 from optsearch.dsl.verify import TARGET, Violation, check, nearest
 
 MAX_CHARACTERS = 100_000
@@ -179,7 +179,7 @@ def _signature(line: _Line) -> tuple[str, ...]:
     line.take("symbol", "')'", ")")
     line.take("symbol", "':'", ":")
     line.finish()
-    if names[:2] != ["w", "g"] or len(names) < 3 or names[-1] != "lr":
+    if names[:2] != [W, G] or len(names) < 3 or names[-1] != LR:
         line.fail(f"parameters are `w, g`, then the state, then `lr`; got `{', '.join(names)}`", 0)
     return tuple(names[2:-1])
 

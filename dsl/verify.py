@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from optsearch.dsl.functions import ANY, FUNCTIONS, Function
 from optsearch.dsl.program import (
     INPUTS,
+    LR,
     MAX_STATE,
     MAX_STATEMENTS,
     OUTPUT,
@@ -36,8 +37,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def input_kinds(program: Program) -> dict[str, Kind]:
     """Kind of each parameter of the program: ``lr`` is a scalar, all others hold one number for each parameter."""
-    kinds = dict.fromkeys(program.parameters, Kind.LEAF)
-    kinds["lr"] = Kind.SCALAR
+    kinds = dict.fromkeys(program.signature.inputs, Kind.LEAF)
+    kinds[LR] = Kind.SCALAR
     return kinds
 
 
@@ -212,7 +213,7 @@ def _check_state(state: tuple[str, ...]) -> None:
 
 
 def _check_outputs(program: Program, scope: Mapping[str, Kind]) -> None:
-    for position, name in enumerate(program.outputs):
+    for position, name in enumerate(program.signature.outputs):
         kind = scope.get(name)
         if kind is None:
             raise Violation(f"'{name}' is returned but never assigned", len(program.body), position)

@@ -32,7 +32,7 @@ def walk(program: Program, inputs: Mapping[str, V], domain: Domain[V]) -> dict[s
 
     Args:
         program: a verified program.
-        inputs: value of each of ``program.parameters``.
+        inputs: value of each of ``program.signature.inputs``.
         domain: the meaning of constants and functions.
 
     Returns:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from optsearch.dsl.functions import FUNCTIONS, Scope
-from optsearch.dsl.program import OUTPUT, Argument, Program
+from optsearch.dsl.program import LR, OUTPUT, Argument, G, Program, W
 from optsearch.proxy_tasks.instructions import (
     COLUMN,
     MAX_OPERANDS,
@@ -123,7 +123,7 @@ class _Graph:
         self.schedule: list[list[int]] = []
         self.inputs = FIRST_STATE + len(program.state)
         self.nodes: dict[int, _Node] = {}
-        values: dict[str, _Value] = {"w": WEIGHTS, "g": GRADIENT, "lr": _Column(LEARNING_RATE)}
+        values: dict[str, _Value] = {W: WEIGHTS, G: GRADIENT, LR: _Column(LEARNING_RATE)}
         values |= {name: FIRST_STATE + index for index, name in enumerate(program.state)}
         for target, name, args in program.body:
             operands = tuple(self._value(arg, values) for arg in args)

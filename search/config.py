@@ -28,7 +28,7 @@ from pydantic import (
 from optsearch.dsl.functions import FUNCTIONS, LEAVES
 from optsearch.dsl.generate import last_functions
 from optsearch.dsl.library import LIBRARY
-from optsearch.dsl.program import MAX_STATE, MAX_STATEMENTS, Program, ProgramError, Statement
+from optsearch.dsl.program import LR, MAX_STATE, MAX_STATEMENTS, Program, ProgramError, Statement
 from optsearch.dsl.syntax import parse
 from optsearch.dsl.verify import nearest, verify
 from optsearch.proxy_tasks.seeds import FRESH
@@ -294,7 +294,7 @@ class CampaignConfig(BaseModel):
         program = found or self.warm_start_program
         if algorithm != "schedule":
             return program
-        return Program(program.state, (Statement("lr", "power", ("lr", 1.0)), *program.body))
+        return Program(program.state, (Statement(LR, "power", (LR, 1.0)), *program.body))
 
     @property
     def setting(self) -> Setting:

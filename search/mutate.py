@@ -343,7 +343,7 @@ def _is_needed(program: Program, name: str, place: int) -> bool:
             return True
         if name == target:
             return False
-    return name in program.outputs
+    return name in program.signature.outputs
 
 
 def _move(

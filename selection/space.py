@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.parameters import Parametrised, parametrised
-from optsearch.dsl.program import OUTPUT, Argument, Program, Statement
+from optsearch.dsl.program import LR, OUTPUT, Argument, G, Program, Statement, W
 
 RATE, DECAY = "rate", "weight_decay"
 
@@ -139,12 +139,12 @@ def decay_constant(program: Program) -> tuple[Place, float] | None:
         Statement and operand of the constant with its value; None when the program has no decay.
     """
     body = prune(program).body
-    values: dict[str, list[_Term]] = dict.fromkeys((*program.state, "g"), _OPAQUE)
-    values |= {"w": [_Term(frozenset(), weights=True, other=False)], "lr": _SCALAR}
+    values: dict[str, list[_Term]] = dict.fromkeys((*program.state, G), _OPAQUE)
+    values |= {W: [_Term(frozenset(), weights=True, other=False)], LR: _SCALAR}
     direct: list[Place] = []
     for index, statement in enumerate(body):
         operands = [_operand(values, statement, (index, position)) for position in range(len(statement.args))]
-        if statement.function == "multiply" and values["w"][0].weights and "w" in statement.args:
+        if statement.function == "multiply" and values[W][0].weights and W in statement.args:
             direct += [(index, p) for p, arg in enumerate(statement.args) if not isinstance(arg, str)]
         values[statement.target] = _summands(statement.function, operands)
     terms = values[OUTPUT]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from optsearch.dsl.functions import FUNCTIONS
-from optsearch.dsl.program import OUTPUT, Argument, Program
+from optsearch.dsl.program import LR, OUTPUT, Argument, G, Program, W
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
 """How tightly a formula holds together."""
@@ -111,7 +111,7 @@ def formulas(program: Program, notation: Notation) -> list[tuple[str, str]]:
     last = {statement.target: number for number, statement in enumerate(program.body)}
     for number, (target, function, args) in enumerate(program.body):
         formula = _formula(function, [_operand(arg, values, notation) for arg in args], notation)
-        final = last[target] == number and target in program.outputs
+        final = last[target] == number and target in program.signature.outputs
         if final or own_line[number] or len(formula[0]) > LONG:
             name = target if final else _unique("u" if target == OUTPUT else target, lines, program)
             lines.append((name, formula[0]))
@@ -163,7 +163,7 @@ def _formula(function: str, operands: Sequence[Formula], notation: Notation) -> 
 
 def _unique(target: str, lines: Sequence[tuple[str, str]], program: Program) -> str:
     """A name for a value in between that no line, no variable and no function has."""
-    taken = {name for name, _ in lines} | {"w", "g", "lr", *program.outputs} | FUNCTIONS.keys()
+    taken = {name for name, _ in lines} | {W, G, LR, *program.signature.outputs} | FUNCTIONS.keys()
     name, number = target, 2
     while name in taken:
         name, number = f"{target}{number}", number + 1

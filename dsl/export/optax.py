@@ -135,11 +135,11 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
         helpers=helpers(program, _DEFINITIONS),
         state_words=f", and the state ({', '.join(state)}), each like the parameters" if state else "",
         state_fields="".join(f"\n    {name}: optax.Params" for name in state),
-        parameters=", ".join(program.parameters),
+        parameters=", ".join(program.signature.inputs),
         step_words=f"{words}{', and the new state' if state else ''}.",
         numbers="    kind = lr.dtype\n" if any(", kind)" in line for line in body) else "",
         body="\n".join(f"    {line}" for line in body),
-        returns=", ".join(program.outputs),
+        returns=", ".join(program.signature.outputs),
         initial=", ".join(
             [
                 "count=jnp.zeros((), jnp.int32)",

@@ -20,7 +20,7 @@ import numpy as np
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.fingerprint import fingerprint
-from optsearch.dsl.program import Program, ProgramError
+from optsearch.dsl.program import G, Program, ProgramError
 from optsearch.dsl.rate import at_rate
 from optsearch.dsl.verify import verify
 from optsearch.proxy_tasks.seeds import SIMPLIFY_RATES, SIMPLIFY_SEARCH
@@ -264,7 +264,7 @@ def shorter(program: Program) -> Iterator[tuple[str, Program]]:
             what = f"leave out `{program.body[number]}`"
             _note(found, what, _without(graph, number, operand), program)
     for name in program.state:
-        _note(found, f"use the gradient for `{name}`", _replaced(graph, name, "g"), program)
+        _note(found, f"use the gradient for `{name}`", _replaced(graph, name, G), program)
     for _, _, what, other in sorted(found.values(), key=lambda row: row[:2]):
         yield what, other
 

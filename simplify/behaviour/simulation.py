@@ -14,7 +14,7 @@ import numpy as np
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.functions import LEAVES, Function, Scope
-from optsearch.dsl.program import OUTPUT, Program
+from optsearch.dsl.program import LR, OUTPUT, G, Program, W
 from optsearch.dsl.walk import walk
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -47,7 +47,7 @@ def simulate(
     updates = np.empty((steps, *weights.shape))
     with np.errstate(all="ignore"):
         for number in range(steps):
-            inputs = {"w": weights, "g": gradient(number, weights), **state, "lr": rates}
+            inputs = {W: weights, G: gradient(number, weights), **state, LR: rates}
             values = walk(program, inputs, domain)
             state = {name: values[name] for name in program.state}
             updates[number] = values[OUTPUT]

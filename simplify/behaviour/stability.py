@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from optsearch.dsl.functions import Function
-from optsearch.dsl.program import OUTPUT, Program
+from optsearch.dsl.program import LR, OUTPUT, G, Program, W
 from optsearch.dsl.walk import walk
 from optsearch.simplify.behaviour.simulation import Array, resting_weight, simulate
 from optsearch.simplify.rewriting.bounds import ANYTHING, Bounds, bounds_of, state_bounds
@@ -201,7 +201,7 @@ def _largest_update(program: Program) -> tuple[float | None, bool]:
 def _proved_bound(program: Program) -> float | None:
     """The largest update that the ranges of the functions allow, with weights at rest and the schedule at 1."""
     rest = resting_weight(program)
-    known: Mapping[str, Bounds] = {"w": (rest, rest), "g": ANYTHING, "lr": (1.0, 1.0), **state_bounds(program)}
+    known: Mapping[str, Bounds] = {W: (rest, rest), G: ANYTHING, LR: (1.0, 1.0), **state_bounds(program)}
     low, high = walk(program, known, _Ranges())[OUTPUT]
     bound = max(abs(low), abs(high))
     return bound if math.isfinite(bound) else None
@@ -255,7 +255,7 @@ def _reached(program: Program) -> float | None:
     else:
         return None
     rest = resting_weight(program)
-    known: Mapping[str, Bounds] = {"w": (rest, rest), "g": ANYTHING, "lr": (lr, lr), **state_bounds(program)}
+    known: Mapping[str, Bounds] = {W: (rest, rest), G: ANYTHING, LR: (lr, lr), **state_bounds(program)}
     low, high = walk(program, known, _Ranges())[OUTPUT]
     limit = max(abs(low), abs(high)) / share
     if not math.isfinite(limit):

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from optsearch.dsl.functions import FUNCTIONS, LEAVES, Function, Scope
+from optsearch.dsl.program import G
 from optsearch.simplify.rewriting.bounds import ANYTHING, Bounds, bounds_of
 from optsearch.simplify.rewriting.patterns import SPECIAL, Call, Name, Pattern, computed, evaluate
 from optsearch.simplify.rewriting.sizes import ASSUMED, UNKNOWN, Size, of_constant, size_of
@@ -97,7 +98,7 @@ class EGraph:
         """Between which magnitudes the values of a class lie; ``UNKNOWN`` where they may be infinite or no number."""
         return self._sizes.get(self.find(of), UNKNOWN)
 
-    def variable(self, name: str, bounds: Bounds = ANYTHING, size: Size = ASSUMED["g"]) -> int:
+    def variable(self, name: str, bounds: Bounds = ANYTHING, size: Size = ASSUMED[G]) -> int:
         """The class of an input or a state variable."""
         made = self._node((f"${name}", ()))
         self._bounds[made], self._sizes[made] = bounds, size

@@ -16,7 +16,7 @@ import numpy as np
 
 from optsearch.dsl.execute import apply_on_tree
 from optsearch.dsl.functions import GUARD, Function
-from optsearch.dsl.program import OUTPUT, Program
+from optsearch.dsl.program import LR, OUTPUT, G, Program, W
 from optsearch.dsl.walk import Domain, walk
 
 STEPS = 6
@@ -107,7 +107,7 @@ def _run(
     with np.errstate(all="ignore"):
         for number in range(steps):
             g = [size * _gradient(rng, shape, seed + number) for shape in _SHAPES]
-            values: Mapping[str, Any] = walk(program, {"w": w, "g": g, "lr": np.float64(lr), **state}, domain)
+            values: Mapping[str, Any] = walk(program, {W: w, G: g, LR: np.float64(lr), **state}, domain)
             state = {name: values[name] for name in program.state}
             updates += [np.ravel(np.asarray(leaf, np.float64)) for leaf in values[OUTPUT]]
             w = [leaf + 0.1 * rng.standard_normal(leaf.shape) for leaf in w]

@@ -14,6 +14,7 @@ from enum import IntEnum
 import numpy as np
 
 from optsearch.dsl.functions import ANY, FUNCTIONS, LEAVES, Scope
+from optsearch.dsl.program import LR, G, W
 from optsearch.dsl.rows import Operation
 from optsearch.dsl.types import Kind
 from optsearch.simplify.rewriting.egraph import EGraph, Node
@@ -73,11 +74,9 @@ class _Extraction:
     def __init__(self, graph: EGraph, kinds: Mapping[str, Kind]):
         self.graph = graph
         self.kinds = _kinds(graph, kinds)
-        self.late = _always(graph, "lr")
-        self.state = {
-            o for n in set(kinds) - {"w", "g", "lr"} for o, ns in graph.classes.items() if (f"${n}", ()) in ns
-        }
-        self.decay = _multiples(graph, "w")
+        self.late = _always(graph, LR)
+        self.state = {o for n in set(kinds) - {W, G, LR} for o, ns in graph.classes.items() if (f"${n}", ()) in ns}
+        self.decay = _multiples(graph, W)
         self.inputs = {f"${name}": kind for name, kind in kinds.items()}
         self.number: dict[Key, int] = {}
         self.keys: list[Key] = []

@@ -14,7 +14,7 @@ import numpy as np
 
 from optsearch.dsl.functions import FUNCTIONS, LEAVES
 from optsearch.dsl.laws import EVEN, NONE, ODD
-from optsearch.dsl.program import MAX_NAME_LENGTH, OUTPUT, Argument, Program, Statement
+from optsearch.dsl.program import LR, MAX_NAME_LENGTH, OUTPUT, Argument, G, Program, Statement, W
 
 Value = int | str | float
 """The number of a call, the name of a parameter, or a constant."""
@@ -41,13 +41,13 @@ class Graph:
 
 def graph_of(program: Program) -> Graph:
     """The data flow of a program; statements that nothing reads stay in it."""
-    values: dict[str, Value] = {name: name for name in program.parameters}
+    values: dict[str, Value] = {name: name for name in program.signature.inputs}
     calls: list[tuple[str, tuple[Value, ...]]] = []
     for target, function, args in program.body:
         operands = tuple(values[arg] if isinstance(arg, str) else arg for arg in args)
         values[target] = len(calls)
         calls.append((function, operands))
-    return Graph(program.state, tuple(calls), tuple(values[name] for name in program.outputs))
+    return Graph(program.state, tuple(calls), tuple(values[name] for name in program.signature.outputs))
 
 
 def order(program: Program) -> Program:
@@ -168,9 +168,7 @@ class _Writer:
         def rank(value: Value) -> tuple[int, int, str]:
             if isinstance(value, int):
                 return 0, -self.depth[value], ""
-            return (
-                (1, 0, "") if isinstance(value, str) and value != "lr" else (2, 0, "") if value == "lr" else (3, 0, "")
-            )
+            return (1, 0, "") if isinstance(value, str) and value != LR else (2, 0, "") if value == LR else (3, 0, "")
 
         return tuple(sorted(operands, key=rank))
 
@@ -213,10 +211,10 @@ class _Writer:
             first = self.calls[number][1][0] if self.calls[number][1] else None
             if not isinstance(first, int) or FUNCTIONS[self.calls[number][0]].operands[0] == LEAVES:
                 break
-            if self.uses[first] > 1 or first in self.names or self._only(first, {"lr"}) or self._only(first, {"w"}):
+            if self.uses[first] > 1 or first in self.names or self._only(first, {LR}) or self._only(first, {W}):
                 break
             number = first
-        taken = {"w", "g", "lr", OUTPUT, *self.state}
+        taken = {W, G, LR, OUTPUT, *self.state}
         for number in self.sequence:
             if number not in self.names:
                 self.names[number] = self._role(number, taken)
@@ -226,21 +224,21 @@ class _Writer:
         function, operands = self.calls[number]
         inner = [o for o in operands if isinstance(o, int)]
         sources = [self.names[o] for o in inner] + [o for o in operands if isinstance(o, str)]
-        if self._only(number, {"lr"}) and not inner and self.uses.get("lr", 0) == 1:
-            return "lr"
-        if self._only(number, {"lr"}):
+        if self._only(number, {LR}) and not inner and self.uses.get(LR, 0) == 1:
+            return LR
+        if self._only(number, {LR}):
             return _free("rate", taken)
-        if self._only(number, {"w"}) or (function == "multiply" and "w" in operands):
+        if self._only(number, {W}) or (function == "multiply" and W in operands):
             return _free("wd", taken)
         if FUNCTIONS[function].arity == 1 and sources:
             name = sources[0]
             if function == "square" and not name[-1].isdigit():
                 return _free(f"{name}2", taken)
-            if name == "g" and self._alone("g", inner):
-                return "g"
+            if name == G and self._alone(G, inner):
+                return G
             return _free(f"{function}_{name}"[: MAX_NAME_LENGTH - 3], taken)
-        if function in ("clip", "clip_by_global_norm") and sources[:1] == ["g"] and self._alone("g", inner):
-            return "g"
+        if function in ("clip", "clip_by_global_norm") and sources[:1] == [G] and self._alone(G, inner):
+            return G
         return _free(_WORDS.get(function, function + "_value"), taken)
 
     def _alone(self, name: str, inner: Sequence[int]) -> bool:
@@ -307,7 +305,7 @@ def _parity(graph: Graph, wanted: Value, state: dict[str, int]) -> int:
     def of(value: Value) -> int:
         if isinstance(value, int):
             return parities[value]
-        return EVEN if not isinstance(value, str) else ODD if value == "g" else state.get(value, EVEN)
+        return EVEN if not isinstance(value, str) else ODD if value == G else state.get(value, EVEN)
 
     for function, operands in graph.calls:
         laws, below = FUNCTIONS[function].laws, [of(operand) for operand in operands]

@@ -18,7 +18,7 @@ import numpy as np
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.functions import FUNCTIONS, Function
 from optsearch.dsl.library import LIBRARY
-from optsearch.dsl.program import INPUTS, OUTPUT, Program
+from optsearch.dsl.program import INPUTS, LR, OUTPUT, G, Program, W
 from optsearch.dsl.verify import input_kinds
 from optsearch.dsl.walk import walk
 from optsearch.simplify.rewriting.bounds import ANYTHING, state_bounds
@@ -119,17 +119,17 @@ def _templates() -> tuple[_Template, ...]:
     found: list[_Template] = []
     for name, label, constants in _LIBRARY:
         program = LIBRARY[name]
-        names: dict[str, Pattern] = {n: Name(n, constant=False) for n in program.parameters}
+        names: dict[str, Pattern] = {n: Name(n, constant=False) for n in program.signature.inputs}
         values = walk(program, names, _Patterns(iter(constants)))
         state = tuple(values[n] for n in program.state)
         found.append(_Template(name, label, _scaled(values[OUTPUT], constants), state, program.state))
     for name, label, state, update, after in _VARIANTS:
-        decay = Call("multiply", (Name("w", constant=False), Name(_DECAY, constant=True)))
+        decay = Call("multiply", (Name(W, constant=False), Name(_DECAY, constant=True)))
         wanted = _named(update)
         if "decay" in label or name == "lion":
             wanted = Call("add", (wanted, decay))
         next_state = (_named(after),) if state else ()
-        rated = _scaled(Call("multiply", (wanted, Name("lr", constant=False))), ())
+        rated = _scaled(Call("multiply", (wanted, Name(LR, constant=False))), ())
         found.append(_Template(name, label, rated, next_state, (state,) if state else ()))
     return tuple(found)
 
@@ -138,14 +138,14 @@ def _scaled(update: Pattern, constants: tuple[str, ...]) -> Pattern:
     """The update with a constant rate, where the template has none."""
     if _RATE in constants or not isinstance(update, Call):
         return update
-    rate = Call("multiply", (Name("lr", constant=False), Name(_RATE, constant=True)))
+    rate = Call("multiply", (Name(LR, constant=False), Name(_RATE, constant=True)))
     return Call("multiply", (update.operands[0], rate))
 
 
 def _named(text: str) -> Pattern:
     """A pattern in which everything but inputs and state is a constant."""
     words = {node.id for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name)}
-    return _renamed(pattern(text), words - {"w", "g", "m", "v", "lr"} - FUNCTIONS.keys())
+    return _renamed(pattern(text), words - {W, G, "m", "v", LR} - FUNCTIONS.keys())
 
 
 def _renamed(of: Pattern, constants: set[str]) -> Pattern:
@@ -188,7 +188,7 @@ class _Read:
         self.inputs = {name: graph.variable(name, ANYTHING, ASSUMED[name]) for name in INPUTS}
         self.start = {name: graph.variable(name, bounds[name], sizes[name]) for name in program.state}
         values = walk(program, {**self.inputs, **self.start}, Reading(graph))
-        self.outputs = [values[name] for name in program.outputs]
+        self.outputs = [values[name] for name in program.signature.outputs]
         self.forms: dict[int, Extracted | None] = {}
         self.zero, self.one = graph.constant(0.0), graph.constant(1.0)
         try:
@@ -201,7 +201,7 @@ class _Read:
     def matches(self, template: _Template, *, exactly: bool) -> Iterator[tuple[int, Recognised]]:
         """Ways in which the program is the template, with the number of parts that are left out."""
         for order in permutations(range(len(self.program.state))):
-            binding = {name: self.graph.find(self.inputs[name]) for name in (INPUTS if exactly else ("w", "lr"))}
+            binding = {name: self.graph.find(self.inputs[name]) for name in (INPUTS if exactly else (W, LR))}
             for name, position in zip(template.state_names, order, strict=True):
                 binding[name] = self.graph.find(self.start[self.program.state[position]])
             states = [self.outputs[1 + position] for position in order]
@@ -210,7 +210,7 @@ class _Read:
             for number, found in enumerate(self._match_all(pairs, binding)):
                 if number > 200:
                     break
-                if exactly or self._is_gradient(found["g"]):
+                if exactly or self._is_gradient(found[G]):
                     constants = [v for v in (self.graph.constant_of(c) for c in found.values()) if v is not None]
                     absent = sum(v in (0.0, 1.0) for v in constants)
                     rank = absent, sum(abs(np.log(abs(v))) for v in constants if v), found
@@ -220,7 +220,7 @@ class _Read:
 
     def _result(self, template: _Template, found: Binding, *, exactly: bool) -> Recognised:
         graph = self.graph
-        values = {name: graph.constant_of(c) for name, c in found.items() if name not in ("w", "g", "lr", "m", "v")}
+        values = {name: graph.constant_of(c) for name, c in found.items() if name not in (W, G, LR, "m", "v")}
         constants = {name: readable(value) for name, value in values.items() if value is not None}
         label = template.label
         if constants.get(_DECAY) == 0.0:
@@ -233,7 +233,7 @@ class _Read:
         label = label.removesuffix(", with weight decay")
         if _FIXED in found:
             label += " whose learning rate is a constant,"
-        return Recognised(template.name, label, constants, None if exactly else self._text(found["g"]))
+        return Recognised(template.name, label, constants, None if exactly else self._text(found[G]))
 
     def _match_all(self, pairs: list[tuple[Pattern, int]], binding: Binding) -> Iterator[Binding]:
         if not pairs:
@@ -270,7 +270,7 @@ class _Read:
         last = pattern.operands[-1]
         if pattern.function == "multiply" and isinstance(last, Name) and last.constant:
             first = pattern.operands[0]
-            if isinstance(first, Name) and first.name == "lr" and self.graph.constant_of(owner) is not None:
+            if isinstance(first, Name) and first.name == LR and self.graph.constant_of(owner) is not None:
                 yield {**binding, last.name: owner, _FIXED: owner}
             if last.name in (_RATE, _DECAY) and last.name not in binding:
                 yield from self._match(pattern.operands[0], owner, {**binding, last.name: self.graph.find(self.one)})
@@ -285,7 +285,7 @@ class _Read:
         if found is None:
             return False
         used = {name[1:] for (name, _), _ in found.choices.values() if name[0] == "$"}
-        return "g" in used and not used & {"w", *self.program.state}
+        return G in used and not used & {W, *self.program.state}
 
     def _form(self, owner: int) -> Extracted | None:
         """The cheapest form of a class."""

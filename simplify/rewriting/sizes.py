@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from optsearch.dsl.functions import FUNCTIONS, GUARD, Function
-from optsearch.dsl.program import INPUTS, Program
+from optsearch.dsl.program import INPUTS, LR, G, Program, W
 from optsearch.dsl.walk import walk
 from optsearch.simplify.rewriting.bounds import ANYTHING, Bounds, bounds_of, state_bounds, within
 
@@ -29,7 +29,7 @@ TINY, HUGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 NORMAL: Size = (TINY, HUGE)
 """Magnitudes of float32 numbers."""
 
-ASSUMED: Mapping[str, Size] = {"w": (1e-5, 1e3), "g": (1e-5, 1e3), "lr": (1e-6, 10.0)}
+ASSUMED: Mapping[str, Size] = {W: (1e-5, 1e3), G: (1e-5, 1e3), LR: (1e-6, 10.0)}
 """Sizes of the inputs."""
 
 DRIFT = 1e3

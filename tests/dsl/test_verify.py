@@ -48,7 +48,7 @@ def test_kinds_give_the_shape_of_every_value_on_a_tree(programs: Callable[..., l
     leaves = [np.ones(shape) for shape in SHAPES]
     for program in [*LIBRARY.values(), *programs(300, seed=1)]:
         kinds, domain = verify(program), _Shapes()
-        inputs = {name: np.float64(0.1) if name == "lr" else leaves for name in program.parameters}
+        inputs = {name: np.float64(0.1) if name == "lr" else leaves for name in program.signature.inputs}
         walk(program, inputs, domain)
         assert domain.seen == [kind.shapes(SHAPES) for kind in kinds], str(program)
 
