@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
 from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settled
-from optsearch.search.fitness import OK, Fitness
+from optsearch.search.fitness import Fitness
 from optsearch.search.fitness_cache import FitnessCache
 from optsearch.search.mutate import MutationError, Variation
 from optsearch.search.population import Member, Population, PopulationConfig, population_digest, redundancy
@@ -125,6 +125,7 @@ class Evolution:
         self._outcomes: Counter[str] = Counter()
         self._results = 0
         self._best: Best | None = None
+        self._best_rank: tuple[tuple[float, ...], int] | None = None
         self._warm_fitness: Fitness | None = None
         if history is not None:
             self._restore(history)
@@ -246,10 +247,9 @@ class Evolution:
         else:
             self._results += 1
             self._outcomes[fitness.outcome] += 1
-        if fitness.outcome == OK and fitness.value is not None:
-            best = self._best
-            if best is None or (fitness.value, ticket) < (best.fitness, best.ticket):
-                self._best = Best(ticket, fitness.value)
+        rank = fitness.key, ticket
+        if fitness.trained and fitness.value is not None and (self._best_rank is None or rank < self._best_rank):
+            self._best, self._best_rank = Best(ticket, fitness.value), rank
 
     def _settle(self) -> None:
         while self._settled < self._drawn:
@@ -275,7 +275,7 @@ class Evolution:
 
     def _member(self, candidate: Candidate) -> Member:
         fitness = self._cache.get(candidate.owner)
-        value = fitness.value if fitness is not None and fitness.outcome == OK else None
+        value = fitness.value if fitness is not None and fitness.trained else None
         return Member(candidate.ticket, candidate.program, value)
 
     def _restore(self, history: History) -> None:

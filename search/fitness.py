@@ -15,6 +15,7 @@ whether one evaluation is made alone or many together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -77,6 +78,16 @@ class Fitness:
     losses: tuple[float, ...] = ()
     rate: float = 1.0
     loss_so_far: float | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether the program trained, so that it has a value."""
+        return self.outcome == OK and self.value is not None
+
+    @property
+    def key(self) -> tuple[float, ...]:
+        """The order of programs: the smaller is the better one; programs that did not train come last."""
+        return (math.inf,) if self.value is None or self.outcome != OK else (self.value,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from optsearch.proxy_tasks.seeds import SEARCH
 from optsearch.search.events import Evaluated
-from optsearch.search.fitness import OK, Fitness
+from optsearch.search.fitness import Fitness
 
 Seed = Annotated[int, Field(ge=SEARCH.start, lt=SEARCH.stop)]
 """A training seed that settings may name."""
@@ -68,7 +68,7 @@ class MetaValidation:
         self._every = every
         self._known = {validation.ticket for validation in known}
         self._evaluations = self._latest = 0
-        self._best: tuple[float, int] | None = None
+        self._best: tuple[tuple[float, ...], int] | None = None
         self._chosen: int | None = None
         self._due: dict[int, int] = {}  # ticket -> evaluations after which it was chosen
         for result in results:
@@ -82,8 +82,8 @@ class MetaValidation:
     def note(self, ticket: int, fitness: Fitness) -> None:
         """Takes in the next result in ticket order; ``ticket`` is the one that was evaluated."""
         self._evaluations += ticket > 0
-        if fitness.outcome == OK and fitness.value is not None:
-            self._best = min(self._best or (fitness.value, ticket), (fitness.value, ticket))
+        if fitness.trained:
+            self._best = min(self._best or (fitness.key, ticket), (fitness.key, ticket))
         if self._chosen is None or self._evaluations - self._latest >= self._every:
             self._choose()
 

@@ -12,7 +12,6 @@ from optsearch.runs.library.references import recorded
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.summary.arms import searches
-from optsearch.search.fitness import OK
 from optsearch.selection.behaviour import distinct
 from optsearch.selection.funnel import CandidatesConfig
 
@@ -82,7 +81,7 @@ def _best(store: RunReader, run: str, count: int) -> list[Entrant]:
     found: list[Entrant] = []
     for arm in searches(store):
         for entry in store.leaderboard(arm, count):
-            if entry.fitness.outcome != OK or entry.fitness.value is None:
+            if entry.fitness.value is None:
                 continue
             name = f"{run}:{arm.program_id(entry.ticket)}"
             program = recorded(store, name, arm, entry.ticket).scored

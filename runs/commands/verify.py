@@ -165,7 +165,7 @@ def _validations(store: RunReader, config: CampaignConfig, count: int, trainers:
         if missing:
             yield Check(name, False, f"that of program {arm.program_id(missing[0])} is missing")
             return
-    trained = [(fitness.value, ticket) for ticket, fitness in known.items() if fitness.value is not None]
+    trained = [(fitness.key, ticket) for ticket, fitness in known.items() if fitness.trained]
     chosen = _chosen(list(known), [min(trained)[1]] if trained else [], count)
     for ticket in chosen:
         try:

@@ -6,6 +6,7 @@ Every record is verified when it is read; nothing here writes. A reader sees the
 from __future__ import annotations
 
 import heapq
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -272,6 +273,7 @@ class RunReader:
         settled = self.settled(arm)
         outcomes: Counter[str] = Counter()
         best: Best | None = None
+        key: tuple[float, ...] = (math.inf,)
         warm_start = None
         for result in self.evaluations(arm):
             fitness = result.fitness
@@ -281,16 +283,16 @@ class RunReader:
                 warm_start = fitness.value
             else:
                 outcomes[fitness.outcome] += 1
-            if fitness.outcome == OK and fitness.value is not None and (best is None or fitness.value < best.fitness):
-                best = Best(result.ticket, fitness.value)
+            if fitness.value is not None and fitness.key < key:
+                best, key = Best(result.ticket, fitness.value), fitness.key
         generated, evaluated = max(settled - 1, 0), outcomes.total()
         return Progress(generated, evaluated, generated - evaluated, dict(outcomes), best, warm_start)
 
     def leaderboard(self, arm: Arm, count: int) -> list[Evaluated]:
         """The best programs with different meanings, lowest fitness first, earlier tickets first among equals."""
         settled = self.settled(arm)
-        trained = (r for r in self.evaluations(arm) if r.ticket < settled and r.fitness.outcome == OK)
-        return heapq.nsmallest(count, trained, key=lambda r: (r.fitness.value or 0.0, r.ticket))
+        trained = (r for r in self.evaluations(arm) if r.ticket < settled and r.fitness.trained)
+        return heapq.nsmallest(count, trained, key=lambda r: (r.fitness.key, r.ticket))
 
     def programs(self, arm: Arm, tickets: Sequence[int]) -> list[Program]:
         """The programs of some recorded tickets."""
@@ -318,7 +320,7 @@ class RunReader:
         tail = self.population(arm, size) if members is None else members
         founders = [self.ticket(arm, WARM_START)] * (size - len(tail)) if tail else []
         return population_digest(
-            (str(item.candidate.program), item.fitness.value if item.fitness.outcome == OK else None)
+            (str(item.candidate.program), item.fitness.value if item.fitness.trained else None)
             for item in (*founders, *tail)
         )
 

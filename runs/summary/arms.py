@@ -96,7 +96,7 @@ def best_of_first_stage(store: RunReader) -> tuple[Arm, Evaluated] | None:
     boards = [(arm, store.leaderboard(arm, 1)) for arm in first_stage(store)]
     return min(
         ((arm, board[0]) for arm, board in boards if board),
-        key=lambda found: (found[1].fitness.value or 0.0, found[0].number),
+        key=lambda found: (found[1].fitness.key, found[0].number),
         default=None,
     )
 

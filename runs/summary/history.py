@@ -15,7 +15,6 @@ import numpy as np
 
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm
-from optsearch.search.fitness import OK
 from optsearch.search.population import redundancy
 
 WINDOWS = 50
@@ -75,7 +74,7 @@ def read_history(store: RunReader, arm: Arm) -> SearchHistory:
     for result in store.evaluations(arm):
         if result.ticket < len(parents):  # later ones are known before their turn has come
             outcomes[result.ticket] = result.fitness.outcome
-            if result.fitness.outcome == OK and result.fitness.value is not None:
+            if result.fitness.trained:
                 known[result.ticket] = result.fitness.value
     places = np.array(owners, dtype=np.int64)
     return SearchHistory(arm, np.array(parents, dtype=np.int64), places, kinds, known[places], outcomes)

@@ -84,7 +84,8 @@ def rivals(store: RunReader, arm: Arm) -> dict[str, float]:
     found: dict[str, float] = {}
     for other in store.arms():
         for entry in store.leaderboard(other, 1) if other.number < arm.number else ():
-            found[other.name] = entry.fitness.value or 0.0
+            if entry.fitness.value is not None:
+                found[other.name] = entry.fitness.value
     return found
 
 
