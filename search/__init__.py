@@ -2,6 +2,7 @@
 
 config         campaign settings, strictly validated
 settings/      YAML with line numbers, validation, and errors in the user's words
+algorithms     what a search can be, one row each; controls are rows too
 mutate         one small change of a program; mutation_config has the mutations, their weights and bounds
 random_programs  random search: programs drawn independently of each other
 population     the ageing population, its tournaments and its digest

@@ -1,4 +1,4 @@
-"""A campaign's settings, and reading them so strictly that a slip of the pen cannot go unnoticed.
+"""Strictly validated campaign settings.
 
     name: quickstart
     task: ae
@@ -28,10 +28,11 @@ from pydantic import (
 from optsearch.dsl.functions import FUNCTIONS, LEAVES
 from optsearch.dsl.generate import last_functions
 from optsearch.dsl.library import LIBRARY
-from optsearch.dsl.program import LR, MAX_STATE, MAX_STATEMENTS, Program, ProgramError, Statement
+from optsearch.dsl.program import MAX_STATE, MAX_STATEMENTS, Program, ProgramError
 from optsearch.dsl.syntax import parse
 from optsearch.dsl.verify import nearest, verify
 from optsearch.proxy_tasks.seeds import FRESH
+from optsearch.search.algorithms import ALGORITHMS, AlgorithmName, ControlName
 from optsearch.search.evolution import Budget
 from optsearch.search.fitness import FurtherTask, Setting
 from optsearch.search.meta_validation import MetaValidationConfig, Seed
@@ -48,11 +49,6 @@ if TYPE_CHECKING:
 
 SEEDS = 2**63
 """Seeds of searches are below it."""
-
-Algorithm = Literal["evolution", "constants", "schedule", "random"]
-"""``evolution``; ``constants``, the same with only constants mutable; ``schedule``, the same as ``constants`` where the
-warm start first raises its learning rate to a power, so that the shape of the schedule is one of the constants;
-``random``, independent random programs."""
 
 
 class FinalistsConfig(BaseModel):
@@ -135,7 +131,7 @@ class CampaignConfig(BaseModel):
     extra_state: list[str] = Field(default=[], max_length=MAX_STATE)
     training_seeds: list[Seed] = Field(default=[0], min_length=1, max_length=64)
     seed: int = Field(default=0, ge=0, lt=SEEDS)
-    algorithm: Algorithm = "evolution"
+    algorithm: AlgorithmName = "evolution"
     budget: Budget
     first_stage: FirstStageConfig | None = None
     population: PopulationConfig = PopulationConfig()
@@ -149,7 +145,7 @@ class CampaignConfig(BaseModel):
     rate_sweep: RateSweepConfig | None = None
     lanes: int = Field(default=1, ge=1, le=65_536)
     meta_validation: MetaValidationConfig | None = None
-    controls: list[Literal["constants", "schedule", "random"]] = ["constants"]
+    controls: list[ControlName] = ["constants"]
     control_budget: float = Field(default=1.0, ge=0.1, le=100.0)
     finalists: FinalistsConfig = FinalistsConfig()
     fresh_seeds: int = Field(default=16, ge=2, le=4096)
@@ -245,15 +241,16 @@ class CampaignConfig(BaseModel):
                 ("limits", "statements"),
                 f"the warm start has {statements} statements, but limits.statements is {self.limits.statements}",
             )
-        tuned = {"constants", "schedule"} & {self.algorithm, *self.controls}
-        if self.first_stage is not None and self.first_stage.algorithm == "constants":
-            tuned.add("constants")
-        staged = self.first_stage is not None and self.algorithm == "schedule"
-        if staged and self.limits.statements == MAX_STATEMENTS:
+        used: set[AlgorithmName] = {self.algorithm, *self.controls}
+        if self.first_stage is not None:
+            used.add(self.first_stage.algorithm)
+        tuned = [name for name in used if ALGORITHMS[name].tunes]
+        longer = len(self.start(self.algorithm).body) > statements
+        if self.first_stage is not None and longer and self.limits.statements == MAX_STATEMENTS:
             raise RuleError(
                 ("limits", "statements"),
-                f"limits.statements is {MAX_STATEMENTS}, as many as a program can have, but 'schedule' starts with one "
-                f"more than its first stage finds: at most {MAX_STATEMENTS - 1}",
+                f"limits.statements is {MAX_STATEMENTS}, as many as a program can have, but '{self.algorithm}' starts "
+                f"with one more than its first stage finds: at most {MAX_STATEMENTS - 1}",
             )
         if self.rate_sweep is not None and self.limits.statements == MAX_STATEMENTS:
             raise RuleError(
@@ -271,11 +268,12 @@ class CampaignConfig(BaseModel):
 
     @model_validator(mode="after")
     def _random_programs_can_end(self) -> CampaignConfig:
-        if "random" in (self.algorithm, *self.controls) and self.functions is not None:
+        drawing = [name for name in (self.algorithm, *self.controls) if ALGORITHMS[name].draws]
+        if drawing and self.functions is not None:
             try:
                 last_functions([FUNCTIONS[name] for name in self.functions])
             except ValueError as error:
-                raise RuleError(("functions",), f"'random' cannot draw programs: {error}") from None
+                raise RuleError(("functions",), f"'{drawing[0]}' cannot draw programs: {error}") from None
         return self
 
     @property
@@ -284,17 +282,14 @@ class CampaignConfig(BaseModel):
         program = LIBRARY[self.warm_start] if self.warm_start in LIBRARY else parse(self.warm_start)
         return Program((*program.state, *self.extra_state), program.body)
 
-    def start(self, algorithm: Algorithm, found: Program | None = None) -> Program:
+    def start(self, algorithm: AlgorithmName, found: Program | None = None) -> Program:
         """Where an algorithm starts.
 
         Args:
             algorithm: the algorithm.
             found: the best program of the first stage; None to start from the warm start.
         """
-        program = found or self.warm_start_program
-        if algorithm != "schedule":
-            return program
-        return Program(program.state, (Statement(LR, "power", (LR, 1.0)), *program.body))
+        return ALGORITHMS[algorithm].start(found or self.warm_start_program)
 
     @property
     def setting(self) -> Setting:
@@ -322,14 +317,9 @@ class CampaignConfig(BaseModel):
         """The seeds of the final comparison; none is a training seed."""
         return FRESH[: self.fresh_seeds]
 
-    def variation(self, algorithm: Algorithm) -> Mutator | RandomPrograms:
+    def variation(self, algorithm: AlgorithmName) -> Mutator | RandomPrograms:
         """How an algorithm makes programs."""
-        if algorithm == "random":
-            warm = self.warm_start_program
-            longest = min(2 * len(warm.body), self.limits.statements)
-            return RandomPrograms(warm.state, longest, self.functions, self.constants.new)
-        weights = self.mutation if algorithm == "evolution" else self.mutation.constants_only()
-        return Mutator(weights, self.functions, self.limits, self.constants)
+        return ALGORITHMS[algorithm].variation(self)
 
 
 def known_task(name: str, *, for_: Sequence[Use] = (), imports: Sequence[str] = ()) -> str:

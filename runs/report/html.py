@@ -30,13 +30,14 @@ from optsearch.runs.report.explain import (
 from optsearch.runs.report.findings import FINALS, Findings, fitness_range, read_findings
 from optsearch.runs.report.render import library
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import CONTROL, RANDOM, SCHEDULE, SEARCH
+from optsearch.runs.summary.arms import SEARCH
 from optsearch.runs.summary.history import best_so_far, evaluated_points
 from optsearch.runs.summary.lineage import difference
 from optsearch.runs.summary.replicates import study_summary
 from optsearch.runs.summary.run import INCOMPLETE
 from optsearch.runs.text.highlight import html_line, html_lines
 from optsearch.runs.text.phrasing import bounds, control_name, gain, headline, number, share, study_differences, verdict
+from optsearch.search.algorithms import CONTROLS
 from optsearch.selection.statistics import mean_interval
 
 POINTS = 1500
@@ -199,8 +200,7 @@ def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
 def _label(run: Findings, name: str) -> str:
     """What one search of a run is called: controls by what they are."""
     warm = run.view["warm_start"]["name"] if run.view["warm_start"] else "the warm start"
-    kinds = {CONTROL: "constants", SCHEDULE: "schedule", RANDOM: "random"}
-    return control_name(kinds[name], warm) if name in kinds else name
+    return control_name(CONTROLS[name].name, warm) if name in CONTROLS else name
 
 
 def _is_study(runs: Sequence[Findings]) -> bool:

@@ -22,7 +22,8 @@ from optsearch.runs.store.decoding import ABOUT, META, STAGE, STUDY, Cell, read_
 from optsearch.runs.store.errors import DamagedRunError, RunError, plain_errors
 from optsearch.runs.store.records import Arm, Final, Stage, Study
 from optsearch.runs.store.schema import ADDED, COLUMNS, unpack_details, unpack_program, verified
-from optsearch.search.config import Algorithm, CampaignConfig
+from optsearch.search.algorithms import AlgorithmName
+from optsearch.search.config import CampaignConfig
 from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settled
 from optsearch.search.evolution import WARM_START, History
 from optsearch.search.fitness import OK, Fitness
@@ -44,7 +45,7 @@ SETTINGS: TypeAdapter[Any] = TypeAdapter(CampaignConfig)
 class _ArmSettings(BaseModel):
     """What distinguishes a search."""
 
-    algorithm: Algorithm
+    algorithm: AlgorithmName
     stage: Literal["first"] | None = None
     start: str = "0"
 

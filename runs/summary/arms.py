@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm
 from optsearch.runs.store.writer import RunStore
+from optsearch.search.algorithms import ALGORITHMS, CONTROLS
 from optsearch.search.config import CampaignConfig
 from optsearch.search.events import Evaluated
 from optsearch.search.evolution import WARM_START, Budget, Evolution, History
 
-SEARCH, CONTROL, SCHEDULE, RANDOM = "search", "control", "schedule", "random"
-"""Names of a run's arms: the search, the same with only constants mutable, with the schedule's shape too, random
-search; see ``FIRST_STAGE``."""
+SEARCH = "search"
+"""Name of the search; ``search.algorithms.CONTROLS`` has those of controls."""
 
 FIRST_STAGE = "first-{}"
 """Names of the searches of a first stage, numbered from 1."""
-
-_CONTROLS = {"constants": (CONTROL, "c"), "schedule": (SCHEDULE, "s"), "random": (RANDOM, "r")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +57,8 @@ def planned_arms(store: RunStore, config: CampaignConfig) -> Iterator[PlannedArm
     yield PlannedArm(store.add_arm(SEARCH, "", settings), config.budget)
     for algorithm in config.controls:
         evaluations = control_evaluations(store)
-        name, prefix = _CONTROLS[algorithm]
-        arm = store.add_arm(name, prefix, {"algorithm": algorithm})
+        control = ALGORITHMS[algorithm]
+        arm = store.add_arm(control.search, control.prefix, {"algorithm": algorithm})
         yield PlannedArm(arm, Budget(evaluations=evaluations))
 
 
@@ -113,8 +111,7 @@ def searches(store: RunReader) -> list[Arm]:
 
 def controls(store: RunReader) -> list[Arm]:
     """The controls."""
-    names = [name for name, _ in _CONTROLS.values()]
-    return [arm for arm in store.arms() if arm.name in names]
+    return [arm for arm in store.arms() if arm.name in CONTROLS]
 
 
 def contenders(store: RunReader) -> list[Arm]:

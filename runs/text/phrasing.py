@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from optsearch.search.algorithms import ALGORITHMS
+
 HUGE = 1e4
 """Losses from here on, and multiples of others', are those of runs that all but diverged: their digits say nothing."""
 
@@ -28,12 +30,8 @@ def bounds(interval: Sequence[float | None] | None, digits: int = 5) -> str:
 
 def control_name(control: str, warm_start: str) -> str:
     """What a control is called."""
-    return {
-        "warm start": f"{warm_start} as given",
-        "constants": f"{warm_start} with tuned constants",
-        "schedule": f"{warm_start} with tuned constants and schedule",
-        "random": "random search",
-    }[control]
+    labels = {"warm start": "{warm_start} as given", **{name: row.label for name, row in ALGORITHMS.items()}}
+    return labels[control].format(warm_start=warm_start)
 
 
 def verdict(row: dict[str, Any], warm_start: str) -> str:
