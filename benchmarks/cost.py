@@ -44,9 +44,8 @@ PUBLISHED_EVALUATION_S = 20 * 60.0
 
 def bill(store: RunReader) -> dict[str, float]:
     """Counts and worker seconds of a run, all of its searches together and the search itself."""
-    settings = store.meta("settings")
-    names = [settings["task"], *(further["task"] for further in settings["further_tasks"])]
-    full = sum(get_task(name).steps for name in names) * len(settings["training_seeds"])
+    config = store.config
+    full = sum(get_task(name).steps for name in config.fitness_task_names) * len(config.training_seeds)
     total = {"evaluations": 0.0, "seconds": 0.0, "generated": 0.0, "searched": 0.0, "ran": 0.0, "stopped": 0.0}
     searched = [store.arm("search"), *first_stage(store)]
     for arm in store.arms():
@@ -94,7 +93,7 @@ def main() -> None:
     task = ""
     for folder in options.runs:
         with RunStore.read(folder) as store:
-            task = str(store.meta("settings")["task"])
+            task = store.config.task
             for key, value in bill(store).items():
                 totals[key] = totals.get(key, 0.0) + value
     times = compilation(task)

@@ -71,7 +71,7 @@ def incumbents(store: RunReader, arms: Sequence[Arm]) -> Iterator[tuple[int, Pro
 
 def curves(store: RunReader, trainer: Any, seeds: int) -> dict[str, Curve]:
     """The curve of every search of a run."""
-    warm = str(store.meta("settings")["warm_start"])
+    warm = store.config.warm_start
     found: dict[str, Curve] = {}
     known: dict[tuple[str, float], float] = {}
     groups = {"evolution": [*first_stage(store), store.arm(SEARCH)]}
@@ -158,7 +158,7 @@ def main() -> None:
     trainer = task = None
     for folder in options.runs:
         with RunStore.read(folder) as store:
-            task = str(store.meta("settings")["task"])
+            task = store.config.task
             trainer = trainer or Trainer(get_task(task))
             runs.append(curves(store, trainer, options.seeds))
             history = read_history(store, store.arm(SEARCH))

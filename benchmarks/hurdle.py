@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=300, help="programs to draw of each kind")
     options = parser.parse_args()
     with RunStore.read(options.run) as store:
-        config = CampaignConfig.model_validate(dict(store.meta("settings")))
+        config = store.config
         if config.hurdle is None or config.further_tasks:
             parser.error("the campaign must have a hurdle and a single task")
         arm, warm = store.arm(SEARCH), store.evaluation(store.arms()[0], WARM_START).fitness

@@ -307,10 +307,19 @@ class CampaignConfig(BaseModel):
         )
 
     @property
+    def fitness_tasks(self) -> tuple[FurtherTask, ...]:
+        """The tasks of the fitness, in order."""
+        return (FurtherTask(task=self.task, scale=self.task_scale), *self.further_tasks)
+
+    @property
+    def fitness_task_names(self) -> list[str]:
+        """Names of the tasks of the fitness; with one task the fitness is a loss, with several a score."""
+        return [task.task for task in self.fitness_tasks]
+
+    @property
     def tasks(self) -> list[str]:
         """Every task that a run trains on: those of the fitness, then that of meta-validation."""
-        validation = self.meta_validation
-        return [self.task, *(task.task for task in self.further_tasks), *([validation.task] if validation else [])]
+        return [*self.fitness_task_names, *([self.meta_validation.task] if self.meta_validation else [])]
 
     @property
     def fresh_seed_values(self) -> range:

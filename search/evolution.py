@@ -61,6 +61,11 @@ class Budget(BaseModel):
             raise ValueError("give programs, evaluations, or both")
         return self
 
+    @property
+    def counted(self) -> tuple[str, int]:
+        """What progress is counted in, and the number at which the search ends: ``("programs", 10000)``."""
+        return ("programs", self.programs) if self.programs else ("evaluations", self.evaluations or 1)
+
 
 class ReplayError(RuntimeError):
     """Recorded results do not belong to the search that is resumed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,11 +69,6 @@ def run_names(stores: Sequence[RunReader]) -> list[str]:
     """What to call the runs: their folders' names, or where two have the same name their paths."""
     names = [store.folder.name for store in stores]
     return [str(s.folder) if names.count(name) > 1 else name for name, s in zip(names, stores, strict=True)]
-
-
-def fitness_is_loss(settings: Mapping[str, Any]) -> bool:
-    """Whether a run's fitness is a loss, and not a score over several tasks."""
-    return not settings.get("further_tasks")
 
 
 def _best(store: RunReader, run: str, count: int) -> list[Entrant]:

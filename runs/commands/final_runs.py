@@ -62,7 +62,7 @@ def due(store: RunReader) -> Due | None:
 
 def fresh_seeds(store: RunReader) -> range:
     """The seeds on which the best programs are compared; no program is chosen by them."""
-    return FRESH[: int(store.meta("settings")["fresh_seeds"])]
+    return FRESH[: store.config.fresh_seeds]
 
 
 def _round(

@@ -197,13 +197,13 @@ class Campaign:
         ledger = ArmLedger(store, arm)
         history = ledger.history(config.population.size + config.look_ahead)
         evolution = make_evolution(store, config, arm, budget, history)
-        counted = ("programs", budget.programs) if budget.programs else ("evaluations", budget.evaluations or 1)
+
         validation = self._meta_validation(store, arm, history)
         try:
             with ProgressView(
                 errors,
                 arm.name,
-                counted,
+                budget.counted,
                 glance=lambda progress: glance(store, arm, progress, evolution.redundancy()),
                 rivals=rivals(store, arm),
                 workers=f"{evaluator.workers} worker{'' if evaluator.workers == 1 else 's'}",

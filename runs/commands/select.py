@@ -15,7 +15,7 @@ from typing import Any
 from optsearch.dsl.verify import nearest
 from optsearch.proxy_tasks.registry import TASKS
 from optsearch.proxy_tasks.run import Trained
-from optsearch.runs.commands.entrants import Entrant, candidates, fitness_is_loss, run_names
+from optsearch.runs.commands.entrants import Entrant, candidates, run_names
 from optsearch.runs.commands.evaluate import TrainingCost
 from optsearch.runs.library.references import RUNS_FOLDER, run_folder
 from optsearch.runs.store.environment import about_machine
@@ -246,7 +246,7 @@ class _Study:
 
     def _bias(self, result: StageResult) -> dict[str, Any] | None:
         """How far the search's fitness lies below the validation loss on fresh seeds; None where they are not alike."""
-        fits = all(fitness_is_loss(store.meta("settings")) for store in self._stores)
+        fits = all(len(store.config.fitness_tasks) == 1 for store in self._stores)
         if result.evaluation.budget.trials or not fits or self._done:
             return None
         if list(result.evaluation.tasks) != searched_tasks(self._stores) or len(result.evaluation.tasks) > 1:

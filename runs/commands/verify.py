@@ -79,7 +79,7 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
         if fault is not None:
             yield Check("history", False, f"{fault}: only that version can draw its programs again")
             return
-        config = CampaignConfig.model_validate(dict(store.meta("settings")))
+        config = store.config
         if unsaid := [reference for reference in config.imports if reference not in imports]:
             raise RunError(
                 f"{folder}: the run trains on {unsaid[0]}, which is code and no part of the run: if you trust it, "

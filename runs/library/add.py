@@ -33,7 +33,7 @@ from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm, Study
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.arms import SEARCH, first_stage
-from optsearch.runs.summary.held_out import searched_tasks, tasks_chosen_on
+from optsearch.runs.summary.held_out import tasks_chosen_on
 from optsearch.runs.summary.run import campaign_file
 from optsearch.runs.text.plain import printable
 from optsearch.search.settings.config_errors import ConfigError
@@ -138,7 +138,7 @@ def _result(study: Study) -> Mapping[str, Any]:
 
 
 def _origin(store: RunReader, program_id: str, distilled: str) -> dict[str, Any]:
-    settings, about = store.meta("settings"), store.meta("about")
+    config, about = store.config, store.meta("about")
     arm, ticket = store.find(program_id)
     found = store.ticket(arm, ticket)
     versions = {"fingerprint": store.meta("fingerprint_version"), "search": store.meta("search_version")}
@@ -146,15 +146,15 @@ def _origin(store: RunReader, program_id: str, distilled: str) -> dict[str, Any]
     return {
         "run": store.folder.name,
         "program": program_id,
-        "tasks": searched_tasks([store]),
-        "seed": settings["seed"],
+        "tasks": config.fitness_task_names,
+        "seed": config.seed,
         "fitness": found.fitness.value,
         "rate": found.fitness.rate,
         "distilled": distilled,
-        "population_digest": store.population_digest(store.arm(SEARCH), int(settings["population"]["size"])),
+        "population_digest": store.population_digest(store.arm(SEARCH), config.population.size),
         "made_with": {key: str(value) for key, value in made_with.items()},
         "raw": str(found.candidate.program),
-        "campaign": campaign_file(settings),
+        "campaign": campaign_file(store.meta("settings")),
     }
 
 

@@ -16,7 +16,7 @@ from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.run import best_ticket, task_names
+from optsearch.runs.summary.run import best_ticket
 from optsearch.search.events import Settled
 
 RUNS_FOLDER = Path("optsearch-runs")
@@ -123,9 +123,9 @@ def _from_run(run: str, program_id: str) -> NamedProgram:
         arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
         name = arm.program_id(ticket)
         settled = recorded(store, f"{run}:{name}", arm, ticket)
-        settings = store.meta("settings")
-        source = f"Program {name} of the run {folder.name} (campaign {settings['name']}, seed {settings['seed']})"
-        about = (folder, name), tuple(task_names(settings)), settled.fitness.rate
+        config = store.config
+        source = f"Program {name} of the run {folder.name} (campaign {config.name}, seed {config.seed})"
+        about = (folder, name), tuple(config.fitness_task_names), settled.fitness.rate
         return NamedProgram(f"{folder.name}:{name}", settled.scored, source, *about)
 
 

@@ -94,7 +94,7 @@ def read_findings(store: RunReader, name: str, prefix: str = "") -> Findings:
         return replace(found, windows=windows, charts=_named(shown, prefix))
     arm, ticket = store.find(view["best"]["id"])
     line = line_of(store, arm, ticket)
-    edges, hidden = family_tree(history, ticket, int(settings["population"]["size"]))
+    edges, hidden = family_tree(history, ticket, store.config.population.size)
     if edges:
         shown.append(charts.tree_chart(edges, hidden, fitness_range([found])[1]))
     if len(line) > 1:

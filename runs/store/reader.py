@@ -6,10 +6,12 @@ Every record is verified when it is read; nothing here writes. A reader sees the
 from __future__ import annotations
 
 import heapq
+import json
 import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -53,6 +55,11 @@ class _ArmSettings(BaseModel):
 ARM: TypeAdapter[Any] = TypeAdapter(_ArmSettings)
 
 
+@lru_cache(maxsize=32)
+def _config(settings: str) -> CampaignConfig:
+    return CampaignConfig.model_validate(json.loads(settings))
+
+
 def has_log(folder: Path) -> bool:
     """Whether SQLite's write-ahead log is beside a run's file; it goes when the last process closes the file."""
     log = folder / f"{RUN_FILE}-wal"
@@ -90,6 +97,11 @@ class RunReader:
                     raise DamagedRunError(f"table meta: record ({key}) is missing")
                 return default
             return read_json("meta", key, text, SETTINGS if key == "settings" else META[key])
+
+    @property
+    def config(self) -> CampaignConfig:
+        """The run's settings; those that an older version did not know have their defaults."""
+        return _config(json.dumps(self.meta("settings"), sort_keys=True))
 
     def arms(self) -> tuple[Arm, ...]:
         """The searches of the run, in the order in which they were added."""

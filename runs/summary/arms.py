@@ -122,7 +122,7 @@ def contenders(store: RunReader) -> list[Arm]:
 def control_evaluations(store: RunReader) -> int:
     """Evaluations that each control gets."""
     spent = sum(evaluations_of(store, arm) for arm in searches(store))
-    return max(round(spent * float(store.meta("settings").get("control_budget", 1.0))), 1)
+    return max(round(spent * store.config.control_budget), 1)
 
 
 def spent(store: RunReader, config: CampaignConfig) -> bool:

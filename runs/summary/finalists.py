@@ -21,12 +21,12 @@ from optsearch.search.events import Evaluated
 
 def finalist_seeds(store: RunReader) -> range:
     """The seeds on which finalists are compared; neither training nor fresh seeds."""
-    return FINALISTS[: int(store.meta("settings")["finalists"]["seeds"])]
+    return FINALISTS[: store.config.finalists.seeds]
 
 
 def finalists(store: RunReader, arm: Arm) -> list[Evaluated]:
     """The programs of an arm that are trained on the finalists' seeds, by fitness."""
-    return store.leaderboard(arm, int(store.meta("settings")["finalists"]["count"]))
+    return store.leaderboard(arm, store.config.finalists.count)
 
 
 def best(store: RunReader, arm: Arm, finals: Sequence[Final]) -> Evaluated:

@@ -57,16 +57,10 @@ class Measure:
 
 def measure_of(store: RunReader) -> Measure:
     """How a run compares programs on further seeds."""
-    tasks = fitness_tasks(store.meta("settings"))
+    tasks = store.config.fitness_tasks
     if len(tasks) == 1 or not store.arms() or not store.settled(store.arms()[0]):
         return Measure(tasks)
     return Measure(tasks, store.evaluation(store.arms()[0], WARM_START).fitness.losses)
-
-
-def fitness_tasks(settings: Mapping[str, Any]) -> tuple[FurtherTask, ...]:
-    """The tasks of a run's fitness, by its settings."""
-    first = FurtherTask(task=settings["task"], scale=settings.get("task_scale"))
-    return (first, *(FurtherTask.model_validate(further) for further in settings.get("further_tasks", ())))
 
 
 def summarize(runs: Sequence[Final], measure: Measure) -> dict[str, Any] | None:

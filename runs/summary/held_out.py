@@ -18,12 +18,10 @@ def tasks_chosen_on(store: RunReader, before: int | None = None) -> dict[str, st
         store: the run.
         before: only studies with lower numbers count; None for all.
     """
-    settings = store.meta("settings")
-    found: dict[str, str] = {}
-    for task in (settings["task"], *(further["task"] for further in settings.get("further_tasks", ()))):
-        found[str(task)] = "its search"
-    if settings.get("meta_validation"):
-        found.setdefault(str(settings["meta_validation"]["task"]), "its meta-validation")
+    config = store.config
+    found = dict.fromkeys(config.fitness_task_names, "its search")
+    if config.meta_validation:
+        found.setdefault(config.meta_validation.task, "its meta-validation")
     for study in store.studies()[: None if before is None else before - 1]:
         for stage in study.stages if "funnel" in study.settings else ():  # an evaluation chooses nobody
             for task in stage.result["tasks"]:
@@ -48,8 +46,4 @@ def warnings(run: str, chosen_on: dict[str, str], tasks: Iterable[str]) -> list[
 
 def searched_tasks(stores: Sequence[RunReader]) -> list[str]:
     """The tasks of the runs' fitness, each once."""
-    found: list[str] = []
-    for store in stores:
-        settings = store.meta("settings")
-        found += [settings["task"], *(further["task"] for further in settings.get("further_tasks", ()))]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(name for store in stores for name in store.config.fitness_task_names))

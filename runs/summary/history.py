@@ -117,7 +117,7 @@ def over_time(store: RunReader, history: SearchHistory) -> list[Row]:
     total = len(history) - 1
     if total < 1:
         return []
-    size = int(store.meta("settings")["population"]["size"])
+    size = store.config.population.size
     edges = np.unique(np.linspace(0, total, min(WINDOWS, total) + 1).astype(np.int64))
     hits = history.owners != np.arange(len(history))
     rows: list[Row] = []

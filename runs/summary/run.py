@@ -5,7 +5,7 @@ Everything is read from the run file, so that a running, finished or crashed run
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from optsearch.runs.store.reader import RUN_FILE, RunReader, has_log
 from optsearch.runs.store.records import Arm, Final
 from optsearch.runs.summary.arms import SEARCH, controls, first_stage
 from optsearch.runs.summary.finalists import best, finalist_seeds
-from optsearch.runs.summary.finals import compare, fitness_tasks, measure_of, summarize
+from optsearch.runs.summary.finals import compare, measure_of, summarize
 from optsearch.search.events import Evaluated, Progress, Settled
 from optsearch.search.population import redundancy
 
@@ -61,8 +61,8 @@ def current_arm(store: RunReader) -> Arm | None:
 
 def snapshot(store: RunReader) -> dict[str, Any]:
     """Where a run stands, in a line of JSON."""
-    arm, settings = current_arm(store), store.meta("settings")
-    seen: dict[str, Any] = {"name": settings["name"], "status": status(store), "search": arm and arm.name}
+    arm = current_arm(store)
+    seen: dict[str, Any] = {"name": store.config.name, "status": status(store), "search": arm and arm.name}
     if arm is None:
         return seen | _counts(Progress(0, 0, 0)) | {"redundant_share": None, "best": None, "warm_start": None}
     progress = store.progress(arm)
@@ -71,7 +71,7 @@ def snapshot(store: RunReader) -> dict[str, Any]:
     return {
         **seen,
         **_counts(progress),
-        "redundant_share": redundant_share(store.population(arm, int(settings["population"]["size"]))),
+        "redundant_share": redundant_share(store.population(arm, store.config.population.size)),
         "best": best,
         "warm_start": progress.warm_start,
         "meta_validation": validation and {key: validation[key] for key in ("task", "carry_forward", "overfitting")},
@@ -118,21 +118,16 @@ def glance(store: RunReader, arm: Arm, progress: Progress, redundant: float | No
     return Glance(redundant, program, words)
 
 
-def task_names(settings: Mapping[str, Any]) -> list[str]:
-    """Names of the tasks of a run's fitness."""
-    return [task.task for task in fitness_tasks(settings)]
-
-
 def summary(store: RunReader) -> dict[str, Any]:
     """A run in one object, as ``show RUN --json`` prints it."""
-    settings = store.meta("settings")
+    config = store.config
     about: dict[str, Any] = {
-        "name": settings["name"],
+        "name": config.name,
         "run": str(store.folder),
         "status": status(store),
-        "task": settings["task"],
-        "tasks": task_names(settings),
-        "seed": settings["seed"],
+        "task": config.task,
+        "tasks": config.fitness_task_names,
+        "seed": config.seed,
         "seconds": round(store.seconds(), 2),
     }
     names = [arm.name for arm in store.arms()]
@@ -141,7 +136,7 @@ def summary(store: RunReader) -> dict[str, Any]:
         stages = [_first_stage(store, stage) for stage in first_stage(store)]
         return about | _counts(Progress(0, 0, 0)) | empty | {"first_stage": stages, "meta_validation": None}
     arm, finals = store.arm(SEARCH), store.finals()
-    size = int(settings["population"]["size"])
+    size = config.population.size
     members = store.population(arm, size)
     progress = store.progress(arm)
     about |= _counts(progress)
@@ -150,7 +145,7 @@ def summary(store: RunReader) -> dict[str, Any]:
     about["warm_start"] = None
     if store.settled(arm):
         first = store.arms()[0]
-        name = settings["warm_start"] if settings["warm_start"] in LIBRARY else "the warm start"
+        name = config.warm_start if config.warm_start in LIBRARY else "the warm start"
         about["warm_start"] = {"name": name, **_entry(store, first, store.evaluation(first, 0), finals)}
     about["controls"] = [_control(store, control, finals) for control in controls(store)]
     about["comparison"] = _comparison(about)
@@ -171,7 +166,7 @@ def meta_validation(store: RunReader, arm: Arm) -> dict[str, Any] | None:
     Carried forward is the program with the lowest loss there; the search has overfitted its proxy as far as the last
     one is worse.
     """
-    config = store.meta("settings").get("meta_validation")
+    config = store.config.meta_validation
     if config is None:
         return None
     rows: list[dict[str, Any]] = [
@@ -190,8 +185,8 @@ def meta_validation(store: RunReader, arm: Arm) -> dict[str, Any] | None:
     if carry is not None and rows[-1]["loss"] is not None:
         overfitting = rows[-1]["loss"] - carry["loss"]
     return {
-        "task": config["task"],
-        "seeds": config["seeds"],
+        "task": config.task,
+        "seeds": list(config.seeds),
         "programs": rows,
         "carry_forward": carry and carry["id"],
         "overfitting": overfitting,
@@ -326,14 +321,14 @@ def _comparison(about: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str, Any]]:
     """Search evaluation and runs on fresh seeds of the program's meaning."""
-    settings = store.meta("settings")
+    config = store.config
     owner = arm.program_id(settled.candidate.owner)
     rows: list[dict[str, Any]] = [
         {
             "of": owner,
             "purpose": "search",
-            "task": ", ".join(task_names(settings)),
-            "seeds": settings["training_seeds"],
+            "task": ", ".join(config.fitness_task_names),
+            "seeds": list(config.training_seeds),
             "outcome": settled.fitness.outcome,
             "rate": settled.fitness.rate,
             "loss": settled.fitness.value,
@@ -342,7 +337,7 @@ def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str,
         }
     ]
     if settled.fitness.losses:  # the loss is the score over the tasks that were reached
-        rows[0]["losses"] = dict(zip(task_names(settings), settled.fitness.losses, strict=False))
+        rows[0]["losses"] = dict(zip(config.fitness_task_names, settled.fitness.losses, strict=False))
         rows[0]["task"] = ", ".join(rows[0]["losses"])
     rows += [
         {

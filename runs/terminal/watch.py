@@ -77,7 +77,9 @@ def _watch_words(folder: Path, *, live: bool) -> str:
                 status, arm = inspect.status(store), inspect.current_arm(store)
                 if arm is not None:
                     progress = store.progress(arm)
-                    seen = glance(store, arm, progress, redundant_share(store.population(arm, _size(store))))
+                    seen = glance(
+                        store, arm, progress, redundant_share(store.population(arm, store.config.population.size))
+                    )
                     if view is None or arm.name != shown:
                         _leave(view)
                         view, shown = _view(target, store, arm), arm.name
@@ -117,20 +119,12 @@ def _best(arm: Arm, progress: Progress) -> str | None:
     return f"best program {arm.program_id(progress.best.ticket)}, fitness {number(progress.best.fitness)}"
 
 
-def _size(store: RunReader) -> int:
-    return int(store.meta("settings")["population"]["size"])
-
-
 def _budget(store: RunReader, arm: Arm) -> tuple[str, int]:
     """What a search counts towards: controls towards evaluations, as many as follow from the searches before them."""
-    settings = store.meta("settings")
-    if arm.settings.get("stage") == "first":
-        budget = settings["first_stage"]["budget"]
-    elif arm.name == SEARCH:
-        budget = settings["budget"]
-    else:
-        return "evaluations", control_evaluations(store)
-    return ("programs", budget["programs"]) if budget["programs"] else ("evaluations", budget["evaluations"])
+    config = store.config
+    if arm.settings.get("stage") == "first" and config.first_stage is not None:
+        return config.first_stage.budget.counted
+    return config.budget.counted if arm.name == SEARCH else ("evaluations", control_evaluations(store))
 
 
 def _pause(began: float) -> None:
