@@ -159,7 +159,7 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The run in one object, as ``optsearch show RUN --json`` prints it."""
+        """The run in one object, as ``optsearch show RUN --json`` prints it; programs are values here."""
         return self._findings.view
 
     @property

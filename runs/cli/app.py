@@ -185,7 +185,7 @@ def show(
 
     if is_program(run):
         named = load_program(run)
-        view = inspect.text_view(named.program) | {"id": named.name, "behaviour": behaviour_of(str(named.program))}
+        view = inspect.text_view(named.program) | {"id": named.name, "behaviour": behaviour_of(named.program)}
         found = named.discovery
         if as_json:
             print_json(view if found is None else view | {"discovery": found.as_values()})

@@ -90,7 +90,9 @@ def check_workers(workers: int | None, address: str | None) -> None:
 
 def print_json(value: Any) -> None:
     """A value on the standard output, which ``--json`` reserves for it."""
-    (_output.get() or sys.stdout).write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    from optsearch.runs.summary.run import json_text
+
+    (_output.get() or sys.stdout).write(json.dumps(value, indent=2, allow_nan=False, default=json_text) + "\n")
 
 
 def print_rows(

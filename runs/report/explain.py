@@ -13,7 +13,6 @@ from optsearch.dsl.cost import Cost, cost
 from optsearch.dsl.export.text import to_latex
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
-from optsearch.dsl.syntax import parse
 from optsearch.runs.report.chart import Chart, Row, axis, decades, picked, series, tips
 from optsearch.simplify.behaviour.probes import Probe, probes
 from optsearch.simplify.behaviour.similarity import (
@@ -131,13 +130,9 @@ def explain(program: Program) -> Explanation:
     )
 
 
-def behaviour_of(text: str) -> dict[str, Any]:
-    """What a program's text does, as plain values.
-
-    Raises:
-        ProgramError: it is no program.
-    """
-    return explain(parse(text)).as_values()
+def behaviour_of(program: Program) -> dict[str, Any]:
+    """What a program does, as plain values."""
+    return explain(program).as_values()
 
 
 def distilled(program: Program) -> Distilled:

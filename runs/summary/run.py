@@ -232,14 +232,26 @@ def program_entries(store: RunReader, rows: Sequence[dict[str, Any]]) -> list[di
     return entries
 
 
+def json_text(value: object) -> str:
+    """What JSON shows of a value of a summary that is no JSON value itself: programs as text.
+
+    Raises:
+        TypeError: it is another kind of value.
+    """
+    if isinstance(value, Program):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
 def text_view(program: Program, rate: float = 1.0) -> dict[str, Any]:
-    """A program's text; and ``pruned``, without its dead statements and at the learning rate that it was scored at.
+    """A program as ``text``, which JSON shows as text; and ``pruned``, without its dead statements and at the learning
+    rate that it was scored at.
 
     Args:
         program: as it was recorded.
         rate: what multiplies its learning rate.
     """
-    return {"text": str(program), "rate": rate, "pruned": str(prune(at_rate(program, rate)))}
+    return {"text": program, "rate": rate, "pruned": prune(at_rate(program, rate))}
 
 
 def program_view(store: RunReader, program_id: str) -> dict[str, Any]:

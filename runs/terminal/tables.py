@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from optsearch.dsl.syntax import parse
+from optsearch.dsl.program import Program
 from optsearch.runs.text.highlight import terminal_text
 from optsearch.runs.text.phrasing import bounds, control_name, listed, number, study_differences, verdict
 from optsearch.runs.text.plain import printable
@@ -113,9 +113,9 @@ def tasks(rows: Sequence[dict[str, Any]]) -> None:
     say("--json says everything; docs/tasks.md explains.")
 
 
-def program(text: str) -> None:
-    """A program's text, indented and with its parts told apart."""
-    console.print(terminal_text(parse(text)), soft_wrap=True)
+def program(shown: Program) -> None:
+    """A program's text, indented, with its parts in colours."""
+    console.print(terminal_text(shown), soft_wrap=True)
 
 
 def run_summary(view: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> None:
