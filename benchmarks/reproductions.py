@@ -114,7 +114,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "rediscovery",
-        ("docs/evidence.md: Where it is ahead", "README.md: What it has found"),
+        ("docs/evidence.md: On a task where sign momentum is ahead", "README.md: What it has found"),
         (
             *(f"optsearch search rediscovery --seed {seed} --set controls=[]" for seed in range(5)),
             f"python benchmarks/rediscovery.py {_FIVE} --distil",
@@ -128,7 +128,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "path",
-        ("docs/evidence.md: Where it is ahead",),
+        ("docs/evidence.md: On a task where sign momentum is ahead",),
         (
             "optsearch search rediscovery --seed 10 --set budget.evaluations=2000 --set controls=[]",
             "python benchmarks/rediscovery.py optsearch-runs/rediscovery-seed10 --path --distil",
@@ -138,7 +138,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "sign-elsewhere",
-        ("docs/evidence.md: Where it is worth nothing", "docs/evidence.md: What the programs are"),
+        ("docs/evidence.md: On short proxies", "docs/evidence.md: What the programs are"),
         (*SETS_FOUND, f"python benchmarks/rediscovery.py {_RUNS} {_SETS}"),
         takes="30 min after `study`",
         digest="1f44089c2f42",
@@ -219,7 +219,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "lion",
-        ("README.md: A program",),
+        ("docs/distil.md: An example: Lion",),
         ("optsearch simplify lion-raw --json",),
         takes="15 s",
         digest="a9eec91ce050",
@@ -304,7 +304,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "paper-size",
-        ("README.md: Speed",),
+        ("docs/speed.md: Speed",),
         ("python benchmarks/campaign.py --workers 2 --restart",),
         takes="12 min",
         digest="b411a9113629",
@@ -312,7 +312,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "workers",
-        ("README.md: Speed",),
+        ("docs/speed.md: Speed",),
         ("python benchmarks/campaign.py --programs 20000 --workers 2 --compare",),
         digest=None,
         expect="speed_2_over_1 above 1.6, speed_1_over_0 above 0.9; the same population for each (else it fails)",
@@ -320,7 +320,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "evaluator",
         (
-            "README.md: Speed",
+            "docs/speed.md: Speed",
             "docs/evaluator.md: Against compiling, and against the floor",
             "docs/evaluator.md: Where compiling wins",
         ),
@@ -339,7 +339,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "report",
-        ("README.md: Speed",),
+        ("docs/speed.md: Speed",),
         ("optsearch search paper-size", "optsearch report optsearch-runs/paper-size-seed0"),
         takes="12 min",
         digest=None,
