@@ -32,7 +32,18 @@ def liveness(program: Program) -> Liveness:
 
 
 def prune(program: Program) -> Program:
-    """Removes dead statements and dead state; what is left computes the same updates, bit for bit."""
+    """Removes dead statements and dead state; what is left computes the same updates, bit for bit.
+
+    >>> from optsearch.dsl.syntax import parse
+    >>> program = parse('''def train(w, g, m, lr):
+    ...     m = m + g
+    ...     update = g * lr
+    ...     return update, m''')
+    >>> print(prune(program), end="")
+    def train(w, g, lr):
+      update = g * lr
+      return update
+    """
     alive, needed = _alive(program)
     if all(alive) and len(needed) > len(program.state):
         return program

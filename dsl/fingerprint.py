@@ -58,6 +58,19 @@ def fingerprint(program: Program) -> str:
 
     Returns:
         16 hexadecimal digits; the same on every machine and Python version for one ``FINGERPRINT_VERSION``.
+
+    >>> from optsearch.dsl.syntax import parse
+    >>> one = parse('''def train(w, g, lr):
+    ...     step = g * lr
+    ...     update = step + w
+    ...     return update''')
+    >>> other = parse('''def train(w, g, lr):
+    ...     g = lr * g
+    ...     dead = exp(g)
+    ...     update = w + g
+    ...     return update''')
+    >>> fingerprint(one) == fingerprint(other)
+    True
     """
     memory = _memory
     if len(memory.numbering.names) > MEMORY or len(memory.names) > MEMORY:

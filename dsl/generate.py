@@ -150,6 +150,10 @@ def random_program(
 
     Raises:
         ValueError: ``statements`` is below 1, or no function can be called last.
+
+    >>> program = random_program(np.random.default_rng(0), state=("m",), statements=5)
+    >>> program.state, len(program.body), program.body[-1].target
+    (('m',), 5, 'update')
     """
     if statements < 1:
         raise ValueError(f"a program has at least 1 statement, got {statements}")

@@ -2,6 +2,17 @@
 
 None of them corrects the bias of its averages, as in Chen et al. 2023; ``adagrad`` starts its sum at zero. Otherwise
 each equals its optax namesake (tested).
+
+>>> print(LIBRARY["momentum"], end="")
+def train(w, g, m, lr):
+  m = m * 0.9
+  m = m + g
+  update = m * lr
+  return update, m
+>>> LIBRARY["lyon"]
+Traceback (most recent call last):
+    ...
+optsearch.dsl.program.ProgramError: unknown library program 'lyon'; did you mean 'lion'?
 """
 
 from __future__ import annotations

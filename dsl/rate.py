@@ -30,6 +30,13 @@ def at_rate(program: Program, rate: float) -> Program:
 
     Raises:
         ProgramError: the statement that would be added is one more than a program can have.
+
+    >>> from optsearch.dsl.library import LIBRARY
+    >>> print(at_rate(LIBRARY["sgd"], 0.5), end="")
+    def train(w, g, lr):
+      lr = lr * 0.5
+      update = g * lr
+      return update
     """
     if rate == 1.0:
         return program

@@ -115,6 +115,19 @@ def parse(text: str) -> Program:
 
     Raises:
         ProgramError: the text breaks a rule of the grammar or of ``verify``; the message names the line and the rule.
+
+    >>> program = parse('''
+    ...     def train(w, g, m, lr):
+    ...       m = interp(g, m, 0.9)
+    ...       update = m * lr
+    ...       return update, m
+    ... ''')
+    >>> program.state
+    ('m',)
+    >>> program.body[1]
+    Statement(target='update', function='multiply', args=('m', 'lr'))
+    >>> parse(str(program)) == program
+    True
     """
     if len(text) > MAX_CHARACTERS:
         raise ProgramError(f"a program has at most {MAX_CHARACTERS} characters, got {len(text)}")

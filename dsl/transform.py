@@ -43,6 +43,13 @@ def to_optax(
     Returns:
         A transformation whose updates are ``-update``, so that ``optax.apply_updates`` adds them; ``update`` needs
         ``params``. The state has the parameters' precision, but at least float32.
+
+    >>> from optsearch.dsl.library import LIBRARY
+    >>> optimizer = to_optax(LIBRARY["sgd"], learning_rate=0.5)
+    >>> params, grads = {"w": jnp.ones(2)}, {"w": jnp.asarray([1.0, -2.0])}
+    >>> updates, state = optimizer.update(grads, optimizer.init(params), params)
+    >>> optax.apply_updates(params, updates)["w"].tolist()
+    [0.5, 2.0]
     """
 
     def init(params: Tree) -> ProgramState:

@@ -90,6 +90,15 @@ def verify(program: Program) -> tuple[Kind, ...]:
             variable is read before it is assigned; a constant is not a finite float32; ``update`` is missing;
             ``update`` or a state variable does not have the parameters' shape; a limit on size is passed. The line is
             that of ``str(program)``.
+
+    >>> from optsearch.dsl.program import Statement
+    >>> first, second = Statement("size", "norm", ("g",)), Statement("update", "divide", ("g", "size"))
+    >>> [str(kind) for kind in verify(Program(state=(), body=(first, second)))]
+    ['per_leaf', 'leaf']
+    >>> verify(Program(state=(), body=(second, first)))
+    Traceback (most recent call last):
+        ...
+    optsearch.dsl.program.ProgramError: line 2: `update = g / size`: 'size' is read before it is assigned
     """
     try:
         return check(program)

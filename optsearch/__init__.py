@@ -9,6 +9,13 @@
 
 Names are imported when they are first used, so that ``import optsearch`` takes milliseconds. The packages ``search``
 and ``simplify`` can also be called: ``optsearch.search(...)`` runs a campaign, ``optsearch.simplify(...)`` distils.
+
+>>> import optsearch
+>>> program = optsearch.parse('''def train(w, g, lr):
+...     update = g * lr
+...     return update''')
+>>> program == optsearch.LIBRARY["sgd"]
+True
 """
 
 from __future__ import annotations

@@ -39,6 +39,23 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"optsearch {version('optsearch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of `optsearch` itself, before a command."""
+
+
 @app.command()
 def search(
     campaign: Annotated[str, typer.Argument(help="A shipped campaign's name, or a YAML file.")],

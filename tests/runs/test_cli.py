@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
@@ -287,6 +288,11 @@ def test_help_needs_neither_jax_nor_ray() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "search" in done.stdout
     assert done.stderr.strip() == ""
+
+
+def test_the_version_is_that_of_the_installed_package(optsearch: Command) -> None:
+    said = optsearch("--version")
+    assert (said.code, said.out, said.err) == (0, f"optsearch {version('optsearch')}\n", "")
 
 
 def test_json_is_json_only(optsearch: Command, small_run: Path) -> None:

@@ -1,0 +1,6 @@
+"""``python -m optsearch`` is the command ``optsearch``."""
+
+from optsearch.runs.cli.app import main
+
+if __name__ == "__main__":
+    main()
