@@ -1,27 +1,27 @@
-"""The language of optimizer programs. It is independent of training.
+"""The optimizer language: programs, their meaning, analyses and exports. It does not depend on training.
 
-errors       the base of all errors whose message is for the user
+errors       base class of errors that the user can fix
 types        kinds of values: scalar, per leaf, leaf
-laws         the equations that a function can declare
-rows         the columns of the function table
-functions    the function table; everything else is derived from it
+laws         algebraic laws that a function can declare
+rows         columns of the function table
+functions    the function table, from which the other modules derive their behaviour
 program      programs as frozen values
-syntax       text to program and back
-verify       type checking: which programs may run, and the kind of every value
-walk         one traversal of the statements, for every interpretation of values
-dataflow     which statements can influence the update, across steps; exact pruning
+syntax       parser and printer
+verify       type checker: accepts or rejects a program and infers the kind of every value
+walk         one traversal of the statements, generic over the domain of values
+dataflow     liveness across steps; exact pruning
 nodes        hash-consed values
-magnitude    bounds on the size of values
-numbering    the normal form of every value, by the laws
-fingerprint  a hash of a program's meaning
+magnitude    bounds on the magnitude of values
+numbering    normal form of every value, derived from the laws
+fingerprint  hash of a program's semantics
 cost         state, arithmetic and memory traffic per parameter
-execute      one step on a parameter tree: JAX, and float64 NumPy as its oracle
+execute      one step on a parameter tree, in JAX and in float64 NumPy as the oracle
 transform    a program as an optax gradient transformation
 generate     random well-typed statements
 library      known optimizers as programs
-rate         a program at another learning rate
-parameters   names in exported files: constants by role, no clashes
+rate         folds a learning-rate factor into a program
+parameters   names of constants in exported files
 export/      programs as optax and PyTorch optimizers, LaTeX, pseudocode and JSON
-reference    the function table as text, for docs/language.md
-programs/    the texts of the library
+reference    the function table as Markdown, for docs/language.md
+programs/    program texts of the library
 """

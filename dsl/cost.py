@@ -1,11 +1,10 @@
-"""What a program costs beside the gradient: state, arithmetic and memory traffic for each parameter.
+"""Overhead of a program beyond the gradient: state, arithmetic and memory traffic per parameter.
 
-Counted for the live statements alone. Memory traffic is that of the ideal fused implementation: one pass over the
-parameters reads what it needs and writes the new weights and state. A reduction must have seen all parameters before
-its result can be used, so that each further level of reductions costs a pass that reads its inputs again; nothing else
-is stored between passes.
+Only live statements are counted. Memory traffic is that of an ideal fused implementation: one pass over the parameters
+reads the inputs and writes the new weights and state. A reduction needs all parameters before its result is available,
+so each level of reductions adds a pass that reads its inputs again. No intermediate array is stored between passes.
 
-Source: overhead belongs beside an optimizer's loss (Metz et al. 2022, arXiv:2203.11860).
+Source: overhead is reported beside an optimizer's loss in Metz et al. 2022 (arXiv:2203.11860).
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from optsearch.dsl.walk import walk
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Costs of one step for each parameter of the model.
+    """Cost of one step, per parameter of the model.
 
     Attributes:
-        state: numbers kept from step to step.
-        operations: arithmetic operations by class; what is computed once for the whole tree or once a leaf is left out,
-            as is the caller's subtraction of the update.
-        passes: passes over the parameters, 1 without reductions.
-        reads: numbers read, in all passes.
+        state: number of state values kept between steps.
+        operations: number of arithmetic operations by class. Operations computed once per tree or once per leaf are
+            excluded, and so is the caller's subtraction of the update.
+        passes: number of passes over the parameters; 1 without reductions.
+        reads: numbers read, summed over all passes.
         writes: numbers written: the weight and the state.
     """
 
@@ -44,22 +43,22 @@ class Cost:
 
     @property
     def traffic(self) -> int:
-        """Numbers read and written; times 4 for bytes in float32."""
+        """Numbers read and written; multiply by 4 for bytes in float32."""
         return self.reads + self.writes
 
     @property
     def arithmetic(self) -> float:
-        """All operations together, in additions."""
+        """Total arithmetic, in units of one addition."""
         return sum(OPERATION_COST[operation] * count for operation, count in self.operations.items())
 
 
 class _Reach(NamedTuple):
-    """What a value is computed from.
+    """Dependencies of a value.
 
     Attributes:
         kind: its kind.
-        inputs: the arrays that its own pass reads for it.
-        level: how many passes must end before it is known.
+        inputs: arrays that its own pass reads to compute it.
+        level: number of passes that must finish before it is available.
     """
 
     kind: Kind
@@ -68,7 +67,7 @@ class _Reach(NamedTuple):
 
 
 class _Counting:
-    """The domain of the walk."""
+    """The domain that counts operations and reductions during the walk."""
 
     def __init__(self) -> None:
         self.operations: Counter[Operation] = Counter()
@@ -90,13 +89,13 @@ class _Counting:
 
 
 def cost(program: Program) -> Cost:
-    """The cost of a program's live statements.
+    """Computes the cost of a program's live statements.
 
     Args:
         program: a verified program.
 
     Returns:
-        State, operations and traffic for each parameter and step.
+        State, operations and traffic, per parameter and step.
     """
     program = prune(program)
     domain = _Counting()

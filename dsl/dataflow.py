@@ -1,8 +1,8 @@
-"""Which statements and state variables can influence ``update``, now or at any later step.
+"""Liveness analysis: the statements and state variables that can influence ``update``, at this or any later step.
 
-A state variable is alive when something alive reads it at the start of a step; whatever computes its next value is
-then alive too. So liveness crosses steps, and a state variable that never reaches ``update`` is dead with everything
-that only feeds it.
+A state variable is live if a live statement reads it at the start of a step; the statements that compute its next value
+are then live too. Liveness therefore crosses steps. A state variable that never reaches ``update`` is dead, and so are
+the statements that only feed it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from optsearch.dsl.program import OUTPUT, Argument, Program
 @dataclass(frozen=True, slots=True)
 class Liveness:
     """Attributes:
-    statements: for each statement, whether ``update`` can depend on it at some step.
-    state: for each state variable, whether ``update`` can depend on it at some step.
+    statements: for each statement, True if ``update`` can depend on it at some step.
+    state: for each state variable, True if ``update`` can depend on it at some step.
     """
 
     statements: tuple[bool, ...]
@@ -26,13 +26,13 @@ class Liveness:
 
 
 def liveness(program: Program) -> Liveness:
-    """Finds the live statements and state variables: a backward pass, repeated until no more state becomes live."""
+    """Finds the live statements and state variables by a backward pass, repeated until a fixed point."""
     alive, needed = _alive(program)
     return Liveness(tuple(alive), tuple([name in needed for name in program.state]))
 
 
 def prune(program: Program) -> Program:
-    """Removes dead statements and dead state; what is left computes the same updates, bit for bit.
+    """Removes dead statements and dead state. The pruned program computes bitwise identical updates.
 
     >>> from optsearch.dsl.syntax import parse
     >>> program = parse('''def train(w, g, m, lr):
@@ -54,9 +54,10 @@ def prune(program: Program) -> Program:
 
 
 def execution_key(program: Program) -> str:
-    """32 hex digits that name what a program executes, whatever its variables are called and without dead statements.
+    """Key of the computation that a program executes: 32 hex digits, independent of names and dead statements.
 
-    Programs of one key give the same bits. Those of one fingerprint mean the same and may differ by rounding.
+    Programs with equal keys give bitwise identical results. Programs with equal fingerprints are semantically equal and
+    may differ by rounding.
     """
     program = prune(program)
     values: dict[Argument, str] = {name: f"s{place}" for place, name in enumerate(program.state)}
@@ -69,7 +70,7 @@ def execution_key(program: Program) -> str:
 
 
 def _alive(program: Program) -> tuple[list[bool], set[Argument]]:
-    """For each statement whether it is alive, and the live state variables with ``update``."""
+    """Returns a liveness flag per statement, and the live state variables together with ``update``."""
     body, state = program.body, program.state
     needed: set[Argument] = {OUTPUT}
     while True:
@@ -80,7 +81,7 @@ def _alive(program: Program) -> tuple[list[bool], set[Argument]]:
             if target in wanted:
                 alive[index] = True
                 wanted.discard(target)
-                wanted.update(args)  # constants do no harm: no variable is called 0.5
+                wanted.update(args)  # constants are harmless: no variable is named 0.5
         grown = needed.union([name for name in state if name in wanted])
         if len(grown) == len(needed):
             return alive, needed

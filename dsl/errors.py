@@ -1,4 +1,4 @@
-"""The base of all errors whose message is for the user."""
+"""Base class of errors that the user can fix."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import ClassVar
 
 
 class UserError(Exception):
-    """Something that the user can put right; the message names the thing, the rule and the fix.
+    """An error that the user can fix. The message names the object, the rule and the fix.
 
     Attributes:
-        exit_code: what the command line exits with: 2 for usage and configuration, 1 for what failed while running.
+        exit_code: exit status of the command line: 2 for usage and configuration errors, 1 for failures at run time.
     """
 
     exit_code: ClassVar[int] = 2

@@ -1,10 +1,10 @@
-"""Running one step of a program on a parameter tree: the definition of what programs mean.
+"""Execution of one step of a program on a parameter tree. This module defines the semantics of the language.
 
-``step`` is JAX in the parameters' precision, but at least float32 (0.999 is 1 in bfloat16); ``reference_step`` is
-float64 NumPy through the table's other column, an independent oracle. Faster forms (the trainer's interpreter,
-exported files) are tested against these.
+``step`` runs in JAX at the precision of the parameters, but at least float32 (in bfloat16, 0.999 rounds to 1).
+``reference_step`` runs in float64 NumPy, through the table's reference column, as an independent oracle. Faster forms
+(the trainer's interpreter, exported files) are tested against these two.
 
-Values are held as the kinds say: a scalar as one array, everything else as a list with one array for each leaf.
+A scalar is represented as one array; a value of any other kind as a list with one array per leaf.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from jax.typing import ArrayLike
 
 Tree = Any
-"""A pytree of arrays: the parameters of a model, or anything of the same structure."""
+"""A pytree of arrays: the parameters of a model, or any pytree with the same structure."""
 
 
 def apply_on_tree(meaning: Callable[..., Any], scope: Scope, operands: Sequence[Any]) -> Any:
-    """Applies a function's meaning to scalars and lists of leaves, as its scope says."""
+    """Applies a function to scalars and lists of leaves, according to its scope."""
     if scope is Scope.TREE:
         return meaning(*operands)
     count = next((len(operand) for operand in operands if isinstance(operand, list)), None)
@@ -37,11 +37,11 @@ def apply_on_tree(meaning: Callable[..., Any], scope: Scope, operands: Sequence[
 
 
 class _JaxDomain:
-    """Values are JAX arrays of one floating-point type.
+    """Values are JAX arrays of one floating-point dtype.
 
-    Each is opaque to the compiler. XLA would rewrite across statements by laws of real numbers, ``(x * a) * b`` as
-    ``x * (a * b)`` and ``log(exp(x))`` as ``x``, so that a program which overflows in the interpreter would not when it
-    is compiled, or the reverse.
+    Each value is opaque to the compiler. Otherwise XLA would rewrite across statements by laws of real numbers, such as
+    ``(x * a) * b`` to ``x * (a * b)`` or ``log(exp(x))`` to ``x``. A program could then overflow in the interpreter and
+    not in the compiled loop, or the reverse.
     """
 
     def __init__(self, dtype: Any):
@@ -75,13 +75,13 @@ class _ReferenceDomain:
 
 
 def step(program: Program, w: Tree, g: Tree, state: Sequence[Tree], lr: ArrayLike) -> tuple[Tree, tuple[Tree, ...]]:
-    """One optimizer step in JAX; the caller then does ``w = w - update``.
+    """One optimizer step in JAX. The caller then computes ``w = w - update``.
 
     Args:
         program: a verified program.
         w: the parameters, a pytree of floating-point arrays.
-        g: their gradient, same structure and shapes.
-        state: one tree for each of ``program.state``, with the structure and shapes of ``w``; zeros at the first step.
+        g: the gradient, with the structure and shapes of ``w``.
+        state: one tree per variable of ``program.state``, with the structure and shapes of ``w``; zeros at first.
         lr: value of the learning-rate schedule at this step, a scalar.
 
     Returns:
@@ -109,13 +109,13 @@ def reference_step(
     state: Sequence[Sequence[np.ndarray]],
     lr: float,
 ) -> tuple[list[np.ndarray], tuple[list[np.ndarray], ...]]:
-    """The same step in float64 NumPy, on lists of leaves.
+    """The same step in float64 NumPy, on lists of leaves. The oracle for ``step``.
 
     Args:
         program: a verified program.
-        w: the parameters, one array for each leaf.
-        g: their gradient, same shapes.
-        state: one list like ``w`` for each of ``program.state``.
+        w: the parameters, one array per leaf.
+        g: the gradient, with the shapes of ``w``.
+        state: one list like ``w`` per variable of ``program.state``.
         lr: value of the learning-rate schedule at this step.
 
     Returns:

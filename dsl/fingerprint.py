@@ -1,12 +1,12 @@
-"""A name for what a program means: value numbering of everything that ``update`` depends on, through the state.
+"""Fingerprints: a hash of a program's semantics, by value numbering of everything that ``update`` depends on.
 
-Two programs with one fingerprint train identically up to rounding, whatever their names, dead statements, operand
-order or the way their constants are written. The cache of evaluations is keyed by it.
+Two programs with equal fingerprints train identically up to rounding, regardless of names, dead statements, operand
+order and the way constants are written. The evaluation cache is keyed by fingerprint.
 
-``numbering`` gives the values; state makes them a cyclic graph. The graph is named as finite automata are minimised:
-all state variables start with one label, then each takes the label of the expression for its next value, until all
-labels differ. State variables that no number of rounds tells apart are copies and become one. The number of rounds
-depends on the labels alone, so that equal programs are compared at equal depth.
+``numbering`` gives the values; state turns them into a cyclic graph. The graph is canonicalised like a finite automaton
+under minimisation: all state variables start with one label, then each takes the label of the expression for its next
+value, until all labels differ. State variables that stay indistinguishable are copies and are merged. The number of
+rounds depends only on the labels, so that equal programs are compared at equal depth.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from optsearch.dsl.numbering import Numbering
 from optsearch.dsl.program import INPUTS, OUTPUT, Program
 
 FINGERPRINT_VERSION = 3
-"""Changes whenever any program's fingerprint does; stored beside stored fingerprints."""
+"""Incremented when the fingerprint of any program changes; stored beside fingerprints."""
 
 MEMORY = 50_000
-"""Values and names remembered; then memory is emptied, which changes nothing but the time of the next calls."""
+"""Maximum number of memoised values and names; beyond it the memo is cleared, which affects only speed."""
 
 _UNORDERED = frozenset(name for name, function in FUNCTIONS.items() if function.laws.commutative) | {
     "sum",
@@ -36,7 +36,7 @@ _Key = tuple[Value, tuple[Value, ...], tuple[Value, ...]]
 
 
 class _Memory(local):
-    """What one thread has numbered and named so far."""
+    """Values and names memoised by one thread."""
 
     def __init__(self) -> None:
         self.forget()
@@ -51,13 +51,13 @@ _memory = _Memory()
 
 
 def fingerprint(program: Program) -> str:
-    """The program's fingerprint.
+    """Computes the program's fingerprint.
 
     Args:
         program: a verified program.
 
     Returns:
-        16 hexadecimal digits; the same on every machine and Python version for one ``FINGERPRINT_VERSION``.
+        16 hexadecimal digits, identical on all machines and Python versions for one ``FINGERPRINT_VERSION``.
 
     >>> from optsearch.dsl.syntax import parse
     >>> one = parse('''def train(w, g, lr):
@@ -95,7 +95,7 @@ class _Step:
         self.program, self.numbering, self.inputs = program, numbering, inputs
 
     def __call__(self, start: list[Value]) -> tuple[Value, list[Value]]:
-        """The update and the state after a step from the given state."""
+        """Returns the update and the new state for a given state."""
         state, values = self.program.state, self.inputs.copy()
         values.update(zip(state, start, strict=True))
         self.numbering.run(self.program.body, values)
@@ -103,7 +103,7 @@ class _Step:
 
 
 def _steady(step: _Step) -> tuple[list[Value], Value, list[Value]]:
-    """The state at the start of any step: zero where it begins and stays so, else of the least level that holds.
+    """Finds an invariant state at the start of a step: zero for variables that stay zero, else of the lowest level.
 
     Returns:
         That state, the update, and the state after the step.
@@ -117,7 +117,7 @@ def _steady(step: _Step) -> tuple[list[Value], Value, list[Value]]:
         zeros = {position for position, value in enumerate(after) if numbering.starts_at_zero(value)}
         settled = not zeros
         while not settled:
-            numbering.relied = -1  # that zero times a state variable is zero relies on them all
+            numbering.relied = -1  # that zero times a state variable is zero relies on all of their bounds
             start = [ZERO if position in zeros else state for position, state in enumerate(states)]
             update, after = step(start)
             staying = {position for position in zeros if after[position][0] == 0.0}
@@ -131,13 +131,13 @@ def _steady(step: _Step) -> tuple[list[Value], Value, list[Value]]:
 
 
 class _System:
-    """Values with a state: the update, and the next value of every state variable.
+    """A recurrence: the update, and the next value of every state variable.
 
     Args:
-        numbering: where the values are.
+        numbering: the store of the values.
         update: value of the update.
-        start: for each state variable its value at the start of a step.
-        after: for each state variable its value at the end.
+        start: value of each state variable at the start of a step.
+        after: value of each state variable at the end of a step.
     """
 
     def __init__(self, numbering: Numbering, update: Value, start: tuple[Value, ...], after: tuple[Value, ...]):
@@ -147,7 +147,7 @@ class _System:
         ]
 
     def name(self) -> str | tuple[int, ...]:
-        """The name; or, where state variables that matter are copies, for each variable the one to use instead."""
+        """Returns the name; or, if live state variables are copies, the representative of each variable."""
         reached, labels = self._reached(), dict[int, bytes]()
         if len(reached) > 1:
             labels = {self.nodes[position]: self._plain(self.after[position]) for position in reached}
@@ -184,10 +184,10 @@ class _System:
         return sorted(reached)
 
     def _walked(self) -> list[bytes] | None:
-        """The graph as seen from the update, node by node, where the content of operands decides their order.
+        """Serialises the graph by traversal from the update, with operands ordered by content.
 
-        Contents label all state variables alike, so that a walk has to say which one it meets, by the order of first
-        meetings. None where two operands of an unordered function have one content: then labels have to tell.
+        Contents label all state variables alike, so the traversal numbers them in order of first visit. Returns None if
+        two operands of an unordered function have equal content: refined labels must then distinguish them.
         """
         numbering = self.numbering
         names, operands, digests, states = numbering.names, numbering.operands, numbering.digests, numbering.states
@@ -225,7 +225,7 @@ class _System:
             values = iter((self.after[waiting.pop(0)],))
 
     def _refined(self, reached: list[int], labels: dict[int, bytes]) -> dict[int, bytes]:
-        """Each variable's label for its next value under the old labels."""
+        """One round of refinement: labels each variable by its next value under the old labels."""
         digests: dict[int, bytes] = {}
         return {self.nodes[p]: content("state", [self._part(self.after[p], labels, digests)]) for p in reached}
 
@@ -238,9 +238,9 @@ class _System:
         )
 
     def _part(self, value: Value, labels: dict[int, bytes], digests: dict[int, bytes]) -> bytes:
-        """A value's content under labels of the state variables; ``digests`` remembers those of nodes."""
+        """Content of a value under labels of the state variables; ``digests`` memoises those of nodes."""
         numbering, (coefficient, node) = self.numbering, value
-        if len(labels) < 2 or not numbering.states[node]:  # one label: the numbering's own
+        if len(labels) < 2 or not numbering.states[node]:  # with one label the numbering's own content applies
             return part(coefficient, numbering.digests[node])
         digest = labels.get(node) or digests.get(node)
         if digest is None:
@@ -252,5 +252,5 @@ class _System:
 
 
 def _has_ties(operands: tuple[Value, ...], digests: list[bytes]) -> bool:
-    """Whether two of the operands, which are in order, have one content."""
+    """Returns True if two of the sorted operands have equal content."""
     return any(digests[one] == digests[other] and one != other for (_, one), (_, other) in pairwise(operands))

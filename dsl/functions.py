@@ -1,11 +1,10 @@
-"""The function table: everything a program can call, one row a function.
+"""The function table: all functions that a program can call, one row per function.
 
-Verification, execution, printing, export, fingerprints, generation and the tests are derived from the rows, so that a
-new function is one row here and nothing elsewhere.
+Verification, execution, printing, export, fingerprints, generation and tests are derived from the rows.
 
-Source: the list is that of Chen et al. 2023 (arXiv:2302.06675). Its conventions are kept: roots and logarithms take
-the absolute value, division adds ``GUARD`` to the divisor. Two edges it leaves open are fixed here: ``clip`` and
-``clip_by_global_norm`` take the absolute value of their limit, so that they are odd in their first operand.
+Source: the functions are those of Chen et al. 2023 (arXiv:2302.06675), with their conventions: roots and logarithms use
+the absolute value of the operand, and division adds ``GUARD`` to the divisor. Two cases are fixed here: ``clip`` and
+``clip_by_global_norm`` use the absolute value of their limit, so that they are odd in their first operand.
 """
 
 from __future__ import annotations
@@ -195,4 +194,4 @@ _ROWS = (
 )  # fmt: skip
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType({row.name: row for row in _ROWS})
-"""Every function by name; the order is the opcode's."""
+"""Every function by name, in the order of the opcodes."""

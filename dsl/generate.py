@@ -1,9 +1,9 @@
-"""Random well-typed pieces of programs: arguments, statements, whole programs.
+"""Random well-typed arguments, statements and programs.
 
-Every draw is uniform over what the rules allow, listed first, so that nothing is drawn and rejected. Randomness comes
-from a NumPy generator that the caller passes.
+Each draw is uniform over the enumerated valid choices; there is no rejection sampling. Randomness comes from a NumPy
+generator that the caller passes.
 
-Source: constants are drawn from N(0, 1), arguments from the variables in scope (Chen et al. 2023, 2.1).
+Source: constants are drawn from N(0, 1), arguments from the variables in scope (Chen et al. 2023, section 2.1).
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import input_kinds, result_kind
 
 NEW_VARIABLE_SHARE = 0.5
-"""Probability that a statement assigns a new variable rather than one in scope."""
+"""Probability that a statement assigns a new variable instead of one in scope."""
 
 ALL_FUNCTIONS = tuple(FUNCTIONS.values())
 
 
 class NewConstants(NamedTuple):
-    """Where new constants come from: N(mean, spread^2), and how many there are.
+    """Distribution and frequency of new constants: N(mean, spread^2).
 
     Attributes:
-        mean: of the normal distribution.
-        spread: its standard deviation.
-        share: probability that an argument is a new constant, where a constant is allowed.
+        mean: mean of the normal distribution.
+        spread: standard deviation of the normal distribution.
+        share: probability that an argument is a new constant, where constants are allowed.
     """
 
     mean: float = 0.0
@@ -38,12 +38,12 @@ class NewConstants(NamedTuple):
     share: float = 0.25
 
     def draw(self, rng: np.random.Generator) -> float:
-        """A float32 number with the fewest digits that name it."""
+        """Draws a float32 constant with the shortest decimal representation."""
         return float(str(np.float32(self.mean + self.spread * rng.standard_normal())))
 
 
 STANDARD = NewConstants()
-"""The published search's distribution."""
+"""The distribution of the published search."""
 
 
 def random_argument(
@@ -54,7 +54,7 @@ def random_argument(
     but: Argument | None = None,
     constants: NewConstants = STANDARD,
 ) -> Argument | None:
-    """A variable of an accepted kind other than ``but``, or a new constant; None when neither exists."""
+    """Returns a variable of an accepted kind other than ``but``, or a new constant; None if neither exists."""
     if len(accepted) == len(Kind):
         variables = [name for name in scope if name != but]
     else:
@@ -65,14 +65,14 @@ def random_argument(
 
 
 def callable_functions(functions: Sequence[Function], scope: Mapping[str, Kind]) -> list[Function]:
-    """The functions that have at least one possible argument for each operand; constants are always at hand."""
+    """Returns the functions that have at least one valid argument per operand; constants are always available."""
     if Kind.LEAF in scope.values():
         return list(functions)
     return [function for function in functions if LEAVES not in function.operands]
 
 
 def new_variable(taken: Collection[str]) -> str:
-    """The first of ``v1, v2, ...`` that is not taken."""
+    """Returns the first of ``v1, v2, ...`` that is not taken."""
     number = 1
     while f"v{number}" in taken:
         number += 1
@@ -88,26 +88,26 @@ def random_statement(
     leaves: Collection[str] = (),
     constants: NewConstants = STANDARD,
 ) -> Statement:
-    """A statement that is well-typed where it stands.
+    """Draws a statement that is well-typed in the given scope.
 
     Args:
         rng: source of randomness.
-        scope: kind of every variable that is assigned before the statement.
-        functions: what may be called; holds at least one function that takes any kind.
-        taken: names beside those in scope that a new variable must not have.
-        leaves: variables in scope that must keep one number for each parameter, such as the state.
-        constants: where new constants come from.
+        scope: kind of every variable assigned before the statement.
+        functions: candidate functions; at least one must accept every kind.
+        taken: names, in addition to those in scope, that a new variable must not use.
+        leaves: variables in scope that must keep the kind ``LEAF``, such as the state.
+        constants: distribution of new constants.
 
     Returns:
-        A statement whose function is uniform over the callable ones, and whose target is a new variable
-        (probability ``NEW_VARIABLE_SHARE``) or uniform over the variables that may be assigned.
+        A statement. Its function is uniform over the callable functions. Its target is a new variable with probability
+        ``NEW_VARIABLE_SHARE``, else uniform over the variables that may be assigned.
     """
     choices = functions if Kind.LEAF in scope.values() else callable_functions(functions, scope)
     function = choices[int(rng.random() * len(choices))]
     args: list[Argument] = []
     for accepted in function.operands:
         arg = random_argument(rng, accepted, scope, constants=constants)
-        if arg is None:  # callable_functions has excluded it
+        if arg is None:  # excluded by callable_functions
             raise ValueError(f"no argument for {function.name} in scope")
         args.append(arg)
     kind = result_kind(function, [scope[arg] if isinstance(arg, str) else Kind.SCALAR for arg in args])
@@ -120,10 +120,10 @@ def random_statement(
 
 
 def last_functions(functions: Sequence[Function]) -> list[Function]:
-    """The functions that the last statement of a random program may call: those of two operands that give an array.
+    """Functions valid for the last statement of a random program: two operands and a result of kind ``LEAF``.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such function.
     """
     found = [function for function in functions if function.arity == 2 and function.result is None]
     if not found:
@@ -139,17 +139,17 @@ def random_program(
     functions: Sequence[Function] = ALL_FUNCTIONS,
     constants: NewConstants = STANDARD,
 ) -> Program:
-    """A verified program of random statements.
+    """Draws a verified program of random statements.
 
     Args:
         rng: source of randomness.
         state: names of the state variables.
-        statements: number of statements, at least 1. The last assigns ``update``.
-        functions: what may be called; holds at least one function of two operands that takes any kind.
-        constants: where new constants come from.
+        statements: number of statements, at least 1. The last statement assigns ``update``.
+        functions: candidate functions; at least one must have two operands and accept every kind.
+        constants: distribution of new constants.
 
     Raises:
-        ValueError: ``statements`` is below 1, or no function can be called last.
+        ValueError: ``statements`` is less than 1, or no function is valid for the last statement.
 
     >>> program = random_program(np.random.default_rng(0), state=("m",), statements=5)
     >>> program.state, len(program.body), program.body[-1].target

@@ -1,7 +1,7 @@
-"""Laws: equations that a function's row declares and that rewriting, fingerprints and tests read.
+"""Algebraic laws declared by the rows of the function table and used by rewriting, fingerprints and tests.
 
-The fields of ``Laws`` are all the laws that we know. For every row and every field a test checks that a declared law
-holds numerically and that one which holds is declared.
+The fields of ``Laws`` are all supported laws. For every row and field, a test checks that a declared law holds
+numerically and that every law that holds is declared.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ class Laws:
         commutative: ``f(x, y) = f(y, x)``.
         associative: ``f(f(x, y), z) = f(x, f(y, z))``.
         parity: for each operand ``ODD`` (a sign moves out), ``EVEN`` (a sign is dropped) or ``NONE``.
-        degree: for each operand the power ``d`` with which a factor c > 0 moves out, ``f(c*x) = c**d * f(x)``; None
-            where no factor does.
+        degree: for each operand the homogeneity degree ``d``, ``f(c*x) = c**d * f(x)`` for c > 0; None if f is not
+            homogeneous in it.
         idempotent: ``f(f(x)) = f(x)`` for one operand, ``f(x, x) = x`` for two.
-        identity: the constant e with ``f(x, e) = x``; None where there is none.
-        absorbing: the constant z with ``f(x, z) = z``; None where there is none.
-        cancels: the constant ``f(x, x)``; None where it depends on x.
-        inverse: name of g with ``g(f(x)) = x`` on the sampling domain; None where there is none.
+        identity: the constant e with ``f(x, e) = x``; None if there is none.
+        absorbing: the constant z with ``f(x, z) = z``; None if there is none.
+        cancels: the constant value of ``f(x, x)``; None if it depends on x.
+        inverse: name of g with ``g(f(x)) = x`` on the sampling domain; None if there is none.
         range: the least and the largest result.
-        keeps_sign: ``sign(f(x)) = sign(x)`` for every x whatever, for functions of one operand.
-        total: finite for all operands up to 10,000 in size, zero included; neither undefined nor soon too large.
+        keeps_sign: ``sign(f(x)) = sign(x)`` for every x, for functions of one operand.
+        total: finite for all operands of magnitude up to 10,000, including zero.
     """
 
     commutative: bool = False
@@ -47,5 +47,5 @@ class Laws:
 
     @property
     def bounded(self) -> bool:
-        """Whether the result has a least and a largest value."""
+        """True if the range is bounded on both sides."""
         return math.isfinite(self.range[0]) and math.isfinite(self.range[1])

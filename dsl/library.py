@@ -1,7 +1,7 @@
 """Known optimizers as programs, shipped as text files in ``dsl/programs/``.
 
-None of them corrects the bias of its averages, as in Chen et al. 2023; ``adagrad`` starts its sum at zero. Otherwise
-each equals its optax namesake (tested).
+As in Chen et al. 2023, none of them applies bias correction; ``adagrad`` initialises its sum at zero. In all other
+respects each equals the optax optimizer of the same name (tested).
 
 >>> print(LIBRARY["momentum"], end="")
 def train(w, g, m, lr):
@@ -40,7 +40,7 @@ DESCRIPTIONS: Mapping[str, str] = {
 
 
 class _Library(Mapping[str, Program]):
-    """The library by name; files are read when asked for."""
+    """The library by name; files are read lazily."""
 
     def __getitem__(self, name: str) -> Program:
         if name not in DESCRIPTIONS:
@@ -63,4 +63,4 @@ def _read(name: str) -> Program:
 
 
 LIBRARY: Mapping[str, Program] = _Library()
-"""Every shipped program by name. An unknown name raises ``ProgramError`` with the nearest one."""
+"""Every shipped program by name. An unknown name raises ``ProgramError`` that suggests the nearest name."""

@@ -1,13 +1,13 @@
-"""How large a value can become, so that an identity which makes it disappear is used only where it stays finite.
+"""Bounds on the magnitude of values. An identity that eliminates a value is applied only if the value stays finite.
 
-Inputs are numbers of up to ``2**ORDINARY``; a run has up to ``2**STEPS`` steps. A state variable is bounded where its
-next value is a linear recurrence that does not grow: ``m*0.9 + g`` and ``interp(g, m, 0.9)`` are, ``m*2.0 + g`` and
-``interp(g, m, 1.5)`` are not. So each value has a linear bound, ``|x| <= sum of gain * |state| + rest``.
+Inputs have magnitude up to ``2**ORDINARY``; a run has up to ``2**STEPS`` steps. A state variable is bounded if its next
+value is a linear recurrence that does not grow: ``m*0.9 + g`` and ``interp(g, m, 0.9)`` are bounded, ``m*2.0 + g`` and
+``interp(g, m, 1.5)`` are not. Each value therefore has a linear bound, ``|x| <= sum of gain * |state| + rest``.
 
-A guarded division has a pole at ``-GUARD``. Numbers that vary continuously miss it; constants and steps may hit it,
-such as ``clip(g, 1e-8)``, or ``g - 1e-8`` where the gradient is zero. So the least of these *atoms* is known too.
-float32 numbers of 2e-8 and more are multiples of twice the unit in the last place of ``GUARD``, which is odd: their
-sums never hit the pole.
+A guarded division has a pole at ``-GUARD``. Values that vary continuously miss it. Constants and step functions may hit
+it, such as ``clip(g, 1e-8)``, or ``g - 1e-8`` where the gradient is zero. The bound therefore includes the smallest of
+these recurring magnitudes, the *atom*. float32 numbers of at least 2e-8 are multiples of twice the unit in the last
+place of ``GUARD``, which is odd, so their sums never hit the pole.
 """
 
 from __future__ import annotations
@@ -24,49 +24,49 @@ STEPS = 17.0
 PARAMETERS = 20.0
 
 TAME = 88.0
-"""What reaches no further disappears; between it and float32's largest number there is room for a coefficient."""
+"""Reach up to which a value may be eliminated; the margin to float32's maximum leaves room for a coefficient."""
 
 LARGEST = 127.0
-"""Reach of values that are finite; a larger one may be infinite."""
+"""Reach up to which a value is finite; a value with a larger reach may be infinite."""
 
 OVERFLOW = 130.0
-"""Reach of all larger values that are infinite only by overflow; infinity is for what may be undefined."""
+"""Reach of all larger values that can become infinite only by overflow; an infinite reach means possibly undefined."""
 
 STATE = (16.0, 43.0, math.inf)
-"""Levels of state variables: they reach no further than the first, than the second, or may become infinite."""
+"""Levels of state variables, by their maximum reach; at the last level they may become infinite."""
 
 POLE = 2e-8
-"""Atoms below this size may add up to ``-GUARD``."""
+"""Atoms smaller than this may add up to ``-GUARD``."""
 
 _LEAST_COSINE = 3e-8
-"""Least size of a cosine, other than zero, of float32 numbers of ordinary size."""
+"""Smallest nonzero magnitude of a cosine of float32 numbers of ordinary magnitude."""
 
 _INVERSE, _FARTHEST_INVERSE = 27.0, 51.0
-"""Reach of a guarded reciprocal of what is not negative; of one that may come as near to its pole as float32 does."""
+"""Reach of a guarded reciprocal: of a nonnegative operand; of an operand as near to the pole as float32 allows."""
 
 Interval = tuple[float, float]
 Operands = Sequence[tuple[float, int]]
 
 
 def reach(name: str, operands: Operands, below: Sequence[float]) -> float:
-    """Binary logarithm of the largest finite size of a call in standard form, however its parts are put in order.
+    """Binary logarithm of the largest finite magnitude of a call in standard form, for any evaluation order.
 
-    A tiny constant counts like one over it: products with it may underflow in one order alone.
+    A tiny constant counts like its reciprocal, because products with it may underflow in some orders only.
 
     Args:
         name: as in ``Nodes.names``.
-        operands: coefficient and node of each; exponent and node for a product.
+        operands: pairs of coefficient and node; of exponent and node for a product.
         below: reach of each operand's node.
 
     Returns:
-        The reach; infinite where the call, or what it is made of, may be undefined. Poles are not considered.
+        The reach; infinity if the call or an operand may be undefined. Poles are not considered.
     """
     if name == "product":
         total, factors = 0.0, 0.0
         for (exponent, _), far in zip(operands, below, strict=True):
             total += exponent * far if far > 0.0 else 0.0
             factors += exponent
-        # infinity times 0 once two factors of three, or one of two, overflow
+        # infinity times 0 occurs once two of three factors, or one of two, overflow
         undefined = (total if factors > 2.0 else max(below)) > LARGEST
         return math.inf if undefined else _capped(total)
     sizes = [
@@ -98,7 +98,7 @@ def _capped(far: float) -> float:
 
 
 _UNDEFINED_AT_INFINITY = frozenset({"interp", "dot", "sin", "cos", "tan", "clip_by_global_norm"})
-"""Functions that are no number where an operand, or a part of the result, is infinite."""
+"""Functions that give NaN if an operand, or an intermediate result, is infinite."""
 
 _SUMS_SQUARES = frozenset({"norm", "global_norm", "cosine_sim"})
 _TOTAL = frozenset(name for name, function in FUNCTIONS.items() if function.laws.total)
@@ -118,17 +118,17 @@ _REACH: Mapping[str, Callable[..., float]] = {
     "norm": lambda x: x + 0.5 * PARAMETERS,
     "global_norm": lambda x: x + 0.5 * PARAMETERS,
 }
-"""Reach of total functions that are not bounded; those that are missing here count as undefined."""
+"""Reach of total unbounded functions; a function that is not listed counts as undefined."""
 
 
 class Magnitude(NamedTuple):
-    """A linear bound of a value's size; the defaults are those of a value that may be undefined.
+    """A linear bound on a value's magnitude. The defaults describe a value that may be undefined.
 
     Attributes:
-        gains: for each state variable how many times it is part of the bound.
+        gains: coefficient of each state variable in the bound.
         rest: the part that does not depend on state.
-        powers: a bit for each state variable that ``rest`` depends on in another way.
-        atom: least size, zero apart, that the value takes again and again; infinite where there is none.
+        powers: bit mask of the state variables on which ``rest`` depends nonlinearly.
+        atom: smallest nonzero magnitude that the value takes repeatedly; infinity if there is none.
     """
 
     gains: Mapping[int, float] = {}
@@ -138,12 +138,12 @@ class Magnitude(NamedTuple):
 
     @property
     def wild(self) -> bool:
-        """Whether the value may be undefined."""
+        """True if the value may be undefined."""
         return self.rest == math.inf
 
     @property
     def states(self) -> int:
-        """A bit for each state variable that the bound depends on."""
+        """Bit mask of the state variables that the bound depends on."""
         bits = self.powers
         for position in self.gains:
             bits |= 1 << position
@@ -160,12 +160,12 @@ INPUT: Mapping[str, Magnitude] = {
 
 
 def of_state(position: int, level: int) -> Magnitude:
-    """A state variable of a level."""
+    """The bound of a state variable of the given level."""
     return Magnitude({position: 1.0}, 0.0, atom=2.0**-10) if STATE[level] < math.inf else WILD
 
 
 def of_constant(size: float) -> Magnitude:
-    """A constant whose last digits are not known."""
+    """The bound of a constant whose last digits are uncertain."""
     return Magnitude(rest=2.0 * size, atom=0.5 * size if size > 2.0 * POLE else 0.0)
 
 
@@ -181,14 +181,14 @@ def magnitude(
 
     Args:
         name: as in ``Nodes.names``.
-        operands: coefficient and node of each; exponent and node for a product.
+        operands: pairs of coefficient and node; of exponent and node for a product.
         below: bounds of the operands' nodes.
         far: reach of the operands' nodes.
         own: reach of the call.
-        interval: gives for each operand, by position, numbers between which it lies.
+        interval: maps the position of an operand to an interval that contains it.
 
     Returns:
-        The bound; ``WILD`` for a call of constants, which ``of_constant`` describes where it is finite.
+        The bound; ``WILD`` for a call on constants, which ``of_constant`` describes if it is finite.
     """
     if own == math.inf or all(one is UNIT for one in below) or any(one.wild for one in below):
         return WILD
@@ -230,7 +230,7 @@ def magnitude(
 
 
 _NO_LARGER = frozenset({"sqrt", "cbrt", "arcsinh"})
-"""Functions that give at most ``|x| + 1``."""
+"""Functions whose result is at most ``|x| + 1``."""
 
 
 def _finest(parts: Sequence[Magnitude]) -> float:
@@ -241,7 +241,7 @@ def _finest(parts: Sequence[Magnitude]) -> float:
 
 
 def scaled(factor: float, one: Magnitude) -> Magnitude:
-    """A multiple of a value; ``factor`` is not negative."""
+    """The bound of a value times ``factor``, which is nonnegative."""
     if factor == 1.0 or one.wild:
         return one
     if factor == 0.0:
@@ -275,7 +275,7 @@ def _largest(choices: Sequence[Magnitude]) -> Magnitude:
 
 
 def _product(exponents: Sequence[float], factors: Sequence[Magnitude], far: Sequence[float], own: float) -> Magnitude:
-    """Linear in a factor that depends on state, where there is one such factor alone."""
+    """Linear in the one factor that depends on state, if there is exactly one such factor."""
     atom, others, powers = 1.0, 0.0, 0
     carrier, carriers = UNIT, 0.0
     for exponent, factor, size in zip(exponents, factors, far, strict=True):
@@ -299,14 +299,14 @@ def _reciprocal(divisor: Magnitude, far: float, interval: Interval) -> Magnitude
 
 
 def levels(after: Mapping[int, Magnitude], old: Sequence[int]) -> list[int]:
-    """The level that each state variable needs, by what it is after a step.
+    """Computes the level that each state variable needs, from its value after a step.
 
     Args:
-        after: linear bound of the next value, for those that do not stay zero; found with the old levels.
+        after: linear bound of the next value of each state variable that does not stay zero, under the old levels.
         old: level of every state variable.
 
     Returns:
-        The levels, none below the old one; equal to the old ones when these hold.
+        The levels, none lower than the old one; equal to the old ones if these are valid.
     """
     bounds: dict[int, float] = {position: math.inf for position, one in after.items() if _escapes(position, one)}
     waiting = [position for position in after if position not in bounds]
@@ -330,7 +330,7 @@ def levels(after: Mapping[int, Magnitude], old: Sequence[int]) -> list[int]:
 
 
 def _escapes(position: int, one: Magnitude) -> bool:
-    """Whether the state variable feeds on powers of itself, or holds what may add up to a pole."""
+    """True if the state variable depends on powers of itself, or has atoms that may add up to a pole."""
     return one.wild or bool(one.powers >> position & 1) or one.atom < POLE
 
 
@@ -343,5 +343,5 @@ def _feeds_on(one: Magnitude, group: Sequence[int]) -> bool:
 
 
 def _rest(one: Magnitude, bounds: Mapping[int, float], group: Sequence[int]) -> float:
-    """The part of a linear bound that does not come from the group; ``bounds`` holds those of all others."""
+    """The part of a linear bound from outside the group; ``bounds`` holds the bounds of all other variables."""
     return one.rest + sum(gain * bounds[position] for position, gain in one.gains.items() if position not in group)

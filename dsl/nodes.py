@@ -1,11 +1,11 @@
-"""The store of values: every distinct call once, with its content and what is known of its size.
+"""Hash-consed store of values: one node per distinct call, with its content hash and bounds.
 
-A value is a number times a node, ``(coefficient, node)``; a constant is a multiple of the node ``ONE``. This file knows
-sums, constant factors and bounds; ``numbering`` knows what all other functions do to each other, and ``magnitude`` how
-large a node can become.
+A value is a coefficient times a node, ``(coefficient, node)``; a constant is a multiple of the node ``ONE``. This
+module implements sums, constant factors and bounds. ``numbering`` implements the relations between all other
+functions, and ``magnitude`` the bounds on magnitude.
 
-Nodes are remembered across programs, since children share most of their values with their parents. This changes the
-speed alone: everything that is decided by comparing nodes compares their content.
+Nodes are kept across programs, because children share most of their values with their parents. This affects only
+speed: decisions that compare nodes compare their content.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ Value = tuple[float, int]
 """Coefficient and node."""
 
 COEFFICIENTS = (1e-12, 1e12)
-"""Factors are combined only within this range, far from float32's overflow and underflow."""
+"""Factors are combined only within this range, well inside float32's range."""
 
 CANCELLATION = 2.0**-6
-"""``a*x + b*x`` becomes ``(a+b)*x`` unless ``|a+b|`` is below this share of ``max(|a|, |b|)``: then rounding rules.
+"""``a*x + b*x`` becomes ``(a+b)*x`` unless ``|a+b|`` is below this share of ``max(|a|, |b|)``: then rounding dominates.
 
-So ``(x + y) - x`` is not y, which loses the digits that x has more of; but what cancels as a whole is zero.
+``(x + y) - x`` is therefore not y, which has lost its low digits; exact cancellation still gives zero.
 """
 
 MAX_TERMS = 16
 
 NORMAL = float(np.finfo(np.float32).tiny)
-"""Least constant that is folded; hardware may take smaller ones for zero."""
+"""Smallest constant that is folded; hardware may flush smaller ones to zero."""
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -60,12 +60,12 @@ _UNIT_BYTES = _FLOAT.pack(1.0)
 
 
 def content(name: str, parts: Sequence[bytes]) -> bytes:
-    """A name for a call by its content."""
+    """Content hash of a call."""
     return blake2b(name.encode() + b"\0" + b"".join(parts), digest_size=16).digest()
 
 
 def part(coefficient: float, digest: bytes) -> bytes:
-    """A coefficient, as float32, and what it multiplies."""
+    """Content of a term: a coefficient, as float32, and the node that it multiplies."""
     if coefficient == 1.0:
         return _UNIT_BYTES + digest
     try:
@@ -75,7 +75,7 @@ def part(coefficient: float, digest: bytes) -> bytes:
 
 
 def float32(value: float) -> float:
-    """The nearest float32; infinite where that is too large."""
+    """The nearest float32; infinity on overflow."""
     try:
         return _FLOAT.unpack(_FLOAT.pack(value))[0]
     except OverflowError:
@@ -83,7 +83,7 @@ def float32(value: float) -> float:
 
 
 def constant(value: float) -> Value | None:
-    """The constant that float32 rounds a number to; None where that is not finite, or neither zero nor normal."""
+    """The constant after rounding to float32; None if it is not finite, or is subnormal."""
     value = float32(value)
     if value == 0.0:
         return ZERO
@@ -91,17 +91,17 @@ def constant(value: float) -> Value | None:
 
 
 class Nodes:
-    """Nodes by number; the fields are lists over them.
+    """The store; the attributes are lists indexed by node.
 
     Attributes:
-        names: the function's name, or the name of an input; ``sum``, ``product``; ``addition`` and ``scale`` are a sum
-            of two and a product with a constant that are not combined with others.
-        operands: the values a node is called with; for a product pairs of exponent and factor.
-        digests: content, with every state variable labelled alike.
-        states: a bit for each state variable that is below the node.
-        reach: how large its finite values are; see ``magnitude.reach``.
-        zero_at_start: whether it is zero when every state variable is.
-        relied: bits of the state variables whose bounds were relied on since this was last set to 0.
+        names: name of the function or input; ``sum`` and ``product`` are flat; ``addition`` and ``scale`` are a sum of
+            two and a product with a constant that are not combined further.
+        operands: operand values; for a product, pairs of exponent and factor.
+        digests: content hash, in which all state variables have one label.
+        states: bit mask of the state variables below the node.
+        reach: bound on its finite values; see ``magnitude.reach``.
+        zero_at_start: True if the node is zero when every state variable is zero.
+        relied: bit mask of the state variables whose bounds were used since this was last set to 0.
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class Nodes:
         self._magnitudes[self._add(("1", ()), b"1", 0, 0.0, zero=False)] = UNIT
 
     def input(self, name: str) -> Value:
-        """An input that holds numbers of ordinary size."""
+        """An input, with values of ordinary magnitude."""
         node = self._index.get((name, ()))
         if node is None:
             node = self._add((name, ()), name.encode(), 0, ORDINARY, zero=False)
@@ -127,7 +127,7 @@ class Nodes:
         return 1.0, node
 
     def state(self, position: int, level: int) -> Value:
-        """A state variable of a level of ``magnitude.STATE``."""
+        """A state variable of one of the levels in ``magnitude.STATE``."""
         value = self._state.get((position, level))
         if value is None:
             node = self._add((f"state {position} {level}", ()), STATE_LABEL, 1 << position, STATE[level], zero=True)
@@ -136,7 +136,7 @@ class Nodes:
         return value
 
     def call(self, name: str, operands: tuple[Value, ...]) -> int:
-        """The node of a call in standard form."""
+        """Returns the node of a call in standard form, new or existing."""
         key = name, operands
         node = self._index.get(key)
         if node is not None:
@@ -168,10 +168,10 @@ class Nodes:
         self.zero_at_start.append(zero)
         return node
 
-    # What is known of a value
+    # Bounds and other properties of values
 
     def magnitude(self, node: int) -> Magnitude:
-        """How large the node can become; found when it is first asked for, from its operands upwards."""
+        """Bound on the node's magnitude, computed lazily from its operands upwards."""
         known, waiting = self._magnitudes, [node]
         while waiting:
             top = waiting[-1]
@@ -192,22 +192,22 @@ class Nodes:
         return lambda position: self.bounds(operands[position])
 
     def stays_finite(self, node: int, limit: float = TAME) -> bool:
-        """Whether the node reaches no further than the limit and is never undefined."""
+        """True if the node's reach is within the limit and the node is never undefined."""
         return self.reach[node] <= limit and not self.magnitude(node).wild
 
     def disappears(self, node: int, limit: float = TAME) -> bool:
-        """Whether the node stays finite, so that an identity may make it disappear."""
+        """True if the node stays finite, so that an identity may eliminate it; records the bounds it relies on."""
         if not self.stays_finite(node, limit):
             return False
         self.relied |= self.states[node]
         return True
 
     def levels(self, after: Mapping[int, Value], old: Sequence[int]) -> list[int]:
-        """The level that each state variable needs, by its value after a step; see ``magnitude.levels``."""
+        """The level that each state variable needs, from its value after a step; see ``magnitude.levels``."""
         return levels({p: scaled(abs(c), self.magnitude(node)) for p, (c, node) in after.items()}, old)
 
     def starts_at_zero(self, value: Value) -> bool:
-        """Whether the value is zero when every state variable is."""
+        """True if the value is zero when every state variable is zero."""
         return value[0] == 0.0 or self.zero_at_start[value[1]]
 
     def _zero_at_start(self, name: str, operands: tuple[Value, ...]) -> bool:
@@ -227,7 +227,7 @@ class Nodes:
         return tame and any(zero and parity == ODD for zero, parity in zip(zeros, function.laws.parity, strict=True))
 
     def bounds(self, value: Value) -> tuple[float, float]:
-        """Numbers between which the value lies, as far as its last functions tell."""
+        """An interval that contains the value, derived from its outermost functions."""
         coefficient, node = value
         known = self._bounds.get(node)
         low, high = known or self._node_bounds(node)
@@ -256,19 +256,19 @@ class Nodes:
         return low, high
 
     def positive(self, node: int) -> bool:
-        """Whether the node is above zero: a hyperbolic cosine, or a guarded reciprocal of what is not negative."""
+        """True if the node is positive: a hyperbolic cosine, or a guarded reciprocal of a nonnegative value."""
         if self.names[node] == "reciprocal":
             return self.bounds(self.operands[node][0])[0] >= 0.0
         return self.names[node] == "cosh"
 
     def order(self, value: Value) -> tuple[bytes, float, int]:
-        """Key that sorts values by content."""
+        """Sort key of values, by content."""
         return self.digests[value[1]], value[0], value[1]
 
     # Constant factors and sums
 
     def times(self, factor: float, value: Value) -> Value:
-        """``factor * value``; an extreme factor is not combined."""
+        """``factor * value``; extreme factors are not combined."""
         coefficient, node = value
         product = factor * coefficient
         if node == ONE:
@@ -280,7 +280,7 @@ class Nodes:
         return 1.0, self.call("scale", ((float32(factor), ONE), value))
 
     def plus(self, x: Value, y: Value) -> Value:
-        """``x + y`` as a flat sum whose first term has the coefficient 1."""
+        """``x + y`` as a flat sum whose first term has coefficient 1."""
         if x[0] == 0.0:
             return y
         if y[0] == 0.0:
@@ -303,18 +303,18 @@ class Nodes:
         ordered = sorted([(digests[node], coefficient, node) for node, coefficient in terms.items()])
         first = ordered[0][1]
         if ordered[0][0] == ordered[1][0]:
-            first = 1.0  # no term is first by content
+            first = 1.0  # the first term is not unique by content
         for _, coefficient, _ in ordered:
             if not COEFFICIENTS[0] < abs(coefficient / first) < COEFFICIENTS[1]:
-                first = 1.0  # they are too far apart
+                first = 1.0  # the coefficients are too far apart
         return self.times(first, (1.0, self.call("sum", tuple([(c / first, node) for _, c, node in ordered]))))
 
     def _addition(self, x: Value, y: Value) -> Value:
-        """A sum of two that is not combined with others."""
+        """A sum of two values that is not combined further."""
         return 1.0, self.call("addition", tuple(sorted((x, y), key=self.order)))
 
     def terms(self, value: Value) -> tuple[Value, ...]:
-        """The terms of a sum, or the value itself."""
+        """The terms of a sum; for another node, the value itself."""
         coefficient, node = value
         if self.names[node] != "sum":
             return (value,)
@@ -332,7 +332,7 @@ _ZERO_AT_ZERO = frozenset(name for name, function in FUNCTIONS.items() if _is_ze
 
 
 def _size(name: str, operands: Sequence[Value]) -> float:
-    """Size of a call of constants; infinite where it is not known."""
+    """Magnitude of a call on constants; infinity if unknown."""
     function = FUNCTIONS.get(name)
     if function is None or function.scope is not Scope.ELEMENT:
         return math.inf

@@ -1,14 +1,15 @@
-"""Value numbering: every value that a program computes in a standard form, so that equal values meet.
+"""Value numbering: a normal form for every value that a program computes, in which equal values coincide.
 
-The laws of the table bring a call to its standard form: a sum is a flat list of terms, a product a flat list of factors
-with exponents; coefficients and signs move out where degree and parity allow; constants fold; operands of commutative
-functions are sorted by content. What a row's laws cannot say, relations between functions, is here, one rule for each.
+The laws of the table bring a call to normal form: sums become flat lists of terms, products become flat lists of
+factors with exponents, coefficients and signs move out where degree and parity allow, constants fold, and operands of
+commutative functions are sorted by content. Relations between functions, which one row cannot express, are rules in
+this module.
 
-Constants are float32 numbers, and so is every constant that is folded.
+All constants, including folded ones, are float32 numbers.
 
-Identities hold for finite values. One that makes a value disappear (``x - x``, ``0 * x``) is used only where the value
-stays finite in a whole run, as ``magnitude`` says. A sum in which larger terms cancel keeps its order, since it loses
-digits. Underflow of products is not considered, and that sums of other orders differ by rounding.
+Identities hold for finite values. An identity that eliminates a value (``x - x``, ``0 * x``) is applied only if the
+value stays finite over a whole run, according to ``magnitude``. A sum in which larger terms cancel keeps its order,
+because it loses digits. Underflow of products and rounding differences between orders of a sum are ignored.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from optsearch.dsl.rows import Operation
 MAX_EXPONENT = 16.0
 
 MIXING = 10.0
-"""``interp(x, x, weight)`` is x for weights that reach no further: larger ones cancel and lose digits."""
+"""``interp(x, x, weight)`` is x for weights within this reach; larger weights cancel and lose digits."""
 
 _UNIT: Value = (1.0, ONE)
 _GUARD = float32(GUARD)
@@ -35,18 +36,18 @@ _SIGN, _ABS, _SQRT = FUNCTIONS["sign"], FUNCTIONS["abs"], FUNCTIONS["sqrt"]
 
 
 class Numbering(Nodes):
-    """The domain of the walk in which values are numbers of equal values; calls are remembered across programs."""
+    """The domain of the walk that maps each value to its normal form; calls are memoised across programs."""
 
     def __init__(self) -> None:
         super().__init__()
         self._calls: dict[tuple[str, tuple[Value, ...]], tuple[Value, int]] = {}
 
     def run(self, body: Sequence[Statement], values: dict[str, Value]) -> None:
-        """``walk`` for this domain, which looks remembered calls up in place, as it decides a search's speed.
+        """``walk`` specialised to this domain, with the memo inlined because it dominates the speed of a search.
 
         Args:
             body: the statements.
-            values: value of each input; becomes the last value of every variable.
+            values: value of each input; updated in place to the last value of every variable.
         """
         calls, relied = self._calls, self.relied
         for target, name, args in body:
@@ -90,7 +91,7 @@ class Numbering(Nodes):
         return self._call(function, operands) if value is None else value
 
     def _call(self, function: Function, operands: tuple[Value, ...]) -> Value:
-        """A call by the laws of its row."""
+        """Normalises a call by the laws of its row."""
         laws, factor = function.laws, 1.0
         reduced: list[Value] = []
         for (coefficient, node), parity, degree in zip(operands, laws.parity, laws.degree, strict=True):
@@ -126,13 +127,13 @@ class Numbering(Nodes):
             exponents[node] = exponents.get(node, 0.0) + n
         coefficient = x[0] * y[0]
         too_many = max(exponents.values()) > MAX_EXPONENT or len(exponents) > MAX_TERMS
-        if too_many or self.reach[one] + self.reach[other] > TAME:  # in another order it may be finite
+        if too_many or self.reach[one] + self.reach[other] > TAME:  # another order may stay finite
             node = self.call("product", tuple(sorted(((1.0, x[1]), (1.0, y[1])), key=self.order)))
             return self.times(coefficient, (1.0, node))
         return self.times(coefficient, self._product(exponents))
 
     def _product(self, exponents: dict[int, float]) -> Value:
-        """Factors with exponents as a value, after what roots, signs and absolute values do to each other."""
+        """A product of powers as a value, after applying the rules for roots, signs and absolute values."""
         for node, exponent in list(exponents.items()):
             name = self.names[node]
             if name not in _ABSORBED or node not in exponents:
@@ -241,7 +242,7 @@ class Numbering(Nodes):
         return self.times(coefficient, (1.0, self.call("clip", ((1.0, node), (bound, limit[1])))))
 
     def extreme(self, x: Value, y: Value, name: str) -> Value | None:
-        """Maximum or minimum of a flat set of values, with at most one constant."""
+        """Maximum or minimum of a flat set of values with at most one constant."""
         best = max if name == "maximum" else min
         values: dict[int, set[float]] = {}
         for value in (x, y):
@@ -284,7 +285,7 @@ class Numbering(Nodes):
 
 
 _ABSORBED = frozenset({"abs", "sqrt", "sign"})
-"""Functions whose powers, or products with their operand, are simpler."""
+"""Functions that simplify under a power, or when multiplied by their operand."""
 
 _RULES: dict[str, Callable[..., Value | None]] = {
     "add": Numbering.plus,
@@ -304,14 +305,14 @@ _RULES: dict[str, Callable[..., Value | None]] = {
     "maximum": lambda n, x, y: n.extreme(x, y, "maximum"),
     "minimum": lambda n, x, y: n.extreme(x, y, "minimum"),
 }
-"""What the laws of one row cannot say: relations between functions. None means: no rule applies."""
+"""Rules for relations between functions, which one row cannot express; None means that the rule does not apply."""
 
 
 def _fold(function: Function, operands: tuple[Value, ...]) -> Value | None:
-    """A call on constants as a constant, computed in float32.
+    """Folds a call on constants, in float32.
 
-    None where ``constant`` gives None, and where libraries may differ in the last digit, which a later function such as
-    ``arccosh`` near 1 may magnify: a transcendental function folds only for operands and a result of 0, 1 or -1.
+    Returns None if ``constant`` does, or if libraries may differ in the last digit, which a later function may amplify
+    (such as ``arccosh`` near 1). A transcendental function therefore folds only for operands and results of 0, 1 or -1.
     """
     with np.errstate(all="ignore"):
         result = float(function.reference(*(np.float32(coefficient) for coefficient, _ in operands)))

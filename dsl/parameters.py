@@ -1,6 +1,6 @@
-"""Names in exported files: constants as people call them (``beta1``, ``weight_decay``), and no clashes.
+"""Names of constants in exported files by their role (``beta1``, ``weight_decay``), without clashes.
 
-Exported files take them as keyword arguments, so that whoever uses one can tune it without reading the body.
+Exported files take the constants as keyword arguments, so that they can be tuned without reading the body.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Parametrised:
-    """A program and its named constants.
+    """A program with named constants.
 
     Attributes:
-        program: constants that have a name are replaced by it, as if it were a variable.
-        defaults: value of each name, in the order of the program.
+        program: the program, in which named constants are replaced by their names, as if they were variables.
+        defaults: value of each name, in order of appearance.
     """
 
     program: Program
@@ -38,16 +38,16 @@ class Parametrised:
 
 
 def parametrised(program: Program, reserved: Collection[str] = ()) -> Parametrised:
-    """Names the constants by the role that they play.
+    """Names the constants by role.
 
     Args:
         program: a verified program without dead statements.
-        reserved: names that must not be given.
+        reserved: names that must not be used.
 
     Returns:
-        ``beta1, beta2, ...`` for the weights of averages with state, ``weight_decay`` for factors of the weights,
-        ``scale`` for factors of the learning rate, other words by function. Calls on constants alone and factors of 1
-        keep theirs. Equal constants in one role share a name.
+        ``beta1, beta2, ...`` for the decay of EMAs of the state, ``weight_decay`` for factors of the weights, ``scale``
+        for factors of the learning rate, and a name by function for the others. Calls on constants alone and factors of
+        1 keep their constants. Equal constants with one role share a name.
     """
     taken = {*reserved, *program.signature.inputs, OUTPUT, *(statement.target for statement in program.body)}
     fresh = {W, LR, *program.state}
@@ -72,7 +72,7 @@ def parametrised(program: Program, reserved: Collection[str] = ()) -> Parametris
 
 
 def _word(statement: Statement, position: int, fresh: Collection[str], state: Collection[str]) -> str:
-    """What a constant is called, before it is numbered."""
+    """Base name of a constant, before numbering."""
     function, others = statement.function, [arg for arg in statement.args if isinstance(arg, str)]
     if function == "interp" and position == 2 and any(other in state for other in others):
         return "beta"
@@ -86,7 +86,7 @@ def _word(statement: Statement, position: int, fresh: Collection[str], state: Co
 
 
 def _free(word: str, taken: Collection[str]) -> str:
-    """The word, numbered where several may share it: ``beta1`` even when there is one."""
+    """An unused name: the base name, numbered where several are expected (``beta1`` even if it is the only one)."""
     if word != "beta" and word not in taken:
         return word
     number = 1 if word == "beta" else 2
@@ -96,9 +96,9 @@ def _free(word: str, taken: Collection[str]) -> str:
 
 
 def without_clashes(program: Program, taken: Collection[str]) -> Program:
-    """Renames variables that would shadow a name of the file or that a NamedTuple refuses.
+    """Renames variables that would shadow a name of the file or that a NamedTuple rejects.
 
-    New names are identifiers of the language: a letter first and no longer than the old ones may be.
+    New names are valid identifiers of the language: they start with a letter and respect the maximum length.
     """
     names = dict.fromkeys([*program.state, *(statement.target for statement in program.body)])
     used, renamed = {*taken, *names}, dict[str, str]()
@@ -123,6 +123,6 @@ def without_clashes(program: Program, taken: Collection[str]) -> Program:
 
 
 def plain(title: str) -> str:
-    """A line without anything that could end a docstring."""
+    """Removes characters that could end a docstring."""
     kept = "".join(c for c in title if c.isascii() and (c.isalnum() or c in " .,:;()+-_=/%[]"))
     return kept.strip().rstrip(".") + "."

@@ -1,14 +1,14 @@
 """Programs as frozen values: a list of assignment statements and the names of the state.
 
-A program stands for one function that maps weights, gradient, state and learning rate to an update and new state:
+A program is a function that maps weights, gradient, state and learning rate to an update and the new state:
 
     def train(w, g, m, lr):
       update = interp(g, m, 0.9)
       ...
       return update, m
 
-Only what can differ between programs is stored: the state's names (``m``) and the body. Equality is structural;
-``fingerprint`` compares meaning.
+Only the parts that vary are stored: the names of the state variables (``m``) and the body. Equality is structural; use
+``fingerprint`` to compare semantics.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from optsearch.dsl.errors import UserError
 from optsearch.dsl.functions import FUNCTIONS
 
 Argument = str | float
-"""A variable's name, or a constant."""
+"""A variable name or a constant."""
 
 INPUTS = W, G, LR = "w", "g", "lr"
-"""Weights, their gradient, and the value of the learning-rate schedule."""
+"""Weights, gradient, and the value of the learning-rate schedule; state variables come before ``lr``."""
 
 OUTPUT = "update"
-"""The variable whose value is subtracted from the weights."""
+"""The variable that is subtracted from the weights."""
 
 MAX_STATEMENTS = 200
 MAX_STATE = 8
@@ -39,11 +39,11 @@ _RESERVED = frozenset(keyword.kwlist) | {"train"}
 
 
 class ProgramError(UserError, ValueError):
-    """A text or program breaks a rule of the language.
+    """A program text or program that violates a rule of the language.
 
     Attributes:
-        line: the line as the user counts it, from 1; None where no line is meant.
-        reason: the rule and the value that breaks it.
+        line: line number, from 1; None if the error does not concern a line.
+        reason: the rule and the value that violates it.
     """
 
     def __init__(self, reason: str, line: int | None = None, source: str | None = None, column: int | None = None):
@@ -86,10 +86,10 @@ class Signature(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An optimizer.
+    """An optimizer program.
 
     Attributes:
-        state: names of the state variables, all zero before the first step; each has the parameters' shapes.
+        state: names of the state variables. Each has the shapes of the parameters and is zero before the first step.
         body: the statements, in order.
     """
 
@@ -109,7 +109,7 @@ class Program:
 
 
 def name_fault(name: str) -> str | None:
-    """Why ``name`` cannot name a variable, or None when it can."""
+    """Returns the reason why ``name`` is not a valid variable name; None if it is valid."""
     if not _NAME.match(name):
         return f"'{name}' is not a name: use letters, digits and underscores, not starting with a digit"
     if len(name) > MAX_NAME_LENGTH:

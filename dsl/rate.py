@@ -1,7 +1,7 @@
-"""A program at another learning rate: where a search scores programs at several rates, the best one belongs to them.
+"""Folds a learning-rate factor into a program, for searches that score programs at several learning rates.
 
-``lr = lr * 0.001`` at a third of the rate becomes ``lr = lr * 0.000333``. Where the caller's rate is read in another
-way, a statement that multiplies it comes first.
+With a factor of 1/3, ``lr = lr * 0.001`` becomes ``lr = lr * 0.000333``. If the program reads ``lr`` in another way, a
+statement that scales it is prepended.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ RATE = "lr"
 
 
 def at_rate(program: Program, rate: float) -> Program:
-    """The program whose updates are those of the given one, called with ``rate`` times the learning rate.
+    """Returns a program whose updates equal those of ``program`` called with ``rate`` times the learning rate.
 
     Args:
         program: a verified program.
         rate: a finite factor.
 
     Returns:
-        A program with the same statements, of which those that multiply the learning rate by a constant have another
-        one; or with one more where it is read otherwise. Equal up to the rounding of one product.
+        A program in which the constants that multiply the learning rate are scaled; if ``lr`` is read in another way, a
+        program with one additional statement. Equal up to the rounding of one product.
 
     Raises:
-        ProgramError: the statement that would be added is one more than a program can have.
+        ProgramError: the additional statement would exceed the maximum number of statements.
 
     >>> from optsearch.dsl.library import LIBRARY
     >>> print(at_rate(LIBRARY["sgd"], 0.5), end="")
@@ -54,12 +54,12 @@ def at_rate(program: Program, rate: float) -> Program:
                 return Program(program.state, (Statement(RATE, "multiply", (RATE, rate)), *program.body))
             body[index] = scaled
         if statement.target == RATE:
-            break  # from here on it is no longer the caller's
+            break  # from here on `lr` is not the caller's value
     return Program(program.state, tuple(body))
 
 
 def _scaled(statement: Statement, rate: float) -> Statement | None:
-    """The statement with its constant multiplied; None unless it is a product of the rate and a constant."""
+    """The statement with its constant scaled; None unless it is a product of the rate and a constant."""
     constants = [arg for arg in statement.args if not isinstance(arg, str)]
     if statement.function != "multiply" or len(constants) != 1:
         return None
@@ -70,7 +70,7 @@ def _scaled(statement: Statement, rate: float) -> Statement | None:
 
 
 def _shortest(value: float) -> float | None:
-    """The float32 number that is nearest, with the fewest digits; None where it is out of range."""
+    """The nearest float32 number, with the shortest decimal representation; None if out of range."""
     with np.errstate(over="ignore"):
         nearest = np.float32(value)
     tiny = float(np.finfo(np.float32).tiny)

@@ -1,8 +1,8 @@
-"""The function table as the text of ``docs/language.md``.
+"""The function table as Markdown, for ``docs/language.md``.
 
     python -m optsearch.dsl.reference docs/language.md
 
-writes it between the two marks in the file; a test checks that this was done.
+writes the table between the two markers in the file. A test checks that the file is up to date.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BEGIN, END = "<!-- functions: begin (python -m optsearch.dsl.reference docs/lang
 
 
 def function_table() -> str:
-    """One line of a Markdown table for each function."""
+    """Returns a Markdown table with one line per function."""
     lines = ["| function | meaning | operands and result | range | laws |", "|---|---|---|---|---|"]
     for row in FUNCTIONS.values():
         names = "xya"[: row.arity]
@@ -29,10 +29,10 @@ def function_table() -> str:
 
 
 def with_table(text: str) -> str:
-    """The document with a fresh table between the marks.
+    """Replaces the table between the markers of a document.
 
     Raises:
-        ValueError: a mark is missing.
+        ValueError: a marker is missing.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)

@@ -1,4 +1,4 @@
-"""What a row of the function table holds, and how rows of one form are written in a line."""
+"""The columns of the function table, and constructors for common forms of rows."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from optsearch.dsl.laws import EVEN, NONE, Laws
 from optsearch.dsl.types import Kind
 
 GUARD = 1e-8
-"""Added to every divisor; it makes ``m / sqrt(v)`` equal Adam's ``m / (sqrt(v) + 1e-8)``."""
+"""Epsilon added to every divisor, so that ``m / sqrt(v)`` equals Adam's ``m / (sqrt(v) + 1e-8)``."""
 
 ANY = frozenset(Kind)
 SCALARS = frozenset({Kind.SCALAR})
 LEAVES = frozenset({Kind.LEAF})
 
 WIDE = (-4.0, 4.0)
-"""Sampling domain of functions that accept every number."""
+"""Sampling domain of functions that are defined for all numbers."""
 
 Interval = tuple[float, float]
 Meaning = Callable[..., Any]
 
 
 class Scope(Enum):
-    """How much of the parameter tree a function looks at for one element of its result."""
+    """The part of the parameter tree on which one element of a function's result depends."""
 
     ELEMENT = "element"  # called with arrays that broadcast
     LEAF = "leaf"  # called with one array of the tree at a time
@@ -36,7 +36,7 @@ class Scope(Enum):
 
 
 class Operation(Enum):
-    """Classes of arithmetic, by what they cost on common hardware."""
+    """Classes of arithmetic, by cost on common hardware."""
 
     CONSTANT = "constant"
     ARITHMETIC = "arithmetic"
@@ -59,24 +59,25 @@ OPERATION_COST: Mapping[Operation, float] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One row of the table.
+    """One row of the function table.
 
     Attributes:
-        name: how programs call it.
-        jax: its meaning; takes the ``jax.numpy`` module and the operands. The table itself does not import JAX.
-        reference: its float64 meaning in NumPy; takes the operands.
-        jax_code: how an exported file writes it, with ``{0}``, ``{1}``, ... for the operands; functions of the whole
-            tree are called by their own names, which the file defines.
-        torch_code: the same for PyTorch tensors; ``sign`` is defined by the file too, since torch makes 0 of NaN.
-        latex: the same as a formula.
-        operands: for each operand the kinds that it accepts.
+        name: name in programs.
+        jax: implementation in JAX; takes the ``jax.numpy`` module and the operands. The table itself does not import
+            JAX.
+        reference: float64 implementation in NumPy; takes the operands.
+        jax_code: template for exported JAX code, with ``{0}``, ``{1}``, ... for the operands. Functions of the whole
+            tree are called by name, and the file defines them.
+        torch_code: the same for PyTorch. The file also defines ``sign``, because ``torch.sign`` maps NaN to 0.
+        latex: the same for LaTeX.
+        operands: accepted kinds of each operand.
         result: kind of the result; None for the largest kind among the operands.
-        scope: what it is called with.
+        scope: the part of the tree that one call receives.
         operation: class of arithmetic, for costs.
-        operations: how many operations of this class one element takes.
-        domain: for each operand an interval on which all meanings agree to a few units in the last place.
-        infix: the operator that programs write between two operands; None for call form.
-        laws: equations that hold.
+        operations: number of operations of this class per element.
+        domain: for each operand an interval on which all implementations agree to a few units in the last place.
+        infix: the binary operator used in programs; None for call syntax.
+        laws: algebraic laws that hold.
     """
 
     name: str
@@ -101,19 +102,19 @@ class Function:
 
     @property
     def cost(self) -> float:
-        """Cost for each element of the largest operand, in additions."""
+        """Cost per element of the largest operand, in additions."""
         return OPERATION_COST[self.operation] * self.operations
 
     @property
     def signature(self) -> str:
-        """Operand and result kinds in words, such as ``(leaf, scalar) -> leaf``."""
+        """Operand and result kinds as text, such as ``(leaf, scalar) -> leaf``."""
         operands = ", ".join("any" if kinds == ANY else "|".join(map(str, sorted(kinds))) for kinds in self.operands)
         result = "scalar" if not self.operands else "largest" if self.result is None else str(self.result)
         return f"({operands}) -> {result}"
 
 
 def _laws(arity: int, **laws: Any) -> Laws:
-    """Laws with a parity and a degree for every operand; one that is no tuple is that of all operands."""
+    """Laws with a parity and a degree per operand; a single value applies to all operands."""
     for name, nothing in (("parity", NONE), ("degree", None)):
         given = laws.get(name, nothing)
         laws[name] = given if isinstance(given, tuple) else (given,) * arity
@@ -121,7 +122,7 @@ def _laws(arity: int, **laws: Any) -> Laws:
 
 
 def constant(name: str, value: float, latex: str) -> Function:
-    """A function of no operands."""
+    """A row for a function without operands."""
     return Function(
         name,
         jax=lambda jnp: jnp.float32(value),
@@ -146,16 +147,16 @@ def unary(
     operations: int = 1,
     **laws: Any,
 ) -> Function:
-    """A function of one operand of any kind.
+    """A row for a function of one operand of any kind.
 
     Args:
-        name: its name; where the next two are None also its name in all three libraries.
-        meanings: in JAX and in NumPy.
-        code: for JAX and PyTorch, one text where they agree.
-        latex: None for a command of that name.
+        name: name in programs; if the next two arguments are None, also the name in all three libraries.
+        meanings: implementations in JAX and in NumPy.
+        code: templates for JAX and PyTorch; a single string if they are equal.
+        latex: template; None for a command with the same name.
         domain: sampling domain.
         operation: class of arithmetic.
-        operations: how many of them.
+        operations: number of operations per element.
         laws: its laws.
     """
     jax, reference = meanings or (lambda jnp, x: getattr(jnp, name)(x), getattr(np, name))
@@ -176,7 +177,7 @@ def unary(
 
 
 def of_absolute(name: str, latex: str, **options: Any) -> Function:
-    """A function of one operand that takes its absolute value first; ``options`` as for ``unary``."""
+    """A row for a function of one operand's absolute value; ``options`` as for ``unary``."""
     function: Meaning = getattr(np, name)
     meanings = (lambda jnp, x: getattr(jnp, name)(jnp.abs(x)), lambda x: function(np.abs(x)))
     return unary(name, meanings, f"jnp.{name}(jnp.abs({{0}}))", latex, parity=EVEN, **options)
@@ -194,7 +195,7 @@ def elementwise(
     operations: int = 1,
     **laws: Any,
 ) -> Function:
-    """A function of several operands of any kind, with ``code`` for JAX and, its module renamed, PyTorch."""
+    """A row for a function of several operands of any kind; ``code`` is JAX and, with the module renamed, PyTorch."""
     return Function(
         name,
         jax=jax,
@@ -224,7 +225,7 @@ def reduction(
     operations: int = 1,
     **laws: Any,
 ) -> Function:
-    """A function that sums over arrays; those of the whole tree are called by their own names in exported files."""
+    """A row for a function that sums over arrays; exported files call functions of the whole tree by name."""
     code = code or f"{name}({', '.join(f'{{{index}}}' for index in range(len(operands)))})"
     return Function(
         name,

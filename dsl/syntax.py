@@ -1,12 +1,12 @@
-"""The text of programs: our own parser, one statement a line, and its inverse.
+"""Parser and printer of program texts, with one statement per line.
 
     def train(w, g, m, lr):          # parameters: w, g, the state, lr
       update = interp(g, m, 0.9)     # name = function(arguments)
       update = update * lr           # or name = a op b, with + - * /
       return update, m               # update, then the state
 
-The text is the interface: it goes into stores, golden files and bug reports, and ``parse(format(p)) == p``. Nothing
-here evaluates anything; a program is data.
+The text is the interchange format of stores, golden files and bug reports, and ``parse(format(p)) == p``. Parsing never
+evaluates code; a program is data.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_CHARACTERS = 100_000
 MAX_LINE_CHARACTERS = 500
 
 LINES_REMEMBERED = 10_000
-"""Lines whose statement is kept: programs of one search share nearly all of theirs."""
+"""Size of the parser's cache of lines: the programs of one search share nearly all lines."""
 
 OPERATORS = {function.infix: name for name, function in FUNCTIONS.items() if function.infix}
 
@@ -44,7 +44,7 @@ class _Token(NamedTuple):
 
 
 class _Line:
-    """One source line as tokens, read from left to right."""
+    """The tokens of one source line, read from left to right."""
 
     def __init__(self, number: int, source: str):
         self.number, self.source = number, source.expandtabs(4)
@@ -55,7 +55,7 @@ class _Line:
         while True:
             match = _TOKEN.match(code, position)
             kind = match.lastgroup if match else None
-            if match is None or kind is None:  # _TOKEN matches at every position; this keeps the types honest
+            if match is None or kind is None:  # unreachable: _TOKEN matches at every position
                 self.fail("cannot be read", position)
             token = _Token(kind, match.group(kind), match.start(kind))
             if kind == "bad":
@@ -76,7 +76,7 @@ class _Line:
         raise ProgramError(reason, self.number, printable, column)
 
     def column_of(self, operand: int | None) -> int:
-        """Column of an operand, of the target, or (None) of what stands after ``=``, ``return`` or ``(``."""
+        """Column of an operand or of the target; None for the first token after ``=``, ``return`` or ``(``."""
         if operand == TARGET:
             return self.tokens[0].column
         start = next(index for index, token in enumerate(self.tokens) if token.text in ("=", "return", "(")) + 1
@@ -105,16 +105,16 @@ class _Line:
 
 
 def parse(text: str) -> Program:
-    """Reads and verifies a program.
+    """Parses and verifies a program.
 
     Args:
-        text: one ``def train`` with its statements; any indentation, blank lines and ``#`` comments.
+        text: one ``def train`` with its statements. Indentation, blank lines and ``#`` comments are free.
 
     Returns:
         The verified program.
 
     Raises:
-        ProgramError: the text breaks a rule of the grammar or of ``verify``; the message names the line and the rule.
+        ProgramError: the text violates the grammar or a rule of ``verify``; the message names the line and the rule.
 
     >>> program = parse('''
     ...     def train(w, g, m, lr):
@@ -163,7 +163,7 @@ def parse(text: str) -> Program:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Number and source of the lines that hold more than blanks and a comment."""
+    """Numbers and source of the lines that are not blank or comments."""
     for number, source in enumerate(text.split("\n"), start=1):
         if source.partition("#")[0].strip():
             yield number, source.rstrip("\r")
@@ -171,7 +171,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 @lru_cache(maxsize=LINES_REMEMBERED)
 def _remembered(source: str) -> Statement | None:
-    """The statement on a line; None for one that holds no valid statement, which has to be looked at in its place."""
+    """The statement on a line; None if it is not a valid statement by itself and must be parsed in context."""
     try:
         line = _Line(0, source)
         return None if line.next.text == "return" else _statement(line)
@@ -180,7 +180,7 @@ def _remembered(source: str) -> Statement | None:
 
 
 def format(program: Program) -> str:
-    """The program's text; ``parse(format(program)) == program`` for every verified program."""
+    """Formats a program as text; ``parse(format(program)) == program`` for every verified program."""
     return str(program)
 
 

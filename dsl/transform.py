@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 class ProgramState(NamedTuple):
     """Attributes:
-    count: steps taken, int32 scalar.
-    state: for each state variable of the program a tree like the parameters.
+    count: number of steps taken, an int32 scalar.
+    state: for each state variable of the program, a tree with the structure of the parameters.
     """
 
     count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride] - optax calls it so
@@ -33,16 +33,16 @@ def _zeros(leaf: ArrayLike) -> jax.Array:
 def to_optax(
     program: Program, learning_rate: float | Callable[[ArrayLike], ArrayLike] = 1.0
 ) -> optax.GradientTransformation:
-    """A program as a ``GradientTransformation``.
+    """Converts a program to a ``GradientTransformation``.
 
     Args:
         program: a verified program.
-        learning_rate: the program's ``lr``: a number, or a schedule from step (from 0) to number. Constants in the
-            program, such as AdamW's ``lr * 0.001``, scale it.
+        learning_rate: the program's ``lr``: a number, or a schedule that maps the step (from 0) to a number. Constants
+            in the program, such as AdamW's ``lr * 0.001``, scale it.
 
     Returns:
-        A transformation whose updates are ``-update``, so that ``optax.apply_updates`` adds them; ``update`` needs
-        ``params``. The state has the parameters' precision, but at least float32.
+        A transformation whose updates are ``-update``, as ``optax.apply_updates`` expects; its ``update`` requires
+        ``params``. The state has the precision of the parameters, but at least float32.
 
     >>> from optsearch.dsl.library import LIBRARY
     >>> optimizer = to_optax(LIBRARY["sgd"], learning_rate=0.5)

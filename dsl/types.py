@@ -1,12 +1,12 @@
-"""Kinds: what a value of a program looks like, whatever the model.
+"""Kinds: the shapes of a program's values, independent of the model.
 
-A program never sees shapes. It sees three kinds, ordered by how much they hold:
+Programs do not handle shapes. A value has one of three kinds, from smallest to largest:
 
 - ``SCALAR``: one number for the whole parameter tree (constants, ``lr``, ``global_norm(g)``);
-- ``PER_LEAF``: one number for each array of the tree (``norm(g)``);
-- ``LEAF``: one number for each parameter (``w``, ``g``, every state variable, ``update``).
+- ``PER_LEAF``: one number per leaf of the tree (``norm(g)``);
+- ``LEAF``: one number per parameter (``w``, ``g``, every state variable, ``update``).
 
-An elementwise function gives the largest kind among its operands, by broadcasting.
+The result of an elementwise function has the largest kind among its operands, by broadcasting.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 
 class Kind(IntEnum):
-    """What a value holds; a smaller kind broadcasts to a larger one."""
+    """The kind of a value; a smaller kind broadcasts to a larger one."""
 
     SCALAR = 0
     PER_LEAF = 1
@@ -27,13 +27,13 @@ class Kind(IntEnum):
         return self.name.lower()
 
     def shapes(self, leaves: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        """Shapes of a value of this kind for a tree with the given leaf shapes.
+        """Returns the shapes of a value of this kind, for a tree with the given leaf shapes.
 
         Args:
             leaves: shape of each parameter array, in tree order.
 
         Returns:
-            One shape for ``SCALAR``; otherwise one shape for each leaf.
+            One shape for ``SCALAR``; otherwise one shape per leaf.
         """
         if self is Kind.SCALAR:
             return ((),)

@@ -1,9 +1,8 @@
-"""Verification: what may run, and what kind every value has.
+"""The type checker: accepts or rejects a program, and infers the kind of every value.
 
-A program that passes never raises when executed, on any parameter tree: every variable is assigned before it is read,
-every call has the operands that its function's row asks for, and ``update`` and the state hold one number for each
-parameter. Kinds do not depend on the tree, so that one verification serves every model; ``Kind.shapes`` turns them
-into shapes.
+A verified program never raises when executed, on any parameter tree: every variable is assigned before it is read,
+every call matches the operands of its function's row, and ``update`` and the state have the kind ``LEAF``. Kinds do not
+depend on the tree, so one verification is valid for every model; ``Kind.shapes`` turns kinds into shapes.
 """
 
 from __future__ import annotations
@@ -26,24 +25,24 @@ from optsearch.dsl.program import (
 from optsearch.dsl.types import Kind
 
 MAX_CONSTANT = 3.4028234663852886e38
-"""Largest float32: programs run in float32."""
+"""Largest float32 number: programs run in float32."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the known name closest to ``name``, or an empty string."""
+    """Returns ``; did you mean 'x'?`` for the known name nearest to ``name``, or an empty string."""
     match = get_close_matches(name, list(known), n=1, cutoff=0.6) if name else []
     return f"; did you mean '{match[0]}'?" if match else ""
 
 
 def input_kinds(program: Program) -> dict[str, Kind]:
-    """Kind of each parameter of the program: ``lr`` is a scalar, all others hold one number for each parameter."""
+    """Kinds of the program's parameters: ``SCALAR`` for ``lr``, ``LEAF`` for all others."""
     kinds = dict.fromkeys(program.signature.inputs, Kind.LEAF)
     kinds[LR] = Kind.SCALAR
     return kinds
 
 
 def result_kind(function: Function, operands: Sequence[Kind]) -> Kind:
-    """Kind that ``function`` gives for accepted operand kinds."""
+    """Kind of the result of ``function`` for accepted operand kinds."""
     if function.result is not None:
         return function.result
     return max(operands, default=Kind.SCALAR)
@@ -53,14 +52,14 @@ TARGET = -1
 
 
 class Violation(Exception):  # noqa: N818 - it never reaches a user: it becomes a ProgramError
-    """A broken rule, before it is known on which line of which text.
+    """A violated rule, without the position in the source text.
 
     Args:
-        reason: the rule and the value that breaks it.
+        reason: the rule and the value that violates it.
         statement: index of the statement; -1 for the signature, the number of statements for ``return``.
-        operand: index of the operand, ``TARGET`` for the variable that is assigned; None for the whole statement.
-        known: the right names for ``name``, of which the nearest is suggested.
-        name: the wrong name.
+        operand: index of the operand, ``TARGET`` for the assigned variable; None for the whole statement.
+        known: valid names; the nearest to ``name`` is suggested.
+        name: the invalid name.
     """
 
     def __init__(
@@ -72,24 +71,24 @@ class Violation(Exception):  # noqa: N818 - it never reaches a user: it becomes 
 
     @property
     def reason(self) -> str:
-        """The rule, with the nearest right name."""
+        """The reason, with the suggested name."""
         return self._reason + nearest(self._name, self._known)
 
 
 def verify(program: Program) -> tuple[Kind, ...]:
-    """Checks every rule of the language and gives each statement's kind.
+    """Checks every rule of the language and infers the kind of each statement.
 
     Args:
-        program: any program, well-formed or not.
+        program: any program, valid or not.
 
     Returns:
         Kind of each statement's result, in order.
 
     Raises:
-        ProgramError: a name is not allowed; a function is unknown or has the wrong number or kinds of operands; a
-            variable is read before it is assigned; a constant is not a finite float32; ``update`` is missing;
-            ``update`` or a state variable does not have the parameters' shape; a limit on size is passed. The line is
-            that of ``str(program)``.
+        ProgramError: a name is invalid; a function is unknown or has the wrong number or kinds of operands; a variable
+            is read before it is assigned; a constant is not a finite float32; ``update`` is missing; ``update`` or a
+            state variable does not have the shape of the parameters; a size limit is exceeded. Line numbers refer to
+            ``str(program)``.
 
     >>> from optsearch.dsl.program import Statement
     >>> first, second = Statement("size", "norm", ("g",)), Statement("update", "divide", ("g", "size"))
@@ -109,10 +108,10 @@ def verify(program: Program) -> tuple[Kind, ...]:
 
 
 def check(program: Program) -> tuple[Kind, ...]:
-    """The same as ``verify`` for those who know the lines themselves.
+    """The same as ``verify``, for callers that track source positions themselves.
 
     Raises:
-        Fault: a rule is broken.
+        Violation: a rule is violated.
     """
     _check_state(program.state)
     if len(program.body) > MAX_STATEMENTS:
@@ -124,7 +123,7 @@ def check(program: Program) -> tuple[Kind, ...]:
 
 
 def scope_before(program: Program, place: int) -> dict[str, Kind]:
-    """Kind of every variable that is assigned before the statement at ``place`` of a verified program."""
+    """Kinds of the variables assigned before the statement at ``place`` of a verified program."""
     scope = input_kinds(program)
     for statement in program.body[:place]:
         scope[statement.target] = statement_kind(statement, scope)
@@ -132,11 +131,11 @@ def scope_before(program: Program, place: int) -> dict[str, Kind]:
 
 
 def is_valid_from(program: Program, place: int, scope: Mapping[str, Kind]) -> bool:
-    """Whether a program is valid of which all before ``place`` is known to be.
+    """Returns True if a program with a verified prefix is valid.
 
     Args:
         program: its state and the statements before ``place`` are those of a verified program.
-        place: index of the first statement in doubt.
+        place: index of the first unverified statement.
         scope: ``scope_before(program, place)``.
     """
     body, scope = program.body, dict(scope)
@@ -150,7 +149,7 @@ def is_valid_from(program: Program, place: int, scope: Mapping[str, Kind]) -> bo
 
 
 def statement_kind(statement: Statement, scope: Mapping[str, Kind]) -> Kind:
-    """Kind of a valid statement's result where the variables have the given kinds."""
+    """Kind of a valid statement's result, for variables of the given kinds."""
     _, kind, _ = _ROWS[statement.function]
     if kind is not None:
         return kind
@@ -166,11 +165,11 @@ _ROWS = {
     name: (function.operands, function.result, all(accepted == ANY for accepted in function.operands))
     for name, function in FUNCTIONS.items()
 }
-"""What verification reads of each function: accepted kinds, kind of the result, whether operands may be anything."""
+"""The columns that verification reads: accepted kinds, kind of the result, True if the operands can be of any kind."""
 
 
 def _kind(statement: Statement, scope: dict[str, Kind], index: int) -> Kind:
-    """Checks one statement, gives its kind and puts its target in scope."""
+    """Checks one statement, returns its kind and adds its target to the scope."""
     target, name, args = statement
     row = _ROWS.get(name)
     if row is None:

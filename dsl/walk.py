@@ -1,7 +1,7 @@
-"""The one walk over a program's statements, for every meaning that its values can have.
+"""One traversal of a program's statements, generic over the domain of values.
 
-Concrete execution (JAX arrays, float64 NumPy) and abstract execution (value numbers, costs, formulas) differ only in
-what a value is and in what a function does to it. That difference is a ``Domain``; the walk is here, once.
+Concrete execution (JAX arrays, float64 NumPy) and abstract interpretation (value numbers, costs, formulas) differ only
+in the representation of values and in the meaning of functions. A ``Domain`` defines both.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ V = TypeVar("V")
 
 
 class Domain(Protocol[V]):
-    """What values are, and what the functions of the table mean for them."""
+    """Representation of values, and meaning of the table's functions on them."""
 
     def constant(self, value: float) -> V:
-        """The value of a constant in a program."""
+        """The value of a constant of the program."""
         ...
 
     def apply(self, function: Function, operands: list[V]) -> V:
@@ -28,7 +28,7 @@ class Domain(Protocol[V]):
 
 
 def walk(program: Program, inputs: Mapping[str, V], domain: Domain[V]) -> dict[str, V]:
-    """Runs the statements in order.
+    """Evaluates the statements in order.
 
     Args:
         program: a verified program.
@@ -36,7 +36,7 @@ def walk(program: Program, inputs: Mapping[str, V], domain: Domain[V]) -> dict[s
         domain: the meaning of constants and functions.
 
     Returns:
-        The last value of every variable.
+        The final value of every variable.
     """
     values = dict(inputs)
     constant, apply = domain.constant, domain.apply

@@ -1,8 +1,8 @@
-"""Checkpoints that fine-tuning starts from: trained here when they are first needed, then kept in the user's cache.
+"""Checkpoints for fine-tuning: trained on first use, then stored in the user's cache.
 
-A checkpoint is a pure function of its task and settings, so it is never downloaded, and a file that is missing, damaged
-or of another version is simply made again. It is written under another name and renamed: of several processes that
-train the same checkpoint, each finds or writes a whole file.
+A checkpoint is a pure function of its task and settings, so it is never downloaded. A missing, damaged or outdated file
+is trained again. A file is written under a temporary name and renamed, so that processes that train the same checkpoint
+concurrently always find or write a complete file.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from optsearch.proxy_tasks.models import Params
 
 FORMAT = 3
-"""Raised whenever the training of a checkpoint, or its file, changes."""
+"""Incremented when the training of a checkpoint, or its file format, changes."""
 
 ADAMW: dict[str, Any] = {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.01}
-"""Constants of the optimizer."""
+"""Hyperparameters of the optimizer."""
 
 SEED = 0
-"""Of initial weights and batches."""
+"""Seed of initial weights and batches."""
 
 DIGEST_BYTES = 32
-"""Length of the sha256 at the start of a file."""
+"""Length of the sha256 digest at the start of a file."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The parameters after training a task with AdamW (``ADAMW``) from ``SEED``.
+    """Parameters after training a task with AdamW (``ADAMW``) from ``SEED``.
 
     Attributes:
-        task: what is trained on, with the steps of its run.
-        learning_rate: peak of its schedule.
+        task: the task, which defines the number of steps.
+        learning_rate: peak of the learning-rate schedule.
     """
 
     task: Task
@@ -52,16 +52,16 @@ class Checkpoint:
 
     @property
     def version(self) -> str:
-        """16 hex digits that change with the task, or with the settings of the training."""
+        """16 hex digits that change with the task or with the training settings."""
         return _digest(f"checkpoint {FORMAT} {self.task.version} {self.learning_rate!r} {ADAMW} {SEED}")
 
     @property
     def path(self) -> Path:
-        """Where it is kept: a file for each machine, environment and version of packages, which round otherwise."""
+        """Path of the file; distinct per machine, environment and package versions, because these affect rounding."""
         return cache_folder() / "checkpoints" / f"{self.task.family}-{self.version}-{_digest(made_on())}.npz"
 
     def weights(self) -> Params:
-        """The parameters, as numpy arrays: those that are kept, or else trained now."""
+        """The parameters as numpy arrays, loaded from the cache or trained now."""
         import jax
 
         structure = jax.tree.structure(jax.eval_shape(self.task.model.init, jax.random.key(0)))
@@ -87,7 +87,7 @@ class Checkpoint:
             return [archive[f"arr_{number}"] for number in range(len(archive.files))]
 
     def _write(self, leaves: list[np.ndarray]) -> None:
-        """Keeps the parameters; where the cache cannot be written, the next process trains again."""
+        """Stores the parameters; if the cache is not writable, the next process trains again."""
         content = io.BytesIO()
         np.savez(content, *leaves)
         try:
@@ -103,7 +103,7 @@ class Checkpoint:
             Path(name).unlink(missing_ok=True)
 
     def _train(self) -> list[np.ndarray]:
-        """Trains now, also when a caller is being traced."""
+        """Trains now, even inside a caller's trace."""
         import jax
         import jax.numpy as jnp
         import optax
@@ -126,7 +126,7 @@ class Checkpoint:
             params = task.init(first)
             return lax.fori_loop(0, task.steps, step, (params, optimizer.init(params)))[0]
 
-        with pinned_settings():  # compiled ahead of time: a call inside somebody's trace would be traced too
+        with pinned_settings():  # compiled ahead of time: a call inside a caller's trace would be traced too
             compiled = jax.jit(trained).lower(task.data.train).compile()
             return [np.asarray(leaf) for leaf in jax.tree.leaves(compiled(task.data.train))]
 

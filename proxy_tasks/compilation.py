@@ -1,8 +1,8 @@
-"""How JAX is set up for training tiny models: settings that decide results are pinned, compiled loops are cached, and a
-process keeps to one core.
+"""Configuration of JAX for training small models: pinned numerical settings, a persistent compilation cache, one core.
 
-A worker that starts later finds the loop compiled. One core is faster than several: the operations of a tiny model are
-so short that handing them to a pool of threads costs more than it gains, and other cores are for other workers.
+With the cache, workers that start later skip compilation. One core is faster than several: the operations of a small
+model are so short that dispatching them to a thread pool costs more than it saves, and the other cores serve other
+workers.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from types import ModuleType
 from optsearch.dsl.errors import UserError
 
 CHECKED = 20
-"""Entries of the cache that a process checks, which takes less than a tenth of a second: half an entry is among the
-newest ones when the next process starts."""
+"""Number of cache entries that a process checks, in less than 0.1 s. A truncated entry is among the newest when the
+next process starts."""
 
 _ZLIB, _ZSTD = 0x78, b"\x28\xb5\x2f\xfd"
-"""What entries begin with."""
+"""First bytes of cache entries."""
 
 
 class DeviceError(UserError, RuntimeError):
@@ -31,7 +31,7 @@ class DeviceError(UserError, RuntimeError):
 
 
 def cache_folder() -> Path:
-    """Where compiled loops are kept: ``JAX_COMPILATION_CACHE_DIR``, or ``optsearch`` in the user's cache folder."""
+    """Folder of compiled loops: ``JAX_COMPILATION_CACHE_DIR``, or ``optsearch`` in the user's cache folder."""
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen:
         return Path(chosen)
@@ -45,10 +45,10 @@ def cache_folder() -> Path:
 
 
 def import_jax() -> ModuleType:
-    """JAX, which reads its settings from the environment when it is first imported.
+    """Imports JAX, which reads its settings from the environment on first import.
 
     Raises:
-        DeviceError: a variable has a value that JAX does not take.
+        DeviceError: an environment variable has a value that JAX rejects.
     """
     try:
         import jax
@@ -65,10 +65,10 @@ def _no_jax(error: Exception) -> str:
 
 @contextmanager
 def pinned_settings() -> Generator[None]:
-    """Sets all of JAX's settings that decide what a training run computes, whatever the environment or the caller has
-    set; afterwards those are back.
+    """Context that pins all JAX settings that affect numerical results, regardless of environment and caller.
 
-    What cannot be pinned in a running process, such as ``XLA_FLAGS``, is recorded instead: ``machine.environment``.
+    The previous settings are restored on exit. Settings that cannot be changed in a running process, such as
+    ``XLA_FLAGS``, are recorded instead: ``machine.environment``.
     """
     import jax
 
@@ -88,13 +88,13 @@ def pinned_settings() -> Generator[None]:
 
 
 def prepare_process() -> None:
-    """Switches the persistent cache on and keeps to one core, unless the process has chosen otherwise.
+    """Enables the persistent cache and restricts JAX to one core, unless the process has configured these.
 
-    Only what takes half a second or more to compile is kept. The number of cores is the environment variable
-    ``PJRT_NPROC``, which JAX reads when it first uses the CPU; later it has no effect.
+    Only compilations that take at least half a second are cached. The number of cores is the environment variable
+    ``PJRT_NPROC``, which JAX reads when it first uses the CPU and ignores afterwards.
 
     Raises:
-        DeviceError: JAX has no device to compute on.
+        DeviceError: JAX finds no device.
     """
     os.environ.setdefault("PJRT_NPROC", "1")
     jax = import_jax()
@@ -109,18 +109,18 @@ def prepare_process() -> None:
 
 
 def drop_damaged(folder: Path) -> None:
-    """Deletes entries of a cache that cannot be read, of the ``CHECKED`` newest.
+    """Deletes corrupt entries among the ``CHECKED`` newest of a cache.
 
-    A process that is killed or a full disk leaves half an entry. JAX warns, compiles again, and keeps what is there, in
-    this process and in all that follow. Entries are zlib streams, which end with a checksum; those of zstd, which JAX
-    uses where it is installed, are deleted only when they are empty.
+    A killed process or a full disk leaves a truncated entry. JAX then warns, compiles again and keeps the entry, in
+    this and all later processes. Entries are zlib streams, which end with a checksum; entries in zstd, which JAX uses
+    if it is installed, are deleted only if they are empty.
     """
     found: list[tuple[int, Path]] = []
     for entry in folder.glob("*-cache"):
         with suppress(OSError):  # another process has deleted it
             found.append((entry.stat().st_mtime_ns, entry))
     for _, entry in sorted(found, reverse=True)[:CHECKED]:
-        with suppress(OSError):  # the same, or it is not ours to read or delete
+        with suppress(OSError):  # the same, or the process lacks permission to read or delete it
             if not _readable(entry.read_bytes()):
                 entry.unlink(missing_ok=True)
 
@@ -137,9 +137,9 @@ def _readable(data: bytes) -> bool:
 
 
 def give_memory_back() -> None:
-    """Gives freed memory back to the system: compiling the interpreter takes 300 MB that malloc would keep for good.
+    """Returns freed memory to the system: malloc would otherwise retain the 300 MB of compiling the interpreter.
 
-    Only glibc has a call for it; elsewhere nothing happens.
+    Only glibc supports this; elsewhere the call has no effect.
     """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -1,6 +1,6 @@
-"""A training loop of one's own: an optimizer compiled into the loop, for baselines and for long runs of a program.
+"""A dedicated compiled training loop per optimizer, for baselines and for long runs of a program.
 
-It has a single lane; the loop is that of `loop`, so hurdles and outcomes are the same as with the interpreter.
+It has one lane. The loop is that of `loop`, so hurdles and outcomes are the same as with the interpreter.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     import optax
 
 Schedule = Callable[[Any], Any]
-"""Learning rate at a step, as optax wants it: takes the step's number, traced."""
+"""An optax schedule: maps the traced step number to the learning rate."""
 
 MakeOptimizer = Callable[[Schedule], "optax.GradientTransformation"]
 
 
 class UpdateRule(NamedTuple):
-    """An optimizer, as a loop wants it.
+    """An optimizer in the form that the loop expects.
 
     Attributes:
-        init: takes the weights, gives the state.
-        step: takes weights, gradient, state and the step's number; gives new weights and state.
+        init: maps the weights to the initial state.
+        step: maps weights, gradient, state and step number to new weights and state.
     """
 
     init: Callable[[Any], Any]
@@ -36,7 +36,7 @@ class UpdateRule(NamedTuple):
 
 
 def program_rule(program: Program, rates: jax.Array) -> UpdateRule:
-    """A program by the definition of the language; ``rates`` [steps] are the values of its ``lr``."""
+    """A program as an update rule, by the reference semantics; ``rates`` [steps] are the values of its ``lr``."""
     import jax
     import jax.numpy as jnp
 
@@ -51,7 +51,7 @@ def program_rule(program: Program, rates: jax.Array) -> UpdateRule:
 
 
 def optax_rule(make_optimizer: MakeOptimizer, rates: jax.Array) -> UpdateRule:
-    """An optax optimizer whose learning rate at each step is in ``rates`` [steps and further values]."""
+    """An optax optimizer as an update rule; ``rates`` [steps and further values] holds its learning rates."""
     import optax
 
     optimizer = make_optimizer(lambda number: rates[number])
@@ -64,16 +64,16 @@ def optax_rule(make_optimizer: MakeOptimizer, rates: jax.Array) -> UpdateRule:
 
 
 def run(task: Task, rule: UpdateRule, batches: Batches, limits: jax.Array) -> LoopResult:
-    """A whole training run; jit it once for each optimizer.
+    """Runs a complete training run; jit it once per optimizer.
 
     Args:
         task: the task.
         rule: the optimizer.
-        batches: data and order of the batches, of one lane.
+        batches: data and batch order, for one lane.
         limits: float32 [1, checkpoints], the hurdle.
 
     Returns:
-        The report, of one lane.
+        The result, for one lane.
     """
     import jax
 

@@ -1,6 +1,6 @@
-"""What every task must keep, shipped or a user's own: one list of laws, run by the tests and by ``tasks --check``.
+"""The contract of tasks, shipped or user-defined: a list of laws, checked by the tests and by ``tasks --check``.
 
-A law looks at a task and says what is wrong, or nothing. Laws that train share a trainer and its runs.
+A law checks one task and returns a description of the violation, or None. Laws that train share a trainer and its runs.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 NAMES = ("train", "validation", "test")
 
 RATES = (1.0, 10.0)
-"""Factors on AdamW's learning rate of 1e-3, one of which has to train."""
+"""Factors on AdamW's learning rate of 1e-3, at least one of which must train."""
 
 LEAST_GAIN = 0.01
-"""Share of the untrained model's validation loss by which training has to lower it."""
+"""Minimum relative reduction of the untrained model's validation loss by training."""
 
 SMALL_BATCH = 32
-"""Examples on which the gradient is compared with differences."""
+"""Number of examples in the finite-difference check of the gradient."""
 
 
 class Subject:
-    """A task under examination, with runs that laws share.
+    """A task under test, with runs shared between laws.
 
     Args:
         task: the task.
-        method: how its trainer runs programs; one program is all that is run.
-        reference: where another process imports the task from, as ``module:object``; None for a shipped task, whose
-            results are compared with recorded ones.
+        method: how the trainer runs programs; only one program is run.
+        reference: ``module:object`` from which another process imports the task; None for a shipped task, whose results
+            are compared with recorded ones.
     """
 
     def __init__(self, task: Task, method: Method = "auto", reference: str | None = None):
@@ -53,30 +53,30 @@ class Subject:
 
     @cached_property
     def trainer(self) -> Trainer:
-        """Runs AdamW."""
+        """The trainer for the AdamW runs."""
         from optsearch.proxy_tasks.trainer import Trainer
 
         return Trainer(self.task, method=self._method)
 
     @cache  # noqa: B019 - subjects are short-lived
     def adamw(self, seed: int, rate: float) -> TrainingResult:
-        """AdamW's run."""
+        """Result of an AdamW run."""
         return self.trainer.run(LIBRARY["adamw"], seed, rate=rate)
 
     def batch(self, examples: int) -> tuple[Any, ...]:
-        """The first training examples."""
+        """The first training examples, as a batch."""
         return tuple(array[:examples] for array in self.task.data.train)
 
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """Something that every task keeps.
+    """A law that every task satisfies.
 
     Attributes:
-        name: in a word or two.
-        sentence: what is kept.
-        check: says what is wrong, or None.
-        decides: whether the laws after it have a meaning only where it is kept.
+        name: short name.
+        sentence: statement of the law.
+        check: returns a description of the violation, or None.
+        decides: if True, a violation makes the following laws meaningless.
     """
 
     name: str
@@ -123,7 +123,7 @@ def _parameters(subject: Subject) -> str | None:
 
 
 def _gradient(subject: Subject) -> str | None:
-    """Slope of the loss along a random direction against central differences, in float64 where the loss allows it."""
+    """Compares the directional derivative with central differences, in float64 if the loss supports it."""
     import jax
     import jax.numpy as jnp
 
@@ -175,11 +175,11 @@ reference, version = sys.argv[1:]
 result = Trainer(task).run(LIBRARY["adamw"], 0) if task.version == version else None
 json.dump([task.version, repr(result), None if result is None else result.loss], out)
 """
-"""Imports a task and trains it in a process that has done nothing else; prints of the task are not in the output."""
+"""Imports a task and trains it in a fresh process; the task's own prints are kept out of the output."""
 
 
 def _in_another_process(subject: Subject, reference: str) -> str | None:
-    """What differs there; a random number that no key decides, such as one of ``numpy.random``, is the same here."""
+    """Compares with a fresh process; random numbers without a key, such as from ``numpy.random``, differ there."""
     import jax
 
     version, here = subject.task.version, subject.adamw(0, 1.0)
@@ -232,4 +232,4 @@ LAWS = (
     Law("learns", "AdamW at a learning rate of 1e-3 or 1e-2 lowers the validation loss.", _learns),
     Law("diverging", "A program whose updates are infinite ends as non-finite at once.", _diverges_cleanly),
 )
-"""Cheap ones first."""
+"""The laws, from cheapest to most expensive."""

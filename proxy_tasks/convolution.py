@@ -1,7 +1,7 @@
 """A small convolutional network for square images.
 
-Convolutions are written as nine slices, joined, times a matrix: on every device, and for a batch of candidates whose
-weights differ, that is one product of matrices, which compilers know best.
+A convolution is implemented as nine concatenated slices times a matrix. This is one matrix product on every device,
+also for a batch of candidates with different weights, and compilers optimise matrix products best.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from optsearch.proxy_tasks.models import Params
 
 KERNEL = 3
-"""Side of a kernel, in pixels."""
+"""Side of a kernel in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class CNN:
-    """Convolutions of 3 by 3 pixels that halve the image, each with a ReLU, then one dense layer.
+    """Strided 3x3 convolutions that halve the image, each followed by a ReLU, then one dense layer.
 
     Attributes:
-        side: pixels of the image's side.
-        channels: channels after each convolution.
+        side: side of the image in pixels.
+        channels: number of channels after each convolution.
         classes: number of classes.
-        colours: numbers for each pixel.
+        colours: number of channels of the input image.
     """
 
     side: int
@@ -38,7 +38,7 @@ class CNN:
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """Side before the first convolution and after each."""
+        """Side of the image before the first convolution and after each convolution."""
         sides = [self.side]
         for _ in self.channels:
             sides.append(-(-sides[-1] // 2))
@@ -46,12 +46,12 @@ class CNN:
 
     @property
     def kernels(self) -> tuple[tuple[int, int], ...]:
-        """Rows and columns of each convolution's matrix."""
+        """Rows and columns of each convolution's weight matrix."""
         return tuple((KERNEL**2 * inputs, outputs) for inputs, outputs in pairwise((self.colours, *self.channels)))
 
     @property
     def features(self) -> int:
-        """Numbers that the dense layer reads."""
+        """Number of input features of the dense layer."""
         return self.sides[-1] ** 2 * self.channels[-1]
 
     @property
@@ -67,7 +67,7 @@ class CNN:
         return sum(count * rows * columns for count, (rows, columns) in zip(places, matrices, strict=True))
 
     def init(self, key: jax.Array) -> Params:
-        """Initial parameters: for each layer ``{"b": [outputs], "w": [inputs, outputs]}``, variance 2/inputs."""
+        """Initial parameters: ``{"b": [outputs], "w": [inputs, outputs]}`` per layer, with weight variance 2/inputs."""
         import jax
         import jax.numpy as jnp
 
@@ -81,10 +81,10 @@ class CNN:
         ]
 
     def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
-        """Scores.
+        """Computes the logits.
 
         Args:
-            params: as `init` gives them.
+            params: as returned by `init`.
             inputs: pixels, [batch, side * side * colours].
 
         Returns:

@@ -1,4 +1,4 @@
-"""A user's own task: a small class, or a function that makes one, named as ``module:object``.
+"""User-defined tasks: a small class, or a function that returns an instance, referenced as ``module:object``.
 
     class Line:
         '''A line through noisy points.'''
@@ -15,10 +15,10 @@
             x, y = batch
             return jnp.mean((x @ params["slope"] - y) ** 2)
 
-A split is anything with ``__len__`` and ``__getitem__``: a list, an array, a data source of grain or TFDS, a data set
-of Hugging Face. Its examples are arrays, or tuples or dictionaries of arrays and numbers, all of one form; a batch has
-that form too, with one axis more. All examples are read into memory and checked when the task is imported, so that
-data or a loss that cannot be trained with are found before anything is trained.
+A split is any object with ``__len__`` and ``__getitem__``: a list, an array, a grain or TFDS data source, a Hugging
+Face data set. Its examples are arrays, or tuples or dictionaries of arrays and numbers, all with the same structure. A
+batch has the same structure with an additional leading axis. All examples are read into memory and validated on import,
+so that invalid data or an invalid loss is reported before any training.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ SPLITS = ("train", "validation", "test")
 INT32 = np.iinfo(np.int32)
 
 NEEDED = (*SPLITS, "batch_size", "steps", "init", "loss")
-"""What the object of a task has; a docstring and ``accuracy(params, batch)`` are optional."""
+"""Required attributes of a task object; a docstring and ``accuracy(params, batch)`` are optional."""
 
 
 def own_task(reference: str) -> Task:
-    """The task that a reference names.
+    """Imports a user-defined task.
 
     Args:
-        reference: ``module:object``; the module is found in the working folder, or where Python finds modules.
+        reference: ``module:object``; the module is searched in the working folder and on Python's path.
 
     Returns:
-        A task that a search may use, called as the object.
+        A task that can be used in a search, named after the object.
 
     Raises:
-        TaskError: there is no such module or object, it is no task, or its data, parameters or loss cannot be trained
-            with. What the user's own code raises is passed on: its traceback says where.
+        TaskError: the module or object does not exist, the object is not a task, or its data, parameters or loss are
+            invalid. Exceptions raised by the user's code propagate with their traceback.
     """
     module_name, name = parts(reference)
     module = _import(module_name, reference)
@@ -94,10 +94,10 @@ def own_task(reference: str) -> Task:
 
 
 def parts(reference: str) -> tuple[str, str]:
-    """Module and object of a reference.
+    """Splits a reference into module and object.
 
     Raises:
-        TaskError: it is not written as ``module:object``.
+        TaskError: the reference does not have the form ``module:object``.
     """
     module, colon, name = reference.partition(":")
     if not colon or not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
@@ -108,7 +108,7 @@ def parts(reference: str) -> tuple[str, str]:
 def _import(module: str, reference: str) -> Any:
     folder = os.getcwd()
     if folder not in sys.path:
-        sys.path.insert(0, folder)  # the command's own folder stands there instead
+        sys.path.insert(0, folder)  # sys.path[0] is the folder of the command itself
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -137,7 +137,7 @@ def _task(name: str, made: Any, reference: str, module: Any) -> Task:
 
 
 def _code(module: Any, reference: str) -> str:
-    """The sha256 of a module's source, so that the task's version changes with it; of its reference without one."""
+    """Sha256 of a module's source, so that the version changes with it; of the reference if there is no source."""
     try:
         source = inspect.getsource(module)
     except (OSError, TypeError):
@@ -146,14 +146,14 @@ def _code(module: Any, reference: str) -> str:
 
 
 def _check_data(task: Task) -> None:
-    """Raises where numbers of the data are not finite; reading them raises for whatever else is wrong with them."""
+    """Raises if the data contain non-finite numbers; reading them raises for all other errors."""
     for name, columns in zip(SPLITS, task.data.splits, strict=True):
         if not all(np.isfinite(column).all() for column in columns):
             raise TaskError(f"{name} has a number that is not finite in float32")
 
 
 def _check_shapes(task: Task) -> None:
-    """Raises where parameters are not float32 or the loss is not one number; computes nothing."""
+    """Raises if parameters are not float32 or the loss is not a scalar, without computing anything."""
     import jax
 
     params = jax.eval_shape(task.init, jax.random.key(0))
@@ -167,21 +167,21 @@ def _check_shapes(task: Task) -> None:
 
 
 class _Data:
-    """A user's splits, read into arrays once; raises a ``TaskError`` where they cannot be."""
+    """The user's splits as arrays, read once; raises a ``TaskError`` if they are invalid."""
 
     def __init__(self, made: Any, reference: str):
         self._made, self._reference = made, reference
 
     @cached_property
     def structure(self) -> Any:
-        """Form of an example."""
+        """Pytree structure of an example."""
         import jax
 
         return jax.tree.structure(self._made.train[0])
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The splits; an example that occurs in two of them is seen as a leak."""
+        """The splits as a data set; an example that occurs in two splits counts as a leak."""
         train, validation, test = (self._columns(name) for name in SPLITS)
         arrays = {
             f"{name} {i}": column
@@ -224,7 +224,7 @@ class _Data:
         if array.size == 0:
             raise TaskError(f"{name} has examples without numbers, of shape {array.shape[1:]}")
         if array.dtype.kind == "f":
-            with np.errstate(over="ignore"):  # what becomes infinite is refused with what is
+            with np.errstate(over="ignore"):  # overflow gives infinity, which is rejected later
                 return array.astype(np.float32)
         if array.dtype.kind in "iub":
             for value in (array.min(), array.max()):
@@ -237,7 +237,7 @@ class _Data:
 
 
 def _names(columns: Arrays) -> np.ndarray:
-    """For each example a number made of all its bytes, int64 [examples, 1]."""
+    """A hash of each example's bytes, int64 [examples, 1]."""
     rows = [np.ascontiguousarray(column).reshape(len(column), -1).view(np.uint8) for column in columns]
     joined = np.concatenate(rows, axis=1)
     digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in joined]
@@ -246,7 +246,7 @@ def _names(columns: Arrays) -> np.ndarray:
 
 @dataclass(frozen=True)
 class OwnModel:
-    """A user's parameters, and the loss as the model's output.
+    """A model whose output is the user's loss.
 
     Attributes:
         made: the user's object.
@@ -273,7 +273,7 @@ class OwnModel:
 
     @property
     def multiply_adds(self) -> int:
-        """One for each parameter: nobody has counted."""
+        """Approximation: one multiply-add per parameter."""
         return self.parameters
 
     def init(self, key: jax.Array) -> Params:
@@ -281,7 +281,7 @@ class OwnModel:
         return self._call("init", key)
 
     def apply(self, params: Params, inputs: Any) -> jax.Array:
-        """The user's loss of a batch."""
+        """The user's loss on a batch."""
         return self._call("loss", params, self._batch(inputs))
 
     def accuracy(self, params: Params, inputs: Any) -> jax.Array:
@@ -301,7 +301,7 @@ class OwnModel:
 
 @dataclass(frozen=True)
 class _OwnObjective:
-    """What a user's object says of itself."""
+    """The objective defined by a user's object."""
 
     has_accuracy: bool
     name: str = "own"

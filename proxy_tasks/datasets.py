@@ -1,6 +1,7 @@
-"""What a data set is: three splits that share nothing, and a hash of everything that decides what is in them.
+"""Definition of a data set: three disjoint splits, and a hash of everything that determines their content.
 
-The shipped ones are made in `images`, `text` and `synthetic`, from arrays in `proxy_tasks/data` that need no download.
+The shipped data sets are built in `images`, `text` and `synthetic` from arrays in `proxy_tasks/data`, without
+downloads.
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ import numpy as np
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
 Arrays = tuple[np.ndarray, ...]
-"""Arrays of one length, a row of each making an example: inputs, then labels or targets where there are any."""
+"""Arrays of equal length; row i of all arrays is example i: inputs, then labels or targets if there are any."""
 
 Splits = tuple[Arrays, Arrays, Arrays]
 """Training, validation and test split."""
 
 Sources = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""For each split an integer array [examples, numbers]: positions of what each example was made of."""
+"""For each split an integer array [examples, numbers]: positions of each example's numbers in the stored arrays."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """One data set.
+    """A data set.
 
     Attributes:
-        name: its name.
-        train: what is trained on.
-        validation: what fitness is measured on.
-        test: what only final comparisons look at.
-        digest: sha256 of the stored bytes and of how they are split and scaled, 64 hex digits.
-        source: for each split the stored numbers that each example was made of, to check that splits share nothing:
-            an integer array [examples, numbers] of positions in the stored arrays.
+        name: name of the data set.
+        train: split for training.
+        validation: split for fitness and tuning.
+        test: split for final comparisons only.
+        digest: sha256 of the stored bytes and of the recipe for splits and scaling, 64 hex digits.
+        source: for each split an integer array [examples, numbers]: positions of each example's numbers in the stored
+            arrays, used to check that the splits are disjoint.
     """
 
     name: str
@@ -47,18 +48,18 @@ class Dataset:
 
     @property
     def splits(self) -> Splits:
-        """All three."""
+        """All three splits."""
         return self.train, self.validation, self.test
 
 
 def stored(name: str) -> dict[str, np.ndarray]:
-    """The arrays of a shipped archive, by name, in alphabetical order."""
+    """Loads the arrays of a shipped archive, by name, in alphabetical order."""
     with (files("optsearch.proxy_tasks.data") / name).open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {key: archive[key] for key in sorted(archive.files)}
 
 
 def digest_of(arrays: Mapping[str, np.ndarray], recipe: str) -> str:
-    """Sha256 of arrays, with their names, types and shapes, and of what is made of them, 64 hex digits."""
+    """Sha256 of arrays, with their names, dtypes and shapes, and of the recipe applied to them; 64 hex digits."""
     digest = hashlib.sha256(recipe.encode())
     for key, array in sorted(arrays.items()):
         digest.update(f"{key} {array.dtype.str} {array.shape}".encode())

@@ -1,14 +1,14 @@
-"""A program as arrays: opcodes and operand slots that the interpreter executes without compiling anything.
+"""Encoding of a program as arrays: opcodes and operand slots that the interpreter executes without compilation.
 
 Most scalars of a program (constants, ``lr``, ``lr * 0.001``) depend only on the schedule. Their statements form the
-*schedule code*, run once for all steps of a training run at a time; its values are the columns of a table [steps,
-columns], of which each step reads one row.
+*schedule code*, which runs once per training run for all steps. Its values are the columns of a table [steps, columns],
+of which each step reads one row.
 
-Everything else is a *row* with one number for each parameter; reductions are broadcast. Those statements form the
-*step code*, run at every step, with ``w = w - update`` as the last. A value that is read once is no statement of its
-own where `instructions` has one that makes and reads it.
+All other values are *rows* with one number per parameter; results of reductions are broadcast. Their statements form
+the *step code*, which runs at every step and ends with ``w = w - update``. A value that is read once is fused into its
+reader if `instructions` has a matching instruction.
 
-Rows are few: a value takes the first row that is free after its operands' last use.
+Register allocation: a value takes the first row that is free after its operands' last use.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ from optsearch.proxy_tasks.instructions import (
 )
 
 ROWS = 24
-"""Rows of the register file: the weights, the gradient, the state, values in flight, and one that is never read."""
+"""Rows of the register file: the weights, the gradient, the state, live values, and one that is never read."""
 
 COLUMNS = 128
-"""Columns of the schedule table: ``lr``, the distinct constants, what follows from them alone, and a spare one."""
+"""Columns of the schedule table: ``lr``, the distinct constants, values derived from them, and a spare one."""
 
 LENGTH = 200
-"""Statements of the step code and of the schedule code."""
+"""Maximum number of statements of the step code and of the schedule code."""
 
 WEIGHTS, GRADIENT, FIRST_STATE = 0, 1, 2
 LEARNING_RATE = 0
 SPARE_ROW, SPARE_COLUMN = ROWS - 1, COLUMNS - 1
 
 CODE_WIDTH = 2 + MAX_OPERANDS
-"""A coded statement: opcode, target, operands."""
+"""Width of an encoded statement: opcode, target, operands."""
 
 _MOVE = STEP_OPCODES[Instruction(FUNCTIONS["multiply"], (ROW, COLUMN))]
-"""Multiplication by one, which keeps every bit."""
+"""Multiplication by one, which is exact."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Code:
-    """A program in the interpreter's form.
+    """An encoded program.
 
     Attributes:
         step: int32 [statements, CODE_WIDTH]: opcode into `STEP_INSTRUCTIONS`, target row, operand rows or columns.
         schedule: int32 [statements, CODE_WIDTH]: opcode into `SCHEDULE_INSTRUCTIONS`, target column, operand columns.
-        constants: float32 [COLUMNS]: columns that hold a constant; 0 elsewhere.
+        constants: float32 [COLUMNS]: values of the columns that hold constants; 0 elsewhere.
     """
 
     step: np.ndarray
@@ -68,13 +68,13 @@ class Code:
 
 
 class _Column(NamedTuple):
-    """A value in a column of the table."""
+    """A value in a column of the schedule table."""
 
     slot: int
 
 
 _Value = int | _Column
-"""A value of the program; those in rows are numbered: first what the file holds at the start, then as computed."""
+"""A value of the program. Row values are numbered: first the initial rows, then in order of computation."""
 
 
 class _Node(NamedTuple):
@@ -85,7 +85,7 @@ class _Node(NamedTuple):
 
 
 class _Columns:
-    """Columns of the table, given out once each."""
+    """Allocator of table columns; each column is assigned once."""
 
     def __init__(self) -> None:
         self.count = LEARNING_RATE + 1
@@ -105,7 +105,7 @@ class _Columns:
 
 
 class _Graph:
-    """The values of a program, each with a number of its own.
+    """The values of a program in static single assignment form.
 
     Args:
         program: a verified program.
@@ -113,9 +113,9 @@ class _Graph:
     Attributes:
         columns: the columns in use.
         schedule: the schedule code.
-        nodes: for each computed row how; the last is the new weights.
-        state: for each state variable the row that it ends with.
-        inputs: number of rows that the file holds at the start.
+        nodes: the statement that computes each row; the last one computes the new weights.
+        state: for each state variable the row of its final value.
+        inputs: number of initial rows.
     """
 
     def __init__(self, program: Program):
@@ -147,7 +147,7 @@ class _Graph:
         return number
 
     def instructions(self) -> list[tuple[int, Instruction, list[_Value]]]:
-        """What to execute, in order: the row that it makes, how, and from what. Chooses the longest instructions."""
+        """Selects instructions, the longest first, in order of execution: target row, instruction, operands."""
         uses = Counter(operand for node in self.nodes.values() for operand in node.operands)
         inner = {row for row in self.nodes if uses[row] == 1} - set(self.state)
         chosen: list[tuple[int, Instruction, list[_Value]]] = []
@@ -165,7 +165,7 @@ class _Graph:
         return chosen[::-1]
 
     def _match(self, form: Instruction, row: int, inner: set[int]) -> tuple[list[_Value], set[int]] | None:
-        """Operands of an instruction that makes a row, and the rows that it computes on the way; None if it cannot."""
+        """Operands of an instruction that computes a row, and the rows that it fuses; None if it does not match."""
         node = self.nodes[row]
         orders = [node.operands]
         if form.function.laws.commutative and len(set(form.operands)) > 1:
@@ -194,11 +194,11 @@ class _Graph:
 
 
 class _Rows:
-    """The register file while code is made: which value lives where.
+    """Register allocator: the assignment of values to rows during encoding.
 
     Args:
-        inputs: number of rows that are taken at the start: the weights, the gradient and the state.
-        last: for each value the last instruction that reads it.
+        inputs: number of initially occupied rows: the weights, the gradient and the state.
+        last: for each value the index of the last instruction that reads it.
     """
 
     def __init__(self, inputs: int, last: dict[_Value, int]):
@@ -208,7 +208,7 @@ class _Rows:
         self.release([GRADIENT], -1)
 
     def release(self, values: Iterable[_Value], index: int) -> None:
-        """Frees the rows of values that nothing after instruction ``index`` reads; weights and state keep theirs."""
+        """Frees the rows of values that are not read after instruction ``index``; weights and state keep theirs."""
         for value in values:
             row = self.homes.get(value, WEIGHTS)
             if (row == GRADIENT or row >= self._inputs) and row not in self._free and not self.is_read(value, index):
@@ -216,22 +216,22 @@ class _Rows:
                 self._free.sort()
 
     def is_read(self, value: _Value, index: int) -> bool:
-        """Whether an instruction after ``index`` reads a value."""
+        """True if an instruction after ``index`` reads the value."""
         return self._last.get(value, -1) > index
 
     def take(self) -> int | None:
-        """The first free row; None when there is none."""
+        """Returns the first free row; None if there is none."""
         return self._free.pop(0) if self._free else None
 
 
 def encode(program: Program) -> Code | None:
-    """Codes a verified program.
+    """Encodes a program.
 
     Args:
-        program: as `optsearch.dsl.verify.verify` accepts it; dead statements cost time, so prune first.
+        program: a verified program. Dead statements cost time, so prune first.
 
     Returns:
-        The code, or None when the program needs more than `ROWS`, `COLUMNS` or `LENGTH`.
+        The code; None if the program exceeds `ROWS`, `COLUMNS` or `LENGTH`.
     """
     if FIRST_STATE + len(program.state) >= SPARE_ROW:
         return None
@@ -256,7 +256,7 @@ def encode(program: Program) -> Code | None:
         rows.release([value], index)
         step.append(_coded(STEP_OPCODES[instruction], target, slots))
     for value, home in ends.items():
-        if rows.homes[value] != home:  # it could not go there at once, since the old state was still to be read
+        if rows.homes[value] != home:  # its home row was still occupied by the old state when it was computed
             step.append(_coded(_MOVE, home, [rows.homes[value], graph.columns.constant(1.0).slot]))
     if max(len(step), len(graph.schedule)) > LENGTH or graph.columns.count > SPARE_COLUMN:
         return None

@@ -1,17 +1,17 @@
-"""The interpreter: runs any coded programs inside the compiled training loop.
+"""The interpreter: runs encoded programs inside the compiled training loop.
 
-Compiling a candidate's own training loop takes far longer than training a tiny model with it. So the loop is compiled
-once for a task, with the program as data: at every step a loop over statements looks up the opcode and jumps to that
-function's code (`lax.switch`), which reads whole rows of a register file and gives one row.
+Compiling a training loop per candidate takes far longer than training a small model with it. The loop is therefore
+compiled once per task, with the program as data. At every step a loop over statements dispatches on the opcode
+(`lax.switch`) to the function's code, which reads whole rows of a register file and returns one row.
 
-The register file is carried through all loops and must never be copied. That is why a branch returns only its row and
-the write stands after the switch: branches that return the whole file make XLA copy it for every statement.
+The register file is carried through all loops and must not be copied. A branch therefore returns only its row, and the
+write follows the switch: if branches return the whole file, XLA copies it for every statement.
 
-Several training runs (*lanes*) may go through the loop together, each with its own program; `script` says how their
-statements are put in order. Numbers are float32 throughout, and so are sums: XLA adds the elements of a leaf in an
-order of its own, which depends on the kind of machine and the shape alone, and leaves are added in their order.
+Several training runs (*lanes*) can share the loop, each with its own program; `script` defines the order of their
+statements. All numbers and sums are float32. XLA adds the elements of a leaf in an order that depends only on the kind
+of machine and the shape; leaves are added in their order.
 
-What functions mean is taken from the rows of `optsearch.dsl.functions.FUNCTIONS`; nothing is repeated here.
+The semantics of functions come from the rows of `optsearch.dsl.functions.FUNCTIONS`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ Branch = Callable[..., Any]
 
 
 class Layout(NamedTuple):
-    """How a parameter tree lies in a row.
+    """Layout of a parameter tree in a row.
 
     Attributes:
-        structure: the tree's structure.
+        structure: structure of the tree.
         shapes: shape of each leaf.
         spans: (start, end) of each leaf in the row.
     """
@@ -49,7 +49,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, params: Any) -> Layout:
-        """Layout of a tree of arrays, or of their shapes."""
+        """Layout of a tree of arrays or of their shapes."""
         import jax
 
         leaves, structure = jax.tree.flatten(params)
@@ -64,20 +64,20 @@ class Layout(NamedTuple):
         return self.spans[-1][1]
 
     def leaves(self, row: jax.Array) -> list[jax.Array]:
-        """The leaves in a row, each flat."""
+        """The leaves of a row, each flattened."""
         return [row[start:end] for start, end in self.spans]
 
     def tree(self, row: jax.Array) -> Any:
-        """The tree in a row."""
+        """The tree stored in a row."""
         import jax
 
         leaves = [leaf.reshape(shape) for leaf, shape in zip(self.leaves(row), self.shapes, strict=True)]
         return jax.tree.unflatten(self.structure, leaves)
 
     def write(self, trees: Any, file: jax.Array, row: int) -> jax.Array:
-        """The register file [lanes, rows, size] with a tree for each lane written to a row.
+        """Writes one tree per lane to a row of the register file [lanes, rows, size].
 
-        Leaf by leaf: a write of all leaves joined would be one loop that asks for every number which leaf it is in.
+        Writes leaf by leaf: writing all leaves concatenated would be one loop that determines the leaf of every number.
         """
         import jax
         from jax import lax
@@ -88,14 +88,14 @@ class Layout(NamedTuple):
 
 
 def row_meaning(function: Function, layout: Layout) -> Callable[..., jax.Array]:
-    """What a function does to rows and scalars: the table's meaning, called as its scope says.
+    """Lifts a function to rows and scalars, according to its scope.
 
     Args:
         function: a row of the table.
-        layout: how leaves lie in a row.
+        layout: layout of leaves in a row.
 
     Returns:
-        Takes for each operand a row [size] or a scalar, and gives a row; at least one operand is a row.
+        A function that takes a row [size] or a scalar per operand, at least one of them a row, and returns a row.
     """
     import jax.numpy as jnp
 
@@ -126,7 +126,7 @@ def row_meaning(function: Function, layout: Layout) -> Callable[..., jax.Array]:
 
 
 def instruction_meaning(instruction: Instruction, layout: Layout) -> Callable[[Iterator[Any]], Any]:
-    """What an instruction does; it takes the values of its places in order."""
+    """Implementation of an instruction; takes the values of its places in order."""
     meaning = row_meaning(instruction.function, layout)
     parts = [
         instruction_meaning(part, layout) if isinstance(part, Instruction) else next for part in instruction.operands
@@ -171,17 +171,17 @@ def _schedule_branches(steps: int) -> Iterator[Branch]:
 
 
 def _execute(branches: Iterator[Branch], script: Script, file: jax.Array, *others: jax.Array) -> jax.Array:
-    """Runs a script.
+    """Executes a script.
 
     Args:
-        branches: for each opcode what it does to one group: takes its part of the file, its parts of ``others`` and the
-            slots, gives one row.
-        script: what to run.
+        branches: for each opcode its effect on one group: takes the group's part of the file and of ``others`` and the
+            slots, returns one row.
+        script: the script.
         file: [groups, rows, size].
         *others: [groups, ...], read only.
 
     Returns:
-        The file afterwards.
+        The updated register file.
     """
     import jax
     from jax import lax
@@ -192,7 +192,7 @@ def _execute(branches: Iterator[Branch], script: Script, file: jax.Array, *other
     def statement(index: jax.Array, file: jax.Array) -> jax.Array:
         slots = lax.dynamic_index_in_dim(script.slots, index, keepdims=False)
         opcode = lax.dynamic_index_in_dim(script.opcodes, index, keepdims=False)
-        if groups == 1:  # written for what is there, and not for a batch of one: XLA makes far better code of it
+        if groups == 1:  # a special case, because XLA compiles it to far better code than a batch of one
             row = lax.switch(opcode, made, file[0], *(other[0] for other in others), slots[0])
             return lax.dynamic_update_slice(file, row[None, None], (0, slots[0, 0], 0))
         rows = lax.switch(opcode, made, file, *others, slots)
@@ -207,7 +207,7 @@ def schedule_table(programs: Scripts, rates: jax.Array) -> jax.Array:
     """Runs the schedule code of all lanes for all steps of a run.
 
     Args:
-        programs: those of all lanes.
+        programs: scripts of all lanes.
         rates: float32 [lanes, steps], the ``lr`` of each lane at each step.
 
     Returns:
@@ -227,29 +227,29 @@ def interpret(script: Script, layout: Layout, file: jax.Array, columns: jax.Arra
 
     Args:
         script: the step code.
-        layout: how leaves lie in a row.
+        layout: layout of leaves in a row.
         file: float32 [lanes, ROWS, parameters]: weights, gradient, state.
-        columns: float32 [groups, columns of a group]: this step's part of the schedule table.
+        columns: float32 [groups, columns of a group]: this step's row of the schedule table.
 
     Returns:
-        The register file afterwards: weights and state are new.
+        The register file with updated weights and state.
     """
     grouped = file.reshape(script.groups, -1, layout.size)
     return _execute(_step_branches(layout), script, grouped, columns).reshape(file.shape)
 
 
 def run(task: Task, programs: Scripts, batches: Batches, rates: jax.Array, limits: jax.Array) -> LoopResult:
-    """Whole training runs by the interpreter; jit it once for a task.
+    """Runs complete training runs by interpretation; jit it once per task.
 
     Args:
         task: the task.
-        programs: those of all lanes.
-        batches: data and order of the batches of each lane.
+        programs: scripts of all lanes.
+        batches: data and batch order of each lane.
         rates: float32 [lanes, steps], the ``lr`` of each lane at each step.
         limits: float32 [lanes, checkpoints], the hurdles.
 
     Returns:
-        The report.
+        The results of all lanes.
     """
     import jax
     import jax.numpy as jnp
@@ -270,7 +270,7 @@ def run(task: Task, programs: Scripts, batches: Batches, rates: jax.Array, limit
         file = interpret(programs.step, layout, file, lax.dynamic_index_in_dim(table, number, keepdims=False))
         return (weights(file), file), losses
 
-    # The weights are carried beside the file: gradients that read the file would have to read a copy of it, since it is
+    # The weights are carried beside the file. Gradients that read the file would read a copy of it, because the file is
     # written while they are computed.
     file = layout.write(batches.weights, jnp.zeros((lanes, ROWS, layout.size), jnp.float32), WEIGHTS)
     return train(task, advance, (batches.weights, file), _first, batches, limits)

@@ -1,6 +1,6 @@
-"""Hurdles: stop a candidate that is far behind long before its last step.
+"""Hurdles: early stopping of candidates whose training loss is too high.
 
-A hurdle is counted in steps, never in seconds, so that the same candidate always stops at the same place.
+A hurdle is defined in steps, never in seconds, so that a candidate always stops at the same step.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ class Hurdle:
     """Limits on the running training loss.
 
     Attributes:
-        limits: pairs (step, largest loss): a run stops at the checkpoint ``step`` when the mean training loss since
-            the checkpoint before exceeds the limit.
+        limits: pairs (step, maximum loss). A run stops at checkpoint ``step`` if the mean training loss since the
+            previous checkpoint exceeds the limit.
     """
 
     limits: tuple[tuple[int, float], ...]
 
     def at(self, checkpoints: Sequence[int]) -> np.ndarray:
-        """The limit at every checkpoint.
+        """Returns the limit at every checkpoint.
 
         Args:
             checkpoints: the task's checkpoints, in steps.
 
         Returns:
-            float32 array [number of checkpoints]; infinity where there is no limit.
+            float32 array [number of checkpoints]; infinity at checkpoints without a limit.
 
         Raises:
-            ValueError: a limit is not a number, or stands at a step that is not a checkpoint.
+            ValueError: a limit is NaN, or its step is not a checkpoint.
         """
         result = np.full(len(checkpoints), np.inf, np.float32)
         for step, limit in self.limits:

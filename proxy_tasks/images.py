@@ -1,6 +1,6 @@
-"""Images: patches of photographs, noisy or in two views, and handwritten digits.
+"""Image data sets: photograph patches, noisy or in two views, and handwritten digits.
 
-Inputs are flat, float32, with zero mean and unit variance on the training split.
+Inputs are flattened float32 arrays with zero mean and unit variance on the training split.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from optsearch.proxy_tasks.datasets import TRAIN, Dataset, digest_of, stored
 
 PATCH = 8
-"""Side of a patch, in pixels."""
+"""Side of a patch in pixels."""
 
 BAND = 4
 """Width of a band of columns, in patches."""
@@ -22,24 +22,24 @@ BAND_SPLITS = (0, 0, 1, 0, 2)
 """Split of each band of columns, repeated from left to right."""
 
 BLOCK = 16
-"""Side of the block of pixels that both views of a pair are cut from."""
+"""Side in pixels of the block from which both views of a pair are cropped."""
 
 REACH = 4
-"""How far apart, in pixels and either direction, the two views of a pair may lie: they share a quarter or more."""
+"""Maximum offset in pixels, per axis, between the two views of a pair; the views share at least a quarter."""
 
 NOISE = 5.0
-"""Standard deviation of the noise in a view, in levels of grey."""
+"""Standard deviation of the noise in a view, in grey levels."""
 
 FREQUENCIES = 4
-"""Number of sines, and of cosines, that tell a denoiser how noisy its input is."""
+"""Number of sines, and of cosines, in the embedding of the noise level."""
 
 
 def _squares(side: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Squares of the photographs that do not overlap: split, pixels, and their positions in the stored arrays.
+    """Yields non-overlapping squares of the photographs: split, pixels, and their positions in the stored arrays.
 
-    Neighbouring patches look alike, so a random split would put near-copies of training patches into the other splits.
-    Instead each photograph is cut into 20 bands of columns, 32 pixels wide, which go to the splits in turn: every
-    split sees the scene from left to right, and no pixel is in two splits.
+    Neighbouring patches are similar, so a random split would place near-duplicates of training patches in the other
+    splits. Each photograph is therefore cut into 20 bands of columns, 32 pixels wide, assigned to the splits in turn.
+    Every split covers the scene from left to right, and the splits share no pixel.
     """
     offset = 0
     for image in stored("photographs.npz").values():
@@ -53,7 +53,7 @@ def _squares(side: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
 
 @cache
 def photograph_patches() -> Dataset:
-    """Grey 8x8 patches of two photographs, mean removed: 5,088 / 1,696 / 1,696 examples of 64 numbers."""
+    """Grey 8x8 patches of two photographs, mean removed: 5,088 / 1,696 / 1,696 examples with 64 features."""
     groups: tuple[list[np.ndarray], ...] = ([], [], [])
     positions: tuple[list[np.ndarray], ...] = ([], [], [])
     for split, image, pixels in _squares(PATCH):
@@ -71,13 +71,13 @@ def photograph_patches() -> Dataset:
 
 @cache
 def noisy_patches(copies: int = 8) -> Dataset:
-    """Patches with noise to be found: inputs of 64 noisy pixels and 8 numbers that tell how noisy, targets of 64.
+    """Denoising: inputs are 64 noisy pixels and an 8-dimensional embedding of the noise level; targets are the noise.
 
-    A patch x and noise e become ``cos(a) x + sin(a) e`` with an angle a that is uniform between 0 and a right angle;
-    the target is e. The noise level is told as sines and cosines of ``2 k a``.
+    A patch x and noise e give the input ``cos(a) x + sin(a) e``, with the angle a uniform in [0, pi/2]; the target is
+    e. The noise level is embedded as sines and cosines of ``2 k a``.
 
     Args:
-        copies: times that each training patch occurs, each time with other noise.
+        copies: number of noisy copies of each training patch.
 
     Source: the cosine schedule of Nichol & Dhariwal 2021 (arXiv:2102.09672), continuous in time.
     """
@@ -102,13 +102,13 @@ def noisy_patches(copies: int = 8) -> Dataset:
 
 @cache
 def patch_views(copies: int = 8) -> Dataset:
-    """Pairs of overlapping 8x8 patches: 9,984 / 416 / 416 pairs, each view 64 numbers with zero mean.
+    """Pairs of overlapping 8x8 patches: 9,984 / 416 / 416 pairs, each view with 64 features and zero mean.
 
-    Both views are cut from one 16x16 block, at most 4 pixels apart; each may be mirrored, has its contrast changed
-    by a factor of up to the root of two, and gets noise.
+    Both views are cropped from one 16x16 block, at most 4 pixels apart. Augmentations are mirroring, a contrast factor
+    of up to the square root of two, and noise.
 
     Args:
-        copies: pairs that are cut from each training block.
+        copies: number of pairs cropped from each training block.
     """
     rng = np.random.default_rng(2)
     blocks: tuple[list[np.ndarray], ...] = ([], [], [])
@@ -143,7 +143,7 @@ def patch_views(copies: int = 8) -> Dataset:
 
 
 def _stratified(labels: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Indices of the splits: three fifths of each class, and a fifth twice, by a fixed permutation."""
+    """Indices of a stratified 60/20/20 split of each class, by a fixed permutation."""
     order = np.random.default_rng(0).permutation(len(labels))
     indices: tuple[list[np.ndarray], ...] = ([], [], [])
     for label in range(10):
@@ -156,9 +156,9 @@ def _stratified(labels: np.ndarray) -> tuple[np.ndarray, ...]:
 
 @cache
 def digits() -> Dataset:
-    """Handwritten digits, 8x8 pixels, ten classes: 1,078 / 360 / 359 examples of 64 numbers and a label.
+    """Handwritten digits, 8x8 pixels, ten classes: 1,078 / 360 / 359 examples with 64 features and a label.
 
-    A fixed permutation puts three fifths of each class into train and a fifth into validation and test each.
+    The split is stratified 60/20/20 by a fixed permutation.
     """
     arrays = stored("digits.npz")
     images, labels = arrays["images"].astype(np.float64), arrays["labels"].astype(np.int32)
@@ -174,13 +174,13 @@ def digits() -> Dataset:
 
 @cache
 def mnist(side: int, copies: int = 4) -> Dataset:
-    """5,000 handwritten digits of MNIST, ten classes: 12,000 / 1,000 / 1,000 examples of side * side numbers, a label.
+    """5,000 MNIST digits, ten classes: 12,000 / 1,000 / 1,000 examples with side * side features and a label.
 
-    Splits are made as for `digits`.
+    The split is as in `digits`.
 
     Args:
-        side: 28, or 14 for means over two by two pixels.
-        copies: times that each training image occurs: once as it is, else moved by up to two of the 28 pixels.
+        side: 28, or 14 for 2x2 average pooling.
+        copies: copies of each training image: the original, and translations by up to two of the 28 pixels.
     """
     arrays = stored("mnist.npz")
     images, labels = arrays["images"].astype(np.float64), arrays["labels"].astype(np.int32)

@@ -1,9 +1,9 @@
-"""What the interpreter can do at a step: every function of the table, and what programs often do with several at once.
+"""Instruction set of the interpreter: every function of the table, and fused instructions.
 
-An operand is a *row* (one number for each parameter) or a *column* of the schedule table (one number for a step), and
-which of the two is part of the instruction. Every instruction passes over rows that lie in memory, which costs more
-than its arithmetic. So statements that most optimizers have next to each other are one instruction: ``m / sqrt(v)``,
-``interp(square(g), v, 0.999)``, ``w - update * lr``. AdamW's eight statements are four instructions.
+An operand is a *row* (one number per parameter) or a *column* of the schedule table (one number per step); the opcode
+determines which. Every instruction passes over rows in memory, which costs more than its arithmetic. Frequent
+combinations of statements are therefore fused into one instruction: ``m / sqrt(v)``, ``interp(square(g), v, 0.999)``,
+``w - update * lr``. AdamW's eight statements take four instructions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from optsearch.dsl.functions import FUNCTIONS, LEAVES, Function, Scope
 
 
 class Place(Enum):
-    """Where an operand lives."""
+    """Storage of an operand."""
 
     ROW = "row"
     COLUMN = "column"
@@ -27,11 +27,11 @@ ROW, COLUMN = Place.ROW, Place.COLUMN
 
 
 class Instruction(NamedTuple):
-    """What an opcode means.
+    """Meaning of an opcode.
 
     Attributes:
         function: a row of the function table.
-        operands: for each operand where it lives, or the instruction that gives it.
+        operands: for each operand its place, or the fused instruction that computes it.
     """
 
     function: Function
@@ -39,13 +39,13 @@ class Instruction(NamedTuple):
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Where the operands live that the code names, from left to right."""
+        """Places of the operands that are encoded, from left to right."""
         parts = (part.places if isinstance(part, Instruction) else (part,) for part in self.operands)
         return tuple(itertools.chain.from_iterable(parts))
 
     @property
     def functions(self) -> int:
-        """Number of statements that it stands for."""
+        """Number of statements that the instruction replaces."""
         return 1 + sum(part.functions for part in self.operands if isinstance(part, Instruction))
 
 
@@ -54,7 +54,7 @@ def _of(name: str, *operands: Place | Instruction) -> Instruction:
 
 
 def _plain() -> Iterator[Instruction]:
-    """Every function with every mixture of rows and columns; where operands commute, rows stand first."""
+    """Every function with every combination of rows and columns; rows come first in commutative functions."""
     for function in FUNCTIONS.values():
         choices = [(ROW,) if kinds == LEAVES else (ROW, COLUMN) for kinds in function.operands]
         for places in itertools.product(*choices):
@@ -63,7 +63,7 @@ def _plain() -> Iterator[Instruction]:
 
 
 def _fused() -> Iterator[Instruction]:
-    """Chosen by counting: nine of ten pairs, in evolved programs, whose inner value nobody else reads."""
+    """Selected by frequency: nine of ten pairs in evolved programs whose inner value has no other reader."""
     product, scaled = _of("multiply", ROW, ROW), _of("multiply", ROW, COLUMN)
     quotient, normalised = _of("divide", ROW, ROW), _of("divide", ROW, _of("sqrt", ROW))
     yield _of("interp", _of("square", ROW), ROW, COLUMN)
@@ -82,7 +82,7 @@ def _fused() -> Iterator[Instruction]:
 
 
 def _by_function(instructions: Iterable[Instruction]) -> dict[str, tuple[Instruction, ...]]:
-    """For each function its instructions, those that stand for most statements first."""
+    """The instructions of each function, those that replace most statements first."""
     names: dict[str, list[Instruction]] = {}
     for instruction in sorted(instructions, key=lambda instruction: -instruction.functions):
         names.setdefault(instruction.function.name, []).append(instruction)
@@ -90,14 +90,14 @@ def _by_function(instructions: Iterable[Instruction]) -> dict[str, tuple[Instruc
 
 
 STEP_INSTRUCTIONS = (*_plain(), *_fused())
-"""Meaning of the step code's opcodes, by position."""
+"""Meaning of the step code's opcodes, by index."""
 
 SCHEDULE_INSTRUCTIONS = tuple(
     Instruction(function, (COLUMN,) * function.arity)
     for function in FUNCTIONS.values()
     if function.scope is Scope.ELEMENT
 )
-"""Meaning of the schedule code's opcodes, by position: all operands and the result are columns."""
+"""Meaning of the schedule code's opcodes, by index; all operands and results are columns."""
 
 STEP_FORMS = _by_function(STEP_INSTRUCTIONS)
 """For each function the instructions that end with it, the longest first."""

@@ -1,11 +1,11 @@
-"""The training loop: checkpoints, early stopping, and the losses at the end.
+"""The training loop: checkpoints, early stopping, and final losses.
 
-Interpreter, compiled programs and optax optimizers all train in this loop; they differ only in `step`. Everything runs
-inside one jitted function: a loop over the spans between checkpoints around a loop over steps. A run is over at the
-first loss that is not finite; weights, and the hurdle, are looked at when a checkpoint is reached.
+The interpreter, compiled programs and optax optimizers share this loop and differ only in `step`. The whole run is one
+jitted function: a loop over spans between checkpoints around a loop over steps. A run ends at the first non-finite
+loss; weights and the hurdle are checked at checkpoints.
 
-Several runs (*lanes*) may go through the loop together, with gradients batched over them; none has any influence on
-another, and the loop ends when all of them have.
+Several runs (*lanes*) can share the loop, with gradients batched over them. Lanes are independent, and the loop ends
+when all lanes have ended.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 RUNNING, NON_FINITE, HURDLE = 0, 1, 2
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
-"""Takes the step's number and the carry; gives the new carry and each lane's loss [lanes] before the update."""
+"""Maps the step number and the carry to the new carry and each lane's loss [lanes] before the update."""
 
 
 class Batches(NamedTuple):
-    """What runs of a task read; it depends only on their seeds.
+    """Inputs of training runs of a task; determined by their seeds.
 
     Attributes:
         weights: initial parameters of all lanes, with leaves [lanes, ...].
-        order: examples of each batch, int32 [steps, lanes, batch_size].
+        order: example indices of each batch, int32 [steps, lanes, batch_size].
         train: the training split.
         validation: the validation split.
         test: the test split.
@@ -46,18 +46,17 @@ class Batches(NamedTuple):
 
 
 class LoopResult(NamedTuple):
-    """What the loop gives back, as arrays.
+    """Results of the loop, as arrays.
 
     Attributes:
-        status: int32 [lanes]: RUNNING when the end was reached, else why it stopped.
-        steps: int32 [lanes], steps run.
+        status: int32 [lanes]: RUNNING if the run completed, else the reason why it stopped.
+        steps: int32 [lanes], number of steps run.
         train_losses: float32 [lanes, checkpoints], mean training loss of each span.
         passed: int32 [lanes], number of checkpoints passed.
-        last_loss: float32 [lanes], mean training loss over the finite losses of the last span; not a number when there
-            are none.
-        loss: float32 [lanes], validation loss; of no meaning for a lane that did not reach the end.
-        test_loss: float32 [lanes], likewise.
-        accuracy: float32 [lanes], on the test split, likewise.
+        last_loss: float32 [lanes], mean of the finite training losses of the last span; NaN if there are none.
+        loss: float32 [lanes], validation loss; undefined for a lane that did not complete.
+        test_loss: float32 [lanes], test loss; likewise.
+        accuracy: float32 [lanes], accuracy on the test split; likewise.
     """
 
     status: Any
@@ -71,7 +70,7 @@ class LoopResult(NamedTuple):
 
 
 def prepare(task: Task, seed: jax.Array) -> tuple[Any, Any]:
-    """Initial weights and batch order of a seed: the only randomness of a run."""
+    """Initial weights and batch order of a seed, the only random inputs of a run."""
     import jax
 
     weights, order = jax.random.split(jax.random.key(seed))
@@ -79,7 +78,7 @@ def prepare(task: Task, seed: jax.Array) -> tuple[Any, Any]:
 
 
 def prepare_lanes(task: Task, seeds: jax.Array) -> tuple[Any, Any]:
-    """The same for seeds [lanes]: weights with leaves [lanes, ...], and order [steps, lanes, batch_size]."""
+    """As `prepare`, for seeds [lanes]: weights with leaves [lanes, ...], and order [steps, lanes, batch_size]."""
     import jax
     import jax.numpy as jnp
 
@@ -88,9 +87,9 @@ def prepare_lanes(task: Task, seeds: jax.Array) -> tuple[Any, Any]:
 
 
 def each_lane(function: Callable[..., Any], *trees: Any) -> Any:
-    """Calls a function for every lane; trees have leaves [lanes, ...], and so has the result.
+    """Maps a function over lanes; arguments and result have leaves [lanes, ...].
 
-    A single lane is not a batch of one: XLA makes better code without.
+    A single lane is not batched, because XLA generates better code without the batch axis.
     """
     import jax
 
@@ -115,18 +114,18 @@ def gradients(task: Task, weights: Any, batches: Batches, step: jax.Array) -> tu
 def train(
     task: Task, step: Step, carry: Any, weights: Callable[[Any], Any], batches: Batches, limits: jax.Array
 ) -> LoopResult:
-    """Runs a task from start to end, or until all lanes must stop.
+    """Runs a task to its last step, or until all lanes have stopped.
 
     Args:
         task: the task.
         step: one optimizer step.
-        carry: what steps hand on, before the first.
-        weights: takes a carry, gives the parameters as the task's model wants them, with leaves [lanes, ...].
-        batches: data and order of the batches.
-        limits: float32 [lanes, checkpoints], largest running training loss allowed at each.
+        carry: initial carry of the steps.
+        weights: maps a carry to the parameters in the structure of the model, with leaves [lanes, ...].
+        batches: data and batch order.
+        limits: float32 [lanes, checkpoints], maximum running training loss at each checkpoint.
 
     Returns:
-        The report.
+        The results of all lanes.
     """
     import jax
     import jax.numpy as jnp
@@ -158,7 +157,7 @@ def train(
         for leaf in jax.tree.leaves(weights(carry)):
             finite &= jnp.isfinite(leaf).reshape(lanes, -1).all(axis=1)
         stands = jnp.where(finite, jnp.where(mean <= limits[:, place], RUNNING, HURDLE), NON_FINITE).astype(jnp.int32)
-        ran = count + ~alive  # the step whose loss was not finite has been run
+        ran = count + ~alive  # the step with the non-finite loss counts as run
         return (
             place + 1,
             jnp.where(running, stands, status),
@@ -186,14 +185,14 @@ def train(
             each_lane(lambda params: task.accuracy(params, batches.test), params),
         )
 
-    # Two whole splits take as long as many steps: nobody asks for them when every lane was stopped.
+    # Evaluating two whole splits costs as much as many steps, so it is skipped if every lane was stopped.
     ended = (status == RUNNING).any()
     measures = lax.cond(ended, measure, lambda _: (jnp.full(lanes, jnp.nan, jnp.float32),) * 3, weights(carry))
     return LoopResult(status, steps, losses, passed, last, *measures)
 
 
 def results(task: Task, report: LoopResult) -> list[TrainingResult]:
-    """The report as values of plain numbers, one for each lane."""
+    """Converts the arrays to one result of plain numbers per lane."""
     report = LoopResult(*map(np.asarray, report))
     return [_result(task, LoopResult(*(array[lane] for array in report))) for lane in range(len(report.status))]
 

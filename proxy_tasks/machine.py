@@ -1,4 +1,4 @@
-"""The kind of machine that evaluates: another one may round differently, so it is recorded with the results."""
+"""Identification of the machine: another kind may round differently, so it is recorded with the results."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _FIELDS = (
     ("CPU part", "part"),
     ("CPU revision", "revision"),
 )
-"""What tells processors apart that share a name, as Linux calls it on x86 and Arm, and as we do."""
+"""Fields that distinguish processors with equal names, as in Linux's cpuinfo on x86 and Arm, and our names for them."""
 
 _VECTORS = re.compile(r"sse4_2|avx.*|amx.*|fma.*|f16c|asimd.*|sve.*|i8mm|bf16")
-"""Extensions for which XLA compiles other instructions, and so may round otherwise."""
+"""Vector extensions that affect XLA's choice of instructions, and thereby rounding."""
 
 OUR_FLAGS = ("--xla_cpu_multi_thread_eigen=false",)
-"""Flags of XLA that evaluation itself sets."""
+"""XLA flags that evaluation itself sets."""
 
 HARMLESS = re.compile(
     r"JAX_(COMPILATION_CACHE|PERSISTENT_CACHE|ENABLE_COMPILATION_CACHE|TRACEBACK|INCLUDE_FULL_TRACEBACKS|LOG|DUMP|RAISE_PERSISTENT)"
     r"|XLA_PYTHON_CLIENT_"
 )
-"""Beginnings of names of variables that decide where things are kept, and what is said, but no result."""
+"""Prefixes of environment variables that control storage locations and logging, without effect on results."""
 
 PINNED = frozenset(
     (
@@ -47,19 +47,19 @@ PINNED = frozenset(
         "JAX_DISABLE_JIT",
     )
 )
-"""Variables that ``optsearch.proxy_tasks.compilation.pinned_settings`` makes harmless."""
+"""Variables that ``optsearch.proxy_tasks.compilation.pinned_settings`` overrides."""
 
 
 def processor() -> str:
-    """This machine's processor: name, family, model, stepping, and vector extensions.
+    """Processor of this machine: name, family, model, stepping, and vector extensions.
 
-    The name alone hides the generation: several of them call themselves "AMD EPYC".
+    The name alone does not identify the generation: several are named "AMD EPYC".
     """
     try:
         text = CPU_INFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    first, _, _ = text.strip().partition("\n\n")  # cores are separated by empty lines
+    first, _, _ = text.strip().partition("\n\n")  # empty lines separate the cores
     told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
     name = told.get("model name") or platform.processor() or platform.machine()
     numbers = " ".join(f"{ours} {told[theirs]}" for theirs, ours in _FIELDS if told.get(theirs))
@@ -68,10 +68,10 @@ def processor() -> str:
 
 
 def environment() -> str:
-    """Variables of the environment that may decide results and cannot be pinned, as ``NAME=value``; usually empty.
+    """Environment variables that may affect results and cannot be pinned, as ``NAME=value``; usually empty.
 
-    All of JAX's and XLA's count, except those that are pinned or known to be harmless, and flags that evaluation sets
-    itself. Their order, and that of flags, does not matter.
+    Includes all variables of JAX and XLA except those that are pinned, known to be harmless, or set by evaluation
+    itself. The order of variables and of flags is normalised.
     """
     found: list[str] = []
     for name, value in sorted(os.environ.items()):
@@ -85,18 +85,18 @@ def environment() -> str:
 
 
 def numerics() -> dict[str, str]:
-    """What decides the last digits of a training run, beside this package: processor, environment, and packages."""
+    """All that affects the last digits of a run besides this package: processor, environment, package versions."""
     about = {"processor": processor(), "environment": environment()}
     return about | {package: version(package) for package in ("jax", "jaxlib", "numpy", "optax")}
 
 
 def made_on() -> str:
-    """The same of this process in one line, for keys of what is kept."""
+    """The `numerics` of this process in one line, for cache keys."""
     return "; ".join(f"{name} {value}" for name, value in numerics().items() if value)
 
 
 def accelerator() -> str:
-    """Kind of the device that JAX computes on, such as ``NVIDIA H100``; starts JAX."""
+    """Kind of JAX's default device, such as ``NVIDIA H100``; initialises JAX."""
     import jax
 
     return str(jax.devices()[0].device_kind)

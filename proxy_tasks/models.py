@@ -1,7 +1,7 @@
-"""What a network is, and the perceptrons; `transformer`, `convolution` and `quadratic` have the others.
+"""The model protocol, and perceptrons; `transformer`, `convolution` and `quadratic` define the other models.
 
-Models are values that know their parameters' shapes without JAX. All of them look up embeddings by multiplying with
-one-hot rows: the gradient is then a product of matrices too, which gives the same bits on every run of any device.
+A model is a value that knows the shapes of its parameters without JAX. Embeddings are looked up by products with
+one-hot rows: their gradient is then a matrix product too, which is bitwise reproducible on every device.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Params = Any
 
 
 class Model(Protocol):
-    """A network: a frozen dataclass whose fields are its settings, of which the task's version is made."""
+    """A network: a frozen dataclass whose fields are its settings, which are part of the task's version."""
 
     @property
     def parameters(self) -> int:
@@ -36,13 +36,13 @@ class Model(Protocol):
         ...
 
     def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
-        """Output for a batch, whose first axis is that of the inputs."""
+        """Output for a batch; its leading axis is the batch axis."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class MLP:
-    """A multi-layer perceptron: dense layers with an activation between them, none after the last.
+    """A multi-layer perceptron: dense layers with an activation between them, and none after the last.
 
     Attributes:
         widths: number of features before the first layer and after each layer.
@@ -63,7 +63,7 @@ class MLP:
         return sum(inputs * outputs for inputs, outputs in pairwise(self.widths))
 
     def init(self, key: jax.Array) -> Params:
-        """Initial parameters: for each layer ``{"b": [outputs], "w": [inputs, outputs]}``."""
+        """Initial parameters: ``{"b": [outputs], "w": [inputs, outputs]}`` per layer."""
         import jax
         import jax.numpy as jnp
 
@@ -78,10 +78,10 @@ class MLP:
         ]
 
     def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
-        """Output for a batch.
+        """Computes the output for a batch.
 
         Args:
-            params: as `init` gives them.
+            params: as returned by `init`.
             inputs: [batch, features].
 
         Returns:
@@ -100,12 +100,12 @@ class MLP:
 
 @dataclass(frozen=True, slots=True)
 class WindowMLP:
-    """A perceptron that reads the embeddings of the last few characters and predicts the next.
+    """A perceptron that predicts the next character from the embeddings of the last few characters.
 
     Attributes:
-        symbols: number of different characters.
-        context: characters that it reads.
-        embedding: numbers for each character, normal at first.
+        symbols: number of distinct characters.
+        context: context length in characters.
+        embedding: embedding dimension; initial embeddings are normal.
         hidden: widths of the hidden layers.
 
     Source: Bengio et al. 2003, "A Neural Probabilistic Language Model".
@@ -118,7 +118,7 @@ class WindowMLP:
 
     @property
     def perceptron(self) -> MLP:
-        """What reads the embeddings."""
+        """The perceptron on top of the embeddings."""
         return MLP((self.context * self.embedding, *self.hidden, self.symbols), "tanh")
 
     @property
@@ -141,10 +141,10 @@ class WindowMLP:
         return {"embedding": embedding, "layers": self.perceptron.init(second)}
 
     def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
-        """Scores of the next character.
+        """Computes the logits of the next character.
 
         Args:
-            params: as `init` gives them.
+            params: as returned by `init`.
             inputs: characters, int32 [batch, context].
 
         Returns:

@@ -1,4 +1,4 @@
-"""What proxy tasks minimise, and the metric that people read."""
+"""Objectives of proxy tasks: the loss, and the accuracy metric."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     from optsearch.proxy_tasks.models import Model, Params
 
 Batch = tuple["jax.Array", ...]
-"""Inputs [batch, ...], then labels or targets [batch, ...] where there are any."""
+"""Inputs [batch, ...], then labels or targets [batch, ...] if there are any."""
 
 
 class Objective(Protocol):
-    """A loss over a model and a batch."""
+    """A loss of a model on a batch."""
 
     @property
     def name(self) -> str:
-        """What it is called; a change of meaning needs another name, because the task's version has it."""
+        """Name of the objective; part of the task's version, so a change of meaning requires a new name."""
         ...
 
     @property
     def has_accuracy(self) -> bool:
-        """Whether something is classified."""
+        """True if the objective is a classification."""
         ...
 
     @property
     def passes(self) -> int:
-        """Forward passes of the model for one example."""
+        """Number of forward passes per example."""
         ...
 
     def loss(self, model: Model, params: Params, batch: Batch) -> jax.Array:
@@ -37,18 +37,18 @@ class Objective(Protocol):
         ...
 
     def accuracy(self, model: Model, params: Params, batch: Batch) -> jax.Array:
-        """Share of right answers, a scalar in [0, 1]; not a number when the task has none."""
+        """Fraction of correct predictions, a scalar in [0, 1]; NaN if the task has none."""
         ...
 
 
 class _Unclassified:
-    """For objectives that have only a loss."""
+    """Base class of objectives without accuracy."""
 
     has_accuracy = False
     passes = 1
 
     def accuracy(self, model: Model, params: Params, batch: Batch) -> jax.Array:
-        """Not a number: nothing is classified."""
+        """NaN, because the objective is not a classification."""
         import jax.numpy as jnp
 
         return jnp.float32(jnp.nan)
@@ -81,7 +81,7 @@ class Regression(_Unclassified):
 
 
 class Mean(_Unclassified):
-    """The mean output of a model that is a loss itself."""
+    """Mean output of a model that computes a loss itself."""
 
     name = "mean output"
 
@@ -95,16 +95,16 @@ class Mean(_Unclassified):
 
 @dataclass(frozen=True)
 class Contrastive(_Unclassified):
-    """Which of a group's second views belongs to a first view: cross-entropy over the group, both ways, in nats.
+    """Symmetric cross-entropy over pairs in a group, in nats: identifies the second view that belongs to a first view.
 
-    Validation has groups of the same size as training, so that the losses can be compared.
+    Validation uses groups of the same size as training, so that the losses are comparable.
 
     Attributes:
-        group: pairs in a group; it divides the batch size and the sizes of validation and test.
-        temperature: what cosines of the angles between embeddings are divided by.
-        passes: the two views.
+        group: number of pairs in a group; it divides the batch size and the sizes of validation and test.
+        temperature: divisor of the cosine similarities between embeddings.
+        passes: number of views.
 
-    Source: van den Oord et al. 2018 (arXiv:1807.03748); both ways as in Radford et al. 2021 (arXiv:2103.00020).
+    Source: van den Oord et al. 2018 (arXiv:1807.03748); symmetric as in Radford et al. 2021 (arXiv:2103.00020).
     """
 
     group: int
@@ -113,11 +113,11 @@ class Contrastive(_Unclassified):
 
     @property
     def name(self) -> str:
-        """With the settings."""
+        """Name, including the settings."""
         return f"contrastive cross-entropy in groups of {self.group}, temperature {self.temperature}"
 
     def loss(self, model: Model, params: Params, batch: Batch) -> jax.Array:
-        """Mean over groups, pairs, and both ways."""
+        """Mean over groups, pairs, and both directions."""
         import jax
         import jax.numpy as jnp
         from jax import lax
@@ -141,7 +141,7 @@ class Classification:
     passes = 1
 
     def loss(self, model: Model, params: Params, batch: Batch) -> jax.Array:
-        """Mean over examples and, where an example has several labels, over these."""
+        """Mean over examples and, if an example has several labels, over its labels."""
         import jax
         import jax.numpy as jnp
 
@@ -151,7 +151,7 @@ class Classification:
         return -jnp.mean(jnp.sum(jnp.where(chosen > 0, scores, 0.0), axis=-1))
 
     def accuracy(self, model: Model, params: Params, batch: Batch) -> jax.Array:
-        """Share of labels whose output is the largest."""
+        """Fraction of labels with the largest logit."""
         import jax.numpy as jnp
 
         inputs, labels = batch
@@ -159,12 +159,12 @@ class Classification:
 
 
 class MaskedClassification(Classification):
-    """The same over the labels that are not negative: the others are not asked for."""
+    """Cross-entropy over nonnegative labels; negative labels are masked out."""
 
     name = "cross-entropy of masked labels"
 
     def loss(self, model: Model, params: Params, batch: Batch) -> jax.Array:
-        """Mean over the labels that are asked for."""
+        """Mean over the unmasked labels."""
         import jax.numpy as jnp
 
         _, labels = batch
@@ -172,7 +172,7 @@ class MaskedClassification(Classification):
         return everywhere / jnp.mean((labels >= 0).astype(everywhere.dtype))
 
     def accuracy(self, model: Model, params: Params, batch: Batch) -> jax.Array:
-        """Share of right answers among the labels that are asked for."""
+        """Fraction of correct predictions among the unmasked labels."""
         import jax.numpy as jnp
 
         _, labels = batch

@@ -1,4 +1,4 @@
-"""How a training run ended: a bad program is a value, never an exception."""
+"""Outcome of a training run. The failure of a program is a value, never an exception."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """How a training run ended; `sentence` says it in words."""
+    """Outcome of a training run; `sentence` describes it."""
 
     OK = "ok"
     NON_FINITE = "non_finite"
@@ -15,7 +15,7 @@ class Outcome(Enum):
 
     @property
     def sentence(self) -> str:
-        """The outcome as a sentence for people."""
+        """Description of the outcome in one sentence."""
         return _SENTENCES[self]
 
 
@@ -28,19 +28,19 @@ _SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What one training run gave.
+    """Result of a training run.
 
     Attributes:
-        outcome: how it ended.
+        outcome: outcome of the run.
         loss: mean loss on the validation split after the last step; None unless the outcome is OK.
         test_loss: mean loss on the test split after the last step; None unless the outcome is OK.
-        accuracy: share of right answers on the test split, in [0, 1]; None unless the outcome is OK and the task
-            classifies.
-        steps: optimizer steps run before it ended.
-        train_losses: mean training loss over the steps since the checkpoint before, for each checkpoint of the task
-            that was passed. The value that stopped a run is not among them.
-        loss_so_far: mean of the finite training losses since the last checkpoint that was passed, or of those before
-            it when the run passed all; None when there are none. For a run that was stopped it is how far it came.
+        accuracy: fraction of correct predictions on the test split, in [0, 1]; None unless the outcome is OK and the
+            task is a classification.
+        steps: number of optimizer steps run.
+        train_losses: mean training loss since the previous checkpoint, for each checkpoint passed. The value that
+            stopped a run is not included.
+        loss_so_far: mean of the finite training losses since the last checkpoint passed, or of the last span if the run
+            passed all checkpoints; None if there are none. It measures the progress of a stopped run.
     """
 
     outcome: Outcome

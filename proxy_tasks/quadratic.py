@@ -1,6 +1,6 @@
-"""A noisy quadratic with a chosen spectrum: what is left of training when everything but curvature and noise is gone.
+"""A noisy quadratic with a given spectrum: training reduced to curvature and gradient noise.
 
-It shows cheaply when an optimizer becomes unstable; it ranks optimizers badly, so no search may use it.
+It is a cheap test of an optimizer's stability. It ranks optimizers poorly, so searches may not use it.
 Source: noisy quadratic models as in Harrison et al. 2022 (arXiv:2209.11208).
 """
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Quadratic:
-    """Half of ``sum(i^-decay * (R w)_i^2)``, plus ``noise * (z . w)`` for an example z.
+    """The loss ``sum(i^-decay * (R w)_i^2) / 2 + noise * (z . w)`` for an example z.
 
-    R is the orthonormal matrix of a cosine transform, so that no curvature lies along a weight.
+    R is the orthonormal matrix of a cosine transform, so that the eigenvectors are not axis-aligned.
 
     Attributes:
         dimensions: number of weights.
-        decay: how fast the eigenvalues 1, 2^-decay, 3^-decay, ... fall.
-        noise: standard deviation of the gradient's noise.
+        decay: exponent of the decaying eigenvalues 1, 2^-decay, 3^-decay, ...
+        noise: standard deviation of the gradient noise.
     """
 
     dimensions: int
@@ -51,10 +51,10 @@ class Quadratic:
         return {"w": jax.random.normal(key, (self.dimensions,), jnp.float32)}
 
     def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
-        """The loss of each example.
+        """Computes the loss of each example.
 
         Args:
-            params: as `init` gives them.
+            params: as returned by `init`.
             inputs: noise, [batch, dimensions].
 
         Returns:

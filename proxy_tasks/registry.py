@@ -1,7 +1,7 @@
-"""Every task by name: families of tasks, each a ladder of three rungs. A new family is one row here.
+"""All tasks by name, in families of three rungs each. A new family is one row of this table.
 
-A family's proxy is called as the family; ``-x10`` and ``-x100`` need ten and a hundred times its compute, by larger
-models and more steps.
+The proxy of a family has the family's name. The rungs ``-x10`` and ``-x100`` use about ten and a hundred times its
+compute, through larger models and more steps.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ _FINETUNE = tuple(
 
 _TASKS = (
     _AE[0],
-    replace(_AE[1], use="search"),  # for longer searches: sign momentum is ahead of AdamW here, and not on the proxy
+    replace(_AE[1], use="search"),  # for longer searches: sign momentum beats AdamW here, but not on the proxy
     _AE[2],
     _X_AE,
     *_ladder(
@@ -186,22 +186,22 @@ _TASKS = (
 )
 
 TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _TASKS})
-"""Every shipped task by name; no data are loaded until a task needs them."""
+"""Every shipped task by name; data are loaded on first use."""
 
 _IMPORTED: dict[str, tuple[str, Task]] = {}
 
 
 def import_tasks(references: Iterable[str]) -> tuple[Task, ...]:
-    """Makes users' own tasks known to this process; those that are known already are not imported again.
+    """Imports user-defined tasks and registers them in this process; tasks already registered are not imported again.
 
     Args:
-        references: ``module:object`` each; the object's name becomes the task's.
+        references: ``module:object`` each; the name of the object becomes the name of the task.
 
     Returns:
         The tasks.
 
     Raises:
-        TaskError: one of them is no task, or its name is taken.
+        TaskError: an object is not a valid task, or its name is taken.
     """
     return tuple(map(_imported, references))
 
@@ -218,10 +218,10 @@ def _imported(reference: str) -> Task:
 
 
 def own_task_name(reference: str) -> str:
-    """Name of the task that a reference gives, without importing anything.
+    """Name of the task of a reference, without importing it.
 
     Raises:
-        TaskError: the reference is not written as ``module:object``, or a shipped task is called so.
+        TaskError: the reference does not have the form ``module:object``, or a shipped task has this name.
     """
     _, name = own.parts(reference)
     if name.lower() in map(str.lower, TASKS):
@@ -230,16 +230,16 @@ def own_task_name(reference: str) -> str:
 
 
 def reference_of(task: Task) -> str | None:
-    """The ``module:object`` that a task was imported from; None for a shipped one."""
+    """The ``module:object`` reference of an imported task; None for a shipped task."""
     reference, imported = _IMPORTED.get(task.name.lower(), (None, None))
     return reference if imported is task else None
 
 
 def get_task(name: str) -> Task:
-    """The task of a name, in any mixture of capitals, shipped or imported.
+    """Returns a shipped or imported task by name, ignoring case.
 
     Raises:
-        TaskError: there is no such task; the message names the nearest one.
+        TaskError: the name is unknown; the message suggests the nearest name.
     """
     known = {task.name.lower(): task for task in TASKS.values()} | {key: task for key, (_, task) in _IMPORTED.items()}
     if name.lower() in known:

@@ -1,4 +1,4 @@
-"""One training run as a value: what is to be made, what it is known by, how it ended; nothing here needs JAX."""
+"""A training run as a value: its inputs, its cache key, and its result; this module does not need JAX."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class TrainingRun:
     """One training run with a program.
 
     Attributes:
-        program: a verified program; dead statements are removed first, so they neither cost nor change anything.
-        seed: decides initial weights and batches, in [0, 2**32).
-        rate: factor on the schedule that the program gets as ``lr``.
-        hurdle: when to stop early; None for never.
+        program: a verified program; dead statements are pruned first, so they affect neither cost nor result.
+        seed: seed of initial weights and batches, in [0, 2**32).
+        rate: factor on the schedule that the program receives as ``lr``.
+        hurdle: early-stopping rule; None for no early stopping.
     """
 
     program: Program
@@ -30,12 +30,12 @@ class TrainingRun:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A training run that has been made, to its end.
+    """A completed training run.
 
     Attributes:
-        result: how it ended.
-        seconds: time that it took, compiling included.
-        machine: what decides its last digits, of the process that made it.
+        result: result of the run.
+        seconds: wall-clock time in seconds, including compilation.
+        machine: numerical environment of the process, which determines the last digits.
     """
 
     result: TrainingResult
@@ -44,12 +44,12 @@ class Trained:
 
 
 def training_key(task_version: str, meaning: str, values: Mapping[str, float], seed: int) -> str:
-    """What a training run without a hurdle is known by: all that its result depends on beside the machine.
+    """Cache key of a training run without a hurdle: everything besides the machine on which its result depends.
 
     Args:
-        task_version: of the task.
-        meaning: what a program executes (``optsearch.dsl.dataflow.execution_key``), or what a baseline is.
-        values: ``rate``, the factor on the schedule, and whatever else is not part of the meaning.
+        task_version: version of the task.
+        meaning: what a program executes (``optsearch.dsl.dataflow.execution_key``), or the identity of a baseline.
+        values: ``rate``, the factor on the schedule, and all other values that are not part of the meaning.
         seed: seed of initial weights and batches.
     """
     told = " ".join(f"{name}={value!r}" for name, value in values.items())

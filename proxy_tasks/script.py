@@ -1,17 +1,17 @@
-"""The programs of several training runs as one script for the interpreter.
+"""Scripts: the instructions of several training runs, merged into one sequence for the interpreter.
 
-A script is a list of entries; each has one opcode, and its slots for every *group*. Two orders of the same statements:
+A script is a list of entries. Each entry has one opcode, and operand slots for every *group*. There are two orders:
 
-- `serial`: one group. The lanes' register files are one tall file, and their programs one long program. This is the
-  order for a CPU, where going to the next statement costs little.
-- `grouped`: every lane is a group. All lanes whose next statement has the entry's opcode execute it, and the others
-  write to a row that is never read. This is the order for accelerators, where starting an operation costs more than
-  the operation, so that as many lanes as possible should take part in each.
+- `serial`: one group. The lanes' register files form one tall file, and their programs one long program. This order is
+  for CPUs, where advancing to the next statement is cheap.
+- `grouped`: every lane is a group. All lanes whose next statement has the entry's opcode execute it; the other lanes
+  write to a row that is never read. This order is for accelerators, where launching an operation costs more than the
+  operation, so that each entry should serve as many lanes as possible.
 
-Either way a lane executes its own statements only, in their order.
+In both orders a lane executes only its own statements, in their order.
 
-Source: the opcode of an entry is chosen by weighted majority merge (Foulser, Li, Yang 1992) for the shortest common
-supersequence: the one whose lanes have most statements left.
+Source: the opcode of an entry is chosen by weighted majority merge (Foulser, Li, Yang 1992), a heuristic for the
+shortest common supersequence: the opcode whose lanes have the most statements left.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from optsearch.proxy_tasks.encoding import COLUMNS, ROWS, SPARE_COLUMN, SPARE_RO
 from optsearch.proxy_tasks.instructions import MAX_OPERANDS, ROW, SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, Instruction
 
 SHORTEST = 256
-"""Entries of the shortest script; longer ones are padded to a power of two, so that few lengths are ever compiled."""
+"""Minimum script length; longer scripts are padded to a power of two, to limit the number of compiled lengths."""
 
 ENTRIES_A_LANE = 32
-"""Entries for each lane, at least."""
+"""Minimum number of entries per lane."""
 
 
 class Script(NamedTuple):
-    """What the interpreter executes.
+    """A script for the interpreter.
 
     Attributes:
         opcodes: int32 [entries].
-        slots: int32 [entries, groups, 1 + operands]: target and operands, counted within the group.
+        slots: int32 [entries, groups, 1 + operands]: target and operands, relative to the group.
         length: int32, number of entries in use.
     """
 
@@ -52,7 +52,7 @@ class Script(NamedTuple):
 
 
 class Scripts(NamedTuple):
-    """Everything that the interpreter needs to know of its lanes' programs.
+    """All program data of the lanes.
 
     Attributes:
         step: the step code.
@@ -66,7 +66,7 @@ class Scripts(NamedTuple):
 
 
 def _heights(instructions: Sequence[Instruction]) -> np.ndarray:
-    """For each opcode and slot, how far the same slot of the next lane is away in a tall file: [opcodes, slots]."""
+    """For each opcode and slot, the offset to the same slot of the next lane in a tall file: [opcodes, slots]."""
     result = np.zeros((len(instructions), 1 + MAX_OPERANDS), np.int32)
     for opcode, instruction in enumerate(instructions):
         places = instruction.places
@@ -79,11 +79,11 @@ _STEP_HEIGHTS, _SCHEDULE_HEIGHTS = _heights(STEP_INSTRUCTIONS), _heights(SCHEDUL
 
 
 def scripts(codes: Sequence[Code], *, grouped: bool) -> Scripts:
-    """Puts the statements of several programs in order.
+    """Merges the statements of several programs into scripts.
 
     Args:
         codes: the program of each lane.
-        grouped: whether lanes execute equal opcodes together.
+        grouped: if True, lanes execute equal opcodes together.
 
     Returns:
         The scripts.

@@ -1,32 +1,32 @@
-"""Which training seeds are for what: named ranges, of which no two share a seed.
+"""Ranges of training seeds by purpose, pairwise disjoint.
 
-A result is believed because it comes from seeds that nothing has been chosen on. So every purpose has a range of its
-own, settings that name seeds are held to the range of searches, and a test holds the ranges apart.
+A result is credible only on seeds that were not used for any selection. Every purpose therefore has its own range;
+seeds in settings are restricted to the range of searches, and a test checks that the ranges are disjoint.
 """
 
 SEARCH = range(500_000 - 100)
-"""Fitness and meta-validation: what a campaign may name."""
+"""Fitness and meta-validation: the seeds that a campaign may name."""
 
 SIMPLIFY_RATES = range(SEARCH.stop, 500_000)
-"""On which `simplify` finds the learning rate at which it compares."""
+"""Seeds on which `simplify` tunes the learning rate for its comparisons."""
 
 SIMPLIFY_TEST = range(500_000, 600_000)
-"""On which `simplify` tests whether a change may be kept."""
+"""Seeds on which `simplify` tests changes."""
 
 SIMPLIFY_SEARCH = range(600_000, 700_000)
-"""On which `simplify` looks for changes that only work together; what it finds is tested on ``SIMPLIFY_TEST``."""
+"""Seeds of the evolution in `simplify`, whose combined changes are then tested on ``SIMPLIFY_TEST``."""
 
 FINALISTS = range(900_000, 1_000_000)
-"""On which the best program of a search is chosen among its finalists."""
+"""Seeds on which the best program of a search is selected among its finalists."""
 
 FRESH = range(3_000_000, 4_000_000)
-"""On which a campaign compares what it has chosen with its controls."""
+"""Seeds on which a campaign compares the selected programs with its controls."""
 
 SELECTION = range(1_000_000_000, 2_000_000_000)
-"""Final results of `evaluate` and of the stages of a funnel, a block for each purpose."""
+"""Seeds for final results of `evaluate` and of the stages of a funnel, one block per purpose."""
 
 TUNING = range(2_000_000_000, 3_000_000_000)
-"""On which `evaluate` and funnels tune."""
+"""Tuning seeds of `evaluate` and of funnels."""
 
 RANGES = {
     "fitness and meta-validation": SEARCH,
@@ -38,4 +38,4 @@ RANGES = {
     "evaluate and funnels": SELECTION,
     "tuning": TUNING,
 }
-"""Every range by what it is for."""
+"""All ranges by purpose."""

@@ -1,4 +1,4 @@
-"""Data that are drawn, not collected: a teacher's answers, and the noise of gradients."""
+"""Synthetic data sets: outputs of a teacher network, and gradient noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from optsearch.proxy_tasks.datasets import Arrays, Dataset, Sources, digest_of
 
 HELD_OUT = 2048
-"""Examples of validation, and of test."""
+"""Number of examples in validation, and in test."""
 
 
 def _sources(*counts: int) -> Sources:
@@ -19,13 +19,13 @@ def _sources(*counts: int) -> Sources:
 
 @cache
 def teacher(examples: int) -> Dataset:
-    """A fixed tanh network 16-16-16-1 answers, with noise: inputs [examples, 16], targets [examples, 1].
+    """Noisy outputs of a fixed 16-16-16-1 tanh network: inputs [examples, 16], targets [examples, 1].
 
-    Inputs are normal; feature i has standard deviation ``2 / sqrt(i)``, so that some directions matter far more than
-    others. The noise has a tenth of the variance of the answers.
+    Inputs are normal. Feature i has standard deviation ``2 / sqrt(i)``, so that the problem is ill-conditioned. The
+    variance of the noise is a tenth of the variance of the outputs.
 
     Args:
-        examples: size of the training split; as many as a run uses, so that none is seen twice.
+        examples: size of the training split; equal to the number of examples of a run, so that none repeats.
     """
     rng = np.random.default_rng(6)
     first, second = (rng.standard_normal((16, 16)) / 4.0 for _ in range(2))
@@ -44,17 +44,17 @@ def teacher(examples: int) -> Dataset:
         return inputs.astype(np.float32), (answers / scale + np.sqrt(0.1) * noise).astype(np.float32)
 
     validation, test, train = map(split, draws)
-    # Hashed are the draws, which are the same everywhere, not the answers, whose last bits depend on the processor.
+    # The digest covers the draws, which are portable, but not the outputs, whose last bits depend on the processor.
     digest = digest_of({"inputs": train[0]}, f"teacher 1: tanh 16-16-16-1, generator 6, {examples} examples, noise .1")
     return Dataset("teacher", train, validation, test, digest, _sources(examples, HELD_OUT, HELD_OUT))
 
 
 @cache
 def gradient_noise(dimensions: int, examples: int = 4096) -> Dataset:
-    """Noise for the gradients of a quadratic: normal numbers [examples, dimensions], and zeros to measure on.
+    """Gradient noise for a quadratic: normal numbers [examples, dimensions] for training, zeros for evaluation.
 
     Args:
-        dimensions: numbers in an example.
+        dimensions: number of features.
         examples: size of the training split.
     """
     train = np.random.default_rng(7).standard_normal((examples, dimensions)).astype(np.float32)

@@ -1,6 +1,6 @@
-"""What a task is: a model, data, a loss, a batch size and a number of steps.
+"""Definition of a task: a model, data, a loss, a batch size and a number of steps.
 
-Fitness is a pure function of (program, task version, seed); the version hashes everything here that can change it.
+Fitness is a pure function of (program, task version, seed). The version hashes all settings that can change it.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ if TYPE_CHECKING:
     import jax
 
 TRAINING_VERSION = 1
-"""Raised whenever the trainer, the models or the losses change what a run gives."""
+"""Incremented when the trainer, the models or the losses change the result of a run."""
 
 WARM_UP = 0.05
-"""Share of the steps in which the learning rate rises to its peak of 1."""
+"""Fraction of the steps over which the learning rate rises to its peak of 1."""
 
 CHECKPOINTS = 10
-"""Number of checkpoints of a run, evenly spaced; the last is the last step."""
+"""Number of evenly spaced checkpoints of a run; the last one is the last step."""
 
 
 RUNGS = ("proxy", "x10", "x100")
-"""Rungs of a ladder: the proxy, and ten and a hundred times its compute."""
+"""Rungs of a family: the proxy, and ten and a hundred times its compute."""
 
 
 Use = Literal["search", "set", "held out"]
-"""What a task is for."""
+"""Purpose of a task."""
 
 
 class TaskError(UserError, LookupError):
-    """There is no task of that name, or it cannot be used as asked."""
+    """The task does not exist, or cannot be used as requested."""
 
 
 class Start(Protocol):
-    """Where initial parameters come from when the model does not draw them."""
+    """Source of initial parameters that the model does not draw."""
 
     @property
     def version(self) -> str:
-        """Changes whenever the parameters do."""
+        """Changes whenever the parameters change."""
         ...
 
     def weights(self) -> Params:
-        """The parameters, for any seed."""
+        """The parameters, equal for all seeds."""
         ...
 
 
@@ -62,22 +62,22 @@ class Task:
     """A training problem for optimizers.
 
     Attributes:
-        name: as users write it.
+        name: name of the task.
         description: one sentence.
-        dataset: gives the data; called when they are first needed.
+        dataset: returns the data; called on first use.
         model: the network.
         objective: the loss.
-        batch_size: examples a step.
-        steps: optimizer steps of a run.
-        use: what it is for: ``search``; ``set``, searches of several tasks, beside one that is for search; or
-            ``held out``, evaluation alone.
+        batch_size: examples per step.
+        steps: optimizer steps per run.
+        use: purpose: ``search``; ``set`` for searches on several tasks, combined with a task for ``search``; or
+            ``held out`` for evaluation only.
         family: tasks of one kind, from small to large.
-        rung: place in the family: ``proxy``, ``x10``, ``x100``, or another number of times the proxy's compute.
-        start: where every seed starts from; None when each draws its own initial parameters from the model.
-        code: sha256 of the user's file that makes the task; empty for a task that ships.
+        rung: place in the family: ``proxy``, ``x10``, ``x100``, or another multiple of the proxy's compute.
+        start: source of the initial parameters for all seeds; None if each seed draws its own from the model.
+        code: sha256 of the source file of a user-defined task; empty for a shipped task.
 
     Raises:
-        TaskError: a run of so few steps has no ``CHECKPOINTS``, or the batch size is below 1.
+        TaskError: there are fewer steps than ``CHECKPOINTS``, or the batch size is less than 1.
     """
 
     name: str
@@ -116,7 +116,7 @@ class Task:
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
-        """Steps after which the running training loss is noted and hurdles are checked."""
+        """Steps after which the running training loss is recorded and hurdles are checked."""
         return tuple(round(self.steps * part / CHECKPOINTS) for part in range(1, CHECKPOINTS + 1))
 
     @cached_property
@@ -124,7 +124,7 @@ class Task:
         """The data, loaded on first use.
 
         Raises:
-            TaskError: there are fewer training examples than a batch has.
+            TaskError: there are fewer training examples than the batch size.
         """
         data = self.dataset()
         if (examples := len(data.train[0])) < self.batch_size:
@@ -135,7 +135,7 @@ class Task:
 
     @cached_property
     def version(self) -> str:
-        """16 hex digits that change whenever data, settings or the meaning of a run change."""
+        """16 hex digits that change whenever data, settings or the semantics of a run change."""
         settings: dict[str, Any] = {
             "data": self.data.digest,
             "model": [type(self.model).__name__, asdict(cast(Any, self.model))],
@@ -152,9 +152,9 @@ class Task:
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def schedule(self) -> np.ndarray:
-        """Learning rate of each step, float32 [steps]: linear warm-up to 1, then half a cosine down towards 0.
+        """Learning rate of each step, float32 [steps]: linear warm-up to 1, then cosine decay towards 0.
 
-        The first step already moves and so does the last: values lie in (0, 1].
+        All values lie in (0, 1], including the first and the last step.
         """
         warm = max(1, round(self.steps * WARM_UP))
         step = np.arange(self.steps)
@@ -170,13 +170,13 @@ class Task:
         return self.objective.loss(self.model, params, batch)
 
     def accuracy(self, params: Params, batch: Batch) -> jax.Array:
-        """Share of right answers in a batch, a scalar; not a number when the task has none."""
+        """Fraction of correct predictions in a batch, a scalar; NaN if the task has none."""
         return self.objective.accuracy(self.model, params, batch)
 
     def order(self, key: jax.Array) -> jax.Array:
-        """Examples of each batch: int32 [steps, batch_size], epoch after epoch, each in a new random order.
+        """Example indices of each batch: int32 [steps, batch_size], epoch after epoch, each in a new random order.
 
-        The rest of an epoch that fills no batch is left out.
+        Incomplete batches at the end of an epoch are dropped.
         """
         import jax
         import jax.numpy as jnp

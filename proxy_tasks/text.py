@@ -1,6 +1,6 @@
-"""Text: Shakespeare as windows of characters, split by play or by sonnet.
+"""Text data sets: windows of characters from Shakespeare, split by play or by sonnet.
 
-Characters are the numbers 1 to 63 of `ALPHABET`; everything else is `OTHER`.
+The characters of `ALPHABET` are encoded as 1 to 63; all other characters as `OTHER`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 from optsearch.proxy_tasks.datasets import Arrays, Dataset, Splits, digest_of, stored
 
 ALPHABET = "\n !',-.:;?[" + string.ascii_uppercase + string.ascii_lowercase
-"""The characters that have a number of their own, from 1 on."""
+"""Characters with their own code, from 1 on."""
 
 OTHER = 0
-"""Any other character; in masked text, a character that is hidden."""
+"""Code of any other character; in masked text, of a masked character."""
 
 SYMBOLS = len(ALPHABET) + 1
-"""Number of different symbols."""
+"""Number of distinct codes."""
 
 PLAYS: Mapping[str, int] = {
     "antony_and_cleopatra": 0,
@@ -35,10 +35,10 @@ PLAYS: Mapping[str, int] = {
 """Split of each play."""
 
 HELD_OUT = 8192
-"""Characters that are predicted in validation, and in test: windows at even distances."""
+"""Number of predicted characters in validation, and in test, in evenly spaced windows."""
 
 MASKED = 5
-"""Characters that are hidden in a window of 32."""
+"""Number of masked characters in a window of 32."""
 
 _CODES = np.full(256, OTHER, np.int32)
 _CODES[np.frombuffer(ALPHABET.encode(), np.uint8)] = np.arange(1, SYMBOLS)
@@ -46,7 +46,7 @@ _CODES[np.frombuffer(ALPHABET.encode(), np.uint8)] = np.arange(1, SYMBOLS)
 
 @cache
 def _windows(length: int) -> tuple[Splits, Splits]:
-    """Windows of the plays that do not overlap [examples, length], and their characters' positions, for each split."""
+    """Non-overlapping windows of the plays [examples, length] and the positions of their characters, for each split."""
     texts: tuple[list[np.ndarray], ...] = ([], [], [])
     places: tuple[list[np.ndarray], ...] = ([], [], [])
     offset = 0
@@ -64,7 +64,7 @@ def _joined(groups: tuple[list[np.ndarray], ...]) -> Splits:
 
 
 def _spread(arrays: Arrays, count: int) -> Arrays:
-    """So many examples at even distances, or all where there are fewer."""
+    """``count`` evenly spaced examples, or all if there are fewer."""
     examples = len(arrays[0])
     chosen = np.arange(count) * examples // count if count < examples else np.arange(examples)
     return tuple(array[chosen] for array in arrays)
@@ -78,12 +78,12 @@ def _dataset(name: str, splits: Sequence[Arrays], places: Sequence[Arrays], held
 
 @cache
 def plays(context: int) -> Dataset:
-    """Next-character prediction at every place: inputs [examples, context] and labels of that shape, both int32.
+    """Next-character prediction at every position: inputs and labels [examples, context], both int32.
 
-    Five plays are for training, one for validation, one for test; windows do not overlap.
+    Five plays are used for training, one for validation, one for test. Windows do not overlap.
 
     Args:
-        context: characters that are read.
+        context: context length in characters.
     """
     windows, places = _windows(context + 1)
     splits = tuple((w[:, :-1].copy(), w[:, 1:].copy()) for (w,) in windows)
@@ -92,12 +92,12 @@ def plays(context: int) -> Dataset:
 
 
 def split_texts(name: str, texts: Mapping[str, str], context: int) -> Dataset:
-    """As `plays`, from other texts; other alphabets' characters become `OTHER` or a question mark.
+    """As `plays`, from other texts; characters outside the alphabet become `OTHER` or a question mark.
 
     Args:
-        name: what to call the data.
+        name: name of the data set.
         texts: ``train``, ``validation`` and ``test``.
-        context: characters that are read.
+        context: context length in characters.
     """
     arrays: dict[str, np.ndarray] = {}
     splits: list[Arrays] = []
@@ -119,7 +119,7 @@ def next_characters(context: int) -> Dataset:
     """Prediction of one character: inputs [examples, context], labels [examples], both int32.
 
     Args:
-        context: characters that are read.
+        context: context length in characters.
     """
     windows, places = _windows(context + 1)
     splits = tuple((w[:, :-1].copy(), w[:, -1].copy()) for (w,) in windows)
@@ -130,10 +130,10 @@ def next_characters(context: int) -> Dataset:
 
 @cache
 def masked_plays(context: int) -> Dataset:
-    """Hidden characters: inputs [examples, context] in which some are hidden, labels that are -1 elsewhere, both int32.
+    """Masked-character prediction: inputs [examples, context] with masked characters, labels with -1 at unmasked ones.
 
     Args:
-        context: characters in a window, 5 of 32 of which are hidden.
+        context: window length in characters, of which 5 of 32 are masked.
     """
     windows, places = _windows(context)
     rng = np.random.default_rng(4)
@@ -151,10 +151,10 @@ def masked_plays(context: int) -> Dataset:
 
 @cache
 def sonnets(context: int) -> Dataset:
-    """As `next_characters`, from 154 sonnets: three fifths of them for training, a fifth each for validation and test.
+    """As `next_characters`, from 154 sonnets, split 60/20/20 into training, validation and test.
 
     Args:
-        context: characters that are read.
+        context: context length in characters.
     """
     arrays = stored("sonnets.npz")
     text = arrays["sonnets"].tobytes().decode("ascii")

@@ -1,18 +1,17 @@
-"""Trains a task with a program or an optax optimizer, and says how it went.
+"""Trains a task with a program or an optax optimizer, and returns the result.
 
-A run is a pure function of (program, task version, seed, rate, hurdle): the same call gives the same bits on the same
-kind of machine, whatever JAX's settings are, since those that decide results are pinned. A program runs in one of two
-ways that agree up to rounding:
+A run is a pure function of (program, task version, seed, rate, hurdle). Equal calls give bitwise equal results on one
+kind of machine, regardless of JAX's settings, because those that affect results are pinned. A program runs in one of
+two ways that agree up to rounding:
 
-- *interpret*: as data of a training loop that was compiled once for the task (`engine`);
-- *compile*: its own training loop is compiled, which pays when a run takes far longer than compiling.
+- *interpret*: as data of a training loop that is compiled once per task (`engine`);
+- *compile*: in its own compiled training loop, which is faster if a run takes far longer than compiling.
 
-`auto` estimates what the interpreter would lose over a run, ``steps * instructions * (overhead + parameters * pass)``,
-and compiles when that is more than the time to compile. It looks at sizes only, so the choice never varies.
+`auto` estimates the interpreter's overhead over a run, ``steps * instructions * (overhead + parameters * pass)``, and
+compiles if it exceeds the compile time. The estimate depends only on sizes, so the choice is deterministic.
 
-A trainer of several *lanes* interprets that many runs at once in one program, with gradients batched over them. Lanes
-have no influence on each other; their number may change the last digits of a result, and so it belongs to what is
-recorded of a campaign.
+A trainer with several *lanes* interprets several runs in one computation, with gradients batched over them. Lanes are
+independent. Their number may change the last digits of a result, so it is recorded with a campaign.
 """
 
 from __future__ import annotations
@@ -40,16 +39,16 @@ from optsearch.proxy_tasks.task import Task
 
 Method = Literal["auto", "interpret", "compile"]
 STATEMENT_S = 0.3e-6
-"""What the interpreter spends on an instruction however small the model, in seconds."""
+"""Interpreter overhead per instruction, independent of the model's size, in seconds."""
 
 ELEMENT_S = 0.15e-9
-"""What it loses on each parameter and instruction by passing over memory for it, in seconds."""
+"""Interpreter overhead per parameter and instruction, for passing over memory, in seconds."""
 
 COMPILE_S = 1.3
 """Time to compile a program's own training loop, in seconds."""
 
 KEPT_SEEDS, KEPT_LOOPS = 8, 16
-"""Number of seeds and of compiled loops that a trainer keeps."""
+"""Number of seeds and of compiled loops that a trainer caches."""
 
 
 class Trainer:
@@ -58,12 +57,13 @@ class Trainer:
     Args:
         task: the task.
         method: how programs are run. ``interpret`` still compiles a program that exceeds the interpreter's limits.
-        lanes: training runs that go through the interpreter together.
-        grouped: whether lanes execute equal statements together; None for where that pays, which is not on a CPU.
+        lanes: number of training runs that the interpreter runs together.
+        grouped: if True, lanes execute equal statements together. Defaults to True except on a CPU, where it does not
+            pay.
 
     Attributes:
         compilations: number of training loops compiled so far.
-        grouped: whether lanes execute equal statements together.
+        grouped: True if lanes execute equal statements together.
     """
 
     @pinned_settings()
@@ -90,26 +90,26 @@ class Trainer:
         """Trains with a program; see `TrainingRun` for the arguments.
 
         Returns:
-            How it ended, and the losses.
+            Outcome and losses.
 
         Raises:
-            ValueError: the hurdle does not fit the task's checkpoints, or the seed is out of range.
+            ValueError: the hurdle does not match the task's checkpoints, or the seed is out of range.
         """
         (result,) = self.run_all([TrainingRun(program, seed, rate, hurdle)])
         return result
 
     @pinned_settings()
     def run_all(self, runs: Sequence[TrainingRun]) -> list[TrainingResult]:
-        """Trains with programs, as many at once as there are lanes.
+        """Trains with programs, in batches of as many runs as there are lanes.
 
         Args:
-            runs: any number; the results do not depend on which runs are given together.
+            runs: any number of runs; results do not depend on how runs are combined.
 
         Returns:
-            One result for each run, in their order.
+            One result per run, in their order.
 
         Raises:
-            ValueError: a hurdle does not fit the task's checkpoints, or a seed is out of range.
+            ValueError: a hurdle does not match the task's checkpoints, or a seed is out of range.
         """
         results: list[TrainingResult | None] = [None] * len(runs)
         waiting: list[tuple[int, TrainingRun, Code]] = []
@@ -139,25 +139,25 @@ class Trainer:
         """Trains with an optax optimizer.
 
         Args:
-            make_optimizer: takes the learning-rate schedule, gives the optimizer. Its training loop is compiled when
-                it is first seen, not again for another seed or rate, so pass the same function again.
-            seed: as in `TrainingRun`: the same weights and batches.
+            make_optimizer: maps the learning-rate schedule to the optimizer. Its training loop is compiled once per
+                function object and reused for other seeds and rates, so pass the same function again.
+            seed: as in `TrainingRun`, with the same weights and batches.
             rate: factor on the task's schedule.
-            hurdle: when to stop early; None for never.
-            values: further numbers that the optimizer may depend on with no new compilation; it finds them behind the
-                schedule's last step, as ``schedule(steps)``, ``schedule(steps + 1)``, ...
+            hurdle: early-stopping rule. Defaults to no early stopping.
+            values: further numbers that the optimizer may use without recompilation, available beyond the last step of
+                the schedule as ``schedule(steps)``, ``schedule(steps + 1)``, ...
 
         Returns:
-            How it ended, and the losses.
+            Outcome and losses.
 
         Raises:
-            ValueError: the hurdle does not fit the task's checkpoints.
+            ValueError: the hurdle does not match the task's checkpoints.
         """
         training_loop = self._kept(make_optimizer, lambda rates: compiled_loop.optax_rule(make_optimizer, rates))
         return self._alone(training_loop, seed, rate, hurdle, values)
 
     def method_for(self, program: Program) -> Literal["interpret", "compile"]:
-        """How `run` would run a program."""
+        """The method by which `run` runs a program."""
         code = None if self.method == "compile" else encode(prune(program))
         return "compile" if code is None or self._compiling_pays(code) else "interpret"
 
@@ -175,12 +175,12 @@ class Trainer:
         hurdle: Hurdle | None,
         values: Sequence[float] = (),
     ) -> TrainingResult:
-        """Trains with a loop of its own, which has a single lane."""
+        """Trains with a dedicated loop, which has a single lane."""
         rates = np.concatenate([self._rates(rate), np.asarray(values, np.float32)])
         return self._results(training_loop, self._batches((seed,)), rates, self._limits(hurdle)[None])[0]
 
     def _together(self, chosen: Sequence[tuple[int, TrainingRun, Code]]) -> list[TrainingResult]:
-        """Interprets at most as many runs as there are lanes; the other lanes have a program that does nothing."""
+        """Interprets at most as many runs as there are lanes; idle lanes run an empty program."""
         runs, codes = [run for _, run, _ in chosen], [code for _, _, code in chosen]
         idle = self.lanes - len(runs)
         seeds = tuple(run.seed for run in runs) + (runs[0].seed,) * idle
@@ -219,10 +219,10 @@ class Trainer:
         return self._kept(str(program), lambda rates: compiled_loop.program_rule(program, rates))
 
     def _kept(self, key: Any, make_rule: Callable[[jax.Array], UpdateRule]) -> Callable[..., LoopResult]:
-        """The compiled loop of an optimizer."""
+        """The compiled loop of an optimizer, from the cache if present."""
 
         def run(batches: Batches, rates: jax.Array, limits: jax.Array) -> LoopResult:
-            self.compilations += 1  # JAX calls this only to trace it
+            self.compilations += 1  # JAX calls this function only while tracing
             return compiled_loop.run(self.task, make_rule(rates), batches, limits)
 
         if key not in self._loops:
@@ -238,4 +238,4 @@ class Trainer:
 
 
 _IDLE = Code(np.zeros((0, CODE_WIDTH), np.int32), np.zeros((0, CODE_WIDTH), np.int32), np.zeros(COLUMNS, np.float32))
-"""The program of a lane that nobody needs."""
+"""The program of an idle lane."""

@@ -1,7 +1,7 @@
-"""Transformers: one stack of blocks that reads characters, forwards or both ways, or patches of an image.
+"""Transformers: a stack of blocks for character sequences, causal or bidirectional, or for image patches.
 
-Normalisation comes before attention and before the perceptron (pre-LN), positions are learnt, and the two matrices that
-write to the stream are smaller by the square root of their number at first.
+Blocks are pre-LN, positions are learnt, and the initial weights of the two matrices that write to the residual stream
+are scaled down by the square root of their number.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from optsearch.proxy_tasks.models import Params
 
 EXPANSION = 4
-"""Width of a block's perceptron, as a multiple of the stream's."""
+"""Hidden width of a block's perceptron, as a multiple of the residual width."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """The stack.
+    """The stack of blocks.
 
     Attributes:
-        width: numbers for each place.
+        width: width of the residual stream.
         layers: number of blocks.
-        heads: attention heads; they divide the width.
-        places: length of a sequence.
-        causal: whether a place sees only itself and those before it.
+        heads: number of attention heads; it divides the width.
+        places: sequence length.
+        causal: if True, a position attends only to itself and earlier positions.
     """
 
     width: int
@@ -39,7 +39,7 @@ class Blocks:
 
     @property
     def parameters(self) -> int:
-        """Number of parameters, positions and the last normalisation included."""
+        """Number of parameters, including positions and the final normalisation."""
         dense = (4 + 2 * EXPANSION) * self.width**2
         return self.layers * (dense + 2 * self.width) + self.places * self.width + self.width
 
@@ -78,7 +78,7 @@ class Blocks:
         }
 
     def apply(self, params: Params, stream: jax.Array) -> jax.Array:
-        """The stream after all blocks, normalised: [batch, places, width] to the same."""
+        """The normalised residual stream after all blocks: [batch, places, width] to the same shape."""
         import jax
 
         stream = stream + params["positions"][None]
@@ -115,10 +115,10 @@ def _normalised(stream: jax.Array, scale: jax.Array) -> jax.Array:
 
 @dataclass(frozen=True, slots=True)
 class CharacterTransformer:
-    """Reads characters and gives, at each place, scores of the next one (causal) or of the one that is hidden there.
+    """A character Transformer: logits of the next character at each position (causal), or of a masked character.
 
     Attributes:
-        symbols: number of different characters.
+        symbols: number of distinct characters.
         blocks: the stack.
     """
 
@@ -149,10 +149,10 @@ class CharacterTransformer:
         }
 
     def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
-        """Scores.
+        """Computes the logits.
 
         Args:
-            params: as `init` gives them.
+            params: as returned by `init`.
             inputs: characters, int32 [batch, places].
 
         Returns:
@@ -167,15 +167,15 @@ class CharacterTransformer:
 
 @dataclass(frozen=True, slots=True)
 class PatchTransformer:
-    """A vision transformer: reads the patches of a square image, gives scores of its class from their mean.
+    """A vision Transformer with mean pooling: classifies square images from their patches.
 
     Attributes:
-        side: pixels of the image's side.
-        patch: pixels of a patch's side; it divides the image's.
+        side: side of the image in pixels.
+        patch: side of a patch in pixels; it divides ``side``.
         classes: number of classes.
-        blocks: the stack, with a place for each patch.
+        blocks: the stack, with one position per patch.
 
-    Source: Dosovitskiy et al. 2021 (arXiv:2010.11929); the mean instead of a class token as in Beyer et al. 2022
+    Source: Dosovitskiy et al. 2021 (arXiv:2010.11929); mean pooling instead of a class token as in Beyer et al. 2022
     (arXiv:2205.01580).
     """
 
@@ -208,10 +208,10 @@ class PatchTransformer:
         }
 
     def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
-        """Scores.
+        """Computes the logits.
 
         Args:
-            params: as `init` gives them.
+            params: as returned by `init`.
             inputs: pixels, [batch, side * side].
 
         Returns:

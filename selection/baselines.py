@@ -1,8 +1,8 @@
-"""Known optimizers by name, from optax or its parts: what a discovered program has to beat.
+"""Baselines: known optimizers by name, from optax or built from its parts.
 
-Each row states a reference learning rate, where tuning begins, and the keyword arguments that can be tuned with it.
-They reach the optimizer as traced numbers, so that one compilation serves all of their values. Names that have no row
-are looked for among optax's own optimizers.
+Each row defines a reference learning rate, at which tuning starts, and the tunable keyword arguments. These are passed
+to the optimizer as traced numbers, so that one compilation serves all values. Names without a row are looked up among
+optax's own optimizers.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
 
 Schedule = Callable[[Any], Any]
 Make = Callable[[Any, Schedule, Mapping[str, Any]], "optax.GradientTransformation"]
-"""Takes the optax module, the schedule, and a value for each keyword argument of the row."""
+"""Factory: takes the optax module, the schedule, and a value for each keyword argument of the row."""
 
 DECAY, POWER, LIMIT = "weight_decay", "power", "limit"
 
 ALWAYS = (DECAY, POWER)
-"""Arguments that are always tuned with the learning rate, where a row has them."""
+"""Arguments that are tuned together with the learning rate by default."""
 
 SCALES = (DECAY, POWER, LIMIT)
-"""Arguments that are positive numbers of any size; the others are weights of averages, from 0 up to 1."""
+"""Arguments that are positive scale parameters; all others are EMA decays in [0, 1)."""
 
 _TUNABLE = (DECAY, "b1", "b2", "b3", "momentum", "decay", "nesterov_momentum")
-"""Arguments that are taken from an optimizer's own signature."""
+"""Arguments that are tuned when found in the signature of an optax optimizer without a row."""
 
 
 class BaselineError(UserError, LookupError):
-    """There is no baseline of that name."""
+    """An unknown baseline name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """An optimizer of optax, or one made of its parts.
+    """An optimizer from optax, or built from its parts.
 
     Attributes:
-        name: as users write it.
-        reference: learning rate at which tuning begins.
-        make: makes the optimizer.
-        arguments: default of each keyword argument that can be tuned.
-        description: what else it is set to.
+        name: name of the baseline.
+        reference: learning rate at which tuning starts.
+        make: factory of the optimizer.
+        arguments: default of each tunable keyword argument.
+        description: further settings.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Baseline:
     description: str = ""
 
     def optimizer(self, schedule: Schedule, values: Mapping[str, Any] | None = None) -> optax.GradientTransformation:
-        """The optimizer with a learning-rate schedule.
+        """Creates the optimizer with a learning-rate schedule.
 
         Args:
-            schedule: learning rate at a step.
-            values: keyword arguments that differ from the row's; None for none.
+            schedule: maps the step to the learning rate.
+            values: keyword arguments that override the row's defaults. Defaults to no overrides.
         """
         import optax
 
@@ -79,9 +79,9 @@ def _adam_like(name: str, reference: float = 1e-3, decay: float | None = None, *
 
 
 def _lookahead(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
-    """AdamW whose weights go half way back to where they were five steps ago.
+    """Lookahead with AdamW: every five steps the weights return half way to the slow weights.
 
-    ``optax.lookahead`` hands out pairs of weights; here the slow weights are part of the state.
+    ``optax.lookahead`` requires pairs of weights; here the slow weights are part of the state.
 
     Source: Zhang et al. 2019 (arXiv:1907.08610), with k = 5 and alpha = 0.5.
     """
@@ -106,10 +106,11 @@ def _lookahead(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.Gradien
 
 
 def _cautious(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
-    """AdamW without the entries of its update that would go uphill by the present gradient; the others make up for it.
+    """Cautious AdamW: masks update entries whose sign disagrees with the gradient, and rescales the remaining ones.
 
-    Source: Liang et al. 2024 (arXiv:2411.16085), as the authors' code has it: the share of entries that are left is
-    that of each array, at least 1e-3, and weight decay is not masked.
+    Source: Liang et al. 2024 (arXiv:2411.16085), following the authors' code: the fraction of unmasked entries is
+        computed
+    per array and is at least 1e-3, and weight decay is not masked.
     """
     import jax
     import jax.numpy as jnp
@@ -133,7 +134,7 @@ def _cautious(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.Gradient
 
 
 def _clipped(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
-    """AdamW of gradients whose norm over all parameters is limited.
+    """AdamW with gradient clipping by global norm.
 
     Source: Pascanu et al. 2013 (arXiv:1211.5063).
     """
@@ -145,9 +146,9 @@ _FREE_REFERENCE = 1e-3
 
 
 def _free_schedule(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
-    """AdamW with ``reference * (lr / reference) ** power`` for ``lr``: it chooses the shape of its own schedule.
+    """AdamW with ``reference * (lr / reference) ** power`` in place of ``lr``: the shape of its schedule is tunable.
 
-    It judges programs that are better only because they reshape the schedule, such as by ``lr = cbrt(lr)``.
+    It is the control for programs that are better only because they reshape the schedule, such as by ``lr = cbrt(lr)``.
     """
     own = {name: value for name, value in values.items() if name != POWER}
     return o.adamw(lambda count: _FREE_REFERENCE * (lr(count) / _FREE_REFERENCE) ** values[POWER], **own)
@@ -188,14 +189,14 @@ _ROWS = (
 )
 
 BASELINES: Mapping[str, Baseline] = MappingProxyType({row.name: row for row in _ROWS})
-"""Every baseline that has a row, by name."""
+"""All baselines that have a row, by name."""
 
 
 def get_baseline(name: str) -> Baseline:
-    """The baseline of a name, in any mixture of capitals: a row, or any optimizer of optax with a learning rate.
+    """Returns a baseline by name, ignoring case: a row, or any optax optimizer with a learning rate.
 
     Raises:
-        BaselineError: there is no such baseline; the message names the nearest one.
+        BaselineError: the name is unknown; the message suggests the nearest name.
     """
     name = name.lower()
     found = BASELINES.get(name) or _from_optax(name)
@@ -209,7 +210,7 @@ def get_baseline(name: str) -> Baseline:
 
 
 def _from_optax(name: str) -> Baseline | None:
-    """An optimizer that optax exports under a name, with learning rate 1e-3 to begin with; None when there is none."""
+    """Looks a name up in optax, with 1e-3 as the reference learning rate; None if optax has no such optimizer."""
     import optax
     import optax.contrib
 

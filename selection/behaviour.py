@@ -1,8 +1,8 @@
-"""Whether two programs do the same, though they are written differently: their updates on a fixed small problem.
+"""Behavioural deduplication: compares the updates of programs on a small fixed problem.
 
-Both see the same weights and gradients, those of a noisy quadratic that plain descent goes down, and are asked for
-their updates at every step. Rate and weight decay are tuned before anything is compared, so the length of the whole
-sequence of updates does not count, only its direction.
+All programs receive the same weights and gradients, those of a noisy quadratic under plain gradient descent, and
+produce an update at every step. Learning rate and weight decay are tuned before any comparison, so only the direction
+of the sequence of updates counts, not its norm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from optsearch.dsl.program import Program
 from optsearch.selection.space import decay_constant
 
 STEPS = 40
-"""Length of the sequence."""
+"""Number of steps."""
 
 SHAPES = ((6,), (4, 3))
 """Shapes of the two parameters."""
@@ -26,7 +26,7 @@ SHAPES = ((6,), (4, 3))
 
 @cache
 def _problem() -> tuple[tuple[list[np.ndarray], list[np.ndarray], float], ...]:
-    """Weights, gradients and learning rate of every step."""
+    """Weights, gradients and learning rate of each step."""
     rng = np.random.default_rng(20_23)
     weights = [rng.normal(size=shape) for shape in SHAPES]
     curvature = [10.0 ** rng.uniform(-2.0, 0.0, size=shape) for shape in SHAPES]
@@ -39,7 +39,7 @@ def _problem() -> tuple[tuple[list[np.ndarray], list[np.ndarray], float], ...]:
 
 
 def direction(program: Program) -> np.ndarray | None:
-    """Direction of the sequence of updates: a unit vector [steps * parameters]; None where it is 0 or not finite."""
+    """Direction of the update sequence: a unit vector [steps * parameters]; None if it is zero or not finite."""
     program = prune(program)
     state = [[np.zeros(shape) for shape in SHAPES] for _ in program.state]
     updates: list[np.ndarray] = []
@@ -52,15 +52,15 @@ def direction(program: Program) -> np.ndarray | None:
 
 
 def distinct(programs: Sequence[Program], distance: float) -> list[int]:
-    """Indices of programs that behave differently from all that stand before them.
+    """Selects programs that behave differently from all earlier ones.
 
     Args:
-        programs: the best first.
-        distance: largest difference of two directions, from 0 to 2, that counts as the same behaviour; 0 keeps all.
+        programs: programs, best first.
+        distance: maximum distance between two directions, in [0, 2], at which behaviours count as equal; 0 keeps all.
 
     Returns:
-        Indices in rising order. Programs whose updates are 0 or not finite are always kept, and one with weight decay
-        is never the same as one that has none to be tuned.
+        Indices in increasing order. Programs with zero or non-finite updates are always kept. A program with weight
+        decay is never equal to a program without a tunable one.
     """
     kept: list[int] = []
     directions: dict[bool, list[np.ndarray]] = {True: [], False: []}

@@ -1,8 +1,8 @@
-"""Intervals by resampling: what the numbers themselves say about how far a mean could have come out elsewhere.
+"""Bootstrap confidence intervals.
 
-For the mean of few paired differences the resampled means are studentised, because plain percentiles of eight values
-are too narrow. Statistics over several tasks are resampled within each task. Every draw comes from a fixed seed, so
-that the same results give the same interval.
+The mean of a few paired differences uses the studentised bootstrap, because percentile intervals of eight values are
+too narrow. Statistics over several tasks are resampled within each task. The random seed is fixed, so that equal
+results give equal intervals.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ import numpy as np
 from optsearch.selection.statistics import CONFIDENCE, Interval, mean_interval
 
 RESAMPLES = 4000
-"""Resamples of an interval."""
+"""Number of resamples per interval."""
 
 FEWEST = 4
-"""Values below which resampling says nothing; Student's interval is used instead."""
+"""Minimum number of values for resampling; with fewer, Student's interval is used."""
 
 Strata = Sequence[Sequence[float]]
-"""For each task one number for each seed."""
+"""For each task, one number per seed."""
 
 
 def bootstrap_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """Mean with its bootstrap-t interval.
 
     Args:
-        values: finite numbers, at least one; independent of each other.
-        confidence: share of intervals that shall hold the true mean, in (0, 1).
+        values: finite, independent numbers, at least one.
+        confidence: coverage probability, in (0, 1).
 
     Returns:
-        The interval; Student's for fewer than `FEWEST` values, or when hardly a resample varies.
+        The interval; Student's interval for fewer than `FEWEST` values, or if almost all resamples are constant.
 
     Raises:
-        ValueError: as `mean_interval`.
+        ValueError: as in `mean_interval`.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 12.5.
     """
@@ -59,15 +59,15 @@ def bootstrap_interval(values: Sequence[float], confidence: float = CONFIDENCE) 
 def stratified_interval(
     statistic: Callable[[Strata], float], strata: Strata, confidence: float = CONFIDENCE
 ) -> Interval:
-    """A statistic over several tasks with its percentile interval, resampling the seeds of each task by themselves.
+    """A statistic over several tasks with its percentile interval, by stratified resampling of the seeds of each task.
 
     Args:
-        statistic: takes the strata, gives a number.
-        strata: for each task at least one finite number.
-        confidence: share of intervals that shall hold the true value.
+        statistic: maps the strata to a number.
+        strata: at least one finite number per task.
+        confidence: coverage probability, in (0, 1).
 
     Returns:
-        The statistic and its interval; without ends when no task has two numbers.
+        The statistic and its interval; without ends if no task has two numbers.
 
     Source: Agarwal et al. 2021 (arXiv:2108.13264), section 4.
     """

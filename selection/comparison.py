@@ -1,8 +1,8 @@
-"""What the runs of an evaluation say: each program against each baseline, all tasks together, time to a target.
+"""Statistics of an evaluation: pairwise comparisons with baselines, aggregates over tasks, and time to target.
 
-A program is better than a baseline on a task when it trains on every seed and the paired difference, corrected for all
-comparisons of the evaluation, is more than chance. That nothing is shown says as little as the seeds that were spent:
-the smallest difference that they would have shown stands beside it.
+A program is better than a baseline on a task if it trains on every seed and the paired difference is significant after
+correction for all comparisons of the evaluation. A non-significant result is reported with the minimum detectable
+effect, the smallest difference that the given number of seeds would have shown.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from optsearch.selection.statistics import Interval, minimum_detectable_effect
 from optsearch.selection.time_to_target import FACTORS, performance_profile, steps_to_target, target_place
 
 LEVEL = 0.05
-"""Chance of any false winner among the comparisons of an evaluation."""
+"""Family-wise error rate of the comparisons of an evaluation."""
 
 Losses = Mapping[str, Mapping[str, Mapping[int, float]]]
-"""For each task, each contender and each seed the test loss; infinite where training failed."""
+"""Test loss by task, contender and seed; infinity if training failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A program against a baseline on a task.
+    """Comparison of a program with a baseline on a task.
 
     Attributes:
-        task: name of the task, with the batch size if it is not the task's own.
-        contender: the program's name.
-        baseline: the baseline's name.
-        difference: loss of the program minus that of the baseline over the seeds on which both trained, with a
-            bootstrap interval: below zero the program is better; None when there is no such seed.
-        failed: seeds on which the program did not train.
-        baseline_failed: seeds on which the baseline did not train.
-        p_value: of the paired permutation test; 1 without a difference.
-        corrected: the same, corrected by Holm's method for all comparisons of the evaluation.
-        detectable: smallest difference that would be found with a probability of 80 %, at the level that remains when
-            nothing else is found; None when this many seeds can show nothing.
+        task: name of the task, with the batch size unless it is the task's default.
+        contender: name of the program.
+        baseline: name of the baseline.
+        difference: mean of the program's loss minus the baseline's over the seeds on which both trained, with a
+            bootstrap interval; negative if the program is better. None if there is no such seed.
+        failed: number of seeds on which the program did not train.
+        baseline_failed: number of seeds on which the baseline did not train.
+        p_value: p-value of the paired permutation test; 1 without a difference.
+        corrected: p-value after Holm's correction for all comparisons of the evaluation.
+        detectable: minimum difference detected with a power of 80 %, at the significance level that remains if no other
+            comparison is significant. None if the number of seeds is too small to show any difference.
         verdict: ``better``, ``worse`` or ``undecided``.
     """
 
@@ -57,15 +57,15 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Overall:
-    """A contender over all tasks.
+    """Aggregate results of a contender over all tasks.
 
     Attributes:
-        contender: its name.
-        relative_loss: interquartile mean over tasks and seeds of the loss as a share of the reference's mean on the
-            task, minus 1: below zero is better. None when more than a quarter of the runs failed.
-        improvement: probability that one of its runs is better than one of the reference on the same task, mean over
-            tasks; failures count as losses. None for the reference itself.
-        failed: runs that failed, of all.
+        contender: name of the contender.
+        relative_loss: interquartile mean over tasks and seeds of the loss divided by the reference's mean loss on the
+            task, minus 1; negative is better. None if more than a quarter of the runs failed.
+        improvement: probability that a run is better than a run of the reference on the same task, averaged over tasks;
+            failures count as losses. None for the reference itself.
+        failed: number of failed runs.
     """
 
     contender: str
@@ -76,16 +76,16 @@ class Overall:
 
 @dataclass(frozen=True, slots=True)
 class TimeToTarget:
-    """How quickly a contender gets to the training loss that the reference has after three quarters of its steps.
+    """Time of a contender to the training loss that the reference reaches after three quarters of its steps.
 
     Attributes:
-        contender: its name.
-        reached: share of runs that get there.
-        failed: for each task the number of runs that do not.
-        median_steps: for each task the median number of steps; None where half of the runs or more fail.
-        operations: arithmetic of its step for each parameter.
-        profile_steps: share of runs that need at most so many times the steps of the quickest, for each factor.
-        profile_cost: the same, counted in steps times arithmetic.
+        contender: name of the contender.
+        reached: fraction of runs that reach the target.
+        failed: for each task, the number of runs that do not reach the target.
+        median_steps: for each task, the median number of steps; None if at least half of the runs fail.
+        operations: arithmetic operations of one step per parameter.
+        profile_steps: performance profile: for each factor, the fraction of runs within that factor of the fastest.
+        profile_cost: the same, with time measured as steps times arithmetic.
     """
 
     contender: str
@@ -98,7 +98,7 @@ class TimeToTarget:
 
 
 def compare(losses: Losses, programs: Sequence[str], baselines: Sequence[str]) -> tuple[Comparison, ...]:
-    """Every program against every baseline on every task, as one family of tests."""
+    """Compares every program with every baseline on every task, as one family of tests."""
     pairs = [(task, mine, other) for task in losses for mine in programs for other in baselines]
     found = [_differences(losses[task][mine], losses[task][other]) for task, mine, other in pairs]
     p_values = [permutation_test(differences) for differences in found]
@@ -128,7 +128,7 @@ def compare(losses: Losses, programs: Sequence[str], baselines: Sequence[str]) -
 
 
 def overall(losses: Losses, contenders: Sequence[str], reference: str) -> tuple[Overall, ...]:
-    """Every contender over all tasks, in units of the reference's mean loss on each."""
+    """Aggregates each contender over all tasks, in units of the reference's mean loss on each task."""
     scales = {task: _mean([x for x in rows[reference].values() if x < math.inf]) for task, rows in losses.items()}
     tasks = [task for task in losses if scales[task] not in (0.0, math.inf)]
 
@@ -162,13 +162,13 @@ def times_to_target(
     operations: Mapping[str, float],
     reference: str,
 ) -> tuple[TimeToTarget, ...]:
-    """Time to the running training loss that the reference has on average after three quarters of its steps, by task.
+    """Computes the time to target of each contender; see `TimeToTarget`.
 
     Args:
-        curves: for each task and contender its training curves, one a seed; shorter where training failed.
-        checkpoints: for each task the steps at which the curves were noted.
-        operations: for each contender the arithmetic of its step.
-        reference: whose training loss is the target; tasks on which it always fails are left out.
+        curves: for each task and contender its training curves, one per seed; shorter if training failed.
+        checkpoints: for each task, the steps at which the losses were recorded.
+        operations: for each contender, the arithmetic operations of one step.
+        reference: contender that sets the target; tasks on which all of its runs fail are omitted.
     """
     steps: dict[str, dict[str, list[float]]] = {name: {} for name in operations}
     for task, rows in curves.items():
@@ -213,7 +213,7 @@ def _failed(losses: Mapping[int, float]) -> int:
 
 
 def _finite(strata: Sequence[Sequence[float]]) -> list[list[float]]:
-    """The strata with failures put last, where the interquartile mean leaves them out."""
+    """Replaces failures by the largest values, which the interquartile mean excludes."""
     worst = max((x for stratum in strata for x in stratum if x < math.inf), default=0.0)
     return [[min(x, worst) for x in stratum] for stratum in strata]
 

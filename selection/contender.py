@@ -1,6 +1,6 @@
-"""Who is compared: a program, or a baseline. And the unit of work: one training run of one contender.
+"""Contenders, which are programs or baselines, and the unit of work: one training run of one contender.
 
-Jobs are small frozen values, so that they can be sent to any process; `run_job` keeps one trainer a task in each.
+A job is a small frozen value that can be sent to any process; `run_job` keeps one trainer per task in each process.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 POWER_DECADES = 0.5
-"""As `DECADES`, for the power of a schedule: a third, the third root, changes it a lot."""
+"""Search range of a schedule's power, like `DECADES`; narrow, because a power of one third already changes it much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A program, or a baseline.
+    """A program or a baseline.
 
     Attributes:
-        name: how tables call it; for a baseline its name in `optsearch.selection.baselines`.
+        name: display name; for a baseline its name in `optsearch.selection.baselines`.
         program: a verified program; None for a baseline.
     """
 
@@ -41,19 +41,19 @@ class Contender:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is a baseline."""
+        """True for a baseline."""
         return self.program is None
 
     @property
     def meaning(self) -> str:
-        """What it is, whatever it is called: a program's fingerprint, or ``optax:`` and the baseline's name."""
+        """Identity independent of the name: a program's fingerprint, or ``optax:`` and the baseline's name."""
         return f"optax:{self.name}" if self.program is None else fingerprint(self.program)
 
     def space(self, *, constants: bool = False) -> tuple[Dimension, ...]:
-        """What is tuned about it.
+        """Returns its tunable hyperparameters.
 
         Args:
-            constants: whether its constants are tuned too, beside rate and weight decay.
+            constants: if True, include its constants, in addition to learning rate and weight decay.
         """
         if self.program is not None:
             return program_space(self.program, constants=constants)
@@ -66,10 +66,10 @@ class Contender:
 
 
 def baseline(name: str) -> Contender:
-    """The baseline of a name as a contender.
+    """Returns a baseline by name, as a contender.
 
     Raises:
-        BaselineError: there is no such baseline.
+        BaselineError: the name is unknown.
     """
     return Contender(get_baseline(name).name)
 
@@ -79,9 +79,9 @@ class TrainingJob:
     """One training run.
 
     Attributes:
-        contender: who trains.
-        problem: on what.
-        values: what it is tuned to; the rate is a factor on the task's schedule.
+        contender: the optimizer.
+        problem: the task and batch size.
+        values: hyperparameter values; the rate is a factor on the task's schedule.
         seed: seed of initial weights and batches.
     """
 
@@ -92,9 +92,9 @@ class TrainingJob:
 
     @property
     def key(self) -> str:
-        """What the result depends on: version of the task, what the contender executes, values, seed.
+        """Cache key: version of the task, the executed optimizer, hyperparameter values, seed.
 
-        A program with other constants is another program.
+        A program with other constants is a different program.
         """
         about, values = self.contender.meaning, dict(self.values)
         if self.contender.program is None:
@@ -105,7 +105,7 @@ class TrainingJob:
 
 
 def run_job(job: TrainingJob) -> Trained:
-    """Trains as a job says, in this process."""
+    """Executes a training run in this process."""
     trainer, values = _trainer(job.problem), dict(job.values)
     rate = values.pop(RATE)
     began = time.perf_counter()
@@ -119,7 +119,7 @@ def run_job(job: TrainingJob) -> Trained:
 
 
 def _arguments(job: TrainingJob) -> dict[str, float]:
-    """Every keyword argument of a baseline's row, in the row's order, tuned or not."""
+    """All keyword arguments of a baseline's row, in the row's order, tuned or not."""
     values = dict(job.values)
     return {name: values.get(name, default) for name, default in get_baseline(job.contender.name).arguments.items()}
 
@@ -131,7 +131,7 @@ def _trainer(problem: Problem) -> Trainer:
     use_one_cpu_thread()
     from optsearch.proxy_tasks.trainer import Trainer
 
-    return Trainer(problem.load(), method="interpret")  # a loop of its own for every trial's constants would not pay
+    return Trainer(problem.load(), method="interpret")  # compiling a loop per trial would cost more than it saves
 
 
 @cache

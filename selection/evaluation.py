@@ -1,7 +1,7 @@
-"""Evaluating contenders on tasks: tune each, run each on fresh seeds, compare seed by seed.
+"""Evaluation of contenders on tasks: tune each, train each on fresh seeds, compare by paired seeds.
 
-Every contender gets the same number of trials, the same tuning seeds and the same fresh seeds. Tuning looks at the
-validation loss, so results are compared by the loss on the test split, which nothing has looked at.
+All contenders get the same number of trials, the same tuning seeds and the same fresh seeds. Tuning uses the validation
+loss; results are compared by the test loss, which is not used for any decision.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ TUNING, EVALUATION = "tuning", "evaluation"
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """A run has ended.
+    """A training run has finished.
 
     Attributes:
         stage: ``tuning`` or ``evaluation``.
-        done: runs ended so far, both stages together.
-        total: runs that there will be.
-        job: what was run.
-        trained: how it ended.
+        done: number of runs finished so far, over both stages.
+        total: total number of runs.
+        job: the run.
+        trained: its result.
     """
 
     stage: str
@@ -45,22 +45,22 @@ class TrainingProgress:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contender on one task and one fresh seed.
+    """Result of one contender on one task and one fresh seed.
 
     Attributes:
-        task: name of the task, with the batch size if it is not the task's own.
-        contender: its name.
-        baseline: whether it is a baseline.
-        seed: the seed.
-        values: what it was tuned to: factor on the task's schedule, weight decay, constants.
-        at_edge: whether tuning ended at the edge of where it looked.
-        outcome: how the run ended.
+        task: name of the task, with the batch size unless it is the task's default.
+        contender: name of the contender.
+        baseline: True for a baseline.
+        seed: training seed.
+        values: tuned hyperparameters: factor on the task's schedule, weight decay, constants.
+        at_edge: True if tuning ended at the edge of its search range.
+        outcome: outcome of the run.
         loss: validation loss; None unless the outcome is ok.
         test_loss: test loss; None unless the outcome is ok.
-        accuracy: test accuracy; None unless the outcome is ok and the task classifies.
-        steps: steps run.
-        seconds: time that the run took, compiling included.
-        train_losses: running training loss at the task's checkpoints that it passed.
+        accuracy: test accuracy; None unless the outcome is ok and the task is a classification.
+        steps: number of steps run.
+        seconds: wall-clock time in seconds, including compilation.
+        train_losses: running training loss at each checkpoint that the run passed.
     """
 
     task: str
@@ -80,12 +80,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """A contender's tuning on a task.
+    """Tuning of a contender on a task.
 
     Attributes:
         task: name of the task.
-        contender: its name.
-        tuned: what was chosen, and every trial: the sensitivity.
+        contender: name of the contender.
+        tuned: the selected hyperparameters and all trials.
     """
 
     task: str
@@ -95,20 +95,20 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything that an evaluation found.
+    """Results of an evaluation.
 
     Attributes:
-        tasks: names of the tasks, with batch sizes that are not their own.
-        checkpoints: for each task the steps at which training losses were noted.
+        tasks: names of the tasks, with batch sizes unless they are the defaults.
+        checkpoints: for each task, the steps at which training losses were recorded.
         contenders: names of programs, then of baselines, in the order given.
-        reference: the contender in whose units tasks are put together: the first baseline, else the first program.
+        reference: contender that normalises losses across tasks: the first baseline, else the first program.
         seeds: the fresh seeds.
-        budget: how everyone was tuned.
-        rows: one for each task, contender and seed.
-        tuning: one for each task and contender.
+        budget: tuning budget of each contender.
+        rows: one result per task, contender and seed.
+        tuning: one entry per task and contender.
         comparisons: every program against every baseline, on each task.
-        overall: every contender over all tasks.
-        times: every contender's time to the reference's training loss after three quarters of its steps.
+        overall: aggregates of each contender over all tasks.
+        times: time of each contender to the reference's training loss after three quarters of its steps.
     """
 
     tasks: tuple[str, ...]
@@ -124,10 +124,10 @@ class Evaluation:
     times: tuple[TimeToTarget, ...]
 
     def losses(self, *, test: bool = True) -> dict[str, dict[str, dict[int, float]]]:
-        """Loss by task, contender and seed; infinite where training failed.
+        """Loss by task, contender and seed; infinity if training failed.
 
         Args:
-            test: whether the test loss; otherwise the validation loss.
+            test: if True, the test loss; otherwise the validation loss.
         """
         found: dict[str, dict[str, dict[int, float]]] = {}
         for row in self.rows:
@@ -149,19 +149,20 @@ def evaluate(
     """Tunes every contender and compares them on fresh seeds.
 
     Args:
-        contenders: programs and baselines, of distinct names.
-        problems: tasks, of distinct names.
-        seeds: fresh seeds, at least one, such as `tuning.fresh_seeds` gives.
-        budget: tuning of each contender on each task; None for the usual one.
-        pool: makes the training runs; None for this process.
-        progress: called when a run has ended; None for silence.
+        contenders: programs and baselines with distinct names.
+        problems: tasks with distinct names.
+        seeds: at least one fresh seed, such as from `tuning.fresh_seeds`.
+        budget: tuning budget per contender and task. Defaults to `TuningBudget()`.
+        pool: executes the training runs. Defaults to this process.
+        progress: called after each run. Defaults to no callback.
 
     Returns:
-        Rows, tunings and comparisons.
+        Results, tunings and comparisons.
 
     Raises:
-        TaskError: there is no such task.
-        ValueError: nobody to compare, two of one name, no seeds, a seed twice, or one that tuning uses too.
+        TaskError: a task does not exist.
+        ValueError: there are no contenders, two have the same name, there are no seeds, a seed is duplicated, or a seed
+            is also a tuning seed.
     """
     budget = budget or TuningBudget()
     _check(contenders, problems, seeds, budget)
@@ -198,13 +199,13 @@ def _check(
         raise ValueError("nothing to evaluate: give at least one program or baseline, and a task")
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two contenders are called '{name}': give each its own name")
+            raise ValueError(f"two contenders are named '{name}': give each a unique name")
     if not seeds or (budget.trials and not budget.seeds):
         raise ValueError("an evaluation needs at least one fresh seed and one tuning seed")
     if len(set(seeds)) < len(seeds) or len(set(budget.seeds)) < len(budget.seeds):
-        raise ValueError("a seed is given twice")
+        raise ValueError("fresh seeds and tuning seeds must be distinct")
     if shared := set(seeds) & set(budget.seeds):
-        raise ValueError(f"seed {min(shared)} is both a tuning seed and a fresh seed: results would flatter")
+        raise ValueError(f"seed {min(shared)} is both a tuning seed and a fresh seed: results would be biased")
 
 
 def _row(problem: Problem, contender: Contender, seed: int, tuned: Tuned, trained: Trained) -> Row:

@@ -1,4 +1,4 @@
-"""A funnel: stage after stage on larger tasks, and in each only those programs go on that hold up.
+"""Funnels: successive stages on larger tasks. Each stage selects the programs that enter the next one.
 
     name: ladder
     candidates: {per_run: 50, most: 16}
@@ -6,7 +6,8 @@
       - {name: fresh, tasks: [search], trials: 0, seeds: 16, baselines: [], keep: {best: 8}}
       - {name: x10, tasks: [x10], keep: {best: 4, beats: [adamw]}}
 
-Every stage has fresh seeds of its own, and tunes all contenders anew, since settings of one rung do not fit the next.
+Each stage uses its own fresh seeds and tunes all contenders again, because optimal hyperparameters differ between
+rungs.
 
 Source: Chen et al. 2023 (arXiv:2302.06675), section 2.3.
 """
@@ -34,12 +35,12 @@ _MODEL = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class CandidatesConfig(BaseModel):
-    """Who enters.
+    """Selection of the programs that enter the funnel.
 
     Attributes:
-        per_run: programs of lowest fitness that are looked at in each search of each run.
-        most: programs that enter, best first.
-        distance: programs whose updates differ by less, on a scale from 0 to 2, count as one; see `behaviour`.
+        per_run: number of programs of lowest fitness considered per search of each run.
+        most: maximum number of programs that enter, best first.
+        distance: programs at a smaller behavioural distance, in [0, 2], are duplicates; see `behaviour`.
     """
 
     model_config = _MODEL
@@ -50,12 +51,12 @@ class CandidatesConfig(BaseModel):
 
 
 class KeepConfig(BaseModel):
-    """Who goes on.
+    """Criteria for programs to pass a stage.
 
     Attributes:
-        best: at most so many, by mean loss relative to the reference; None for no limit.
-        beats: baselines whose mean loss, over all tasks of the stage, must be higher.
-        certain: whether that must be more than chance on a task at least, and the contrary on none.
+        best: maximum number of programs, ranked by mean loss relative to the reference; None for no limit.
+        beats: baselines that the program must beat in mean loss over all tasks of the stage.
+        certain: if True, the difference must be significant on at least one task, and not significantly worse on any.
     """
 
     model_config = _MODEL
@@ -66,16 +67,17 @@ class KeepConfig(BaseModel):
 
 
 class StageConfig(BaseModel):
-    """A stage.
+    """One stage of a funnel.
 
     Attributes:
-        name: what tables call it.
-        tasks: names of tasks; ``search`` means those of the search, ``x10`` and the like their larger rungs.
-        trials: tuning trials of every contender on every task; 0 to take programs as the search left them.
-        constants: whether constants are tuned beside rate and weight decay.
-        seeds: fresh seeds.
-        baselines: who is tuned and run beside the programs; the first is the reference.
-        keep: who goes on.
+        name: name of the stage.
+        tasks: names of tasks; ``search`` stands for the tasks of the search, ``x10`` and the like for their larger
+            rungs.
+        trials: tuning trials per contender and task; 0 to use programs as the search left them.
+        constants: if True, constants are tuned in addition to learning rate and weight decay.
+        seeds: number of fresh seeds.
+        baselines: baselines to tune and train beside the programs; the first is the reference.
+        keep: criteria for programs to pass.
     """
 
     model_config = _MODEL
@@ -102,17 +104,17 @@ class StageConfig(BaseModel):
             if name.lower() not in self.baselines:
                 raise ValueError(f"keep.beats names '{name}', which is not among the stage's baselines")
         if self.keep.certain and not self.keep.beats:
-            raise ValueError("keep.certain has a meaning only with keep.beats")
+            raise ValueError("keep.certain requires keep.beats")
         return self
 
 
 class FunnelConfig(BaseModel):
-    """All settings of a funnel.
+    """Settings of a funnel.
 
     Attributes:
-        name: what it is called.
-        description: what it is for.
-        candidates: who enters.
+        name: name of the funnel.
+        description: its purpose.
+        candidates: selection of the programs that enter.
         stages: the stages, in order.
     """
 
@@ -134,16 +136,16 @@ class FunnelConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class StageVerdict:
-    """What became of a contender in a stage.
+    """Result of a contender in a stage.
 
     Attributes:
-        contender: its name.
-        baseline: whether it is a baseline, which nothing happens to.
-        passed: whether it goes on.
-        why: one sentence.
-        score: mean over tasks of its mean loss relative to the reference's; None when it failed.
-        losses: mean loss on each task, over the seeds on which it trained; None where there are none.
-        failed: runs that failed.
+        contender: name of the contender.
+        baseline: True for a baseline, which is not selected.
+        passed: True if it enters the next stage.
+        why: reason, in one sentence.
+        score: mean over tasks of its mean loss relative to the reference's; None if it failed.
+        losses: mean loss on each task, over the seeds on which it trained; None if there are none.
+        failed: number of failed runs.
     """
 
     contender: str
@@ -157,10 +159,10 @@ class StageVerdict:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """A stage that has ended.
+    """Result of a stage.
 
     Attributes:
-        evaluation: all of its runs.
+        evaluation: its training runs and statistics.
         verdicts: programs from best to worst, then baselines.
     """
 
@@ -169,7 +171,7 @@ class StageResult:
 
     @property
     def survivors(self) -> list[str]:
-        """Names of those who go on, the best first."""
+        """Names of the programs that pass, best first."""
         return [verdict.contender for verdict in self.verdicts if verdict.passed]
 
 
@@ -182,15 +184,15 @@ def run_stage(
     pool: Pool[TrainingJob, Trained] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
 ) -> StageResult:
-    """Trains everybody and says who goes on.
+    """Evaluates all programs of a stage and selects those that pass.
 
     Args:
         config: the stage.
-        number: its place in the funnel, from 0; it has fresh seeds of its own.
-        problems: its tasks.
-        programs: who is left.
-        pool: makes the training runs; None for this process.
-        progress: called when a run has ended.
+        number: index of the stage in the funnel, from 0; it determines the fresh seeds.
+        problems: tasks of the stage.
+        programs: remaining programs.
+        pool: executes the training runs. Defaults to this process.
+        progress: called after each run. Defaults to no callback.
     """
     contenders = [*programs, *map(baseline, config.baselines)]
     evaluation = evaluate(
@@ -205,8 +207,10 @@ def run_stage(
 
 
 def judge(config: StageConfig, evaluation: Evaluation, programs: Sequence[str]) -> tuple[StageVerdict, ...]:
-    """Who goes on. Without tuning, validation losses count, as in the search; with it test losses, which tuning did
-    not see.
+    """Selects the programs that pass.
+
+    Without tuning, validation losses decide, as in the search. With tuning, test losses decide, which tuning did not
+    use.
     """
     losses = evaluation.losses(test=config.trials > 0)
     means = {
@@ -239,7 +243,7 @@ def judge(config: StageConfig, evaluation: Evaluation, programs: Sequence[str]) 
 
 
 def rank_correlation(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> tuple[float, int] | None:
-    """Kendall's tau between the scores of two stages, and the number of programs that have both; None below two."""
+    """Kendall's tau between the scores of two stages, and the number of programs with both; None for fewer than two."""
     both = [(a, b) for name, b in after.items() if (a := before.get(name)) is not None and b is not None]
     tau = kendall_tau([a for a, _ in both], [b for _, b in both])
     return None if tau is None else (tau, len(both))
@@ -252,7 +256,7 @@ def _fault(
     scores: Mapping[str, float | None],
     failed: Mapping[str, int],
 ) -> str | None:
-    """Why a program falls whatever its rank; None when it need not."""
+    """Reason to reject a program regardless of its rank; None if there is none."""
     score = scores[name]
     if score is None:
         return f"did not train on {failed[name]} of {len(evaluation.tasks) * len(evaluation.seeds)} runs"

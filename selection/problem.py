@@ -1,7 +1,7 @@
-"""What contenders are compared on: a task, at its own batch size or another.
+"""A problem: a task with its own or another batch size.
 
-With another batch size a run sees as many examples as before, so that a batch twice as large means half the steps, as
-in the published study of batch sizes.
+A run with another batch size sees the same number of examples, so that doubling the batch size halves the number of
+steps, as in the published study of batch sizes.
 
 Source: Chen et al. 2023 (arXiv:2302.06675), section 4.6.
 """
@@ -17,11 +17,11 @@ from optsearch.proxy_tasks.task import CHECKPOINTS, Task, TaskError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A task and a batch size.
+    """A task with a batch size.
 
     Attributes:
-        task: name of the task, as the registry writes it.
-        batch: examples a step; None for the task's own.
+        task: name of the task in the registry.
+        batch: examples per step; None for the task's default.
     """
 
     task: str
@@ -33,24 +33,24 @@ class Problem:
         return self.task if self.batch is None else f"{self.task}@{self.batch}"
 
     def load(self) -> Task:
-        """The task itself; data are loaded when they are needed."""
+        """Returns the task; its data are loaded on first use."""
         return _load(self)
 
 
 def problems(tasks: list[str], batches: list[int] | None = None) -> tuple[Problem, ...]:
-    """Every task with every batch size, in this order.
+    """Combines every task with every batch size, in this order.
 
     Args:
-        tasks: names of tasks, in any mixture of capitals.
-        batches: batch sizes; None for each task's own.
+        tasks: names of tasks, ignoring case.
+        batches: batch sizes; None for each task's default.
 
     Raises:
-        TaskError: there is no such task, something stands twice, or a batch is larger than the training split.
+        TaskError: a task does not exist, a task or batch size is duplicated, or a batch exceeds the training split.
     """
     names = [get_task(task).name for task in tasks]
     for kind, values in (("task", names), ("batch size", batches or [])):
         if len(set(values)) < len(values):
-            raise TaskError(f"a {kind} stands twice in {', '.join(map(str, values))}")
+            raise TaskError(f"duplicate {kind} in {', '.join(map(str, values))}")
     found = tuple(Problem(name, batch) for name in names for batch in batches or [None])
     for problem in found:
         if problem.batch is not None:

@@ -1,7 +1,7 @@
-"""What several tasks say together, and whether two rankings agree.
+"""Aggregates over several tasks, and rank correlation.
 
-Losses of different tasks have no common unit. So each is first divided by what the reference reached, and then summed
-up by statistics that one extreme run cannot decide: the interquartile mean and the probability of improvement.
+Losses of different tasks have different units. Each is divided by the reference's mean loss and then aggregated by
+statistics that are robust to single extreme runs: the interquartile mean and the probability of improvement.
 
 Source: Agarwal et al. 2021 (arXiv:2108.13264), Deep Reinforcement Learning at the Edge of the Statistical Precipice.
 """
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 
 def interquartile_mean(values: Sequence[float]) -> float:
-    """Mean of the middle half: a quarter of the values (rounded down) is left out at each end.
+    """Mean of the middle half of the values: a quarter (rounded down) is excluded at each end.
 
     Raises:
         ValueError: there are no values.
@@ -27,12 +27,12 @@ def interquartile_mean(values: Sequence[float]) -> float:
 
 
 def probability_of_improvement(mine: Sequence[float], theirs: Sequence[float]) -> float:
-    """Probability that a run of mine has a lower loss than a run of theirs; equal losses count half.
+    """Probability that a run of ``mine`` has a lower loss than a run of ``theirs``; ties count half.
 
-    It is the Mann-Whitney statistic divided by the number of pairs. A failed run counts as an infinite loss.
+    Equals the Mann-Whitney statistic divided by the number of pairs. A failed run has infinite loss.
 
     Raises:
-        ValueError: one side has no runs.
+        ValueError: either side has no runs.
     """
     if not mine or not theirs:
         raise ValueError("a comparison needs runs on both sides")
@@ -41,14 +41,14 @@ def probability_of_improvement(mine: Sequence[float], theirs: Sequence[float]) -
 
 
 def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """How far two rankings agree: 1 when they are the same, -1 when reversed, near 0 when unrelated.
+    """Rank correlation: 1 for equal rankings, -1 for reversed ones, near 0 for unrelated ones.
 
     Args:
-        first: a score for each item.
-        second: another score for each item, in the same order.
+        first: one score per item.
+        second: another score per item, in the same order.
 
     Returns:
-        Kendall's tau-b, which allows for ties; None when one side puts all items level.
+        Kendall's tau-b, which handles ties; None if all items of one side are tied.
 
     Source: Kendall (1945), The treatment of ties in ranking problems.
     """

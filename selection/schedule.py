@@ -1,8 +1,8 @@
-"""Which training run is made next, when several tunings go on side by side: each goes on as soon as its own runs have
-ended, and none waits for another.
+"""Scheduling of the training runs of concurrent tunings: each tuning continues as soon as its own runs have finished,
+without waiting for the others.
 
-Of the runs that can be made, the first one of every training loop comes first, because it compiles the loop, and the
-others find it compiled. Then those of the most expensive task come first, because most is still to follow on them.
+Among the available runs, the first run of each training loop has priority, because it compiles the loop for the others.
+Then runs of the most expensive task have priority, because they have the most remaining work.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from optsearch.selection.problem import Problem
 E = TypeVar("E")
 
 Entry = Generator[list[TrainingJob], list[Trained], E]
-"""Asks for training runs that may be made at the same time, is told their results, and returns what it found."""
+"""A generator that yields runs that may execute concurrently, receives their results, and returns its own result."""
 
 
 def drive(
     entries: Sequence[Entry[E]], pool: Pool[TrainingJob, Trained], ended: Callable[[TrainingJob, Trained], None]
 ) -> list[E]:
-    """Gives every entry the runs that it asks for until all have returned.
+    """Drives the entries until all have returned.
 
     Args:
-        entries: each asks for at least one run at a time; what they find does not depend on the order.
-        pool: makes the runs.
-        ended: told of every run that has ended.
+        entries: generators, each of which requests at least one run at a time. Their results do not depend on the
+            order.
+        pool: executes the runs.
+        ended: called after each run.
 
     Returns:
-        What the entries returned, in their order.
+        The return values of the entries, in their order.
     """
     found: dict[int, E] = {}
     asked: dict[int, list[TrainingJob]] = {}
@@ -73,12 +74,12 @@ def drive(
 
 
 def _loop(job: TrainingJob) -> tuple[Problem, str]:
-    """The training loop of a run: all programs share the interpreter's, each baseline has one of its own."""
+    """Identifies the training loop of a run: all programs share the interpreter's loop, each baseline has its own."""
     return job.problem, job.contender.name if job.contender.is_baseline else ""
 
 
 @cache
 def _cost(problem: Problem) -> float:
-    """About how long a run of a problem takes, in a unit of no meaning."""
+    """Approximate cost of a run of a problem, in arbitrary units."""
     task = problem.load()
     return float(task.steps) * task.batch_size * task.parameters

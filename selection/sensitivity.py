@@ -1,7 +1,7 @@
-"""How much a contender minds its settings: loss against learning rate, and against learning rate and weight decay.
+"""Hyperparameter sensitivity: loss against learning rate, and against learning rate and weight decay.
 
-Read from the trials of its tuning, all on the first tuning seed, which every trial has. Trials crowd around the best,
-so they are sorted into cells of equal size on logarithmic axes and the lowest loss of each cell counts.
+Computed from the tuning trials on the first tuning seed, which every trial has. Trials concentrate around the optimum,
+so they are binned into cells of equal size on logarithmic axes, and each cell takes its lowest loss.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from optsearch.selection.space import DECAY, RATE
 from optsearch.selection.tuning import Trial
 
 CELLS = 4
-"""Cells in a decade of the learning rate; half as many in a decade of weight decay and in the heat map."""
+"""Cells per decade of the learning rate; half as many per decade of weight decay, and in the heat map."""
 
 TOLERANCE = 0.05
-"""Share by which a loss may be higher to count as nearly the best."""
+"""Relative tolerance within which a loss counts as nearly the best."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Where trials lie, and the lowest loss among them.
+    """A cell of hyperparameter space and the lowest loss of its trials.
 
     Attributes:
-        rate: middle of the cell, in the unit of the trials' rates.
-        decay: middle of the cell; None where weight decay is not looked at.
-        loss: lowest validation loss on the first tuning seed; infinite where all of the cell failed.
+        rate: centre of the cell, in the unit of the trials' rates.
+        decay: centre of the cell; None if weight decay is not an axis.
+        loss: lowest validation loss on the first tuning seed; infinity if all trials of the cell failed.
     """
 
     rate: float
@@ -38,9 +38,9 @@ class Cell:
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
     """Attributes:
-    curve: cells by learning rate, lowest first.
-    heat_map: cells by learning rate and weight decay; empty where a contender has no decay.
-    good_rates: lowest and highest rate of a trial whose loss is nearly the best; None when every trial failed.
+    curve: cells by learning rate, in increasing order.
+    heat_map: cells by learning rate and weight decay; empty if the contender has no weight decay.
+    good_rates: lowest and highest rate of a trial whose loss is nearly the best; None if every trial failed.
     """
 
     curve: tuple[Cell, ...]
@@ -49,7 +49,7 @@ class Sensitivity:
 
 
 def sensitivity(trials: Sequence[Trial]) -> Sensitivity:
-    """What the trials of a tuning say about a contender's sensitivity."""
+    """Computes a contender's sensitivity from its tuning trials."""
     points = [(dict(trial.values), trial.losses[0]) for trial in trials]
     best = min((loss for _, loss in points), default=math.inf)
     limit = best + TOLERANCE * abs(best)

@@ -1,8 +1,8 @@
-"""Whether a difference is more than chance, and which differences still are when many were looked for.
+"""Significance of paired differences, and correction for multiple comparisons.
 
-Seeds are paired: if two contenders are equal, the difference on a seed is as likely to have the other sign, whatever
-its distribution. So the test flips signs, which assumes nothing about the noise, and Holm's correction holds the chance
-of any false winner, over all contenders and tasks together, below the level.
+Seeds are paired. Under the null hypothesis that two contenders are equal, the difference on a seed has a symmetric
+distribution. The test permutes signs and makes no further assumption about the noise. Holm's correction bounds the
+family-wise error rate over all contenders and tasks by the significance level.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from functools import lru_cache
 import numpy as np
 
 EXACT = 14
-"""Pairs up to which all sign patterns are looked at; above, a fixed random sample of them."""
+"""Maximum number of pairs for the exact test; above it, a fixed random sample of sign patterns is used."""
 
 PATTERNS = 200_000
-"""Random sign patterns above that: enough for p < 0.01 after correction for more than a thousand comparisons."""
+"""Number of random sign patterns: sufficient for p < 0.01 after correction for more than a thousand comparisons."""
 
 _TIE = 1e-10
 
@@ -25,16 +25,16 @@ _TIE = 1e-10
 def permutation_test(differences: Sequence[float]) -> float:
     """Two-sided p-value of the paired permutation test.
 
-    It is the share of sign patterns whose mean is at least as far from 0 as the observed one.
+    The p-value is the fraction of sign patterns whose mean is at least as far from 0 as the observed mean.
 
     Args:
-        differences: first minus second contender, one finite number for each seed.
+        differences: first minus second contender, one finite number per seed.
 
     Returns:
-        The p-value in (0, 1]; 1 when there are no differences. With n pairs it is at least ``2 / 2**n``.
+        The p-value in (0, 1]; 1 if there are no differences. With n pairs it is at least ``2 / 2**n``.
 
-    Source: Fisher, The Design of Experiments (1935), section 21; the sample counts the observed pattern too (Phipson
-    and Smyth 2010), so that its p-values are valid.
+    Source: Fisher, The Design of Experiments (1935), section 21; the sample includes the observed pattern (Phipson and
+    Smyth 2010), so that its p-values are valid.
     """
     values = np.asarray(differences, float)
     if not np.isfinite(values).all():
@@ -51,28 +51,28 @@ def permutation_test(differences: Sequence[float]) -> float:
 
 @lru_cache(maxsize=2)
 def _patterns(count: int) -> np.ndarray:
-    """The same random signs for every test of so many pairs, ``(PATTERNS, count)``."""
+    """Random signs ``(PATTERNS, count)``, equal for all tests with this number of pairs."""
     return np.random.default_rng(count).choice([-1.0, 1.0], size=(PATTERNS, count))
 
 
 def smallest_p_value(pairs: int) -> float:
-    """The smallest p-value that `permutation_test` can give for a number of pairs."""
+    """The smallest p-value of `permutation_test` for a number of pairs."""
     return max(2.0 ** (1 - pairs), 1.0 / (1 + PATTERNS)) if pairs else 1.0
 
 
 def pairs_needed(level: float) -> int:
-    """The fewest pairs with which `permutation_test` can come down to a level."""
+    """The smallest number of pairs for which `permutation_test` can reach a significance level."""
     return math.ceil(1.0 - math.log2(max(level, 2.0 / PATTERNS)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number, so that the chance of any false rejection is at most the level.
+    """Holm's correction: p-values adjusted so that the family-wise error rate is at most the significance level.
 
     Args:
-        p_values: any number of them, however they depend on each other.
+        p_values: any number of p-values, with arbitrary dependence.
 
     Returns:
-        For each the corrected p-value, at most 1, in the order given.
+        The corrected p-values, at most 1, in the order given.
 
     Source: Holm (1979), A simple sequentially rejective multiple test procedure.
     """

@@ -1,8 +1,8 @@
-"""What is tuned: a contender's learning rate, its weight decay where it has one, and on request its other constants.
+"""Search spaces of tuning: learning rate, weight decay if the contender has one, and optionally its other constants.
 
-A program's weight decay is found in its dataflow: a constant that multiplies the weights on the way to the update and
-does not multiply the rest of it. Every scale is logarithmic and has no end: tuning that finds the best at the edge of
-where it looked goes on beyond. Weights of averages are drawn in ``log(1 - beta)``, from 0 up.
+A program's weight decay is found by dataflow analysis: a constant that multiplies the weights on the path to the update
+and does not multiply the other terms. All scales are logarithmic and unbounded: tuning that finds the optimum at the
+edge of its range continues beyond it. EMA decays are sampled in ``log(1 - beta)``, from 0 up.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from optsearch.dsl.program import LR, OUTPUT, Argument, G, Program, Statement, W
 RATE, DECAY = "rate", "weight_decay"
 
 DECADES = 1.5
-"""Powers of ten to either side of the reference within which tuning begins."""
+"""Half width of the initial search range around the reference, in decades."""
 
 _LARGEST_BETA = -6.0  # log10(1 - beta); float32 has no number between 1 - 6e-8 and 1
 
 Place = tuple[int, int]
-"""A statement of the pruned program, and one of its operands."""
+"""Index of a statement of the pruned program, and index of an operand."""
 
 Values = tuple[tuple[str, float], ...]
-"""A value for each dimension of a space, by name: plain, so that it can be a key."""
+"""Name and value of each dimension of a space, as a hashable tuple."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One number that is tuned.
+    """One tunable number.
 
     Attributes:
-        name: ``rate``, ``weight_decay``, or that of a constant.
-        reference: where tuning begins.
-        is_beta: whether it is drawn in ``log(1 - value)`` from 0 up; otherwise in ``log(value)``, keeping its sign.
-        decades: powers of ten to either side of the reference within which tuning begins.
+        name: ``rate``, ``weight_decay``, or the name of a constant.
+        reference: value at which tuning starts.
+        is_beta: if True, sampled in ``log(1 - value)`` from 0 up; otherwise in ``log(value)``, with its sign unchanged.
+        decades: half width of the initial search range around the reference, in decades.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Dimension:
     decades: float = DECADES
 
     def at(self, place: float) -> float:
-        """The value at a place, which counts in powers of ten from the reference; 0 is the reference itself."""
+        """The value at a position in decades from the reference; 0 is the reference itself."""
         if not self.is_beta:
             return self.reference * 10.0**place
         if place == 0.0:
@@ -57,11 +57,11 @@ class Dimension:
 
 
 def program_space(program: Program, *, constants: bool = False) -> tuple[Dimension, ...]:
-    """What can be tuned about a program: its rate, a factor on the schedule, then its decay, then constants if asked.
+    """Returns the tunable numbers of a program: learning rate (a factor on the schedule), weight decay, and constants.
 
     Args:
         program: a verified program.
-        constants: whether its other constants are tuned too; the learning rate's own factor is not, being the rate.
+        constants: if True, include its other constants, except the factor of the learning rate, which ``rate`` covers.
     """
     named, decay = _named(program), decay_constant(program)
     dimensions = [Dimension(RATE, 1.0)]
@@ -77,11 +77,11 @@ def program_space(program: Program, *, constants: bool = False) -> tuple[Dimensi
 
 
 def with_values(program: Program, values: Mapping[str, float]) -> Program:
-    """The program with other constants.
+    """Replaces constants of a program.
 
     Args:
         program: a verified program.
-        values: values by the names of `program_space`; the rate is not a constant of the program and is left alone.
+        values: values by the names of `program_space`; the rate is not a constant of the program and is ignored.
     """
     if not set(values) - {RATE}:
         return program
@@ -100,7 +100,7 @@ def with_values(program: Program, values: Mapping[str, float]) -> Program:
 
 
 def _own_name(name: str) -> str:
-    """A constant's name that is no other dimension's."""
+    """Name of a constant that does not clash with another dimension."""
     return f"{name}_constant" if name in (RATE, DECAY) else name
 
 
@@ -113,7 +113,7 @@ def _argument(program: Program, place: Place) -> Argument:
 
 
 class _Term(NamedTuple):
-    """A summand: the constants that multiply it, whether the weights do, and whether anything else does."""
+    """A summand: its constant factors, and flags for a factor of the weights and for any other factor."""
 
     constants: frozenset[Place]
     weights: bool
@@ -126,17 +126,17 @@ _MOST_TERMS = 64
 
 
 def decay_constant(program: Program) -> tuple[Place, float] | None:
-    """Where a program's weight decay stands, and its value.
+    """Finds the constant that is a program's weight decay.
 
-    The update is taken apart into summands. A constant that multiplies the weights but not the other summands is the
-    decay, as ``0.01`` in ``update = (m / sqrt(v) + w * 0.01) * (lr * 0.001)``. Where there is none, a constant that
-    multiplies the weights at once, as in decay that is added to the gradient.
+    The update is expanded into summands. A constant that multiplies the weights but not the other summands is the
+    weight decay, such as ``0.01`` in ``update = (m / sqrt(v) + w * 0.01) * (lr * 0.001)``. Otherwise it is a constant
+    that multiplies the weights directly, such as in L2 regularisation added to the gradient.
 
     Args:
-        program: a verified program; places count in its live statements.
+        program: a verified program; positions refer to its live statements.
 
     Returns:
-        Statement and operand of the constant with its value; None when the program has no decay.
+        Statement and operand of the constant, and its value; None if the program has no weight decay.
     """
     body = prune(program).body
     values: dict[str, list[_Term]] = dict.fromkeys((*program.state, G), _OPAQUE)

@@ -1,7 +1,7 @@
-"""Means and differences with intervals: a single number hides whether it would come back.
+"""Means and paired differences with confidence intervals.
 
-Losses of two contenders are compared seed by seed, because one seed gives both the same initial weights and batches:
-the noise that they share cancels in the difference.
+Losses of two contenders are compared by paired seeds. A seed gives both the same initial weights and batches, so that
+their shared noise cancels in the difference.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
-"""Share of intervals that hold the true mean."""
+"""Coverage probability of intervals."""
 
 POWER = 0.8
-"""Probability of finding a difference that is said to be detectable."""
+"""Statistical power at which a difference counts as detectable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean and how well it is known.
+    """A mean with its confidence interval.
 
     Attributes:
         mean: arithmetic mean.
-        low: lower end of the interval; None when there are fewer than two values.
-        high: upper end of the interval; None when there are fewer than two values.
+        low: lower end of the interval; None for fewer than two values.
+        high: upper end of the interval; None for fewer than two values.
         count: number of values.
-        confidence: share of such intervals that hold the true mean.
+        confidence: coverage probability.
     """
 
     mean: float
@@ -46,13 +46,13 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
 
     Args:
         values: finite numbers, at least one.
-        confidence: share of intervals that shall hold the true mean, in (0, 1).
+        confidence: coverage probability, in (0, 1).
 
     Returns:
-        The interval; without ends when there is one value.
+        The interval; without ends for a single value.
 
     Raises:
-        ValueError: no values, a value that is not finite, or a confidence outside (0, 1).
+        ValueError: there are no values, a value is not finite, or the confidence is outside (0, 1).
     """
     if not values:
         raise ValueError("an interval needs at least one value")
@@ -72,15 +72,15 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
 def paired_difference(
     first: Mapping[int, float], second: Mapping[int, float], confidence: float = CONFIDENCE
 ) -> Interval | None:
-    """Mean of ``first - second`` over the seeds that both have.
+    """Mean of ``first - second`` over the common seeds.
 
     Args:
-        first: loss for each seed.
-        second: loss for each seed.
+        first: loss of each seed.
+        second: loss of each seed.
         confidence: as in `mean_interval`.
 
     Returns:
-        The interval of the difference; None when no seed is in both.
+        The interval of the difference; None if there is no common seed.
     """
     seeds = sorted(first.keys() & second.keys())
     if not seeds:
@@ -89,16 +89,16 @@ def paired_difference(
 
 
 def minimum_detectable_effect(deviation: float, pairs: int, level: float, power: float = POWER) -> float:
-    """The smallest true mean difference that a paired test finds with the stated power.
+    """The smallest true mean difference that a paired test detects with the given power.
 
     Args:
         deviation: standard deviation of the paired differences.
         pairs: number of pairs.
-        level: two-sided level of the test, after correction for the number of tests.
-        power: probability with which the difference shall be found.
+        level: two-sided significance level, after correction for multiple tests.
+        power: probability of detection.
 
     Returns:
-        The difference, in the unit of ``deviation``; infinite for fewer than two pairs.
+        The difference, in the unit of ``deviation``; infinity for fewer than two pairs.
 
     Source: Cohen, Statistical Power Analysis (1988), section 2.4, with the exact noncentral t distribution.
     """
@@ -118,6 +118,6 @@ def minimum_detectable_effect(deviation: float, pairs: int, level: float, power:
 
 
 def _t_quantile(probability: float, degrees: int) -> float:
-    from scipy.special import stdtrit  # a small part of scipy: quick to import
+    from scipy.special import stdtrit  # a small part of scipy that imports quickly
 
     return float(stdtrit(degrees, probability))

@@ -1,11 +1,11 @@
-"""Tuning: the same number of trials from the same kind of space for every contender, so that nobody wins by it.
+"""Tuning with equal budgets: every contender gets the same number of trials from the same kind of search space.
 
-Trials come in rounds. The first spreads quasi-random points over three decades of every dimension around the reference;
-each further round does so around the best point so far, half as wide, but as wide as before in dimensions in which the
-best lay near the edge, and twice as wide when all points failed: the space has no end. Within a round successive
-halving leaves the later tuning seeds to the better points.
+Trials are grouped into rounds. The first round places quasi-random points in three decades of every dimension around
+the reference. Each later round does so around the best point so far, with half the width. The width is unchanged in
+dimensions in which the best point lies near the edge, and doubles if all points failed: the space is unbounded. Within
+a round, successive halving reserves the later tuning seeds for the better points.
 
-Results come from other, fresh seeds, because the best of many trials looks better than it is.
+Results are measured on separate, fresh seeds, because the loss of the best of many trials is biased downwards.
 """
 
 from __future__ import annotations
@@ -23,56 +23,56 @@ from optsearch.selection.problem import Problem
 from optsearch.selection.space import Dimension, Values
 
 BLOCK = 100_000
-"""Fresh seeds of one purpose: `evaluate` has the first block, each stage of a funnel one of its own."""
+"""Number of fresh seeds per purpose: `evaluate` uses the first block, each stage of a funnel its own block."""
 
 TUNING_SEEDS = 3
-"""Number of tuning seeds unless asked otherwise."""
+"""Default number of tuning seeds."""
 
 TRIALS = 24
-"""Number of trials unless asked otherwise."""
+"""Default number of trials."""
 
 POINTS = 6
-"""Points of a round: on noisy quadratic surfaces in two and three dimensions 24 trials in rounds of six end a third
-nearer to the lowest loss than in rounds of eight or four, and in four or five dimensions as near.
+"""Points per round. On noisy quadratic surfaces in two and three dimensions, 24 trials in rounds of six end a third
+closer to the minimum loss than in rounds of eight or four, and equally close in four or five dimensions.
 """
 
 EDGE = 0.5
-"""Share of the half width from which on a point lies near the edge."""
+"""Fraction of the half width beyond which a point counts as near the edge."""
 
 
 COARSE = 0.5
-"""Half width in decades below which it says nothing that the best lay near the edge."""
+"""Half width in decades below which a best point near the edge is not informative."""
 
 
 class SeedError(UserError, ValueError):
-    """There are not as many seeds as were asked for."""
+    """More seeds were requested than exist."""
 
 
 def fresh_seeds(count: int, block: int = 0) -> tuple[int, ...]:
-    """The first ``count`` seeds of a block that neither search nor tuning uses.
+    """Returns the first ``count`` seeds of a block that neither search nor tuning uses.
 
     Raises:
-        SeedError: the block has fewer.
+        SeedError: the block is too small.
     """
     first = SELECTION.start + block * BLOCK
     if count > BLOCK or first + count > SELECTION.stop:
-        raise SeedError(f"{count:,} fresh seeds were asked for and {BLOCK:,} are left for this purpose: ask for fewer")
+        raise SeedError(f"{count:,} fresh seeds requested, {BLOCK:,} available for this purpose: request fewer")
     return tuple(range(first, first + count))
 
 
 def tuning_seeds(count: int = TUNING_SEEDS) -> tuple[int, ...]:
-    """The first ``count`` seeds for tuning."""
+    """Returns the first ``count`` tuning seeds."""
     return tuple(TUNING[:count])
 
 
 @dataclass(frozen=True, slots=True)
 class TuningBudget:
-    """What every contender gets.
+    """Tuning budget of each contender.
 
     Attributes:
-        trials: points that are tried; 0 to take the reference as it is.
+        trials: number of points; 0 to use the reference without tuning.
         seeds: the tuning seeds.
-        constants: whether constants are tuned too, beside rate and weight decay.
+        constants: if True, constants are tuned in addition to learning rate and weight decay.
     """
 
     trials: int = TRIALS
@@ -81,27 +81,27 @@ class TuningBudget:
 
     @property
     def rounds(self) -> list[int]:
-        """Points of each round."""
+        """Number of points of each round."""
         count = max(1, self.trials // POINTS) if self.trials else 0
         return [self.trials // count + (number < self.trials % count) for number in range(count)]
 
     @property
     def runs(self) -> int:
-        """Training runs for one contender on one problem."""
+        """Number of training runs of one contender on one problem."""
         return sum(sum(self.survivors(points)) for points in self.rounds)
 
     def survivors(self, points: int) -> list[int]:
-        """How many of a round's points are run on each tuning seed: always the better half goes on, at least one."""
+        """Number of a round's points trained on each tuning seed: the better half advances, at least one."""
         return [max(1, math.ceil(points / 2**number)) for number in range(len(self.seeds))]
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One point that was tried.
+    """One evaluated point.
 
     Attributes:
         values: the point.
-        losses: validation loss on each tuning seed that it reached, in their order; infinite where it failed.
+        losses: validation loss on each tuning seed that it reached, in order; infinity if training failed.
     """
 
     values: Values
@@ -115,13 +115,14 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What tuning chose.
+    """Result of a tuning.
 
     Attributes:
-        values: the point of lowest mean loss of those that were run on every tuning seed.
-        loss: that mean; infinite when every point failed, None without tuning.
-        at_edge: whether the last round still found the best near its edge, or all failed: the optimum may lie outside.
-        trials: all points, in the order in which they were tried.
+        values: point of lowest mean loss among those trained on every tuning seed.
+        loss: that mean loss; infinity if every point failed, None without tuning.
+        at_edge: True if the best point of the last round lies near its edge, or all points failed: the optimum may lie
+            outside.
+        trials: all points, in order of evaluation.
     """
 
     values: Values
@@ -133,18 +134,18 @@ class Tuned:
 def tune(
     contender: Contender, problem: Problem, budget: TuningBudget
 ) -> Generator[list[TrainingJob], list[Trained], Tuned]:
-    """Tunes a contender; it asks for training runs and is told their results.
+    """Tunes a contender, as a generator that yields training runs and receives their results.
 
     Args:
-        contender: who.
-        problem: on what.
-        budget: how much.
+        contender: the contender to tune.
+        problem: task and batch size.
+        budget: tuning budget.
 
     Yields:
-        Jobs that may run at the same time.
+        Jobs that may execute concurrently.
 
     Returns:
-        What was chosen.
+        The result of the tuning.
     """
     space = contender.space(constants=budget.constants)
     center, widths = [0.0] * len(space), [dimension.decades for dimension in space]
@@ -171,7 +172,7 @@ def tune(
 def _halving(
     contender: Contender, problem: Problem, budget: TuningBudget, points: Sequence[Values]
 ) -> Generator[list[TrainingJob], list[Trained], list[Trial]]:
-    """Runs all points on the first seed, the better half on the second, and so on."""
+    """Trains all points on the first seed, the better half on the second, and so on."""
     losses: list[list[float]] = [[] for _ in points]
     alive = list(range(len(points)))
     for seed, count in zip(budget.seeds, budget.survivors(len(points)), strict=True):

@@ -1,7 +1,7 @@
-"""What an optimizer's own step costs, by one ruler for programs and baselines: arithmetic for each parameter.
+"""Arithmetic cost of an optimizer step per parameter, measured equally for programs and baselines.
 
-The step is traced on a square matrix, and the operations of the trace are counted with the sizes of their results;
-matrix products count all their multiplications and additions. What JAX would fuse or skip makes no difference.
+The step is traced on a square matrix. Each operation of the trace counts the size of its result; a matrix product
+counts all its multiplications and additions. Fusion and elimination by the compiler are not considered.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _FREE = frozenset(
         "optimization_barrier",
     ]
 )
-"""Operations that move or name numbers and compute none."""
+"""Operations that only move or rename data."""
 
 _INNER = ("jaxpr", "call_jaxpr", "body_jaxpr", "fun_jaxpr")
 
 
 def operations_per_parameter(contender: Contender) -> float:
-    """Arithmetic operations of one optimizer step for each parameter of a square matrix, the gradient not included."""
+    """Arithmetic operations of one optimizer step per parameter of a square matrix, excluding the gradient."""
     import jax
     import jax.numpy as jnp
 
@@ -59,7 +59,7 @@ def operations_per_parameter(contender: Contender) -> float:
 
 
 def _count(jaxpr: Any) -> float:
-    """Operations of a trace; a loop counts each turn where their number is known, and a branch its longest."""
+    """Counts the operations of a trace: all iterations of a loop if their number is known, the longest branch."""
     total = 0.0
     for equation in jaxpr.eqns:
         name, parameters = equation.primitive.name, equation.params

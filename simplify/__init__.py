@@ -1,8 +1,8 @@
-"""From a raw program to a readable one.
+"""Simplification of raw programs into readable ones.
 
 distil       all steps, with a record of each
 prune        removes statements that cannot influence the update; exact
-rewriting/   the cheapest program that is equal by algebraic rules, checked by running both
-ablation/    leaves out statements whose removal does not hurt training
-behaviour/   how a program responds: probes, stability, similarity to known optimizers
+rewriting/   finds the cheapest algebraically equal program, and checks it by running both
+ablation/    removes statements whose removal does not hurt training
+behaviour/   behavioural analysis: probes, stability, similarity to known optimizers
 """

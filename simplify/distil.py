@@ -1,7 +1,7 @@
-"""From a raw program to a few lines, with a record of every step: what was done, how exact it is, what it cost.
+"""Distillation: simplifies a raw program in several steps, with a record of each step, its exactness and its cost.
 
-Prune and rewrite need no training. Ablation does; when it is asked for, the rewritten program is also trained beside
-the original, since equal up to rounding and equal in training are two things.
+Pruning and rewriting need no training. Ablation does; the rewritten program is then also trained beside the original,
+because equality up to rounding does not imply equal training.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from optsearch.simplify.rewriting.rules import Exactness
 
 StepName = Literal["prune", "rewrite", "ablate"]
 STEPS: tuple[StepName, ...] = ("prune", "rewrite", "ablate")
-"""All steps, in their order."""
+"""All steps, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,16 @@ class Step:
 
     Attributes:
         step: ``prune``, ``rewrite`` or ``ablate``.
-        what: what was done.
-        removed: statements that a prune took out, each with its number in the body, counted from 1.
-        rules: names of the rules it rests on; empty for steps without rules.
-        exact: how far the program before and after may differ.
+        what: description of the change.
+        removed: pruned statements, each with its index in the body, from 1.
+        rules: names of the rewrite rules used; empty for steps without rules.
+        exact: exactness of the step.
         statements: number of statements after it.
         state: number of state variables after it.
-        cost: mean loss after it minus that of the given program, as a share of that, where it was trained; negative is
-            better. None where nothing was trained.
+        cost: relative change of the mean loss against the given program; negative is better. None if nothing was
+            trained.
         seeds: number of seeds behind ``cost``.
-        assumes: what is assumed, a phrase each; empty where nothing is.
+        assumes: assumptions, one phrase each; empty if there are none.
     """
 
     step: StepName
@@ -80,14 +80,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Distilled:
-    """A program and how it came to be.
+    """Result of a distillation.
 
     Attributes:
-        program: the result.
-        recognised: what it is; None when it is nothing known.
+        program: the distilled program.
+        recognised: the known optimizer that it equals; None if there is none.
         steps: the record.
-        rates: for each task the factor on the learning rate at which changes were tested; empty without ablation.
-        evaluations: number of trainings that it rests on.
+        rates: for each task the factor on the learning rate in the tests; empty without ablation.
+        evaluations: number of training runs used.
     """
 
     program: Program
@@ -136,23 +136,23 @@ def distil(
     evolution: EvolutionBudget | None = None,
     watch: Callable[[str], None] | None = None,
 ) -> Distilled:
-    """The shortest readable form that trains as well.
+    """Finds the shortest readable program that trains equally well.
 
     Args:
         program: a verified program.
-        steps: which steps to take; their order is always prune, rewrite, ablate. Rewriting prunes in any case.
-        panel: tasks on which ablation tests changes, where to train, and trainings that are known; a change must pass
+        steps: steps to run, always in the order prune, rewrite, ablate. Rewriting includes pruning.
+        panel: tasks on which ablation tests changes, executor of training runs, and known results; a change must pass
             on all tasks. None for the task ``ae`` in this process.
-        test: when ablation may keep a change; None for the usual one.
-        evolution: size of the evolution that ends ablation; None for the usual one.
-        watch: called with a line for every test of ablation; None for nobody watches.
+        test: non-inferiority test of ablation. Defaults to `NoWorse()`.
+        evolution: budget of the evolution that ends ablation. Defaults to `EvolutionBudget()`.
+        watch: called with a line of text after every test of ablation. Defaults to no callback.
 
     Returns:
         The result with its record.
 
     Raises:
         ValueError: a step is unknown or there is no task.
-        DoesNotTrainError: ablation is asked for and the program does not train on a task.
+        DoesNotTrainError: ablation is requested and the program does not train on a task.
     """
     unknown = [step for step in steps if step not in STEPS]
     if unknown:
@@ -209,7 +209,7 @@ def _rewrite(program: Program, record: list[Step]) -> Program:
 def _train_beside(
     program: Program, after: Program, panel: Panel, test: NoWorse, rates: Mapping[str, float], record: list[Step]
 ) -> Program:
-    """Trains a rewritten program beside the one it came from; goes back to that where training tells them apart."""
+    """Trains the rewritten program beside the original; reverts to the original if training distinguishes them."""
     if after == program:
         return program
     verdict = panel.compare(after, program, test, rates)

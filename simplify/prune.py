@@ -1,6 +1,6 @@
-"""Exact pruning: removes statements and state that cannot influence the update, and says which.
+"""Exact pruning: removes statements and state that cannot influence the update, and reports them.
 
-The result computes the same updates bit for bit, so it needs no training to be checked.
+The result computes bitwise identical updates, so no training is needed to verify it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from optsearch.dsl.program import Program
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What pruning found.
+    """Result of pruning.
 
     Attributes:
-        program: the program that is left.
-        removed: the removed statements as text, each with its number in the body, counted from 1.
+        program: the pruned program.
+        removed: the removed statements as text, each with its index in the body, from 1.
         removed_state: names of the removed state variables.
     """
 

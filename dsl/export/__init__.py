@@ -1,8 +1,8 @@
-"""Programs as files for other tools.
+"""Export of programs to other formats.
 
-optax        programs as optax gradient transformations
-torch        programs as PyTorch optimizers
+optax        optax gradient transformations
+torch        PyTorch optimizers
 text         LaTeX, pseudocode, JSON
-formulas     programs as formulas, in any notation
+formulas     programs as formulas, in a configurable notation
 source       shared by exported Python files: docstrings, helpers, line lengths
 """

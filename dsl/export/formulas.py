@@ -1,6 +1,6 @@
-"""Programs as formulas, in any notation.
+"""Programs as formulas, in a configurable notation.
 
-Values that are used once are written where they are used, so that a line is a step of the method and not of the
+A value that is used once is inlined at its use, so that a line is a step of the method and not a statement of the
 program.
 """
 
@@ -13,25 +13,25 @@ from optsearch.dsl.functions import FUNCTIONS
 from optsearch.dsl.program import LR, OUTPUT, Argument, G, Program, W
 
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
-"""How tightly a formula holds together."""
+"""Precedence levels, from loosest to tightest."""
 
 LONG = 60
-"""Characters beyond which a value gets a line of its own."""
+"""Length in characters above which a value gets a line of its own."""
 
 Levels = Mapping[str, tuple[int, tuple[int, ...]]]
-"""For a function how tightly its formula holds together, and how tightly those of its operands have to."""
+"""Precedence of each function's formula, and the minimum precedence of each of its operands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """A way to write formulas.
+    """A notation for formulas.
 
     Attributes:
-        symbol: how a variable is written.
-        number: how a constant is written.
-        call: how a function of written operands is written; takes its name and them.
-        bracket: puts brackets around a formula.
-        levels: where brackets are needed; operands of functions that are not in it need none.
+        symbol: formats a variable.
+        number: formats a constant.
+        call: formats a call; takes the function's name and the formatted operands.
+        bracket: encloses a formula in brackets.
+        levels: precedence of functions. Operands of functions that are not listed need no brackets.
     """
 
     symbol: Callable[[str], str]
@@ -72,7 +72,7 @@ TEXT = Notation(
         "reciprocal": (PRODUCT, (0,)),
     },
 )
-"""Plain text; the guard of divisions is written out."""
+"""Plain text; the guard of divisions is spelled out."""
 
 _READING = (
     (("sqrt", "log", "log2", "log10"), "{} of a negative number means that of its absolute value"),
@@ -86,24 +86,24 @@ _READING = (
 
 
 def legend(program: Program) -> list[str]:
-    """What a reader has to know of the functions that a program calls."""
+    """Returns notes on the conventions of the functions that a program calls."""
     used = {statement.function for statement in program.body}
     return [words.format(name) for names, words in _READING for name in names if name in used]
 
 
 Formula = tuple[str, int]
-"""A formula and how tightly it holds together."""
+"""A formula and its precedence."""
 
 
 def formulas(program: Program, notation: Notation) -> list[tuple[str, str]]:
-    """Name and written formula of every line.
+    """Formats a program as lines of (name, formula).
 
     Args:
-        program: a verified program without dead statements; constants may have been replaced by names.
-        notation: how to write.
+        program: a verified program without dead statements; constants may be replaced by names.
+        notation: the notation.
 
     Returns:
-        Lines in order; a name that is assigned again means its new value from the next line on.
+        The lines in order. A name that is assigned again refers to its new value from the next line on.
     """
     own_line = _own_lines(program)
     values: dict[str, Formula] = {}
@@ -122,7 +122,7 @@ def formulas(program: Program, notation: Notation) -> list[tuple[str, str]]:
 
 
 def _own_lines(program: Program) -> list[bool]:
-    """For each statement whether its value needs a line: it is read twice, or after state that it reads has changed."""
+    """For each statement, True if its value needs a line: it is read twice, or after a change of its state."""
     readers: list[list[int]] = [[] for _ in program.body]
     where: dict[str, int] = {}
     below: list[list[str | int]] = []
@@ -162,7 +162,7 @@ def _formula(function: str, operands: Sequence[Formula], notation: Notation) -> 
 
 
 def _unique(target: str, lines: Sequence[tuple[str, str]], program: Program) -> str:
-    """A name for a value in between that no line, no variable and no function has."""
+    """Returns a name for an intermediate value that does not clash with a line, a variable or a function."""
     taken = {name for name, _ in lines} | {W, G, LR, *program.signature.outputs} | FUNCTIONS.keys()
     name, number = target, 2
     while name in taken:

@@ -1,8 +1,8 @@
 """Programs as optax source files for other projects.
 
-An exported file is what a person would write: it needs nothing of this project, holds the program's text in its
-docstring, and defines ``optimizer(lr)``. Every name in it comes from the language's own grammar and every number is
-printed by ``repr``, so that exporting somebody else's program cannot inject code.
+An exported file reads like handwritten code: it does not depend on this project, contains the program's text in its
+docstring, and defines ``optimizer(lr)``. All names follow the language's grammar and all numbers are printed by
+``repr``, so that exporting an untrusted program cannot inject code.
 """
 
 from __future__ import annotations
@@ -85,16 +85,16 @@ def optimizer(lr{keywords}) -> optax.GradientTransformation:
 
 
 def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
-    """The text of a Python module that needs only jax and optax and defines ``optimizer(lr)``.
+    """Generates a Python module that needs only jax and optax and defines ``optimizer(lr)``.
 
     Args:
-        program: a verified program; its dead statements are left out.
-        title: first line of the file; anything but letters, digits, spaces and ``.,:;()+-_=/`` is dropped.
-        notes: lines for the file's docstring, such as where it comes from and what was measured; cleaned as the title.
+        program: a verified program; dead statements are omitted.
+        title: first line of the file; characters other than letters, digits, spaces and ``.,:;()+-_=/`` are dropped.
+        notes: further lines of the file's docstring, such as provenance and measurements; cleaned like the title.
 
     Returns:
-        Source text. ``optimizer(lr)``, whose other arguments are the program's constants by role, gives an optax
-        ``GradientTransformation``; ``lr`` is the program's ``lr``.
+        Source text. ``optimizer(lr)`` returns an optax ``GradientTransformation``; ``lr`` is the program's ``lr``. Its
+        other arguments are the program's constants, named by role.
     """
     program = without_clashes(prune(program), _TAKEN)
     kinds, named = verify(program), parametrised(program, _TAKEN)
@@ -156,7 +156,7 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
 
 
 def _expression(statement: Statement) -> str:
-    """The right-hand side; calls on constants alone work on arrays, which never raise and round as the program does."""
+    """The right-hand side. Calls on constants alone use arrays, which never raise and round as the program does."""
     constant = not any(isinstance(arg, str) for arg in statement.args)
     args = [arg if isinstance(arg, str) else _number(arg, array=constant) for arg in statement.args]
     code = FUNCTIONS[statement.function].jax_code.format(*args)
@@ -170,7 +170,7 @@ def _number(value: float, *, array: bool) -> str:
 
 
 def _tree_lines(program: Program, constants: Mapping[str, float], results: Sequence[Kind]) -> list[str]:
-    """Statements on whole trees: what is not a scalar is mapped over the arrays."""
+    """Statements on whole trees; values that are not scalars are mapped over the leaves."""
     kinds = input_kinds(program) | dict.fromkeys(constants, Kind.SCALAR)
     lines: list[str] = []
     for statement, kind in zip(program.body, results, strict=True):
@@ -188,4 +188,4 @@ _TAKEN = frozenset(
     | {"jnp", "kind", "mapped", "optax", "optimizer", "params", "range", "rate", "state", "step", "sum", "updates"}
     | {"map", "single", "zip"}
 )
-"""Names that the file uses itself, and methods of tuples."""
+"""Names that the file itself uses, and methods of tuples."""

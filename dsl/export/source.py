@@ -1,4 +1,4 @@
-"""Parts that exported Python files share: their docstrings, helper functions, and lines of a readable length."""
+"""Shared parts of exported Python files: docstrings, helper functions, line wrapping."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from optsearch.dsl.parameters import Parametrised, plain
 from optsearch.dsl.program import Program
 
 WIDTH = 120
-"""Longest line of an exported file."""
+"""Maximum line length of an exported file."""
 
 LONGEST_TITLE = 100
 
 _PLAIN_POWER = re.compile(r"(?<![\w.])([\w.]+) \*\* ([\w.]+)(?![\w.(])")
-"""A power of a name or number by another, which people write without spaces."""
+"""A power of two names or numbers, which is written without spaces by convention."""
 
 _OPENING = {")": "(", "]": "[", "}": "{"}
 
@@ -27,20 +27,20 @@ _NEEDS = {
     "clip_by_global_norm": ("dot", "global_norm", "clip_by_global_norm"),
     "sign": ("sign",),
 }
-"""Functions that a file may have to define, and the definitions that it needs for each."""
+"""For each function, the helper definitions that an exported file needs."""
 
 
 def about(title: str, program: Program, needs: str, notes: Sequence[str]) -> str:
-    """The text of a file's docstring.
+    """Returns the text of a file's docstring.
 
     Args:
         title: first line.
-        program: the program, whose text is quoted.
-        needs: what the file imports.
-        notes: further paragraphs, such as where the program comes from and what was measured.
+        program: the program, whose text is included.
+        needs: packages that the file imports.
+        notes: further paragraphs, such as provenance and measurements.
 
     Returns:
-        Lines of which none can end the docstring.
+        Text in which no line can end the docstring.
     """
     lines = [plain(title[:LONGEST_TITLE]), "", *(f"    {line}" for line in str(program).splitlines()), ""]
     lines.append(f"Weights change by -update. Needs {needs}; made by optsearch.")
@@ -50,12 +50,12 @@ def about(title: str, program: Program, needs: str, notes: Sequence[str]) -> str
 
 
 def method(title: str, named: Parametrised, indent: str) -> str:
-    """The docstring of what makes the optimizer, without its quotes: formulas and what they mean.
+    """Returns the docstring of the optimizer's constructor, without quotes: the formulas and their conventions.
 
     Args:
         title: first line.
-        named: the program with names for its constants.
-        indent: before every line but the first.
+        named: the program with named constants.
+        indent: indentation of every line but the first.
     """
     program, width = named.program, WIDTH - len(indent)
     state = f", state {', '.join(program.state)} (zero at first)" if program.state else ""
@@ -73,13 +73,13 @@ def method(title: str, named: Parametrised, indent: str) -> str:
 
 
 def helpers(program: Program, texts: Mapping[str, str], always: Sequence[str] = ()) -> str:
-    """Definitions, as given, of the functions that a program or always the file calls, those that they need first."""
+    """Helper definitions for the functions that a program, or always the file, calls, in order of dependency."""
     needed = {*always, *(need for statement in program.body for need in _NEEDS.get(statement.function, ()))}
     return "".join(f"\n{texts[name]}\n" for name in texts if name in needed)
 
 
 def formatted(source: str) -> str:
-    """Source text as formatters leave it: lines of code that are too long are broken at their brackets."""
+    """Formats source text: code lines that exceed the limit are broken at their brackets."""
     lines: list[str] = []
     in_docstring = False
     for line in source.split("\n"):
@@ -90,7 +90,7 @@ def formatted(source: str) -> str:
 
 
 def _broken(line: str) -> list[str]:
-    """A line in as many lines as it needs."""
+    """Splits a line into as many lines as it needs."""
     if len(line) <= WIDTH:
         return [line]
     target, equals, value = line.partition(" = ")
@@ -115,7 +115,7 @@ def _broken(line: str) -> list[str]:
 
 
 def _last_brackets(line: str) -> tuple[int, int] | None:
-    """Places of the last closing bracket that is not inside others, and of the one that opens it."""
+    """Positions of the last outermost pair of brackets, closing and opening."""
     end = max(line.rfind(bracket) for bracket in _OPENING)
     depth = 0
     for place in range(end, -1, -1):
@@ -126,7 +126,7 @@ def _last_brackets(line: str) -> tuple[int, int] | None:
 
 
 def _cut(inside: str, separator: str) -> list[str]:
-    """What stands between brackets, cut where a separator is in no further brackets; a lambda keeps its parameters."""
+    """Splits bracketed text at a separator outside nested brackets; the parameters of a lambda stay together."""
     parts, depth, head = [""], 0, False
     for place, character in enumerate(inside):
         depth += (character in _OPENING.values()) - (character in _OPENING)
@@ -139,5 +139,5 @@ def _cut(inside: str, separator: str) -> list[str]:
 
 
 def _filled(text: str, width: int, hanging: str = "") -> list[str]:
-    """A paragraph in lines, all but the first indented; words that are longer than a line are cut, hyphens are not."""
+    """Wraps a paragraph with hanging indentation; splits words that exceed a line, but not at hyphens."""
     return wrap(text, width, subsequent_indent=hanging, break_on_hyphens=False)

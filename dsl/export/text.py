@@ -1,4 +1,4 @@
-"""Programs for readers: an algorithm box in LaTeX, pseudocode, and JSON."""
+"""Programs as text: a LaTeX algorithm box, pseudocode, and JSON."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _GREEK = {"beta": r"\beta", "weight_decay": r"\lambda", "lr": r"\eta", "w": r"\t
 
 
 def to_latex(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
-    """An algorithm box; a comment says which packages it needs.
+    """Formats a program as a LaTeX algorithm box. A comment lists the packages that it needs.
 
     Args:
-        program: a verified program; its dead statements are left out.
+        program: a verified program; dead statements are omitted.
         title: caption.
-        notes: lines for comments, such as where the program comes from.
+        notes: comment lines, such as provenance.
 
     Returns:
         LaTeX source of one ``algorithm`` environment.
@@ -64,12 +64,12 @@ def to_latex(program: Program, title: str = "An optimizer", notes: Sequence[str]
 
 
 def to_pseudocode(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
-    """The program in formulas and arrows, its constants listed at the top.
+    """Formats a program as pseudocode, with its constants listed first.
 
     Args:
-        program: a verified program; its dead statements are left out.
+        program: a verified program; dead statements are omitted.
         title: first line.
-        notes: lines that follow the program.
+        notes: lines printed after the program.
 
     Returns:
         Plain text.
@@ -88,12 +88,12 @@ def to_pseudocode(program: Program, title: str = "An optimizer", notes: Sequence
 
 
 def to_json(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
-    """The program as data.
+    """Serialises a program as JSON.
 
     Args:
-        program: a verified program; its dead statements are left out.
-        title: its name.
-        notes: what is to be said about it.
+        program: a verified program; dead statements are omitted.
+        title: name of the program.
+        notes: notes to include.
 
     Returns:
         A JSON object: name, text, state, statements, constants by role, the fingerprint with its version, and notes.
@@ -136,7 +136,7 @@ def _number(value: float) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text without anything that LaTeX would act on."""
+    """Escapes characters that are special in LaTeX."""
     return "".join(
         rf"\{c}" if c in "_&%$#{}" else c for c in text if c.isascii() and c.isprintable() and c not in r"\^~"
     )

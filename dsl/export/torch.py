@@ -1,7 +1,7 @@
-"""Programs as PyTorch optimizers: a file that needs torch alone.
+"""Programs as PyTorch optimizers, in a file that needs only torch.
 
-Elementwise programs run on all small arrays of a group at once, joined to a long one, so that a model of many small
-arrays costs a few kernel calls a step, and on a CPU piece by piece. Programs with norms keep the arrays apart.
+Elementwise programs run on all small tensors of a param group concatenated into one, so that a model with many small
+tensors costs a few kernel calls per step; on a CPU they run block by block. Programs with norms keep the tensors apart.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import input_kinds, verify
 
 LARGE = 16_384
-"""Arrays of more elements than this are not joined: copying them would cost more than calls of kernels."""
+"""Tensors with more elements than this are not concatenated: the copy would cost more than the kernel calls."""
 
 BLOCK = 65_536
-"""Elements that are changed at a time on a CPU: what lies between fits into its cache."""
+"""Elements updated at a time on a CPU, so that intermediate values fit into the cache."""
 
 _DEFINITIONS = {
     "sign": '''def sign(x):
@@ -146,21 +146,21 @@ _APART = """        {results} = step({arguments})
 def to_torch_source(
     program: Program, title: str = "An optimizer", notes: Sequence[str] = (), name: str = "Optimizer"
 ) -> str:
-    """The text of a Python module that needs only torch and defines an ``Optimizer`` class.
+    """Generates a Python module that needs only torch and defines an ``Optimizer`` class.
 
     Args:
-        program: a verified program; its dead statements are left out.
+        program: a verified program; dead statements are omitted.
         title: first line of the file, cleaned as for optax.
-        notes: lines for the file's docstring.
+        notes: further lines of the file's docstring.
         name: name of the class, an identifier.
 
     Returns:
-        Source text. ``Optimizer(params, lr)`` is a ``torch.optim.Optimizer`` with param groups, whose other arguments
-        are the program's constants by role; ``lr`` is the program's ``lr``. Norms over the whole tree are taken over
-        the arrays of a param group.
+        Source text. ``Optimizer(params, lr)`` is a ``torch.optim.Optimizer`` with param groups; ``lr`` is the program's
+        ``lr``. Its other arguments are the program's constants, named by role. Global norms are computed over each
+        param group.
 
     Raises:
-        ValueError: ``name`` is no identifier.
+        ValueError: ``name`` is not an identifier.
     """
     if not name.isidentifier():
         raise ValueError(f"'{name}' cannot name a class: use letters, digits and underscores")
@@ -196,7 +196,7 @@ def to_torch_source(
 
 
 def _states(state: Sequence[str]) -> str:
-    """Lines that make missing state and gather it."""
+    """Lines that initialise missing state and collect it."""
     if not state:
         return ""
     made = ", ".join(f'"{name}": torch.zeros_like(single(w))' for name in state)
@@ -209,7 +209,7 @@ def _states(state: Sequence[str]) -> str:
 
 
 def _call_apart(state: Sequence[str], constants: str) -> str:
-    """Lines that change the arrays of a group as lists."""
+    """Lines that update the tensors of a group as lists."""
     trees = ["[single(w) for w in weights]", "[single(w.grad) for w in weights]"]
     trees += [f'[single(own["{name}"]) for own in memory]' for name in state]
     call = _APART.format(results=", ".join(("update", *state)), arguments=", ".join([*trees, "rate"]) + constants)
@@ -219,7 +219,7 @@ def _call_apart(state: Sequence[str], constants: str) -> str:
 
 
 def _call_joined(state: Sequence[str], constants: str) -> str:
-    """Lines that change the arrays of a group as one, piece by piece."""
+    """Lines that update the tensors of a group concatenated, block by block."""
     memory = [f'[own["{name}"] for own in memory]' for name in state]
     gathered = ", ".join(f"joined({arrays})" for arrays in ("weights", "[w.grad for w in weights]", *memory))
     if not state:
@@ -240,7 +240,7 @@ def _joined(program: Program, constants: Mapping[str, float]) -> list[str]:
 
 
 def _apart(program: Program, constants: Mapping[str, float], results: Sequence[Kind]) -> list[str]:
-    """Statements on lists of arrays: what is not a scalar is computed array by array."""
+    """Statements on lists of tensors; values that are not scalars are computed tensor by tensor."""
     kinds = input_kinds(program) | dict.fromkeys(constants, Kind.SCALAR)
     lines: list[str] = []
     for statement, kind in zip(program.body, results, strict=True):
@@ -256,10 +256,10 @@ def _apart(program: Program, constants: Mapping[str, float], results: Sequence[K
 
 
 def _expression(statement: Statement, constants: Mapping[str, float]) -> str:
-    """The right-hand side; constants become tensors where a function of torch takes them.
+    """The right-hand side; constants become tensors where a torch function requires them.
 
-    An average with constant weights is one addition, a third of the time of its formula; 1 less the weight is a tensor
-    too, since it would be another number in Python's double precision. It is no ``torch.lerp``, which
+    An EMA with a constant decay is one fused addition, which takes a third of the time of its formula. One minus the
+    decay is a tensor too, because Python's double precision would give another number. ``torch.lerp`` is not used: it
     gives NaN where the formula gives infinity.
     """
     code = FUNCTIONS[statement.function].torch_code
@@ -301,4 +301,4 @@ _TAKEN = frozenset(
     }
     | {"rate", "self", "single", "size", "state", "step", "sum", "super", "torch", "weights", "whole", "zip"}
 )
-"""Names that the file uses itself."""
+"""Names that the file itself uses."""

@@ -1,1 +1,1 @@
-"""Arrays that ship with the package; `CREDITS.md` says where they come from and what was changed."""
+"""Arrays that ship with the package; `CREDITS.md` lists their sources and modifications."""

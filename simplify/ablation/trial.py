@@ -1,8 +1,8 @@
-"""Whether one program trains as well as another: a sequential test of non-inferiority, seed by seed.
+"""A sequential, paired non-inferiority test of two programs.
 
 Both programs train on the same seeds, so that initial weights and batches cancel in the difference. The candidate is no
-worse when the mean difference is, with confidence, below the tolerance; it is worse when it is, with confidence, above
-it. The test looks after a few seeds and goes on only while neither is known, so that clear cases cost little.
+worse if the upper confidence limit of the mean difference is below the tolerance, and worse if the lower limit is above
+it. Interim looks after a few seeds stop the test as soon as either holds, so that clear cases are cheap.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from optsearch.search.fitness import Job
 from optsearch.search.pool import Here, Pool, in_order
 
 HOPELESS = 10.0
-"""A first seed that is worse by this many tolerances decides."""
+"""Number of tolerances by which a worse first seed rejects the candidate at once."""
 
 
 class DoesNotTrainError(UserError, ValueError):
-    """A program does not train, so that nothing can be compared with it."""
+    """The program does not train, so nothing can be compared with it."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training to be done.
+    """A requested training run.
 
     Attributes:
-        program: what is trained.
+        program: the program.
         task: name of the task.
         seed: training seed.
     """
@@ -52,12 +52,12 @@ class Training:
 
     @property
     def key(self) -> str:
-        """What the result depends on beside the machine; equal for programs that execute the same."""
+        """Cache key of the result, apart from the machine; equal for programs that execute the same computation."""
         return training_key(get_task(self.task).version, execution_key(self.program), {"rate": 1.0}, self.seed)
 
 
 def train(job: Training) -> Trained:
-    """Trains as searches do, in this process."""
+    """Executes a training run in this process, with the settings of searches."""
     trainer = _trainers()[job.task]
     began = time.perf_counter()
     with Naming([Job(0, job.program)]):
@@ -72,13 +72,13 @@ def _trainers() -> Trainers:
 
 @dataclass(frozen=True, slots=True)
 class NoWorse:
-    """The test.
+    """Configuration of the test.
 
     Attributes:
-        tolerance: how much larger the loss may be, as a share of the reference's.
-        alpha: probability of keeping a change that is worse by the tolerance, over all looks together.
-        looks: numbers of seeds after which the differences are looked at.
-        first_seed: the first training seed, of those that are for this test alone.
+        tolerance: maximum increase of the loss, relative to the reference's loss.
+        alpha: probability of accepting a change that is worse by the tolerance, over all looks.
+        looks: numbers of seeds at which the differences are tested.
+        first_seed: first training seed, in the range reserved for this test.
     """
 
     tolerance: float = 0.01
@@ -93,11 +93,11 @@ class NoWorse:
         )
 
     def verdict(self, differences: Sequence[float], allowed: float, look: int) -> bool | None:
-        """Whether the candidate is no worse; None while nobody knows.
+        """Returns True if the candidate is no worse, False if it is worse; None if undecided.
 
         Args:
-            differences: loss of the candidate minus that of the reference, for each seed.
-            allowed: largest mean difference that counts as none.
+            differences: loss of the candidate minus that of the reference, one per seed.
+            allowed: maximum mean difference that counts as no worse.
             look: index of the look.
         """
         mean = math.fsum(differences) / len(differences)
@@ -112,10 +112,10 @@ class NoWorse:
 @dataclass(frozen=True, slots=True)
 class TrialVerdict:
     """Attributes:
-    no_worse: whether the change may be kept.
-    difference: for each task the mean of candidate minus reference, as a share of the reference's loss; infinite where
-        the candidate did not train.
-    seeds: number of seeds that were looked at, all tasks together.
+    no_worse: True if the change is accepted.
+    difference: for each task the mean of candidate minus reference, relative to the reference's loss; infinity if the
+        candidate did not train.
+    seeds: number of seeds used, over all tasks.
     """
 
     no_worse: bool
@@ -134,17 +134,19 @@ Trial = tuple[Program, str, int]
 
 @dataclass(slots=True)
 class Panel:
-    """Trains programs on tasks and seeds, each once.
+    """Trains programs on tasks and seeds, each combination once.
 
-    What is asked for decides what comes out; where and in which order it is trained does not.
+    Results depend only on what is requested, not on where or in which order it is trained.
 
     Attributes:
         tasks: names of the tasks.
-        pool: where programs are trained.
-        ahead: trainings that run at a time; with more than one, those that are likely to be asked for are done early.
-        results: loss, or None where training failed, for ``execution_key task seed``; grows. The key is of what is
-            executed: equal meanings differ in their last digits, and which is asked for first must decide nothing.
-        trained: number of trainings that the pool was asked for.
+        pool: executor of training runs.
+        ahead: number of concurrent training runs; if greater than one, runs that are likely to be needed start early.
+        results: loss by ``execution_key task seed``, None if training failed; grows. The key identifies the executed
+            computation: semantically equal programs differ in their last digits, and the result must not depend on
+                which
+            is requested first.
+        trained: number of training runs submitted to the pool.
     """
 
     tasks: tuple[str, ...]
@@ -156,11 +158,11 @@ class Panel:
 
     @property
     def evaluations(self) -> int:
-        """Number of trainings that were asked for, those that were known included."""
+        """Number of requested training runs, including known results."""
         return len(self._asked)
 
     def losses(self, program: Program, task: str, seeds: Sequence[int]) -> list[float | None]:
-        """Validation loss for each seed; None where training failed."""
+        """Validation loss for each seed; None if training failed."""
         name = execution_key(program)
         keys = [f"{name} {task} {seed}" for seed in seeds]
         self._asked.update(keys)
@@ -168,7 +170,7 @@ class Panel:
         return [self.results[key] for key in keys]
 
     def train_ahead(self, trials: Iterable[Trial]) -> None:
-        """Trains at once what may be asked for soon; does nothing where trainings run one by one."""
+        """Trains runs that are likely to be requested soon; no effect if runs are executed one at a time."""
         if self.ahead > 1:
             self._train({f"{execution_key(trial[0])} {trial[1]} {trial[2]}": trial for trial in trials})
 
@@ -182,13 +184,13 @@ class Panel:
     def compare(
         self, candidate: Program, reference: Program, test: NoWorse, rates: Mapping[str, float] | None = None
     ) -> TrialVerdict:
-        """Tests a candidate on every task; the first on which it is worse ends it.
+        """Tests a candidate on every task; stops at the first task on which it is worse.
 
         Args:
-            candidate: what may be kept.
-            reference: what it is compared with.
-            test: the test.
-            rates: for each task the factor on the learning rate of both; None for 1.
+            candidate: the changed program.
+            reference: the program to compare with.
+            test: the non-inferiority test.
+            rates: for each task the factor on the learning rate of both programs; None for 1.
         """
         found: list[tuple[str, float]] = []
         used = 0
@@ -206,7 +208,7 @@ class Panel:
         losses: list[float] = []
         for look, count in enumerate(test.looks):
             for seed in range(test.first_seed + len(differences), test.first_seed + count):
-                ahead = range(seed, test.first_seed + count) if differences else (seed,)  # it may be hopeless
+                ahead = range(seed, test.first_seed + count) if differences else (seed,)  # the first seed may reject it
                 self.train_ahead((one, task, s) for s in ahead for one in (reference, candidate))
                 theirs = self.losses(reference, task, [seed])[0]
                 if theirs is None:
@@ -231,13 +233,13 @@ class Panel:
 
         Args:
             program: a verified program.
-            task: where.
-            rates: what is tried.
-            seeds: on which the rates are compared.
-            needed: seeds on which it has to train as well.
+            task: name of the task.
+            rates: candidate factors.
+            seeds: seeds on which the factors are compared.
+            needed: further seeds on which the program must train.
 
         Raises:
-            DoesNotTrainError: it trains with none of them.
+            DoesNotTrainError: the program trains with none of the factors.
         """
         self.train_ahead((at_rate(program, rate), task, seed) for rate in rates for seed in seeds)
         found: list[tuple[float, float]] = []
@@ -256,7 +258,7 @@ class Panel:
 
 
 def half_width(values: Sequence[float], alpha: float) -> float:
-    """Half the width of Student's interval whose ends are passed with probability ``alpha`` on each side."""
+    """Half width of Student's interval, with tail probability ``alpha`` on each side."""
     count = len(values)
     if count < 2:
         return math.inf
@@ -267,7 +269,7 @@ def half_width(values: Sequence[float], alpha: float) -> float:
 
 @cache
 def student_quantile(probability: float, degrees: int) -> float:
-    """Quantile of Student's distribution for a probability of 1/2 or more.
+    """Quantile of Student's t distribution for a probability of at least 1/2.
 
     With ``t = sqrt(n) * tan(u)`` the density becomes ``cos(u)**(n - 1)``, which is integrated numerically.
     """

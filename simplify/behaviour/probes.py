@@ -1,8 +1,8 @@
-"""What a program answers: to the gradients' scale, a spike, noise, a turn of sign; to the schedule. Curves, sentences.
+"""Probes: responses of a program to gradient scale, a spike, noise, a sign change, and the schedule.
 
-An optimizer that nobody designed explains itself by what it does. Unless a probe says otherwise, the schedule
-is 1; the weights stand still at zero, so that weight decay, which ``stability`` looks at, is silent, or at one for
-programs whose steps are scaled by the weight.
+Each probe gives a curve and a sentence. They characterise an optimizer by its behaviour. Unless a probe states
+otherwise, the schedule is 1 and the weights are fixed at zero, which disables weight decay (see ``stability``); they
+are fixed at one for programs whose steps are scaled by the weight.
 
 Source: reading momentum, clipping and adaptation from responses follows Maheswaranathan et al. 2021 (arXiv:2011.02159).
 """
@@ -22,40 +22,40 @@ SCALES = tuple(10.0**power for power in range(-4, 5))
 """Factors on the gradients of the scale probe."""
 
 SPIKE, SPIKE_AT, SPIKE_AFTER = 10.0, 100, 300
-"""Size of the spike, in standard deviations of the noise it stands in; steps before it, and after it."""
+"""Size of the spike in standard deviations of the background noise; number of steps before and after it."""
 
 NOISES = (3.0, 10.0, 30.0)
-"""Standard deviations of the noise, in means of the gradient."""
+"""Standard deviations of the noise, relative to the mean gradient."""
 
 TURN_AT, TURN_AFTER = 200, 150
-"""Equal gradients before the turn, and steps after it."""
+"""Number of constant gradients before the sign change, and number of steps after it."""
 
 SCHEDULE = tuple(2.0**-power for power in range(7, -1, -1))
 """Values of the schedule."""
 
 EVEN = 0.1
-"""Evenness below which steps count as those of a sign."""
+"""Evenness below which steps count as sign-like."""
 
 _PARAMETERS = 1024
 _INVARIANT = 0.01
 
 _ALWAYS = 1e4
-"""Updates that are as good as the mean of more gradients show no noise at all."""
+"""Number of averaged gradients above which an update counts as noise-free."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One question and its answer.
+    """Result of one probe.
 
     Attributes:
         name: short name.
-        x_title: what was changed, with its unit.
-        y_title: what was measured, with its unit.
-        x: where it was measured.
-        y: what was measured; None where it is not finite.
-        logarithmic: whether both axes are.
-        value: the number that sums it up; None when there is none.
-        says: the answer in a sentence.
+        x_title: the varied quantity, with its unit.
+        y_title: the measured quantity, with its unit.
+        x: values of the varied quantity.
+        y: measured values; None if not finite.
+        logarithmic: True if both axes are logarithmic.
+        value: summary statistic; None if there is none.
+        says: interpretation, in one sentence.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Probe:
 
 @lru_cache(maxsize=256)
 def probes(program: Program) -> tuple[Probe, ...]:
-    """All probes of this file.
+    """Runs all probes of this module.
 
     Args:
         program: a verified program.
@@ -83,10 +83,10 @@ def probes(program: Program) -> tuple[Probe, ...]:
 
 
 def scale_probe(program: Program) -> Probe:
-    """How large the update is when all gradients are larger.
+    """Size of the update against the scale of all gradients.
 
     Returns:
-        Sizes beside that at scale 1; ``value`` is the exponent p of ``update ~ scale^p``, None where there is none.
+        Sizes relative to scale 1; ``value`` is the exponent p of ``update ~ scale^p``, None if no power law holds.
     """
     stream = _noise(0, 60, 16)
     factors = np.array(SCALES)[:, None]
@@ -112,13 +112,13 @@ def scale_probe(program: Program) -> Probe:
 
 
 def evenness_probe(program: Program) -> Probe:
-    """How alike the steps of different parameters are, whose gradients differ in size and in how noisy they are.
+    """Uniformity of the step sizes of parameters whose gradients differ in size and noise.
 
-    Weights are small here and differ, since steps may follow them.
+    Weights are small and differ, because steps may depend on them.
 
     Returns:
-        Sizes of a step's updates, sorted, mean over steps; ``value`` is their standard deviation beside their mean: 0
-        for the sign of anything.
+        Sizes of a step's updates, sorted, averaged over steps; ``value`` is their coefficient of variation, which is 0
+        for sign updates.
     """
     steps, kept = 200, 100
     rng = np.random.default_rng(8)
@@ -144,11 +144,11 @@ def evenness_probe(program: Program) -> Probe:
 
 
 def spike_probe(program: Program) -> Probe:
-    """How long one large gradient is felt.
+    """Duration of the response to one large gradient.
 
     Returns:
-        The mean change of the update that the spike makes, in its largest change; ``value`` is the number of steps
-        after which less than a tenth is left, None when more than that is left in the end.
+        The mean change of the update caused by the spike, relative to its peak; ``value`` is the number of steps after
+        which less than a tenth remains, None if more remains at the end.
     """
     steps = SPIKE_AT + SPIKE_AFTER
     stream = _noise(1, steps, _PARAMETERS)
@@ -178,13 +178,13 @@ def spike_probe(program: Program) -> Probe:
 
 
 def noise_probe(program: Program) -> Probe:
-    """Over how many gradients an update averages, as far as its noise shows.
+    """Effective number of gradients that an update averages, estimated from its noise.
 
-    The ratio of mean to standard deviation grows with the root of the number of independent gradients that are
-    averaged; SGD has 1, an exponential average with decay b has (1 + b) / (1 - b), a bare sign 2 / pi.
+    The ratio of mean to standard deviation grows with the square root of the number of independent gradients averaged.
+    SGD has 1, an EMA with decay b has (1 + b) / (1 - b), a plain sign has 2 / pi.
 
     Returns:
-        The number for each noise; ``value`` is that for the largest.
+        The number for each noise level; ``value`` is the number for the largest.
     """
     warm, samples, apart = 400, 20, 20
     rng = np.random.default_rng(2)
@@ -192,7 +192,7 @@ def noise_probe(program: Program) -> Probe:
 
     def gradient(t: int, _: Array) -> Array:
         half = rng.standard_normal(_PARAMETERS // 2)
-        return 1.0 + levels * np.concatenate([half, -half])  # in pairs, so that their mean is known exactly
+        return 1.0 + levels * np.concatenate([half, -half])  # antithetic pairs, so that the mean is exact
 
     updates, _ = simulate(program, gradient, _at_rest(program, len(NOISES), _PARAMETERS), warm + samples * apart)
     with np.errstate(all="ignore"):
@@ -213,10 +213,11 @@ def noise_probe(program: Program) -> Probe:
 
 
 def turn_probe(program: Program) -> Probe:
-    """How long the update goes on after the gradient has turned, and what alternating gradients do.
+    """Response to a persistent sign change of the gradient, and to alternating gradients.
 
     Returns:
-        The update around the turn, in the one before it; ``value`` is the number of steps that it goes on.
+        The update around the sign change, relative to the update before it; ``value`` is the number of steps until the
+        update changes sign.
     """
     steps = TURN_AT + TURN_AFTER
 
@@ -244,12 +245,14 @@ def turn_probe(program: Program) -> Probe:
 
 
 def schedule_probe(program: Program) -> Probe:
-    """How the update follows the value of the learning-rate schedule.
+    """Size of the update against the value of the learning-rate schedule.
 
-    A program that does not is no better optimizer for that: it has its own schedule, which others may have as well.
+    A program that ignores the schedule is not a better optimizer for that: it has its own schedule, which could be
+    given to other optimizers as well.
 
     Returns:
-        Sizes beside that at 1; ``value`` is the exponent p of ``update ~ schedule^p``, None where there is none.
+        Sizes relative to schedule 1; ``value`` is the exponent p of ``update ~ schedule^p``, None if no power law
+        holds.
     """
     stream, rates = _noise(6, 60, 16), np.array(SCHEDULE)[:, None]
     updates, _ = simulate(
@@ -274,12 +277,12 @@ def schedule_probe(program: Program) -> Probe:
 
 
 def _at_rest(program: Program, lanes: int, parameters: int) -> Array:
-    """Weights that stand still."""
+    """Fixed weights."""
     return np.full((lanes, parameters), resting_weight(program))
 
 
 def _relative(updates: Array, one: int) -> tuple[Array, Array]:
-    """Sizes of the last updates of each lane beside that of one lane, and their slopes on logarithmic axes by lane."""
+    """Sizes of the last updates relative to one lane, and the slopes between lanes on logarithmic axes."""
     with np.errstate(all="ignore"):
         sizes = np.sqrt(np.mean(updates[-10:] ** 2, axis=(0, 2)))
         relative = np.asarray(sizes / sizes[one])
@@ -292,7 +295,7 @@ def _noise(seed: int, steps: int, parameters: int) -> Array:
 
 
 def _gone(response: Array, share: float) -> int | None:
-    """Steps after which the response stays below a share of its peak; None when it does not."""
+    """Number of steps after which the response stays below a fraction of its peak; None if it does not."""
     last = int(np.flatnonzero(np.abs(response) >= share)[-1])
     return None if last + 1 >= len(response) else last + 1
 

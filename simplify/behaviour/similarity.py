@@ -1,7 +1,7 @@
-"""Which known optimizer a program behaves like, and which of its statements matter, by what updates do on one stream.
+"""Behavioural similarity to known optimizers, and influence of each statement, on a common gradient stream.
 
-The stream has parameters whose gradients differ by up to three orders of magnitude, noise, a drift and a turn of sign,
-so that momentum, adaptation and memory all show. Weights are small and stand still.
+The parameters of the stream have gradients that differ by up to three orders of magnitude, with noise, a drift and a
+sign change, so that momentum, adaptation and memory are all visible. Weights are small and fixed.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from optsearch.simplify.behaviour.simulation import Array, simulate
 STEPS, PARAMETERS = 150, 24
 
 _SCHEDULE = 0.7
-"""Value of the schedule: not 1, where reading it would show nowhere."""
+"""Value of the schedule; not 1, where the use of the schedule would be invisible."""
 
 _KEPT = 100
-"""Updates that are compared: the last ones, when averages have warmed up."""
+"""Number of compared updates: the last ones, after the EMAs have warmed up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
     """Attributes:
-    name: a library program.
-    distance: 0 for the same direction at every step, 1 for unrelated ones, up to 2 for opposite ones; a constant
-        factor between the programs does not count.
+    name: name of a library program.
+    distance: 0 for equal directions at every step, 1 for unrelated ones, up to 2 for opposite ones; invariant to a
+        constant factor between the programs.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Likeness:
 @dataclass(frozen=True, slots=True)
 class Influence:
     """Attributes:
-    line: line of the statement in the program's text, the first is 1.
+    line: line number of the statement in the program's text, from 1.
     statement: its text.
-    change: how much the updates change without it, as a share of their size: 0 for not at all, None where updates
-        are no longer finite or nothing can stand in its place. Of several ways to do without it, the mildest.
+    change: relative change of the updates without the statement; 0 for no change, None if the updates are not finite or
+        the statement cannot be replaced. The smallest change over all replacements.
     """
 
     line: int
@@ -57,7 +57,7 @@ class Influence:
 
 @lru_cache(maxsize=256)
 def likenesses(program: Program) -> tuple[Likeness, ...]:
-    """Distances to all library programs, the nearest first; those without finite updates are left out.
+    """Distances to all library programs, nearest first; programs without finite updates are omitted.
 
     Args:
         program: a verified program.
@@ -75,7 +75,7 @@ def likenesses(program: Program) -> tuple[Likeness, ...]:
 
 @lru_cache(maxsize=256)
 def influences(program: Program) -> tuple[Influence, ...]:
-    """What each statement does to the updates; dead statements, which do nothing, are left out.
+    """Influence of each live statement on the updates.
 
     Args:
         program: a verified program.
@@ -92,7 +92,7 @@ def influences(program: Program) -> tuple[Influence, ...]:
 
 
 def likeness_words(found: tuple[Likeness, ...]) -> str:
-    """The nearest library programs in a sentence."""
+    """Describes the nearest library programs in one sentence."""
     if not found:
         return "Its updates on the common stream are not finite, so it is like nothing known."
     nearest = found[0]
@@ -104,7 +104,7 @@ def likeness_words(found: tuple[Likeness, ...]) -> str:
 
 
 def influence_words(rows: tuple[Influence, ...]) -> str:
-    """Which statements a reader can pass over."""
+    """Describes the statements with negligible influence."""
     idle = [row for row in rows if row.change is not None and row.change < 0.01]
     if not rows or not idle:
         return "Every live statement changes the updates by more than 1 % on the common stream."
@@ -126,7 +126,7 @@ def _response(program: Program) -> Array:
 
 
 def _direction(updates: Array) -> Array | None:
-    """Updates of length 1; None if one is not finite or zero."""
+    """Updates normalised to length 1; None if one is zero or not finite."""
     with np.errstate(all="ignore"):
         length = np.sqrt(np.sum(updates**2, axis=1, keepdims=True))
         return updates / length if np.isfinite(length).all() and (length > 0.0).all() else None
@@ -139,7 +139,7 @@ def _change(before: Array, after: Array) -> float | None:
 
 
 def _without(program: Program, place: int) -> Iterator[Program]:
-    """The program with a statement left out, or with one of its operands in its place."""
+    """Programs in which a statement is removed, or replaced by one of its operands."""
     body = program.body
     target, function, args = body[place]
     choices: list[tuple[Statement, ...]] = [()]

@@ -1,7 +1,7 @@
-"""Many small worlds side by side: one program, run in float64 on several gradients, weights or rates at once.
+"""Batched float64 simulation of one program, for several gradients, weights or learning rates at once.
 
-A probe asks the same question for many scales, curvatures or learning rates. Each is a *lane*: a parameter tree of one
-array that knows nothing of the other lanes, so that functions of the whole tree mean there what they mean alone.
+Each *lane* is an independent parameter tree with one array, so that functions of the whole tree have the same result as
+in a separate run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from optsearch.dsl.walk import walk
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 Gradient = Callable[[int, Array], Array]
-"""From the step, counted from 0, and the weights ``(lanes, parameters)`` to their gradient of the same shape."""
+"""Maps the step, from 0, and the weights ``(lanes, parameters)`` to their gradient of the same shape."""
 
 
 def simulate(
@@ -30,15 +30,15 @@ def simulate(
 
     Args:
         program: a verified program.
-        gradient: gives the gradient of each step.
-        weights: where the lanes start, ``(lanes, parameters)``.
+        gradient: returns the gradient of each step.
+        weights: initial weights, ``(lanes, parameters)``.
         steps: number of steps.
         lr: value of the learning-rate schedule, constant over steps: a number, or ``(lanes, 1)``.
-        move: whether updates are subtracted from the weights; without, the weights stay where they are.
+        move: if True, updates are subtracted from the weights; otherwise the weights are fixed.
 
     Returns:
-        The updates, ``(steps, lanes, parameters)``, and the weights at the end, ``(lanes, parameters)``; what
-        overflows is infinite or no number.
+        The updates, ``(steps, lanes, parameters)``, and the final weights, ``(lanes, parameters)``; overflow gives
+        infinity or NaN.
     """
     program = prune(program)
     domain = _LanesDomain(len(weights))
@@ -58,10 +58,10 @@ def simulate(
 
 @lru_cache(maxsize=256)
 def resting_weight(program: Program) -> float:
-    """Where weights stand still while a program is asked about gradients.
+    """Value of the fixed weights for probes of gradients.
 
-    Zero, which keeps weight decay silent; one for a program that leaves weights of zero where they are, since its steps
-    are scaled by the weight.
+    Zero, which disables weight decay; one for a program that leaves weights of zero unchanged, because its steps are
+    scaled by the weight.
 
     Args:
         program: a verified program.
@@ -72,7 +72,7 @@ def resting_weight(program: Program) -> float:
 
 
 class _LanesDomain:
-    """Leaves are ``(lanes, parameters)``, scalars ``(lanes, 1)``; reductions look at one lane at a time."""
+    """Leaves are ``(lanes, parameters)``, scalars ``(lanes, 1)``; reductions act on each lane separately."""
 
     def __init__(self, lanes: int):
         self._lanes = lanes

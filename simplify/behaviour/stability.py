@@ -1,8 +1,8 @@
-"""What keeps an optimizer's steps and weights in bounds: bounded updates, weight decay, stable learning rates.
+"""Bounds on an optimizer's updates and weights: bounded updates, weight decay, stable learning rates.
 
-Where updates without decay stay below U and decay takes the share r of the weights at every step, the weights move into
-``max |w| <= U / r`` and stay there. For Lion, U is the learning rate and r the learning rate times lambda, so that the
-bound is 1 / lambda.
+If updates without decay are bounded by U and decay removes the fraction r of the weights at every step, the weights
+converge into ``max |w| <= U / r`` and stay there. For Lion, U is the learning rate and r the learning rate times
+lambda, so the bound is 1 / lambda.
 
 Source: the bound is that of Lion-K (Chen, Liu et al. 2023, arXiv:2310.05898); stability on quadratics follows Harrison
 et al. 2022 (arXiv:2209.11208).
@@ -29,10 +29,10 @@ CURVATURES = tuple(10.0**power for power in range(-3, 4))
 """Curvatures of the quadratics."""
 
 RATES = tuple(10.0 ** (power / 4) for power in range(-24, 33))
-"""Learning rates that are tried first, values of the schedule."""
+"""Learning rates of the initial grid, as values of the schedule."""
 
 QUADRATIC_STEPS = 200
-"""Steps on a quadratic; stable is what is at none of them further from the minimum than it began."""
+"""Number of steps on a quadratic; a run is stable if it is never further from the minimum than at the start."""
 
 DecayKind = Literal["none", "decoupled", "coupled"]
 
@@ -40,22 +40,22 @@ DecayKind = Literal["none", "decoupled", "coupled"]
 STUCK = (
     "Its steps are scaled by the weight: a weight of 0 stays 0, and what is said of gradients holds at weights of 1."
 )
-"""Said of a program that leaves weights of zero where they are."""
+"""Note on programs that leave weights of zero unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restraint:
-    """What bounds the updates and the weights, at the schedule's value 1.
+    """Bounds on the updates and the weights, with the schedule at 1.
 
     Attributes:
-        largest: largest update seen, from gradients of up to 1e6, constant, in spikes and at random.
-        bounded: whether updates stop growing as the gradient grows.
-        proved: a bound on the update that follows from the ranges of the functions; None when none does.
-        decay: ``decoupled`` when every step takes the same share of the weights whatever the gradients.
-        share: that share; None unless decay is decoupled.
-        weight_bound: the bound on the weights that follows; None without bounded updates and decoupled decay.
-        reached: largest weight, in that bound, after gradients have pushed outward; None where it was not tried.
-        says: all of it in words.
+        largest: largest observed update, for constant, spiking and random gradients of up to 1e6.
+        bounded: True if updates stop growing as the gradient grows.
+        proved: bound on the update derived from the ranges of the functions; None if there is none.
+        decay: ``decoupled`` if every step removes the same fraction of the weights regardless of the gradients.
+        share: that fraction; None unless decay is decoupled.
+        weight_bound: resulting bound on the weights; None without bounded updates and decoupled decay.
+        reached: largest weight relative to that bound under gradients that push outward; None if not tested.
+        says: summary in sentences.
     """
 
     largest: float | None
@@ -74,10 +74,10 @@ class Stability:
 
     Attributes:
         curvatures: the curvatures.
-        rates: the largest value of the schedule with which the weight ends no further from the minimum than it began;
-            None where every rate that was tried is stable or none is.
-        exponent: p of ``rate ~ curvature^p``; None where there is no such law.
-        says: in a sentence.
+        rates: largest value of the schedule at which the weight ends no further from the minimum than it started; None
+            if all tested rates are stable or none is.
+        exponent: p of ``rate ~ curvature^p``; None if no power law holds.
+        says: summary in one sentence.
     """
 
     curvatures: tuple[float, ...]
@@ -88,7 +88,7 @@ class Stability:
 
 @lru_cache(maxsize=256)
 def restraint(program: Program) -> Restraint:
-    """What bounds a program's updates and its weights.
+    """Bounds on a program's updates and weights.
 
     Args:
         program: a verified program.
@@ -153,7 +153,7 @@ def _is_stable(program: Program, pairs: list[tuple[float, float]]) -> np.ndarray
     updates, _ = simulate(program, lambda _, w: curvature * w, start, QUADRATIC_STEPS, lr=lr, move=True)
     with np.errstate(all="ignore"):
         path = 1.0 - np.cumsum(updates[:, :, 0], axis=0)
-        return np.asarray((np.abs(path) <= 1.0 + 1e-6).all(axis=0))  # what is not a number is not stable
+        return np.asarray((np.abs(path) <= 1.0 + 1e-6).all(axis=0))  # NaN counts as unstable
 
 
 def _law(rates: tuple[float | None, ...]) -> Stability:
@@ -178,7 +178,7 @@ def _law(rates: tuple[float | None, ...]) -> Stability:
 
 
 def _largest_update(program: Program) -> tuple[float | None, bool]:
-    """The largest update seen, None if one is not finite, and whether it stops growing with the gradient."""
+    """The largest observed update, None if not finite, and a flag: True if it stops growing with the gradient."""
     sizes = [10.0**power for power in range(-2, 7)]
     rng = np.random.default_rng(3)
     noise = rng.standard_normal((120, 8))
@@ -199,7 +199,7 @@ def _largest_update(program: Program) -> tuple[float | None, bool]:
 
 
 def _proved_bound(program: Program) -> float | None:
-    """The largest update that the ranges of the functions allow, with weights at rest and the schedule at 1."""
+    """Bound on the update from the ranges of the functions, with fixed weights and the schedule at 1."""
     rest = resting_weight(program)
     known: Mapping[str, Bounds] = {W: (rest, rest), G: ANYTHING, LR: (1.0, 1.0), **state_bounds(program)}
     low, high = walk(program, known, _Ranges())[OUTPUT]
@@ -218,7 +218,7 @@ class _Ranges:
 
 
 def _decay(program: Program, lr: float) -> tuple[DecayKind, float | None]:
-    """How the weights enter the update: the difference that they make, for several weights, scales and steps."""
+    """Classifies the dependence of the update on the weights, from differences over weights, scales and steps."""
     rng = np.random.default_rng(4)
     noise = rng.standard_normal((40, 8))
     weights = rng.standard_normal((3, 8)) * np.array([[0.3], [1.0], [3.0]])
@@ -232,7 +232,7 @@ def _decay(program: Program, lr: float) -> tuple[DecayKind, float | None]:
         if np.max(np.abs(difference)) <= 1e-12 * np.max(np.abs(updates)):
             return "none", None
         share = float(np.median(shares))
-        # differences of large updates are rounded: what they may be off by is not held against the program
+        # differences of large updates are rounded: the tolerance allows for this rounding
         rounding = 1e-14 * np.max(np.abs(updates)) / np.abs(weights)
         if np.isfinite(shares).all() and (np.abs(shares - share) <= 0.01 * abs(share) + rounding).all():
             return "decoupled", share
@@ -240,9 +240,9 @@ def _decay(program: Program, lr: float) -> tuple[DecayKind, float | None]:
 
 
 def _reached(program: Program) -> float | None:
-    """Where steady gradients push the weights, from inside and from outside, in units of the bound.
+    """Final weights under steady gradients, from inside and outside the bound, in units of the bound.
 
-    The schedule is raised until decay takes about 2 % a step, so that few steps are enough.
+    The schedule is raised until decay removes about 2 % per step, so that few steps suffice.
     """
     lr = 1.0
     for _ in range(4):
@@ -264,7 +264,7 @@ def _reached(program: Program) -> float | None:
             / share
         )
     if limit == 0.0 or not math.isfinite(limit):
-        return None  # without gradients that push there is nowhere to be pushed to
+        return None  # no bound can be reached if the gradients have no effect
     start = np.array([[0.0, 0.0], [3.0 * limit, -3.0 * limit]])
     away = np.array([[-1.0, 1.0], [-1.0, 1.0]])
     _, end = simulate(program, lambda *_: away, start, math.ceil(10.0 / share), lr=lr, move=True)

@@ -1,7 +1,7 @@
-"""Intervals that hold the values of a program, found without running it.
+"""Interval analysis of a program's values, without running it.
 
-A rule may need that an operand is never negative. That follows from the function table (``Laws.range``) and a few
-lines of interval arithmetic.
+A rule may require that an operand is nonnegative. This is derived from the function table (``Laws.range``) and interval
+arithmetic.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from optsearch.dsl.program import INPUTS, Program
 from optsearch.dsl.walk import walk
 
 Bounds = tuple[float, float]
-"""Least and largest value."""
+"""Smallest and largest value."""
 
 ANYTHING: Bounds = (-math.inf, math.inf)
 
@@ -25,16 +25,16 @@ def bounds_of(name: str, operands: Sequence[Bounds]) -> Bounds:
     found = _INTERVALS[name](*operands) if name in _INTERVALS else ANYTHING
     if found[0] <= found[1]:
         return max(low, found[0]), min(high, found[1])
-    return low, high  # infinite operands leave no interval
+    return low, high  # infinite operands give an empty interval
 
 
 def within(inner: Bounds, outer: Bounds) -> bool:
-    """Whether every value of ``inner`` is one of ``outer``."""
+    """True if the interval ``inner`` is contained in ``outer``."""
     return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
 def state_bounds(program: Program) -> dict[str, Bounds]:
-    """Bounds of every state variable that hold at all steps: not negative where that follows by induction from zero."""
+    """Bounds of every state variable at all steps: nonnegative if this follows by induction from zero."""
     bounds: dict[str, Bounds] = dict.fromkeys(program.state, (0.0, math.inf))
     while True:
         values = walk(program, {**dict.fromkeys(INPUTS, ANYTHING), **bounds}, _Intervals())

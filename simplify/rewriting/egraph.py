@@ -1,10 +1,10 @@
-"""A compact e-graph: many equal programs at once, so that the order in which rules are tried decides nothing.
+"""A compact e-graph: represents many equal programs at once, independently of the order in which rules apply.
 
-Values that are known to be equal form a class; a node is a call whose operands are classes. Rewriting only adds nodes
-and merges classes, never loses a form, and the cheapest form is chosen when no rule says anything new.
+Values that are known to be equal form a class. A node is a call whose operands are classes. Rewriting only adds nodes
+and merges classes, so no form is lost. The cheapest form is extracted when no rule applies any more.
 
-It is our own because the alternative, egglog, brings 213 MB of packages for notebooks along, and because here a class
-also knows what the function table says of it: its constant, its bounds and its size.
+The alternative, egglog, depends on 213 MB of notebook packages. In this implementation a class also carries analysis
+data from the function table: its constant, its bounds and its size.
 
 Source: Willsey et al., "egg: Fast and Extensible Equality Saturation", POPL 2021 (arXiv:2004.03082).
 """
@@ -26,42 +26,42 @@ Node = tuple[str, tuple[int, ...]]
 """A function's name and the classes of its operands; ``$name`` for a variable, ``#number`` for a constant."""
 
 Binding = dict[str, int]
-"""The class of each name of a pattern."""
+"""Maps each name of a pattern to a class."""
 
 DIGITS = 14
-"""Significant digits of a constant that is computed from others."""
+"""Significant digits of folded constants."""
 
 SMALLEST, LARGEST = 1e-30, 1e30
-"""Constants are combined within this range, far from float32's overflow and underflow."""
+"""Range in which constants are combined, well inside float32's range."""
 
 CLOSE = 1e-7
-"""Constants that differ by a smaller share are one, unless their distances from 1 differ by more: rounding would
-otherwise make new ones without end."""
+"""Relative difference below which constants are merged, unless their distances from 1 differ by more. Without it,
+rounding would create new constants indefinitely."""
 
 HALF_ULP = 3e-8
-"""Constants that differ by a smaller share are one in float32."""
+"""Relative difference below which constants are equal in float32."""
 
 KEPT = 1e-5
-"""A call of constants is a constant if rounding these changes it by a smaller share: ``sin(pi())`` is none."""
+"""Relative sensitivity to rounding below which a call on constants is folded; ``sin(pi())`` is not folded."""
 
 SAME = 1e-6
-"""Constants in one class differ by no more than this share; otherwise a rule is wrong."""
+"""Maximum relative difference of constants in one class; a larger one means that a rule is wrong."""
 
 _COMMUTATIVE = frozenset(name for name, function in FUNCTIONS.items() if function.laws.commutative)
 
 
 class ContradictionError(RuntimeError):
-    """Two different constants were proven equal: a rule is not sound."""
+    """Two different constants were proven equal: a rule is unsound."""
 
 
 class EGraph:
-    """Classes of equal values.
+    """An e-graph of values.
 
     Attributes:
-        size: number of nodes ever made.
-        version: grows with every change.
+        size: total number of nodes created.
+        version: incremented by every change.
         classes: nodes of each class, as of the last ``rebuild``.
-        reasons: for each node the names of the rules that made it.
+        reasons: for each node the names of the rules that created it.
         merged: for each class the names of the rules that merged it with another.
     """
 
@@ -79,7 +79,7 @@ class EGraph:
         self._by_function: dict[str, list[tuple[int, Node]]] = {}
 
     def find(self, of: int) -> int:
-        """The class that stands for all that were merged with ``of``."""
+        """The representative of a class."""
         up = self._up
         while up[of] != of:
             up[of] = up[up[of]]
@@ -87,15 +87,15 @@ class EGraph:
         return of
 
     def constant_of(self, of: int) -> float | None:
-        """The constant that a class is equal to; None when it is none."""
+        """The constant value of a class; None if it is not constant."""
         return self._constants.get(self.find(of))
 
     def bounds(self, of: int) -> Bounds:
-        """An interval that holds the values of a class."""
+        """An interval that contains the values of a class."""
         return self._bounds.get(self.find(of), ANYTHING)
 
     def magnitudes(self, of: int) -> Size:
-        """Between which magnitudes the values of a class lie; ``UNKNOWN`` where they may be infinite or no number."""
+        """Range of magnitudes of a class; ``UNKNOWN`` if its values may be infinite or NaN."""
         return self._sizes.get(self.find(of), UNKNOWN)
 
     def variable(self, name: str, bounds: Bounds = ANYTHING, size: Size = ASSUMED[G]) -> int:
@@ -105,14 +105,14 @@ class EGraph:
         return made
 
     def constant(self, value: float) -> int:
-        """The class of a constant; constants that float32 can hardly tell apart are one."""
+        """The class of a constant; constants that are nearly equal in float32 share a class."""
         value = self._interned(value)
         made = self._node((f"#{value!r}", ()))
         self._constants[made], self._bounds[made], self._sizes[made] = value, (value, value), of_constant(value)
         return made
 
     def add(self, function: str, operands: Sequence[int], reasons: frozenset[str] = frozenset()) -> int:
-        """The class of a call; a call on constants is a constant."""
+        """The class of a call; a call on constants is folded."""
         found = [self.find(operand) for operand in operands]
         folded = self._fold(function, found)
         if folded is not None:
@@ -127,10 +127,10 @@ class EGraph:
         return made
 
     def union(self, x: int, y: int, reasons: frozenset[str] = frozenset()) -> bool:
-        """Merges two classes; returns whether they were two.
+        """Merges two classes; returns True if they were distinct.
 
         Raises:
-            ContradictionError: they hold different constants.
+            ContradictionError: the classes hold different constants.
         """
         x, y = self.find(x), self.find(y)
         if x == y:
@@ -149,7 +149,7 @@ class EGraph:
         return True
 
     def rebuild(self) -> None:
-        """Restores that equal calls are in one class, and what is known of every class."""
+        """Restores congruence, and updates the analysis data of every class."""
         while True:
             before = self.version
             old, self._index, self.classes = self._index, {}, {}
@@ -172,7 +172,7 @@ class EGraph:
         self._by_function = {}
         for node, number in self._index.items():
             owner = self.find(number)
-            if owner not in node[1]:  # a value of itself, such as x + 0, is no form of use
+            if owner not in node[1]:  # a form that contains its own value, such as x + 0, is useless
                 self.classes.setdefault(owner, []).append(node)
         for owner, nodes in self.classes.items():
             if owner in self._constants:
@@ -185,15 +185,15 @@ class EGraph:
         return self._by_function.get(function, [])
 
     def matches(self, pattern: Call, node: Node, binding: Binding) -> Iterator[tuple[Binding, tuple[Node, ...]]]:
-        """Every way in which a node has the form of a pattern.
+        """All matches of a pattern at a node.
 
         Args:
-            pattern: the form.
+            pattern: the pattern.
             node: a node as of the last ``rebuild``.
-            binding: classes of names that are known already.
+            binding: classes of names that are already bound.
 
         Yields:
-            The class of each name, and the nodes that were looked at.
+            The class of each name, and the visited nodes.
         """
         function, operands = node
         if function != pattern.function or len(operands) != len(pattern.operands):
@@ -203,7 +203,7 @@ class EGraph:
             yield from self._match_all(pattern.operands, operands[::-1], binding, (node,))
 
     def instantiate(self, pattern: Pattern, binding: Binding, reasons: frozenset[str] = frozenset()) -> int:
-        """The class of a pattern's value."""
+        """Adds an instance of a pattern; returns its class."""
         if isinstance(pattern, Name):
             return self.find(binding[pattern.name])
         if isinstance(pattern, Call):
@@ -214,7 +214,7 @@ class EGraph:
         return self.constant(pattern)
 
     def in_range(self, pattern: Pattern, binding: Binding) -> bool:
-        """Whether every call that only rules know is, in this pattern, a constant that is not too large or small."""
+        """True if all constant calls that only rules use have, in this pattern, values within range."""
         if not isinstance(pattern, Call):
             return True
         if pattern.function in SPECIAL:
@@ -268,7 +268,7 @@ class EGraph:
 
     def _interned(self, value: float) -> float:
         if value == 0.0:
-            return 0.0  # there is one zero
+            return 0.0  # normalises -0.0
         place = round(math.log(abs(value)) / CLOSE)
         for near in (place, place - 1, place + 1):
             for known in self._known.get(near, ()):
@@ -311,7 +311,7 @@ class EGraph:
         low, high = self._bounds.get(owner, ANYTHING)
         if bounds[0] > low or bounds[1] < high:
             narrowed = max(low, bounds[0]), min(high, bounds[1])
-            if narrowed[0] <= narrowed[1]:  # else they differ by rounding
+            if narrowed[0] <= narrowed[1]:  # otherwise they differ by rounding
                 self._bounds[owner] = narrowed
         least, largest = self._sizes.get(owner, UNKNOWN)
         if size[0] > least or size[1] < largest:
@@ -320,7 +320,7 @@ class EGraph:
                 self._sizes[owner] = both
 
     def _keep_constant(self, owner: int, nodes: list[Node]) -> None:
-        """Of a constant's other forms only one is of use: where a value for each parameter is asked for."""
+        """Keeps one form of a constant besides the constant itself, for uses that need one number per parameter."""
         value = self._constants[owner]
         others = [node for node in nodes if node[1] and FUNCTIONS[node[0]].operands[0] != LEAVES]
         wide = [node for node in others if not all(self.find(o) in self._constants for o in node[1])]
@@ -343,7 +343,7 @@ class Reading:
 
 
 def _combined(value: float) -> bool:
-    """Whether constants may be combined to a value."""
+    """True if constants may be folded to this value."""
     return value == 0.0 or SMALLEST < abs(value) < LARGEST
 
 

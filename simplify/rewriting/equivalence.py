@@ -1,10 +1,10 @@
-"""Whether two programs give the same updates, found out by running both in float64 within the range of float32.
+"""Numerical equivalence of two programs: compares their updates in float64 within the range of float32.
 
-What rounding and the guard of divisions can do is measured, not assumed: both programs are also run with every result
-slightly off and every divisor moved by a few times the guard. Where the runs of the first agree, the second has to
-agree too; where rounding decides the first, it has to decide the second. Both have to stay finite, or neither, for as
-many steps as a training. Where a divisor is as small as the guard, and what it divides is not zero, only that is
-compared.
+The effects of rounding and of the guard of divisions are measured by perturbation: both programs are also run with
+every result perturbed and every divisor shifted by a few times the guard. Where the runs of the first program agree,
+the second must agree too; where rounding decides the first, it must decide the second. Both must stay finite, or
+neither, for as many steps as a training run. Where a divisor is as small as the guard, and its dividend is not zero,
+only finiteness is compared.
 """
 
 from __future__ import annotations
@@ -20,55 +20,55 @@ from optsearch.dsl.program import LR, OUTPUT, G, Program, W
 from optsearch.dsl.walk import Domain, walk
 
 STEPS = 6
-"""Optimizer steps of a run whose updates are compared."""
+"""Number of optimizer steps whose updates are compared."""
 
 LONG = 200
-"""Optimizer steps after which a program that has stayed finite counts as one that does."""
+"""Number of optimizer steps after which a program counts as staying finite."""
 
 RUNS, ROUNDED_RUNS = 4, 2
-"""Runs with disturbances, and those in which only rounding disturbs."""
+"""Number of perturbed runs, and of runs perturbed by rounding only."""
 
 ROUNDING = 1e-7
-"""Relative size of the disturbance of every result: that of float32."""
+"""Relative perturbation of every result: the rounding of float32."""
 
 SMALL = 1e-6
-"""Divisors below this size are ruled by the guard."""
+"""Divisors below this magnitude are dominated by the guard."""
 
 SLACK = 50.0
-"""Differences up to this multiple of what the disturbances do are rounding."""
+"""Differences up to this multiple of the perturbations' effect count as rounding."""
 
 SMALLEST, LARGEST = 1e-5, 1e3
-"""Sizes of gradients between which a rewritten program is promised to give the same updates."""
+"""Range of gradient magnitudes for which a rewritten program is guaranteed to give the same updates."""
 
 ASSUMES = f"for gradients of size {SMALLEST:g} to {LARGEST:g}, finite over {LONG} steps"
-"""What is assumed where programs are said to give the same updates."""
+"""Assumptions of the claim that two programs give the same updates."""
 
 STABLE = 1e-2
-"""Results that disturbances change by more than this share say nothing."""
+"""Relative effect of perturbations above which a result is not informative."""
 
 SETTINGS = ((0, 0.5, 1.0), (1, 1.0, 1.0), (2, 0.03, 1.0), (3, 0.03, SMALLEST), (4, 0.03, LARGEST))
-"""Seed of the tree and the gradients, the learning rate, and the size of the gradients, of each comparison."""
+"""Seed of tree and gradients, learning rate, and gradient magnitude of each comparison."""
 
 TINY, HUGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
-"""Results of a smaller size become 0, of a larger one infinite."""
+"""Results with smaller magnitude become 0, with larger magnitude infinite."""
 
 _SHAPES = ((4,), (2, 3), ())
 
 
 def same_updates(original: Program, rewritten: Program) -> bool:
-    """Whether the programs agree wherever the original's updates are well defined.
+    """Returns True if the programs agree wherever the original's updates are well defined.
 
     Args:
         original: a verified program.
-        rewritten: a verified program, with state of its own.
+        rewritten: a verified program, possibly with different state.
 
     Returns:
-        False when an update differs by more than rounding and the guard can explain, when rounding decides an update
-        of the original alone, or when one program stays finite and the other does not.
+        False if an update differs by more than rounding and the guard can explain, if rounding decides an update of the
+        original alone, or if only one of the programs stays finite.
     """
     if not all(_agree(original, rewritten, *setting) for setting in SETTINGS):
         return False
-    # without state every step is like the first ones
+    # without state, every step is like the first ones
     return not (original.state or rewritten.state) or _lasts(original) == _lasts(rewritten)
 
 
@@ -116,7 +116,7 @@ def _run(
 
 
 def _gradient(rng: np.random.Generator, shape: tuple[int, ...], number: int) -> np.ndarray:
-    """Normal numbers of several sizes; like dead units, the first of each array is zero in two steps of three."""
+    """Normal numbers of several magnitudes; the first of each array is zero in two of three steps, like a dead unit."""
     g = rng.standard_normal(shape) * (1.0, 0.1, 3.0)[number % 3]
     if shape and number % 3:
         g.flat[0] = 0.0

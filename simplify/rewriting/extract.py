@@ -1,8 +1,8 @@
-"""The cheapest program among the equal ones that an e-graph holds.
+"""Extraction of the cheapest program from an e-graph.
 
-Every chosen call becomes one statement, however often its value is used, so the cost is that of a graph and not of a
-tree. Finding its minimum exactly is hard; a greedy choice from the leaves up, which knows what each choice already
-contains, is improved by changing one choice at a time until no change helps.
+Every selected call becomes one statement, however often its value is used, so the cost is that of a DAG, not of a tree.
+Exact minimisation is hard. A greedy bottom-up selection, which accounts for shared calls, is improved by local search
+that changes one selection at a time.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from optsearch.dsl.types import Kind
 from optsearch.simplify.rewriting.egraph import EGraph, Node
 
 STATEMENT = 100.0
-"""Cost of a statement; what follows only chooses among forms with equally many."""
+"""Cost of a statement; all other costs only choose among forms with equally many statements."""
 
 _FAMILIAR = frozenset({"add", "subtract", "multiply", "divide", "interp", "sign", "square", "sqrt", "abs"})
 
 
 class Need(IntEnum):
-    """The kind that a value must have where it is used."""
+    """The kind required of a value where it is used."""
 
     ANY = 0
     SCALAR = 1
@@ -34,20 +34,20 @@ class Need(IntEnum):
 
 
 Key = tuple[int, Need]
-"""A class, and what is needed of it."""
+"""A class and the required kind."""
 
 Choice = tuple[Node, tuple[Key, ...]]
-"""A node of the class with the needs of its operands."""
+"""A node of the class, with the requirements of its operands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """A program as a graph of choices.
+    """A program as a DAG of selected nodes.
 
     Attributes:
-        roots: for each wanted value its key.
-        choices: for each key below the roots the node that computes it.
-        cost: of all of them together.
+        roots: key of each requested value.
+        choices: the selected node for each key below the roots.
+        cost: total cost.
     """
 
     roots: tuple[Key, ...]
@@ -56,7 +56,7 @@ class Extracted:
 
 
 def function_cost(name: str) -> float:
-    """How unfamiliar and expensive a function is; a small part of a statement's cost."""
+    """Cost of a function by its familiarity and runtime; a small fraction of a statement's cost."""
     function = FUNCTIONS[name]
     cost = 1.0 + function.cost / 4.0 + (0.0 if name in _FAMILIAR else 2.0)
     if name == "interp":
@@ -65,7 +65,7 @@ def function_cost(name: str) -> float:
 
 
 def constant_cost(value: float) -> float:
-    """How unreadable a constant is: its digits, of which four are as bad as any."""
+    """Cost of a constant by its number of digits, up to four."""
     text = f"{np.float32(value)!s}".strip("-0.").split("e")[0].replace(".", "")
     return 0.3 + 0.05 * min(len(text), 4) + (0.2 if value < 0.0 else 0.0)
 
@@ -83,7 +83,7 @@ class _Extraction:
         self.options: list[list[tuple[float, Choice, tuple[int, ...]]]] = []
 
     def key(self, owner: int, need: Need) -> int:
-        """The number of a key; a need that every form meets is no need."""
+        """Index of a key; a requirement that every form meets is dropped."""
         low, high = self.kinds.get(owner, (Kind.SCALAR, Kind.LEAF))
         if (need is Need.LEAF and low is Kind.LEAF) or (need is Need.SCALAR and high is Kind.SCALAR):
             need = Need.ANY
@@ -95,7 +95,7 @@ class _Extraction:
         return self.number[key]
 
     def explore(self, roots: Sequence[tuple[int, Need]]) -> list[int]:
-        """Numbers every key that the roots may use, with its options."""
+        """Enumerates every key reachable from the roots, with its options."""
         wanted = [self.key(self.graph.find(owner), need) for owner, need in roots]
         done = 0
         while done < len(self.keys):
@@ -127,31 +127,31 @@ class _Extraction:
             numbers = tuple(self.key(self.graph.find(o), n) for o, n in zip(operands, wish, strict=True))
             keys = tuple(self.keys[number] for number in numbers)
             cost = STATEMENT + function_cost(name) + self._style(name, operands)
-            cost += 0.05 if self.graph.reasons.get(node) else 0.0  # of equal forms the one that was there
+            cost += 0.05 if self.graph.reasons.get(node) else 0.0  # among equal forms, prefer the original
             result.append((cost, (node, keys), numbers))
         return result
 
     def _style(self, name: str, operands: tuple[int, ...]) -> float:
-        """What distinguishes equally short forms: what people are used to reading."""
+        """Stylistic cost that ranks equally short forms by convention."""
         below = [self.graph.find(operand) for operand in operands]
         cost = 0.5 if any(self.kinds.get(o, (Kind.LEAF,))[0] is Kind.LEAF for o in below) else 0.0
         if self.late.intersection(below):
             cost += 0.1  # the learning rate comes last
         if len(below) == 2 and below[0] == below[1]:
-            cost += 0.6  # square(x) is plainer than x * x, and x * 2 than x + x
+            cost += 0.6  # prefer square(x) to x * x, and x * 2 to x + x
         if name == "interp":
             weight = self.graph.constant_of(below[2])
             memory = [o in self.state for o in below[:2]]
             if memory == [True, False] or (memory[0] == memory[1] and weight is not None and weight < 0.5):
-                cost += 1.0  # an average names its memory, not what is new
+                cost += 1.0  # an EMA is written with its old value
             if weight is not None and not 0.0 <= weight <= 1.0:
-                cost += 1.0  # an average lies between its operands
+                cost += 1.0  # an EMA interpolates between its operands
             if self.decay.intersection(below[:2]):
-                cost += 1.5 * STATEMENT  # decay stays a term of its own
+                cost += 1.5 * STATEMENT  # weight decay stays a separate term
         return cost
 
     def greedy(self, free: frozenset[int] = frozenset()) -> list[int | None]:
-        """For each key the best option by what it contains; keys in ``free`` cost nothing."""
+        """The best option of each key by the cost of its closure; keys in ``free`` cost nothing."""
         count = len(self.keys)
         best: list[int | None] = [None] * count
         sets: list[dict[int, float]] = [{}] * count
@@ -184,7 +184,7 @@ class _Extraction:
         return best
 
     def cost(self, roots: Sequence[int], best: Sequence[int | None]) -> tuple[float, dict[int, int]]:
-        """Cost of all that the roots use, and the choices; infinite when something has no form or contains itself."""
+        """Cost of all calls below the roots, and their options; infinity if a key has no form or is cyclic."""
         chosen: dict[int, int] = {}
         state: dict[int, int] = {}
         total = 0.0
@@ -212,7 +212,7 @@ class _Extraction:
         return total, chosen
 
     def improve(self, roots: Sequence[int], best: list[int | None]) -> tuple[float, dict[int, int]]:
-        """Changes one choice at a time as long as that helps."""
+        """Local search: changes one choice at a time while the cost decreases."""
         cost, chosen = self.cost(roots, best)
         changed = True
         while changed:
@@ -235,21 +235,21 @@ class _Extraction:
 
 
 def extract(graph: EGraph, roots: Sequence[tuple[int, Need]], kinds: Mapping[str, Kind]) -> Extracted | None:
-    """The cheapest forms of the roots together.
+    """Extracts the jointly cheapest forms of the roots.
 
     Args:
-        graph: rebuilt.
-        roots: classes and needs.
+        graph: a rebuilt e-graph.
+        roots: classes and required kinds.
         kinds: kind of every variable.
 
     Returns:
-        The choices; None when some root has no form of the kind that it needs.
+        The selection; None if a root has no form of the required kind.
     """
     extraction = _Extraction(graph, kinds)
     wanted = extraction.explore(roots)
     best = extraction.greedy()
     cost, chosen = extraction.improve(wanted, best)
-    for _ in range(3):  # again, with what is used anyway for nothing: this finds what can be shared
+    for _ in range(3):  # repeated with calls in use at no cost, which finds calls that can be shared
         other = extraction.greedy(frozenset(chosen))
         again, uses = extraction.improve(wanted, other)
         if again >= cost - 1e-9:
@@ -275,7 +275,7 @@ def _meets(kind: Kind, need: Need) -> bool:
 
 
 def _kinds(graph: EGraph, inputs: Mapping[str, Kind]) -> dict[int, tuple[Kind, Kind]]:
-    """For each class the smallest and the largest kind of its forms."""
+    """Smallest and largest kind of each class over its forms."""
     low: dict[int, Kind] = {}
     high: dict[int, Kind] = {}
     changed = True
@@ -303,7 +303,7 @@ def _kinds(graph: EGraph, inputs: Mapping[str, Kind]) -> dict[int, tuple[Kind, K
 
 
 def _always(graph: EGraph, variable: str) -> set[int]:
-    """Classes all of whose forms use a variable."""
+    """Classes of which all forms use a variable."""
     without: set[int] = set()
     changed = True
     while changed:
@@ -319,7 +319,7 @@ def _always(graph: EGraph, variable: str) -> set[int]:
 
 
 def _multiples(graph: EGraph, variable: str) -> set[int]:
-    """The class of a variable and those of its constant multiples."""
+    """Classes of a variable and of its constant multiples."""
     found = {owner for owner, nodes in graph.classes.items() if (f"${variable}", ()) in nodes}
     for owner, node in graph.calls("multiply"):
         operands = {graph.find(operand) for operand in node[1]}

@@ -1,8 +1,8 @@
-"""Names and order: a program as a person would write it.
+"""Orders statements for reading and names variables by role.
 
-Names say the role that the data flow gives a value: ``update`` on the way to the result, ``m`` for a state that turns
-with the gradient's sign (momentum), ``v`` for one that does not (second moment), ``wd`` for decay of the weights,
-``lr`` for a scaled learning rate. Statements stand where their value is needed, the longest part of a formula first.
+Names follow the dataflow: ``update`` on the path to the result, ``m`` for state that changes sign with the gradient
+(momentum), ``v`` for state that does not (second moment), ``wd`` for weight decay, ``lr`` for a scaled learning rate.
+Statements are placed where their value is needed, the longest part of a formula first.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from optsearch.dsl.laws import EVEN, NONE, ODD
 from optsearch.dsl.program import LR, MAX_NAME_LENGTH, OUTPUT, Argument, G, Program, Statement, W
 
 Value = int | str | float
-"""The number of a call, the name of a parameter, or a constant."""
+"""Index of a call, name of a parameter, or a constant."""
 
 
 SMALLEST, LARGEST = 1e-37, 3e38
-"""Sizes of the numbers that float32 holds in full precision."""
+"""Range of magnitudes that float32 represents with full precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Graph:
 
     Attributes:
         state: names of the state variables at the start of a step.
-        calls: function and operands of each call; a call uses only calls before it.
+        calls: function and operands of each call; a call uses only earlier calls.
         outputs: the update, then the next value of each state variable.
     """
 
@@ -40,7 +40,7 @@ class Graph:
 
 
 def graph_of(program: Program) -> Graph:
-    """The data flow of a program; statements that nothing reads stay in it."""
+    """Dataflow graph of a program, including statements whose values are not read."""
     values: dict[str, Value] = {name: name for name in program.signature.inputs}
     calls: list[tuple[str, tuple[Value, ...]]] = []
     for target, function, args in program.body:
@@ -51,26 +51,26 @@ def graph_of(program: Program) -> Graph:
 
 
 def order(program: Program) -> Program:
-    """The same program with statements in reading order and variables named by role; nothing is added or removed.
+    """Reorders statements for reading and renames variables by role; nothing is added or removed.
 
     Args:
         program: a verified program without dead statements.
 
     Returns:
-        A program with the same updates bit for bit, up to the order of operands of commutative functions. The program
-        itself where writing it anew would take more statements.
+        A program with bitwise identical updates, up to the order of operands of commutative functions. The program
+        itself if rewriting it would need more statements.
     """
     written = write(graph_of(program))
     return written if len(written.body) <= len(program.body) else program
 
 
 def write(graph: Graph) -> Program:
-    """A graph as a program."""
+    """Converts a graph to a program."""
     return _Writer(graph).program()
 
 
 def readable(value: float) -> float:
-    """The same float32 number with the fewest digits; a number that float32 cannot hold stays as it is."""
+    """The same float32 number with the fewest digits; a number outside float32's range is unchanged."""
     if not SMALLEST < abs(value) < LARGEST:
         return value
     return float(str(np.float32(value)))
@@ -106,7 +106,7 @@ class _Writer:
     # Copies and order
 
     def _add_copies(self) -> None:
-        """Makes every output a call of its own that can be computed when nobody needs the old state any more."""
+        """Makes every output a separate call that can be placed after the last read of the old state."""
         taken: set[int] = set()
         for position, value in enumerate(self.outputs):
             own = position > 0 and value == self.old_state[position - 1]
@@ -130,7 +130,7 @@ class _Writer:
         return value if isinstance(value, int) else -1
 
     def _before(self) -> list[list[int]]:
-        """For each call those that have to stand before it: its operands, and readers of state that it replaces."""
+        """The calls that must precede each call: its operands, and readers of the state that it replaces."""
         before = [[o for o in operands if isinstance(o, int)] for _, operands in self.calls]
         for position, name in enumerate(self.old_state, start=1):
             owner = self._output(position)
@@ -140,7 +140,7 @@ class _Writer:
         return before
 
     def _in_a_circle(self) -> int | None:
-        """An output whose new value is needed before the old one is read for the last time; None when there is none."""
+        """An output whose new value is needed before the last read of the old value; None if there is none."""
         before = self._before()
         for position in range(1, len(self.outputs)):
             owner = self._output(position)
@@ -161,7 +161,7 @@ class _Writer:
         return depths
 
     def _arranged(self, name: str, operands: tuple[Value, ...]) -> tuple[Value, ...]:
-        """Operands of a commutative function with the longest part first and constants last."""
+        """Operands of a commutative function, with the longest part first and constants last."""
         if not FUNCTIONS[name].laws.commutative:
             return operands
 
@@ -242,12 +242,12 @@ class _Writer:
         return _free(_WORDS.get(function, function + "_value"), taken)
 
     def _alone(self, name: str, inner: Sequence[int]) -> bool:
-        """Whether nobody else reads what the only operand called ``name`` stands for."""
+        """True if the value of the only operand named ``name`` has no other reader."""
         own = [number for number in inner if self.names.get(number) == name]
         return self.uses.get(own[0] if own else name, 0) == 1
 
     def _all_reads(self) -> list[set[str]]:
-        """For each call the names of the variables that it is computed from."""
+        """The names of the variables on which each call depends."""
         reads: list[set[str]] = []
         for _, operands in self.calls:
             names = {operand for operand in operands if isinstance(operand, str)}
@@ -275,7 +275,7 @@ _WORDS = {
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """The name, with a number where it is taken or a function's."""
+    """The name, with a numeric suffix if it is taken or names a function."""
     number, tried = 2, name
     while tried in taken or tried in FUNCTIONS:
         tried = f"{name}{number}"
@@ -284,7 +284,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _state_names(graph: Graph) -> tuple[str, ...]:
-    """``m`` for state that turns with the gradient's sign, ``v`` for state that does not, ``s`` for other state."""
+    """``m`` for state that changes sign with the gradient, ``v`` for state that does not, ``s`` for other state."""
     names: list[str] = []
     parities: dict[str, int] = dict.fromkeys(graph.state, NONE)
     for _ in graph.state:
@@ -299,7 +299,7 @@ def _state_names(graph: Graph) -> tuple[str, ...]:
 
 
 def _parity(graph: Graph, wanted: Value, state: dict[str, int]) -> int:
-    """How a value changes when the gradient and the odd state change sign."""
+    """Parity of a value when the gradient and the odd state change sign."""
     parities: list[int] = []
 
     def of(value: Value) -> int:

@@ -1,8 +1,8 @@
-"""Expressions as the rules write them: ``interp(x, interp(x, y, a), b)``.
+"""Expressions in the syntax of the rules: ``interp(x, interp(x, y, a), b)``.
 
-A name from ``a`` to ``d`` stands for a constant, every other name for any value; numbers stand for themselves. On the
-right side ``ratio(a, b)`` is the quotient of two constants, without the guard of the language's own division; in
-conditions ``loss(a)`` is the share of ``a`` that is lost when ``1 - a`` is written as a float32 number instead.
+A name from ``a`` to ``d`` matches a constant, any other name matches any value, and a number matches itself. On the
+right side ``ratio(a, b)`` is the quotient of two constants, without the guard of the language's division. In
+conditions ``loss(a)`` is the relative error of ``a`` when ``1 - a`` is stored as a float32 number instead.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ def _loss(value: float) -> float:
 
 
 SPECIAL: Mapping[str, Callable[..., float]] = {"ratio": lambda x, y: float(x) / float(y), "loss": _loss}
-"""Functions of constants that only rules know."""
+"""Functions of constants that are available only in rules."""
 
 _INFIX: Mapping[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Stands for a value.
+    """A pattern variable.
 
     Attributes:
-        name: what it is called in the rule.
-        constant: whether it stands for constants only.
+        name: name in the rule.
+        constant: True if it matches only constants.
     """
 
     name: str
@@ -56,10 +56,10 @@ Pattern = Name | Call | float
 
 @cache
 def pattern(text: str) -> Pattern:
-    """The pattern of a text.
+    """Parses a pattern.
 
     Raises:
-        ValueError: the text is no expression over the function table.
+        ValueError: the text is not an expression over the function table.
     """
     return _convert(ast.parse(text, mode="eval").body, text)
 
@@ -82,7 +82,7 @@ def _convert(node: ast.expr, text: str) -> Pattern:
 
 
 def names(of: Pattern) -> Iterator[Name]:
-    """Every name of a pattern, as often as it stands there."""
+    """All names of a pattern, with repetitions."""
     if isinstance(of, Name):
         yield of
     elif isinstance(of, Call):
@@ -92,14 +92,14 @@ def names(of: Pattern) -> Iterator[Name]:
 
 @cache
 def computed(of: Pattern) -> frozenset[str] | None:
-    """Names of a call on constants alone, such as ``1 - a``; None for other patterns."""
+    """Names in a call on constants alone, such as ``1 - a``; None for other patterns."""
     if not isinstance(of, Call) or not all(name.constant for name in names(of)):
         return None
     return frozenset(name.name for name in names(of))
 
 
 def evaluate(of: Pattern, values: Mapping[str, Any]) -> Any:
-    """The float64 value of a pattern.
+    """Evaluates a pattern in float64.
 
     Args:
         of: the pattern.

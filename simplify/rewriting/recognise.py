@@ -1,8 +1,8 @@
-"""Known optimizers in other clothes: "this is Lion with beta1 = 0.9, beta2 = 0.998".
+"""Recognition of known optimizers written differently: "this is Lion with beta1 = 0.9, beta2 = 0.998".
 
-A template is a program whose constants have names. It is looked for among all equal forms of a program, so that it is
-found however the program is written; factors of 1 and decay of 0 need not be there. Where the gradient enters only as
-some function of it, that function is said as well.
+A template is a program with named constants. It is matched against all equal forms of a program, so that it is found
+however the program is written; factors of 1 and decay of 0 may be absent. If the gradient enters only through some
+function of it, the result names that function too.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ LIMITS = SaturationLimits(rounds=6, nodes=1500)
 _BETAS, _DECAY, _RATE = ("beta1", "beta2"), "weight_decay", "learning_rate"
 
 LONGEST = 80
-"""Characters of a function of the gradient that are still read."""
+"""Maximum length in characters of a displayed function of the gradient."""
 
 _FIXED = "fixed"
-"""Bound where a constant stands in place of the learning rate."""
+"""Name bound to a constant in place of the learning rate."""
 
 _LIBRARY = (
     ("sgd", "SGD", ()),
@@ -51,7 +51,7 @@ _LIBRARY = (
     ("adamw", "AdamW", (*_BETAS, _DECAY, _RATE)),
     ("lion", "Lion", ("beta1", "beta2", _DECAY, _RATE)),
 )
-"""Library programs: name, how people call it, and the names of its constants in their order."""
+"""Library programs: name, label, and the names of their constants in order."""
 
 _VARIANTS = (
     ("momentum", "SGD with momentum", "m", "g + m", "(g + m) * beta"),
@@ -66,18 +66,18 @@ _VARIANTS = (
     ("signum", "Signum with weight decay", "m", "sign(interp(g, m, beta))", "interp(g, m, beta)"),
     ("rmsprop", "RMSProp with weight decay", "v", "g / sqrt(interp(g * g, v, beta))", "interp(g * g, v, beta)"),
 )
-"""Relatives of library programs: name, how people call it, state, the update before decay and rate, the next state."""
+"""Variants of library programs: name, label, state, the update before decay and rate, the next state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """What a program is.
+    """A recognised optimizer.
 
     Attributes:
-        name: the library program that it is, up to constants.
-        label: how people call it, with what is left out.
+        name: name of the library program that it equals, up to constants.
+        label: label, including omitted parts.
         constants: value of each named constant.
-        gradient: what stands in place of the gradient; None for the gradient itself.
+        gradient: expression in place of the gradient; None for the gradient itself.
     """
 
     name: str
@@ -102,7 +102,7 @@ class _Template:
 
 
 class _Patterns:
-    """The domain of the walk that turns a program into patterns, its constants named one after the other."""
+    """The domain of the walk that converts a program to patterns, with its constants named in order."""
 
     def __init__(self, constants: Iterator[str]):
         self.constants = constants
@@ -135,7 +135,7 @@ def _templates() -> tuple[_Template, ...]:
 
 
 def _scaled(update: Pattern, constants: tuple[str, ...]) -> Pattern:
-    """The update with a constant rate, where the template has none."""
+    """The update scaled by a constant rate, if the template has none."""
     if _RATE in constants or not isinstance(update, Call):
         return update
     rate = Call("multiply", (Name(LR, constant=False), Name(_RATE, constant=True)))
@@ -143,7 +143,7 @@ def _scaled(update: Pattern, constants: tuple[str, ...]) -> Pattern:
 
 
 def _named(text: str) -> Pattern:
-    """A pattern in which everything but inputs and state is a constant."""
+    """A pattern in which every name except inputs and state is a constant."""
     words = {node.id for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name)}
     return _renamed(pattern(text), words - {W, G, "m", "v", LR} - FUNCTIONS.keys())
 
@@ -157,13 +157,13 @@ def _renamed(of: Pattern, constants: set[str]) -> Pattern:
 
 
 def recognise(program: Program) -> Recognised | None:
-    """Compares a program with the library and its relatives, up to constants.
+    """Compares a program with the library and its variants, up to constants.
 
     Args:
-        program: a verified program, best a distilled one.
+        program: a verified program, preferably distilled.
 
     Returns:
-        What it is; None when it is nothing known. Of several the one that leaves out the least.
+        The recognised optimizer, with the fewest omitted parts; None if there is none.
     """
     program = prune(program)
     read = _Read(program)
@@ -180,7 +180,7 @@ def recognise(program: Program) -> Recognised | None:
 
 
 class _Read:
-    """A program in all its forms."""
+    """A program in all its equal forms."""
 
     def __init__(self, program: Program):
         self.program, self.graph = program, EGraph()
@@ -199,7 +199,7 @@ class _Read:
         graph.rebuild()
 
     def matches(self, template: _Template, *, exactly: bool) -> Iterator[tuple[int, Recognised]]:
-        """Ways in which the program is the template, with the number of parts that are left out."""
+        """Matches of a template, with the number of omitted parts."""
         for order in permutations(range(len(self.program.state))):
             binding = {name: self.graph.find(self.inputs[name]) for name in (INPUTS if exactly else (W, LR))}
             for name, position in zip(template.state_names, order, strict=True):
@@ -266,7 +266,7 @@ class _Read:
             yield from self._match_without(pattern, owner, binding)
 
     def _match_without(self, pattern: Call, owner: int, binding: Binding) -> Iterator[Binding]:
-        """The pattern without a factor that may be 1 or a decay that may be 0."""
+        """Matches of the pattern without a factor that may be 1 or a decay that may be 0."""
         last = pattern.operands[-1]
         if pattern.function == "multiply" and isinstance(last, Name) and last.constant:
             first = pattern.operands[0]
@@ -280,7 +280,7 @@ class _Read:
                 yield from self._match(pattern.operands[0], owner, {**binding, _DECAY: self.graph.find(self.zero)})
 
     def _is_gradient(self, owner: int) -> bool:
-        """Whether a class is a function of the gradient, and perhaps the learning rate, alone."""
+        """True if a class depends only on the gradient, and possibly the learning rate."""
         found = self._form(owner)
         if found is None:
             return False
@@ -294,7 +294,7 @@ class _Read:
         return self.forms[owner]
 
     def _text(self, owner: int) -> str:
-        """The cheapest form of a class in words, if it is not too long for a sentence."""
+        """Text of the cheapest form of a class, if it is short enough for a sentence."""
         found = self._form(owner)
         if found is None:
             return "something"

@@ -1,8 +1,8 @@
-"""Algebraic rewriting: the cheapest program that equals the given one by the rules, checked by running both.
+"""Algebraic rewriting: finds the cheapest program that is equal by the rules, and checks it by running both.
 
-A program is read into an e-graph, ``saturate`` adds all equal forms, ``extract`` takes the cheapest. State has rules of
-its own (``state_forms``), since they look at two steps at once: each proposes another meaning of the state variables,
-and the whole is done again with it. The result is never longer than the pruned program.
+A program is read into an e-graph, ``saturate`` adds all equal forms, and ``extract`` selects the cheapest. State has
+its own rules (``state_forms``), because they relate two steps: each proposes a substitution of the state variables, and
+rewriting is repeated with it. The result is never longer than the pruned program.
 """
 
 from __future__ import annotations
@@ -26,33 +26,32 @@ from optsearch.simplify.rewriting.sizes import ASSUMED, state_sizes
 from optsearch.simplify.rewriting.state_forms import Substitution, scaled_bounds, substitutions
 
 STATE = 250.0
-"""Cost of a state variable: it takes memory for every parameter."""
+"""Cost of a state variable, which takes memory for every parameter."""
 
 LIMITS = SaturationLimits()
 
 TRIAL = SaturationLimits(rounds=6, nodes=1500)
-"""Limits for another meaning of the state; one that helps is taken up with ``LIMITS``."""
+"""Limits for a trial substitution of the state; a successful one is repeated with ``LIMITS``."""
 
 NODES = 12_000
-"""Nodes of all e-graphs together after which no other meaning of the state is tried."""
+"""Total number of e-graph nodes after which no further substitution is tried."""
 
 
 CLEARLY = 0.5
-"""Smallest saving for which the state takes another meaning; less is a matter of taste."""
+"""Minimum saving for which the state is substituted; smaller savings are a matter of style."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """What rewriting found.
+    """Result of rewriting.
 
     Attributes:
         program: the result: pruned, rewritten, ordered and named.
-        rules: names of the rules on which it rests.
-        exact: how far it may differ.
-        complete: whether the rules were exhausted; otherwise a shorter form may exist.
-        rejected: a form that is equal by the rules but gave other updates when it was run (overflow, underflow, or
-            rounding that decides the original alone); ``program`` was then found with fewer rules. None when there is
-            none.
+        rules: names of the rules used.
+        exact: exactness of the result.
+        complete: True if the rules were exhausted; otherwise a shorter form may exist.
+        rejected: a form that is equal by the rules but failed the numerical check (overflow, underflow, or rounding
+            that decides the original alone); ``program`` was then found with fewer rules. None if there is none.
     """
 
     program: Program
@@ -63,7 +62,7 @@ class Rewritten:
 
     @property
     def assumes(self) -> tuple[str, ...]:
-        """For each rule that does not hold everywhere, its name and its domain."""
+        """Name and domain of each rule that does not hold everywhere."""
         used = {r.name: r for r in RULES if r.name in self.rules and r.domain}
         return tuple(f"{name}: {', '.join(used[name].domain)}" for name in sorted(used))
 
@@ -82,11 +81,11 @@ def rewrite(program: Program, limits: SaturationLimits = LIMITS) -> Rewritten:
 
     Args:
         program: a verified program.
-        limits: when saturation stops.
+        limits: limits of saturation.
 
     Returns:
         The shortest form found, never longer than the pruned program, with the same updates at all steps from zero
-        state up to what ``exact`` says.
+        state, up to ``exact``.
     """
     pruned = prune(program)
     short = order(_with_readable_constants(pruned))
@@ -106,17 +105,17 @@ def rewrite(program: Program, limits: SaturationLimits = LIMITS) -> Rewritten:
 
 
 def _lossy(rule: Rule) -> bool:
-    """Whether a rule is the first to go when a form is rejected: where its domain ends, float32 contradicts it."""
+    """True if a rule is dropped first after a rejection: at the edge of its domain, float32 contradicts it."""
     return bool(rule.domain)
 
 
 def _inexact(rule: Rule) -> bool:
-    """Whether a rule goes next."""
+    """True if a rule is dropped second."""
     return rule.exact is not Exactness.EXACT
 
 
 def _simplest(program: Program, limits: SaturationLimits, allowed: Sequence[Rule]) -> _Form | None:
-    """The cheapest form over all meanings of the state that are tried."""
+    """The cheapest form over all substitutions of the state that are tried."""
     best = _settled(program, limits, allowed)
     if best is None:
         return None
@@ -144,10 +143,10 @@ def _simplest(program: Program, limits: SaturationLimits, allowed: Sequence[Rule
 
 
 def _settled(program: Program, limits: SaturationLimits, allowed: Sequence[Rule]) -> _Form | None:
-    """The cheapest form with the state as it is.
+    """The cheapest form without substitution of the state.
 
-    Where the limits were reached before the rules were exhausted, what was found is taken as the program and all is
-    done again: it is shorter, so the rules get further.
+    If the limits are reached before the rules are exhausted, the result is rewritten again: it is shorter, so the rules
+    get further.
     """
     best = _form(program, Substitution(), limits, allowed)
     nodes = 0 if best is None else best.nodes
@@ -163,7 +162,7 @@ def _settled(program: Program, limits: SaturationLimits, allowed: Sequence[Rule]
 def _form(
     program: Program, substitution: Substitution, limits: SaturationLimits, allowed: Sequence[Rule]
 ) -> _Form | None:
-    """The cheapest form under one meaning of the state; None when there is none."""
+    """The cheapest form under one substitution of the state; None if there is none."""
     graph = EGraph()
     kinds = input_kinds(program)
     bounds, sizes = state_bounds(program), state_sizes(program)
@@ -187,7 +186,7 @@ def _form(
     except ContradictionError:
         return None
     if claimed is not None and graph.find(claimed[0]) != graph.find(claimed[1]):
-        return None  # it does not follow that the state keeps this meaning
+        return None  # the substitution is not proven to be invariant
     roots = [(values[OUTPUT], Need.LEAF), *((value, Need.LEAF) for value in kept.values())]
     found = extract(graph, roots, kinds)
     if found is None:
@@ -206,7 +205,7 @@ def _form(
 
 
 def _graph(state: tuple[str, ...], found: Extracted) -> Graph:
-    """What was extracted, as calls in order."""
+    """Converts the extracted selection to calls in order."""
     numbers: dict[object, Value] = {}
     calls: list[tuple[str, tuple[Value, ...]]] = []
 
@@ -232,20 +231,20 @@ def _calls(found: Extracted) -> int:
 
 
 def _with_readable_constants(program: Program) -> Program:
-    """The same program in float32, its constants with the fewest digits."""
+    """The same program in float32, with the shortest decimal constants."""
     body = tuple(s._replace(args=tuple(a if isinstance(a, str) else readable(a) for a in s.args)) for s in program.body)
     return Program(program.state, body)
 
 
 def _shorter(one: Program, other: Program) -> bool:
-    """Whether a program is preferred: fewer statements with no more state, or as many and cheaper ones."""
+    """True if a program is preferred: fewer statements with no more state, or equally many and cheaper ones."""
     if len(one.body) > len(other.body) or len(one.state) > len(other.state):
         return False
     return (len(one.body), len(one.state), weight(one)) < (len(other.body), len(other.state), weight(other))
 
 
 def weight(program: Program) -> float:
-    """How unfamiliar the functions and how long the constants are; decides among equally long programs."""
+    """Cost of functions and constants; breaks ties among equally long programs."""
     graph = graph_of(program)
     constants = [o for _, operands in graph.calls for o in operands if isinstance(o, float)]
     return sum(function_cost(name) for name, _ in graph.calls) + sum(map(constant_cost, constants))

@@ -1,9 +1,9 @@
-"""Rewrite rules, one row each: what is equal to what, where, and how exactly.
+"""Rewrite rules, one row each, with their domains and exactness.
 
-Most rows follow from the laws of the function table (``lawful_rules``); the others relate functions to each other. A
-row states its domain: the intervals (``where``) and the magnitudes (``sizes``) for which float32 keeps what algebra
-says. A value that stands on the left alone must be finite, which is checked for every rule by itself. In a rule ``a``
-to ``d`` are constants, every other name is any value.
+Most rules follow from the laws of the function table (``lawful_rules``); the others relate different functions. A rule
+states its domain: the intervals (``where``) and magnitudes (``sizes``) for which it holds in float32. A value that
+occurs only on the left side must be finite, which is checked for every rule automatically. In a rule, ``a`` to ``d``
+are constants and all other names are arbitrary values.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ POSITIVE: Bounds = (1e-30, math.inf)
 NEGATIVE: Bounds = (-math.inf, -1e-30)
 NONNEGATIVE: Bounds = (0.0, math.inf)
 BEYOND_GUARD: Bounds = (100.0 * math.sqrt(GUARD), math.inf)
-"""Divisors for which the guard does not show in float32: it changes them by a share of 1e-6 or less."""
+"""Divisors for which the guard is negligible in float32: its relative effect is at most 1e-6."""
 
 
 class Exactness(IntEnum):
-    """How far a rewritten program may differ from the original."""
+    """Exactness of a rewritten program, relative to the original."""
 
     EXACT = 0
     ROUNDING = 1
@@ -37,7 +37,7 @@ class Exactness(IntEnum):
 
     @property
     def words(self) -> str:
-        """For people."""
+        """Description for users."""
         return _WORDS[self]
 
 
@@ -51,17 +51,18 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row.
+    """A rewrite rule.
 
     Attributes:
-        name: what the record of a rewriting calls it.
-        left: the form that is looked for, as text.
-        right: what it is equal to.
-        exact: how far the two may differ where the rule holds.
-        where: for values that need it (names, or expressions of constants), the interval in which they must lie.
-        simplifies: whether the right form is simpler; these are applied first, and further when space runs out.
-        sizes: for values (names or expressions) that need it, the magnitudes between which they must lie, zero apart.
-        unless: names of rules that must not have led to the form; this keeps rules from feeding each other for ever.
+        name: name in the record of a rewriting.
+        left: pattern to match, as text.
+        right: equal expression, as text.
+        exact: exactness of the equality on the rule's domain.
+        where: required interval of values (names, or expressions of constants).
+        simplifies: True if the right side is simpler; such rules are applied first, and further when space runs out.
+        sizes: required range of nonzero magnitudes of values (names or expressions).
+        unless: names of rules that must not have produced the matched form; prevents rules from feeding each other
+            indefinitely.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Rule:
 
     @property
     def domain(self) -> tuple[str, ...]:
-        """What the rule assumes of its values, a phrase each, such as ``|x| <= 1000``; empty where it always holds."""
+        """Assumptions of the rule, one phrase each, such as ``|x| <= 1000``; empty if it always holds."""
         size = tuple(_between(f"|{text}|", *bounds) for text, bounds in self.sizes)
         interval = tuple(_between(text, *bounds) for text, bounds in self.where if not text.startswith("loss("))
         return (*interval, *size, *(f"{name} is finite" for name in sorted(self.lost)))
@@ -95,7 +96,7 @@ class Rule:
 
     @property
     def lost(self) -> frozenset[str]:
-        """Names of values that stand on the left alone."""
+        """Names of values that occur only on the left side."""
         kept = {name.name for name in names(self.result)}
         return frozenset(name.name for name in names(self.form) if name.name not in kept and not name.constant)
 
@@ -128,7 +129,7 @@ def _of_operands(function: Function) -> Iterator[Rule]:
     others = "xyz"
     for position, (parity, degree) in enumerate(zip(laws.parity, laws.degree, strict=True)):
         if name == "multiply":
-            continue  # associativity says it
+            continue  # covered by associativity
         plain = list(others[: function.arity])
         scaled, turned = plain.copy(), plain.copy()
         scaled[position] = f"a * {plain[position]}"
@@ -171,7 +172,7 @@ _PRODUCT = (("x * y", NORMAL),)
 _SQUARE = (("x * x", NORMAL),)
 
 _FLAT = 1e3
-"""Beyond this size a bounded function is so flat that its float32 value no longer determines the operand."""
+"""Magnitude beyond which a bounded function is so flat that its float32 value does not determine the operand."""
 
 
 def _short(value: float) -> str:
@@ -187,20 +188,20 @@ def _between(text: str, low: float, high: float) -> str:
 
 
 def _both(name: str, left: str, right: str, exact: Exactness = Exactness.ROUNDING) -> tuple[Rule, Rule]:
-    """Two forms of the same thing, neither simpler."""
+    """Rules in both directions between two forms, neither of which is simpler."""
     return Rule(name, left, right, exact, (), False), Rule(name, right, left, exact, (), False)
 
 
 _GUARD, _EXACT = Exactness.GUARD, Exactness.EXACT
 
 _BALANCED = (0.02, 0.98)
-"""Weights for which ``1 - a`` keeps nearly all digits of ``a``."""
+"""Interpolation weights for which ``1 - a`` keeps nearly all digits of ``a``."""
 
 _KEEPS_DIGITS = (0.0, 2e-6)
-"""Share of the complement of a weight that may be lost when the weight is written as a float32 number."""
+"""Allowed relative error of the complement of a weight when the weight is stored as a float32 number."""
 
 _TERMS = frozenset({"terms of interp", "interp from scaled terms", "common factor"})
-"""Rules that undo each other with new constants each time, without end."""
+"""Rules that invert each other with new constants each time, without termination."""
 
 _RELATIONS = (
     # Differences, products and quotients in one form
@@ -276,4 +277,4 @@ IN_PROPORTION: tuple[Rule, ...] = (
     Rule("factor out of scaled terms", "a * x + b * y", "a * (x + ratio(b, a) * y)", where=(("a", POSITIVE),),
         simplifies=False, unless=frozenset({"factor out of scaled terms", *_TERMS})),
 )  # fmt: skip
-"""Rules for comparing programs alone: they shorten nothing, but a decay is known by its proportion to the rest."""
+"""Additional rules for comparing programs: they shorten nothing, but identify a decay by its ratio to other terms."""

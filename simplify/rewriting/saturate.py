@@ -1,6 +1,6 @@
-"""Equality saturation: applies the rules to everything at once until they say nothing new, or a limit is reached.
+"""Equality saturation: applies all rules until nothing new is found or a limit is reached.
 
-Limits count rounds and nodes, never seconds, so that a program has one result on every machine.
+Limits count rounds and nodes, never seconds, so that the result is the same on every machine.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from optsearch.simplify.rewriting.rules import RULES, Rule
 from optsearch.simplify.rewriting.sizes import HUGE, Size
 
 FEW, MANY = 300, 4000
-"""Uses of one rule in a round, and places that are looked at; then the next rule has its turn."""
+"""Maximum number of applications of one rule per round, and of candidate nodes; then the next rule runs."""
 
 _NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class SaturationLimits:
-    """When saturation stops.
+    """Limits of saturation.
 
     Attributes:
-        rounds: rounds of applying every rule.
-        nodes: nodes beyond which no rule is applied any more.
+        rounds: number of rounds of applying every rule.
+        nodes: number of nodes beyond which no rule is applied.
     """
 
     rounds: int = 10
@@ -36,18 +36,18 @@ class SaturationLimits:
 
 
 def saturate(graph: EGraph, limits: SaturationLimits, rules: Sequence[Rule] = RULES) -> bool:
-    """Applies rules in rounds; forms found in a round are all added before any is looked at again.
+    """Applies rules in rounds; all forms found in a round are added before the next round matches.
 
     Args:
-        graph: what is known; grows.
+        graph: the e-graph; modified in place.
         limits: when to stop.
-        rules: what may be applied.
+        rules: rules to apply.
 
     Returns:
-        Whether nothing is left to apply.
+        True if the rules are exhausted.
 
     Raises:
-        ContradictionError: two constants were proven equal.
+        ContradictionError: two different constants were proven equal.
     """
     graph.rebuild()
     parts = [_Prepared.of(rule) for rule in rules]
@@ -92,7 +92,7 @@ def saturate(graph: EGraph, limits: SaturationLimits, rules: Sequence[Rule] = RU
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A rule with its texts read."""
+    """A rule with its patterns parsed."""
 
     rule: Rule
     form: Call
@@ -105,15 +105,15 @@ class _Prepared:
     @staticmethod
     @cache
     def of(rule: Rule) -> _Prepared:
-        """The rule, read once."""
+        """Parses a rule, with caching."""
         where = tuple((pattern(text), bounds) for text, bounds in rule.where)
         sizes = tuple((pattern(text), size) for text, size in rule.sizes)
         return _Prepared(rule, rule.form, rule.result, frozenset({rule.name}), where, sizes, tuple(sorted(rule.lost)))
 
     def holds(self, graph: EGraph, binding: Binding) -> bool:
-        """Whether the values lie where the rule holds, and those that disappear are finite.
+        """True if the values lie in the rule's domain, and eliminated values are finite.
 
-        A size that is not known is no obstacle: what the rule assumes of it is recorded, and the result is run.
+        An unknown size does not block a rule: the assumption is recorded, and the result is checked numerically.
         """
         for value, bounds in self.where:
             if not graph.in_range(value, binding) or not within(

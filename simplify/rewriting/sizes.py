@@ -1,9 +1,9 @@
-"""How small and how large the values of a program are, so that a rule is used only where float32 keeps what it says.
+"""Magnitude analysis of a program's values, so that a rule is applied only where it holds in float32.
 
-Algebra calls ``cbrt(cube(x))`` and ``x`` equal. In float32 the cube of a small number is 0, that of a large one is
-infinite. Each value has therefore a size: the magnitudes between which it lies where it is not zero, for inputs of the
-sizes in ``ASSUMED``. Sums are taken not to cancel below their smaller term, and state not to fall below its first
-value. What follows from such an assumption is recorded as one, and the rewritten program is run beside the original.
+Algebraically ``cbrt(cube(x))`` equals ``x``. In float32 the cube of a small number is 0, and that of a large number is
+infinite. Each value therefore has a size: a range for its nonzero magnitudes, for inputs with the sizes in ``ASSUMED``.
+The analysis assumes that sums do not cancel below their smaller term, and that state does not fall below its first
+value. Conclusions from these assumptions are recorded, and the rewritten program is checked by running it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from optsearch.dsl.walk import walk
 from optsearch.simplify.rewriting.bounds import ANYTHING, Bounds, bounds_of, state_bounds, within
 
 Size = tuple[float, float]
-"""Least magnitude, zero apart, and largest magnitude; 0 and infinity where it is not known."""
+"""Smallest nonzero magnitude, and largest magnitude; 0 and infinity if unknown."""
 
 ZERO: Size = (math.inf, 0.0)
 UNKNOWN: Size = (0.0, math.inf)
-"""Of a value of which nothing is known."""
+"""The size of a value without known bounds."""
 
 TINY, HUGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 NORMAL: Size = (TINY, HUGE)
@@ -33,28 +33,28 @@ ASSUMED: Mapping[str, Size] = {W: (1e-5, 1e3), G: (1e-5, 1e3), LR: (1e-6, 10.0)}
 """Sizes of the inputs."""
 
 DRIFT = 1e3
-"""A state variable is assumed to grow by at most this factor after the first steps."""
+"""Maximum assumed growth factor of a state variable after the first steps."""
 
 STEPS = 64
-"""Steps in which the size of state is followed."""
+"""Number of steps over which the size of state is tracked."""
 
 POLYNOMIAL = 10.0
-"""State that grows by a larger factor from half of these steps to all of them does not stay finite."""
+"""Growth factor of state in the second half of these steps above which it is not assumed to stay finite."""
 
 PARAMETERS = 2.0**20
-"""Number of parameters that a sum over arrays is assumed to have at most."""
+"""Maximum assumed number of parameters in a sum over arrays."""
 
 
 def size_of(name: str, sizes: Sequence[Size], bounds: Sequence[Bounds]) -> Size:
     """The size of a call.
 
     Args:
-        name: of the function.
-        sizes: of its operands.
-        bounds: intervals that hold its operands.
+        name: name of the function.
+        sizes: sizes of its operands.
+        bounds: intervals that contain its operands.
 
     Returns:
-        The size, which may lie outside of float32's range; ``UNKNOWN`` also where an operand may be infinite.
+        The size, which may exceed float32's range; ``UNKNOWN`` if an operand may be infinite.
     """
     laws = FUNCTIONS[name].laws
     if not sizes:
@@ -72,7 +72,7 @@ def size_of(name: str, sizes: Sequence[Size], bounds: Sequence[Bounds]) -> Size:
 
 
 def state_sizes(program: Program) -> dict[str, Size]:
-    """Size of every state variable over a training, ``UNKNOWN`` for one that may not stay finite."""
+    """Size of every state variable over a training run; ``UNKNOWN`` for one that may not stay finite."""
     bounds = state_bounds(program)
     sizes = dict.fromkeys(program.state, ZERO)
     first, half = dict(sizes), dict(sizes)
@@ -91,7 +91,7 @@ def state_sizes(program: Program) -> dict[str, Size]:
 
 
 class _Sizes:
-    """The domain of the walk that finds sizes, each value with its bounds."""
+    """The domain of the walk that computes sizes, together with bounds."""
 
     def constant(self, value: float) -> tuple[Bounds, Size]:
         return (value, value), of_constant(value)

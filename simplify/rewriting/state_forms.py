@@ -1,11 +1,11 @@
-"""Rules of state: other meanings of the state variables under which a program gives the same updates.
+"""Rules of state: substitutions of the state variables under which a program gives the same updates.
 
-A state variable that follows from the others is not needed: one that stays zero, a multiple of another, its absolute
-value or its square. And a state variable may be stored as any non-zero multiple of itself: if ``v`` is only used as
-``c*v``, store ``c*v``.
+A state variable that is determined by the others is redundant: one that stays zero, a multiple of another, or another's
+absolute value or square. A state variable may also be stored as any nonzero multiple of itself: if ``v`` is only used
+as ``c*v``, store ``c*v``.
 
-What follows from what is guessed by running the program and then proven by induction: it holds for zero state, and if
-it holds before a step, then the rules say that it holds after.
+Relations are guessed by running the program and proven by induction: they hold for zero state, and the rules imply that
+a relation that holds before a step also holds after it.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from optsearch.simplify.rewriting.egraph import EGraph
 from optsearch.simplify.rewriting.order import graph_of, readable
 
 STEPS = 4
-"""Steps that are run to guess which state follows from which."""
+"""Number of steps run to guess relations between state variables."""
 
 AGREEMENT = 1e-6
-"""Largest relative difference of numbers that are guessed to be equal."""
+"""Maximum relative difference of numbers that are guessed to be equal."""
 
 FACTORS = 6
-"""Multiples that are tried for one state variable."""
+"""Maximum number of multiples tried per state variable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Substitution:
-    """Another meaning of one state variable; none for the program as it is.
+    """A substitution of one state variable, or the identity.
 
     Attributes:
-        target: the variable; None for no change.
-        form: ``zero``, ``multiple``, ``abs`` or ``square``: what the target is of ``other``; ``scale``: the target is
-            ``factor`` times what is stored instead.
-        other: the variable that it follows from; None where there is none.
-        factor: of ``multiple`` and ``scale``.
+        target: the variable; None for the identity.
+        form: ``zero``, ``multiple``, ``abs`` or ``square``: the target as a function of ``other``; ``scale``: the
+            target is ``factor`` times the stored value.
+        other: the variable that determines the target; None if there is none.
+        factor: factor of ``multiple`` and ``scale``.
     """
 
     target: str | None = None
@@ -50,16 +50,16 @@ class Substitution:
 
     @property
     def scales(self) -> bool:
-        """Whether the variable stays, as a multiple."""
+        """True if the variable is kept, as a multiple."""
         return self.form == "scale"
 
     @property
     def name(self) -> str:
-        """For the record of a rewriting."""
+        """Name in the record of a rewriting."""
         return _NAMES.get(self.form, "")
 
     def view(self, graph: EGraph, stored: Mapping[str, int]) -> int:
-        """The target's class, from those of what is stored."""
+        """Class of the target, from the classes of the stored values."""
         match self.form:
             case "zero":
                 return graph.constant(0.0)
@@ -71,7 +71,7 @@ class Substitution:
                 return graph.add(self.form, [stored[self.other or ""]])
 
     def stored(self, graph: EGraph, after: Mapping[str, int]) -> dict[str, int]:
-        """What is stored after a step, from the next values of all variables."""
+        """Stored values after a step, from the next values of all variables."""
         kept = {name: value for name, value in after.items() if self.scales or name != self.target}
         if self.target is not None and self.scales:
             inverse = graph.constant(1.0 / self.factor)
@@ -89,12 +89,12 @@ _NAMES = {
 
 
 def scaled_bounds(bounds: Bounds, factor: float) -> Bounds:
-    """Bounds of what is stored for a variable with the given ones."""
+    """Bounds of the stored value of a variable with the given bounds."""
     return bounds if factor > 0.0 and bounds[0] == 0.0 else ANYTHING
 
 
 def substitutions(program: Program) -> Iterator[Substitution]:
-    """Meanings worth trying, those that save a variable first."""
+    """Candidate substitutions, those that eliminate a variable first."""
     yield from _dependent(program)
     for name in program.state:
         yield from (Substitution(name, "scale", None, factor) for factor in _factors(program, name))
@@ -140,7 +140,7 @@ def _history(program: Program) -> dict[str, np.ndarray]:
 
 
 def _factors(program: Program, name: str) -> list[float]:
-    """Factors ``c`` for which storing ``v / c`` may save something, from how the variable is used."""
+    """Factors ``c`` for which storing ``v / c`` may save statements, derived from the uses of the variable."""
     graph = graph_of(program)
     after = graph.outputs[1 + program.state.index(name)]
     mine: set[object] = {name, after}
@@ -170,7 +170,7 @@ def _to_an_average(
     scaled: Mapping[int, float],
     name: str,
 ) -> list[float]:
-    """For ``v = a*v + b*x`` the factor that makes it ``interp(x, v, a)``."""
+    """For ``v = a*v + b*x``, the factor that turns it into ``interp(x, v, a)``."""
     sign = -1.0 if call[0] == "subtract" else 1.0
     for own, other in (call[1], call[1][::-1]):
         if isinstance(own, int) and own in scaled and name in calls[own][1]:

@@ -116,9 +116,9 @@ def test_the_key_of_a_job_is_what_its_result_depends_on() -> None:
     ("contenders", "seeds", "match"),
     [
         ([], (1,), "nothing to evaluate"),
-        ([SGD, SGD], (1,), "two contenders are called 'found'"),
+        ([SGD, SGD], (1,), "two contenders are named 'found'"),
         ([SGD], (), "at least one fresh seed"),
-        ([SGD], (1, 1), "given twice"),
+        ([SGD], (1, 1), "must be distinct"),
         ([SGD], tuning_seeds()[:1], "both a tuning seed and a fresh seed"),
     ],
 )

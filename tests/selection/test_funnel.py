@@ -126,7 +126,7 @@ GOOD = "name: f\nstages:\n  - {name: a, tasks: [ae], keep: {best: 2}}\n"
         (("name: a", "name: a, seds: 4"), "stages.0.seds: unknown key; did you mean 'seeds'?"),
         (("name: a", "name: a, baselines: [adamww]"), "unknown baseline 'adamww': did you mean 'adamw'?"),
         (("best: 2", "beats: [muon]"), "keep.beats names 'muon', which is not among the stage's baselines"),
-        (("best: 2", "certain: true"), "keep.certain has a meaning only with keep.beats"),
+        (("best: 2", "certain: true"), "keep.certain requires keep.beats"),
         (("best: 2", "best: 0"), "stages.0.keep.best: must be at least 1, got 0"),
         (("stages:", "stages:\n  - {name: a, tasks: [ae]}"), "two stages have the same name"),
     ],

@@ -130,7 +130,7 @@ def test_fresh_and_tuning_seeds_never_meet() -> None:
     assert not set(fresh_seeds(10_000)) & set(tuning_seeds(10_000))
     assert not set(fresh_seeds(10_000)) & set(fresh_seeds(10_000, block=1))
     assert max(tuning_seeds(10_000)) < 2**32
-    with pytest.raises(SeedError, match="100,001 fresh seeds were asked for and 100,000 are left"):
+    with pytest.raises(SeedError, match="100,001 fresh seeds requested, 100,000 available"):
         fresh_seeds(BLOCK + 1)
 
 
@@ -138,7 +138,7 @@ def test_another_batch_size_sees_as_many_examples() -> None:
     small, own = problems(["AE"], [16])[0].load(), AE.load()
     assert (small.name, small.batch_size, small.steps) == ("ae@16", 16, own.steps * own.batch_size // 16)
     assert small.version != own.version
-    with pytest.raises(TaskError, match="a batch size stands twice"):
+    with pytest.raises(TaskError, match="duplicate batch size"):
         problems(["ae"], [16, 16])
     with pytest.raises(TaskError, match=r"has \d+ training examples"):
         problems(["digits"], [10_000_000])
