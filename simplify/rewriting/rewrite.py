@@ -99,7 +99,7 @@ def rewrite(program: Program, limits: SaturationLimits = LIMITS) -> Rewritten:
             exact = max((r.exact for r in RULES if r.name in best.rules), default=Exactness.ROUNDING)
             used = tuple(sorted(best.rules))
             return Rewritten(best.program, used, max(exact, Exactness.ROUNDING), best.complete, rejected)
-        rejected = rejected or best.program
+        rejected, limits = rejected or best.program, TRIAL
         rules = tuple(r for r in rules if suspect and not (r.name in best.rules and suspect(r)))
     return Rewritten(short, (), Exactness.EXACT, complete=False, rejected=rejected)
 

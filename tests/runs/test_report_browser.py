@@ -1,6 +1,6 @@
 """The report in a real browser: it draws what the rows say, asks nobody for anything, and reacts.
 
-Needs Playwright and Debian's chromium, which `.ci/run` installs where they are to be had; without them it is skipped.
+Needs Playwright and Debian's chromium, which `.ci/run` installs where they are available; otherwise it is skipped.
 """
 
 from __future__ import annotations

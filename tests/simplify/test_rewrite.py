@@ -23,7 +23,7 @@ LIMIT_S = 10.0
 Generated = Callable[[int, int], list[Program]]
 
 
-REJECTED = 0.02
+REJECTED = 0.04
 """Share of generated programs of which a rewritten form may be rejected."""
 
 
