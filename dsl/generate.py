@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from optsearch.dsl.functions import FUNCTIONS, LEAVES, Function
-from optsearch.dsl.program import OUTPUT, Argument, G, Program, Statement
+from optsearch.dsl.program import OUTPUT, Argument, G, Program, Statement, shortest
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import input_kinds, result_kind
 
@@ -39,7 +39,7 @@ class NewConstants(NamedTuple):
 
     def draw(self, rng: np.random.Generator) -> float:
         """Draws a float32 constant with the shortest decimal representation."""
-        return float(str(np.float32(self.mean + self.spread * rng.standard_normal())))
+        return shortest(self.mean + self.spread * rng.standard_normal())
 
 
 STANDARD = NewConstants()

@@ -18,6 +18,8 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from optsearch.dsl.errors import UserError
 from optsearch.dsl.functions import FUNCTIONS
 
@@ -36,6 +38,11 @@ MAX_NAME_LENGTH = 32
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = frozenset(keyword.kwlist) | {"train"}
+
+
+def shortest(value: float) -> float:
+    """The number with the fewest digits that float32 rounds to the same value."""
+    return float(str(np.float32(value)))
 
 
 class ProgramError(UserError, ValueError):

@@ -28,10 +28,23 @@ MAX_CONSTANT = 3.4028234663852886e38
 """Largest float32 number: programs run in float32."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest_name(name: str, known: Iterable[str], similarity: float = 0.6) -> str | None:
+    """Returns the known name nearest to ``name``, ignoring case; None if none is similar enough.
+
+    Args:
+        name: the wrong name.
+        known: the right names.
+        similarity: minimum similarity, from 0 (any name) to 1 (equal names).
+    """
+    names = {right.lower(): right for right in known}
+    match = get_close_matches(name.lower(), names, n=1, cutoff=similarity) if name else []
+    return names[match[0]] if match else None
+
+
+def nearest(name: str, known: Iterable[str], similarity: float = 0.6) -> str:
     """Returns ``; did you mean 'x'?`` for the known name nearest to ``name``, or an empty string."""
-    match = get_close_matches(name, list(known), n=1, cutoff=0.6) if name else []
-    return f"; did you mean '{match[0]}'?" if match else ""
+    found = nearest_name(name, known, similarity)
+    return f"; did you mean '{found}'?" if found else ""
 
 
 def input_kinds(program: Program) -> dict[str, Kind]:

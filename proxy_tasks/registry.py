@@ -6,12 +6,12 @@ compute, through larger models and more steps.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
+from optsearch.dsl.verify import nearest_name
 from optsearch.proxy_tasks import custom_task as own
 from optsearch.proxy_tasks import images, synthetic, text
 from optsearch.proxy_tasks.checkpoint import Checkpoint
@@ -244,7 +244,7 @@ def get_task(name: str) -> Task:
     known = {task.name.lower(): task for task in TASKS.values()} | {key: task for key, (_, task) in _IMPORTED.items()}
     if name.lower() in known:
         return known[name.lower()]
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
-    hint = f"did you mean '{known[near[0]].name}'? " if near else ""
-    names = ", ".join(task.name for task in known.values())
-    raise TaskError(f"unknown task '{name}': {hint}the tasks are {names}; --import adds your own")
+    names = [task.name for task in known.values()]
+    near = nearest_name(name, names, similarity=0.0)
+    hint = f"did you mean '{near}'? " if near else ""
+    raise TaskError(f"unknown task '{name}': {hint}the tasks are {', '.join(names)}; --import adds your own")

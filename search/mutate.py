@@ -26,7 +26,7 @@ import numpy as np
 
 from optsearch.dsl.functions import FUNCTIONS, Function
 from optsearch.dsl.generate import new_variable, random_argument, random_statement
-from optsearch.dsl.program import Argument, Program, Statement
+from optsearch.dsl.program import Argument, Program, Statement, shortest
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import is_valid_from, scope_before, statement_kind
 from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
@@ -284,15 +284,10 @@ class Mutator:
             return constant
         factor = 2.0 ** (step * rng.standard_normal())
         if 0.0 < constant < 1.0:
-            moved = _rounded(constant * factor / (1.0 - constant + constant * factor))
+            moved = shortest(constant * factor / (1.0 - constant + constant * factor))
             return moved if 0.0 < moved < 1.0 else constant
-        moved = _rounded(constant * factor)
+        moved = shortest(constant * factor)
         return moved if math.isfinite(moved) and abs(moved) <= LARGEST else constant
-
-
-def _rounded(constant: float) -> float:
-    """The fewest digits that name the nearest float32."""
-    return float(str(np.float32(constant)))
 
 
 def _draw(rng: np.random.Generator, choices: Sequence[object]) -> int:
@@ -363,7 +358,7 @@ def _move(
     if not places:
         return None
     place, position, constant = places[_draw(rng, places)]
-    moved = _rounded(move(constant))
+    moved = shortest(move(constant))
     if not math.isfinite(moved) or abs(moved) > LARGEST or moved == constant:
         return INVALID
     body = program.body

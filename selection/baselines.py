@@ -7,7 +7,6 @@ optax's own optimizers.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optsearch.dsl.errors import UserError
+from optsearch.dsl.verify import nearest_name
 
 if TYPE_CHECKING:
     import optax
@@ -202,8 +202,8 @@ def get_baseline(name: str) -> Baseline:
     found = BASELINES.get(name) or _from_optax(name)
     if found is not None:
         return found
-    near = difflib.get_close_matches(name, BASELINES, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    near = nearest_name(name, BASELINES)
+    hint = f"did you mean '{near}'? " if near else ""
     raise BaselineError(
         f"unknown baseline '{name}': {hint}the baselines are {', '.join(BASELINES)}, and optax's other optimizers"
     )

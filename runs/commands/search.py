@@ -26,18 +26,17 @@ from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.ledger import ArmLedger
 from optsearch.runs.store.records import Arm
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import SEARCH, PlannedArm, make_evolution, planned_arms, spent
+from optsearch.runs.summary.arms import SEARCH, PlannedArm, make_evolution, planned_arms, reference_of, spent
 from optsearch.runs.summary.run import glance, rivals
 from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.search.config import CampaignConfig, load_campaign, load_campaign_file
 from optsearch.search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, import_own_tasks
 from optsearch.search.events import Timing
-from optsearch.search.evolution import WARM_START, History
+from optsearch.search.evolution import History
 from optsearch.search.fitness import Reference
 from optsearch.search.handover import HeadStart
 from optsearch.search.meta_validation import MetaValidation
-from optsearch.search.reference import make_reference
 from optsearch.search.session import run_session
 from optsearch.search.settings.config_errors import ConfigError
 
@@ -229,13 +228,8 @@ class Campaign:
         return progress.finished and not (validation is not None and validation.waiting)
 
     def _reference(self, store: RunStore, arm: Arm) -> Reference | None:
-        """What all searches but the first are measured against: the campaign's warm start, in the first search."""
-        first = store.arms()[0]
-        if arm.number == first.number:
-            return None
-        warm_start = store.evaluation(first, WARM_START).fitness
-        config, seeds = self.config, len(self.config.training_seeds)
-        return make_reference(config.hurdle, self._checkpoints(), seeds, warm_start, config.rate_sweep)
+        """The reference of all searches but the first, which makes it; None for the first."""
+        return None if arm.number == 0 else reference_of(store, self.config)
 
     def _meta_validation(self, store: RunStore, arm: Arm, history: History | None) -> MetaValidation | None:
         """The watch over the search's best program; controls have none."""

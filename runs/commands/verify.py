@@ -25,16 +25,15 @@ from optsearch.runs.store.errors import DamagedRunError, RunError
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm, Final
 from optsearch.runs.store.writer import RunStore, task_changes, version_fault
-from optsearch.runs.summary.arms import SEARCH, contenders, make_evolution, spent
+from optsearch.runs.summary.arms import SEARCH, contenders, make_evolution, reference_of, spent
 from optsearch.runs.summary.finalists import best, finalist_seeds
 from optsearch.runs.summary.finals import measure_of
 from optsearch.runs.summary.run import INCOMPLETE, status
 from optsearch.search.config import CampaignConfig
 from optsearch.search.evaluate import Trainers, evaluate, import_own_tasks, train_alone
 from optsearch.search.evolution import WARM_START, Budget, ReplayError
-from optsearch.search.fitness import Fitness, Job, Reference
+from optsearch.search.fitness import Fitness, Job
 from optsearch.search.meta_validation import MetaValidation
-from optsearch.search.reference import make_reference
 
 T = TypeVar("T")
 
@@ -139,7 +138,7 @@ def _sample(store: RunReader, config: CampaignConfig, arm: Arm, count: int, trai
     for result in chosen:
         reference = None
         if (arm.number, result.ticket) != (first.number, WARM_START):
-            reference = _reference(store, config, first)
+            reference = reference_of(store, config)
         program = store.ticket(arm, result.ticket).candidate.program
         job = Job(result.ticket, program, reference, keep_curves=reference is None)
         fitness = evaluate(trainers, config.setting, job)
@@ -257,9 +256,3 @@ def _difference(store: RunReader, now: tuple[object, ...], was: tuple[object, ..
     changes = machine_changes(store.sessions()[0]["about"], about_machine())
     why = f"; the machine differs: {'; '.join(changes)}" if changes else ""
     return f"was {was!s:.200} and is now {now!s:.200}{why}"
-
-
-def _reference(store: RunReader, config: CampaignConfig, first: Arm) -> Reference:
-    checkpoints = [get_task(task.task).checkpoints for task in config.setting.tasks]
-    warm_start = store.evaluation(first, WARM_START).fitness
-    return make_reference(config.hurdle, checkpoints, len(config.training_seeds), warm_start, config.rate_sweep)

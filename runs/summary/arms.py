@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from optsearch.proxy_tasks.registry import get_task
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm
 from optsearch.runs.store.writer import RunStore
@@ -17,6 +18,8 @@ from optsearch.search.algorithms import ALGORITHMS, CONTROLS
 from optsearch.search.config import CampaignConfig
 from optsearch.search.events import Evaluated
 from optsearch.search.evolution import WARM_START, Budget, Evolution, History
+from optsearch.search.fitness import Reference
+from optsearch.search.reference import make_reference
 
 SEARCH = "search"
 """Name of the search; ``search.algorithms.CONTROLS`` has those of controls."""
@@ -139,3 +142,15 @@ def spent(store: RunReader, config: CampaignConfig) -> bool:
 def evaluations_of(store: RunReader, arm: Arm) -> int:
     """Number of evaluations of generated programs."""
     return sum(1 for result in store.evaluations(arm) if result.ticket > WARM_START)
+
+
+def reference_of(store: RunReader, config: CampaignConfig) -> Reference:
+    """The reference of a run's programs: the evaluation of the warm start, which opens the first search.
+
+    Args:
+        store: a run whose first search has evaluated its warm start.
+        config: its campaign.
+    """
+    warm_start = store.evaluation(store.arms()[0], WARM_START).fitness
+    checkpoints = [get_task(task.task).checkpoints for task in config.setting.tasks]
+    return make_reference(config.hurdle, checkpoints, len(config.training_seeds), warm_start, config.rate_sweep)

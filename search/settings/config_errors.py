@@ -5,7 +5,6 @@ pydantic finds the faults; here each becomes one line.
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from optsearch.dsl.errors import UserError
+from optsearch.dsl.verify import nearest
 from optsearch.search.settings.yaml_text import Document
 
 Path = tuple[str | int, ...]
@@ -133,9 +133,8 @@ def _nearest_key(path: Path, model: type[BaseModel]) -> str:
             continue
         inner = _model_of(inner.model_fields[part].annotation) if inner and part in inner.model_fields else None
     known = list(inner.model_fields) if inner else []
-    match = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
     listed = f"; the keys are {', '.join(known)}" if known else ""
-    return f"; did you mean '{match[0]}'?" if match else listed
+    return nearest(str(path[-1]), known, similarity=0.5) or listed
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:

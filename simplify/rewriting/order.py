@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from optsearch.dsl.functions import FUNCTIONS, LEAVES
 from optsearch.dsl.laws import EVEN, NONE, ODD
-from optsearch.dsl.program import LR, MAX_NAME_LENGTH, OUTPUT, Argument, G, Program, Statement, W
+from optsearch.dsl.program import LR, MAX_NAME_LENGTH, OUTPUT, Argument, G, Program, Statement, W, shortest
 
 Value = int | str | float
 """Index of a call, name of a parameter, or a constant."""
@@ -73,7 +71,7 @@ def readable(value: float) -> float:
     """The same float32 number with the fewest digits; a number outside float32's range is unchanged."""
     if not SMALLEST < abs(value) < LARGEST:
         return value
-    return float(str(np.float32(value)))
+    return shortest(value)
 
 
 class _Writer:

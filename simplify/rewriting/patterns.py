@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.program import shortest
 from optsearch.dsl.syntax import OPERATORS
 
 
 def _loss(value: float) -> float:
     complement = float(np.clip(1.0 - value, -1e30, 1e30))
-    return abs((1.0 - float(str(np.float32(complement)))) / value - 1.0) if value else 0.0
+    return abs((1.0 - shortest(complement)) / value - 1.0) if value else 0.0
 
 
 SPECIAL: Mapping[str, Callable[..., float]] = {"ratio": lambda x, y: float(x) / float(y), "loss": _loss}
