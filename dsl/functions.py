@@ -180,7 +180,7 @@ _ROWS = (
     # Reductions
     reduction("norm", (LEAVES,), Kind.PER_LEAF,
         lambda jnp, x: jnp.sqrt(jnp.sum(x * x)), lambda x: np.sqrt(np.sum(x * x)),
-        r"\left\|{0}\right\|_{{\mathrm{{leaf}}}}", scope=Scope.LEAF, code="jnp.linalg.norm({0})",
+        r"\left\|{0}\right\|_{{\mathrm{{leaf}}}}", scope=Scope.LEAF, code="jnp.sqrt(jnp.sum({0} * {0}))",
         parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True),
     reduction("global_norm", (LEAVES,), Kind.SCALAR, _jax_norm, _norm, r"\left\|{0}\right\|",
         parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True),

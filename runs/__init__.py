@@ -1,13 +1,13 @@
 """Campaigns on disk, in the terminal, in reports and notebooks. Imports go up this list.
 
-cli/         the command `optsearch`: arguments in, words or JSON out
+cli/         the command `optsearch`: parses arguments, prints text or JSON
 scripting    campaigns, comparisons and distillation as functions
-notebook     a run in a notebook: what `optsearch.load` returns
-commands/    what each command does; shipped campaigns and funnels
-report/      runs as one self-contained HTML file; charts
+notebook     a run in a notebook: the return value of `optsearch.load`
+commands/    implementation of each command; shipped campaigns and funnels
+report/      self-contained HTML reports of runs; charts
 terminal/    tables, live views and comparisons as text
 library/     programs by name: shipped discoveries, references, provenance, export
-summary/     what a run holds: searches, finals, lineage, history, selections
-store/       a run on disk: schema, records, reader, writer, lock; kept trainings
-text/        words shared by terminal and report
+summary/     content of a run as values: searches, finals, lineage, history, selections
+store/       a run on disk: schema, records, reader, writer, lock; training cache
+text/        phrases and highlighting shared by terminal and report
 """

@@ -1,12 +1,12 @@
-"""A run in a notebook: programs as objects that show themselves, tables as data frames.
+"""A run in a notebook: programs with rich display, tables as data frames.
 
     from optsearch import load
 
     run = load("quickstart-seed0")
-    run.best                  # highlighted text, what it does, where it comes from
-    run.table("leaderboard")  # a pandas or polars frame where one of them is installed
+    run.best                  # highlighted text, behaviour, lineage
+    run.table("leaderboard")  # a pandas or polars frame if one of them is installed
 
-Everything is read when the run is loaded; load it again to see a running one grow.
+All data are read when the run is loaded. Load a running run again to update it.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 
 FrameLibrary = Literal["pandas", "polars", "rows"]
 FRAMES: tuple[FrameLibrary, ...] = ("pandas", "polars")
-"""Libraries whose frames tables become, in the order in which they are looked for."""
+"""Data frame libraries in order of preference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A chart that a notebook draws.
+    """A chart with rich display in notebooks.
 
     Attributes:
         chart: the chart.
@@ -64,9 +64,9 @@ class FoundProgram:
 
     Attributes:
         id: its id within the run.
-        fitness: lower is better; None when it did not train.
-        program: the program, at the learning rate that it was scored at.
-        lineage: from the warm start to it: rows with ``id``, ``fitness``, ``gain``, ``mutation``.
+        fitness: fitness, lower is better; None if the program did not train.
+        program: the program, with the learning rate of its evaluation.
+        lineage: ancestors from the warm start on: rows with ``id``, ``fitness``, ``gain``, ``mutation``.
     """
 
     id: str
@@ -76,18 +76,18 @@ class FoundProgram:
 
     @property
     def pruned(self) -> Program:
-        """The program without its dead statements."""
+        """The program without dead statements."""
         return prune(self.program)
 
     def explain(self) -> Explanation:
-        """What it does."""
+        """Cost, behaviour and stability of the program."""
         return explain(self.program)
 
     def to_optax(self, learning_rate: float | Callable[[Any], Any] = 1.0) -> optax.GradientTransformation:
-        """The program as an optimizer for JAX.
+        """Converts the program to an optax gradient transformation.
 
         Args:
-            learning_rate: the program's ``lr``: a number, or a schedule from step to number.
+            learning_rate: value of the program's ``lr``: a number, or a schedule that maps the step to a number.
         """
         from optsearch.dsl.transform import to_optax
 
@@ -113,11 +113,11 @@ _STYLE = Markup(
 
 
 class Run:
-    """A run that has been read.
+    """A loaded run.
 
     Args:
-        folder: its folder.
-        report: what a report of it alone holds.
+        folder: the run folder.
+        report: content of the report of this run.
     """
 
     def __init__(self, folder: Path, report: Report):
@@ -159,7 +159,7 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The run in one object, as ``optsearch show RUN --json`` prints it; programs are values here."""
+        """Summary of the run, as printed by ``optsearch show RUN --json``, with programs as `Program` values."""
         return self._findings.view
 
     @property
@@ -167,7 +167,7 @@ class Run:
         """The best program.
 
         Raises:
-            RunError: nothing has trained yet.
+            RunError: no program has trained yet.
         """
         if self.summary["best"] is None:
             raise RunError(f"{self.folder}: no program has been evaluated yet: let the search run on")
@@ -175,14 +175,14 @@ class Run:
 
     @property
     def programs(self) -> list[FoundProgram]:
-        """The best programs with different meanings, the lowest fitness first."""
+        """The best semantically distinct programs, in order of increasing fitness."""
         return [self.program(row["id"]) for row in self._findings.board]
 
     def program(self, program_id: str) -> FoundProgram:
-        """A program by its id, such as ``8123``, or ``c8123`` of the control.
+        """Returns a program by its id, such as ``8123``, or ``c8123`` for a program of the control.
 
         Raises:
-            RunError: the run has none of that id.
+            RunError: the run has no program with this id.
         """
         with RunStore.read(self.folder) as store:
             arm, ticket = store.find(program_id)
@@ -195,15 +195,15 @@ class Run:
         return tuple(self._tables)
 
     def table(self, name: str, library: FrameLibrary | None = None) -> Any:
-        """A table.
+        """Returns a table.
 
         Args:
             name: one of ``tables``.
-            library: whose frame to give, or ``rows`` for a list of dictionaries; None for the first that is installed,
-                rows without any.
+            library: data frame library of the result, or ``rows`` for a list of dictionaries; None for the first
+                installed library, or rows if none is installed.
 
         Raises:
-            RunError: there is no table of that name, or the library is not installed.
+            RunError: no table has this name, or the library is not installed.
         """
         if name not in self._tables:
             raise RunError(f"no table '{name}'{nearest(name, self._tables)}; there are {', '.join(self._tables)}")
@@ -211,7 +211,7 @@ class Run:
 
     @property
     def charts(self) -> dict[str, Drawing]:
-        """The charts of the report by name; a notebook draws the one that a cell ends with."""
+        """The charts of the report by name; a notebook displays the chart that is the last value of a cell."""
         return {chart.name: Drawing(chart) for chart in self._report.all_charts()}
 
     def __repr__(self) -> str:
@@ -234,10 +234,10 @@ def load_run(reference: str | Path) -> Run:
     """Reads a run.
 
     Args:
-        reference: its folder, or its name in ``optsearch-runs/``.
+        reference: the run folder, or its name in ``optsearch-runs/``.
 
     Raises:
-        RunError: there is no run, or it cannot be read.
+        RunError: the run does not exist or cannot be read.
     """
     folder = run_folder(str(reference))
     return Run(folder, read_report([folder]))

@@ -30,19 +30,19 @@ def search(
     force: bool = False,
     quiet: bool = False,
 ) -> Run:
-    """Runs a campaign, or resumes it where it stopped.
+    """Runs a campaign, or resumes an interrupted one.
 
     Args:
-        campaign: the name of a shipped campaign, a YAML file, or the settings themselves.
+        campaign: name of a shipped campaign, path of a YAML file, or a mapping of settings.
         out: run folder. None for ``optsearch-runs/NAME-seedS``.
-        workers: worker processes on local Ray; 0 evaluates in this process. None for one per core.
-        address: a Ray cluster to join. None starts a local one.
-        settings: settings that replace those of the campaign, such as ``{"seed": 3, "budget.evaluations": 500}``.
-        force: whether a run that is in the folder is replaced.
-        quiet: whether to show no progress.
+        workers: number of worker processes on local Ray; 0 evaluates in this process. None for one per core.
+        address: address of a Ray cluster to join. None starts a local one.
+        settings: overrides of the campaign's settings, such as ``{"seed": 3, "budget.evaluations": 500}``.
+        force: if True, replaces an existing run in the folder.
+        quiet: if True, shows no progress.
 
     Returns:
-        The run. After an interruption its status says so, and the same call resumes.
+        The run. After an interruption its status is ``interrupted``, and the same call resumes it.
 
     Raises:
         ConfigError: a setting is unknown or out of range.
@@ -73,23 +73,23 @@ def evaluate(
     imports: Sequence[str] = (),
     quiet: bool = False,
 ) -> EvaluationResult:
-    """Compares programs with baselines on tasks, all equally tuned, on fresh seeds.
+    """Compares programs with baselines on tasks, with an equal tuning budget and on fresh seeds.
 
     Args:
-        programs: one or several programs: values, names, files, or ``RUN:ID``.
+        programs: one or several programs, each a value, a name, a file or ``RUN:ID``.
         tasks: names of tasks; ``optsearch tasks`` lists them.
         seeds: number of fresh seeds.
         baselines: names of optax optimizers.
-        trials: tuning trials for each contender and task.
-        constants: whether decay rates and other constants are tuned too.
-        kept_in: folder of finished training runs. None for ``optsearch-runs``.
-        workers: training runs at a time; 0 for one at a time in this process. None for one per core.
-        address: a Ray cluster to join. None starts a local one.
-        imports: ``module:object`` references of your own tasks.
-        quiet: whether to show no progress.
+        trials: number of tuning trials for each contender and task.
+        constants: if True, tunes decay rates and other constants too.
+        kept_in: folder of the training cache. None for ``optsearch-runs``.
+        workers: number of concurrent training runs; 0 for sequential runs in this process. None for one per core.
+        address: address of a Ray cluster to join. None starts a local one.
+        imports: ``module:object`` references of user-defined tasks.
+        quiet: if True, shows no progress.
 
     Raises:
-        ProgramError, RunError, TaskError, BaselineError, SeedError: a name is unknown, or there are too few seeds.
+        ProgramError, RunError, TaskError, BaselineError, SeedError: a name is unknown, or too few seeds are available.
     """
     return run_evaluation(
         [programs] if isinstance(programs, str | Program) else programs,
@@ -120,16 +120,16 @@ def simplify(
 
     Args:
         program: a value, a name, a file, or ``RUN:ID``.
-        steps: of ``prune``, ``rewrite`` and ``ablate``; the last one trains.
-        tasks: tasks on which ablation tests changes. None for those of the program's search, or ``ae``.
-        workers: trainings at a time; 0 for one at a time in this process. None for one per core.
-        kept_in: folder of finished training runs. None for ``optsearch-runs``.
-        imports: ``module:object`` references of your own tasks.
-        quiet: whether to show no progress.
+        steps: any of ``prune``, ``rewrite`` and ``ablate``; only ``ablate`` trains.
+        tasks: tasks on which ablation tests changes. None for the tasks of the program's search, or ``ae``.
+        workers: number of concurrent training runs; 0 for sequential runs in this process. None for one per core.
+        kept_in: folder of the training cache. None for ``optsearch-runs``.
+        imports: ``module:object`` references of user-defined tasks.
+        quiet: if True, shows no progress.
 
     Raises:
         ProgramError, RunError, TaskError: a name is unknown.
-        DoesNotTrainError: ablation is asked for and the program does not train.
+        DoesNotTrainError: ablation is requested and the program does not train.
     """
     folder = None if kept_in is None else Path(kept_in)
     return run_distillation(program, steps, tasks, workers=workers, folder=folder, imports=imports, quiet=quiet)

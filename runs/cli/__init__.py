@@ -2,5 +2,5 @@
 
 app          commands and entry point
 comparing    `evaluate` and `select`
-options      options that several commands share
+options      options shared by several commands
 """

@@ -1,7 +1,7 @@
-"""The command line: arguments in, one call of another module, words or JSON out.
+"""The command line: parses arguments, calls another module, and prints text or JSON.
 
-Modules that take long to import (jax, ray) are imported by the commands that need them, so that help is instant.
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 130 interrupted with the state saved.
+Modules that are slow to import (jax, ray) are imported by the commands that need them, so that help is instant.
+Exit codes: 0 success, 1 failure, 2 usage or configuration error, 130 interrupted with the state saved.
 """
 
 from __future__ import annotations
@@ -388,14 +388,14 @@ def campaigns(as_json: AsJson = False) -> None:
 
 
 def main() -> None:
-    """Entry point: runs a command and turns what users can do something about into one clear message."""
+    """Entry point: runs a command and reports errors that the user can act on as a single message."""
     _prepare_standard_streams()
     try:
         try:
             app()
         finally:
-            sys.stdout.flush()  # here, so that an error of it is told as any other
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+            sys.stdout.flush()  # flush here, so that an error is reported like any other
+    except BrokenPipeError:  # the reader of the output, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except UserError as error:
@@ -405,10 +405,10 @@ def main() -> None:
 
 
 def _prepare_standard_streams() -> None:
-    """Opens the null device in place of standard streams that are closed, and has escapes written for characters that
-    a stream cannot encode, such as those of a file's name that is not UTF-8.
+    """Opens the null device in place of closed standard streams, and escapes characters that a stream cannot encode,
+    such as those of a file name that is not UTF-8.
 
-    A file would be opened under the number of a closed stream otherwise, and written to by whatever writes there.
+    Otherwise the next opened file would reuse the descriptor of a closed stream and receive the output of that stream.
     """
     number = os.open(os.devnull, os.O_RDWR)
     while number < 3:

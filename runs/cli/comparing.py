@@ -1,4 +1,4 @@
-"""The commands that say which optimizer to believe: ``evaluate`` and ``select``."""
+"""The commands that compare optimizers: ``evaluate`` and ``select``."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def select(
 
 @contextmanager
 def _resumable() -> Generator[None]:
-    """Says what to do after Ctrl-C."""
+    """Prints how to resume after Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:

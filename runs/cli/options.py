@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they print JSON."""
+"""Options and JSON output shared by several commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 _output: ContextVar[TextIO | None] = ContextVar("_output", default=None)
-"""The standard output while it is reserved for JSON; None where it is not."""
+"""The standard output while it is reserved for JSON; None otherwise."""
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def _reserved_output() -> Generator[None]:
 
 
 def _reserve_output(context: typer.Context, as_json: bool) -> bool:
-    """With --json, what anything else prints, such as a user's own task, goes to the standard error."""
+    """With --json, redirects all other output, such as that of a user-defined task, to standard error."""
     if as_json:
         context.with_resource(_reserved_output())
     return as_json
@@ -36,10 +36,10 @@ def _reserve_output(context: typer.Context, as_json: bool) -> bool:
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.", callback=_reserve_output)]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name in optsearch-runs/.")]
 MOST_WORKERS = 10_000
-"""Workers on a cluster: Ray makes a process for each."""
+"""Maximum number of workers on a cluster; Ray starts a process for each."""
 
 MOST_A_CORE = 16
-"""Workers for each core of this machine; more only take memory from each other."""
+"""Maximum number of workers per core of this machine; more workers only compete for memory."""
 
 Workers = Annotated[
     int | None,
@@ -63,14 +63,14 @@ Kept = Annotated[
 
 
 def check_workers(workers: int | None, address: str | None) -> None:
-    """Refuses a number of workers that cannot be meant, before anything is started.
+    """Rejects an implausible number of workers before anything is started.
 
     Args:
-        workers: as given with ``--workers``; None where it is left out.
-        address: of the Ray cluster to join; None for this machine.
+        workers: value of ``--workers``; None if omitted.
+        address: address of the Ray cluster to join; None for this machine.
 
     Raises:
-        BadParameter: workers on a cluster are none, or too many for this machine.
+        BadParameter: the number is zero on a cluster, or too large.
     """
     from optsearch.runs.store.environment import available_cores
 
@@ -89,7 +89,7 @@ def check_workers(workers: int | None, address: str | None) -> None:
 
 
 def print_json(value: Any) -> None:
-    """A value on the standard output, which ``--json`` reserves for it."""
+    """Prints a value as JSON on the standard output, which ``--json`` reserves for it."""
     from optsearch.runs.summary.run import json_text
 
     (_output.get() or sys.stdout).write(json.dumps(value, indent=2, allow_nan=False, default=json_text) + "\n")
@@ -98,13 +98,13 @@ def print_json(value: Any) -> None:
 def print_rows(
     rows: Sequence[dict[str, Any]], as_json: bool, *, hidden: Sequence[str] = (), right: Sequence[str] = ()
 ) -> None:
-    """Rows of equal keys as a table, or as JSON.
+    """Prints rows with the same keys as a table, or as JSON.
 
     Args:
-        rows: at least one.
-        as_json: which.
-        hidden: keys that the table leaves out.
-        right: columns of numbers.
+        rows: a nonempty sequence of rows.
+        as_json: if True, prints JSON, otherwise a table.
+        hidden: keys that the table omits.
+        right: columns to align to the right.
     """
     if as_json:
         print_json(rows)

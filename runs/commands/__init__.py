@@ -1,13 +1,13 @@
-"""What each command does, from its arguments to its result.
+"""Implementation of each command, from its arguments to its result.
 
-search       one campaign from its settings to its verdict
-select       the best programs of runs through a funnel
-evaluate     programs against tuned baselines on tasks
+search       runs a campaign: searches, controls and final comparison
+select       takes the best programs of runs through a funnel
+evaluate     compares programs with tuned baselines on tasks
 simplify     distillation of a named program
-verify       checks of what a run claims
+verify       checks the records and results of a run
 entrants     the programs that enter a funnel
 final_runs   training of finalists on further seeds
-evaluation_record  an evaluation in the files of the runs that its programs come from
+evaluation_record  records an evaluation in the runs of its programs
 campaigns/   shipped campaigns
 funnels/     shipped funnels
 """

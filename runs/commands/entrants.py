@@ -1,4 +1,4 @@
-"""The programs that a funnel begins with: the best of one or several runs, each meaning and each behaviour once."""
+"""Candidates of a funnel: the best programs of one or several runs, without semantic or behavioural duplicates."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Entrant:
     """A program that enters a funnel.
 
     Attributes:
-        name: run and id, as users write it.
-        program: the program, at the learning rate that it was scored at.
-        fitness: what the search found.
-        fingerprint: its meaning.
+        name: run and id, as ``RUN:ID``.
+        program: the program, with the learning rate of its evaluation.
+        fitness: fitness in the search.
+        fingerprint: semantic fingerprint of the program.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Entrant:
     fingerprint: str
 
     def as_values(self) -> dict[str, Any]:
-        """As JSON values."""
+        """JSON representation."""
         return {
             "name": self.name,
             "fingerprint": self.fingerprint,
@@ -43,16 +43,16 @@ class Entrant:
 
 
 def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> tuple[list[Entrant], int]:
-    """The programs that enter, and how many were looked at.
+    """Returns the candidates, and the number of inspected programs.
 
-    Runs take turns, each with its best that is left, so that none is shut out by fitness values of another task.
+    Runs contribute their best remaining program in turn, because fitness values of different tasks are not comparable.
 
     Args:
         stores: the runs.
-        config: how many.
+        config: number and filters of candidates.
 
     Raises:
-        RunError: nothing has trained yet, or a program does not mean what was stored with it.
+        RunError: no program has trained yet, or a program does not match its recorded fingerprint.
     """
     queues = [_best(store, name, config.per_run) for name, store in zip(run_names(stores), stores, strict=True)]
     considered = sum(map(len, queues))
@@ -66,13 +66,13 @@ def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> tuple[l
 
 
 def run_names(stores: Sequence[RunReader]) -> list[str]:
-    """What to call the runs: their folders' names, or where two have the same name their paths."""
+    """Display names of runs: folder names, or paths if two folders have the same name."""
     names = [store.folder.name for store in stores]
     return [str(s.folder) if names.count(name) > 1 else name for name, s in zip(names, stores, strict=True)]
 
 
 def _best(store: RunReader, run: str, count: int) -> list[Entrant]:
-    """The best programs of a run's searches, lowest fitness first."""
+    """The best programs of a run's searches, in order of increasing fitness."""
     found: list[Entrant] = []
     for arm in searches(store):
         for entry in store.leaderboard(arm, count):

@@ -1,4 +1,4 @@
-"""Programs against tuned baselines on tasks: what ``evaluate`` runs, and its result as plain values."""
+"""Comparison of programs with tuned baselines on tasks: the implementation of ``evaluate``."""
 
 from __future__ import annotations
 
@@ -40,28 +40,27 @@ def run_evaluation(
     address: str | None = None,
     quiet: bool = False,
 ) -> EvaluationResult:
-    """Tunes programs and baselines alike and runs all of them on the same fresh seeds.
+    """Tunes programs and baselines with the same budget, then trains all of them on the same fresh seeds.
 
-    The same call after an interruption trains only what is missing.
+    After an interruption, the same call executes only the missing training runs.
 
     Args:
-        programs: programs as users name them, or as values.
+        programs: references to programs, or programs as values.
         tasks: names of tasks.
         seeds: number of fresh seeds.
         baselines: names of baselines.
-        skipped: fresh seeds that are passed over, since an earlier evaluation has shown them.
-        batches: batch sizes to train each task with; None for the task's own.
-        trials: points that are tried for each contender and task.
-        constants: whether constants are tuned too.
-        folder: where training runs are kept; None for the folder of runs.
-        workers: training runs at a time; 0 for one at a time in this process, None for one for each core.
-        address: a Ray cluster to join; None for Ray here.
-        imports: references of the user's own tasks.
-        quiet: whether to show no progress.
+        skipped: number of fresh seeds to skip, because an earlier evaluation has used them.
+        batches: batch sizes for each task; None for the task's default.
+        trials: number of tuning trials for each contender and task.
+        constants: if True, tunes constants too.
+        folder: folder of the training cache; None for the folder of runs.
+        workers: number of concurrent training runs; 0 for sequential runs in this process, None for one per core.
+        address: address of a Ray cluster to join; None starts a local one.
+        imports: ``module:object`` references of user-defined tasks.
+        quiet: if True, shows no progress.
 
     Raises:
-        ProgramError, RunError, TaskError, BaselineError, SeedError: something of that name does not exist, or there
-            are not as many seeds.
+        ProgramError, RunError, TaskError, BaselineError, SeedError: a name is unknown, or too few seeds are available.
     """
     import_own_tasks(imports)
     found = problems(list(tasks), None if batches is None else list(batches))
@@ -98,10 +97,10 @@ def run_evaluation(
 
 
 class TrainingCost:
-    """Counts what training cost.
+    """Accumulates the cost of training.
 
     Args:
-        then: told of every run that has ended.
+        then: callback for every completed run.
     """
 
     def __init__(self, then: Callable[[Ended], None]):
@@ -119,7 +118,7 @@ class TrainingCost:
 
 
 def _programs(references: Sequence[str | Program], taken: Collection[str]) -> dict[str, NamedProgram]:
-    """The programs by what they are called: by their short names where these are their own."""
+    """Maps display names to programs; a program has its short name if this name is unique."""
     named = {reference: load_program(reference) for reference in references}
     short = [program.name for program in named.values()]
     found: dict[str, NamedProgram] = {}
@@ -130,7 +129,7 @@ def _programs(references: Sequence[str | Program], taken: Collection[str]) -> di
 
 
 def held_out(reference: str | Program, found: Sequence[Problem]) -> list[str]:
-    """What there is to say about the run that a program comes from; nothing for files and library programs."""
+    """Warnings about tasks on which a program was selected in its run; empty for files and library programs."""
     tasks = [problem.task for problem in found]
     if isinstance(reference, Program):
         return []

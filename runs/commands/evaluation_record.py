@@ -1,6 +1,6 @@
-"""An evaluation in the files of the runs that its programs come from, where the report finds it.
+"""Records an evaluation in the run files of its programs, from which the report reads it.
 
-It is recorded as a study of one stage. Nobody is chosen by it, so that it takes no task from those that are held out.
+It is recorded as a study of one stage. An evaluation selects no programs, so its tasks remain held out.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.writer import RunStore
 
 STAGE = "evaluation"
-"""Name of the one stage, and of what the settings of such a study hold."""
+"""Name of the single stage, and key of the settings of such a study."""
 
 
 def record_evaluation(
     programs: Mapping[str, NamedProgram], asked: Mapping[str, Any], cost: Mapping[str, Any], values: Mapping[str, Any]
 ) -> list[str]:
-    """Records an evaluation in every run that a program of it comes from; one that is there already is left alone.
+    """Records an evaluation in the run of each of its programs; an existing record is left unchanged.
 
     Args:
-        programs: its programs by what the evaluation calls them.
-        asked: what was asked for, as JSON values.
+        programs: programs by their names in the evaluation.
+        asked: settings of the evaluation, as JSON values.
         cost: ``runs``, ``steps`` and ``seconds`` of training.
-        values: what was found, as `evaluation_values` gives it.
+        values: results, as returned by `evaluation_values`.
 
     Returns:
-        A sentence for each run in which it could not be recorded.
+        A message for each run in which the evaluation could not be recorded.
     """
     folders = list({named.run[0].resolve(): named.run[0] for named in programs.values() if named.run}.values())
     settings = {

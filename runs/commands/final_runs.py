@@ -1,7 +1,7 @@
-"""The training runs that a campaign ends with: finalists on seeds of their own, then the best of each on fresh ones.
+"""Final training runs of a campaign: finalists on selection seeds, then the best of each search on fresh seeds.
 
-Every program is trained on every task of the fitness. A run is recorded as soon as it has ended, in whatever order they
-end, and none is made twice; so an interrupted campaign goes on with those that are left.
+Every program is trained on every task of the fitness. Each run is recorded on completion, in any order, and is never
+repeated, so an interrupted campaign resumes with the remaining runs.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from optsearch.search.evolution import WARM_START
 from optsearch.search.pool import Pool
 
 Train = Callable[[tuple[str, TrainingRun]], TrainingResult]
-"""Makes a run on the task of a name."""
+"""Executes a training run on a named task."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Runs that are left of one round.
+    """Remaining training runs of one round.
 
     Attributes:
-        purpose: what they are for, with how many programs, seeds and tasks there are in all.
+        purpose: description of the round, with its total numbers of programs, seeds and tasks.
         places: search and ticket of each program by its id.
-        runs: id, task and seed of each run that is not recorded yet, those of one program together.
+        runs: id, task and seed of each run that is not recorded yet, grouped by program.
     """
 
     purpose: str
@@ -45,9 +45,9 @@ class Due:
 
 
 def due(store: RunReader) -> Due | None:
-    """What is to be trained next in a run whose searches have ended; None when nothing is left.
+    """Returns the next round of a run whose searches have ended; None if no training runs remain.
 
-    Programs of a control are known by ids of their own, so that equal programs of two searches are trained twice.
+    Programs of a control have their own ids, so equal programs of two searches are trained twice.
     """
     finals, arms = store.finals(), contenders(store)
     trials = [(arm, entry.ticket) for arm in arms for entry in finalists(store, arm)]
@@ -61,7 +61,7 @@ def due(store: RunReader) -> Due | None:
 
 
 def fresh_seeds(store: RunReader) -> range:
-    """The seeds on which the best programs are compared; no program is chosen by them."""
+    """The seeds on which the best programs are compared; they are never used for selection."""
     return FRESH[: store.config.fresh_seeds]
 
 
@@ -81,16 +81,16 @@ def train_finals(
     store: RunStore, make_pool: Callable[[Train], Pool[tuple[str, TrainingRun], TrainingResult]], *, quiet: bool,
     stop: threading.Event,
 ) -> bool:  # fmt: skip
-    """Makes and records all runs that are left.
+    """Executes and records all remaining training runs.
 
     Args:
         store: the run.
-        make_pool: makes who trains; asked only when there is something to train.
-        quiet: whether to show no progress.
-        stop: asked after every run; runs on their way are dropped.
+        make_pool: factory of the pool; called only if training runs remain.
+        quiet: if True, shows no progress.
+        stop: interruption event, checked after every run; runs in flight are discarded.
 
     Returns:
-        Whether all are made.
+        True if all runs are complete.
     """
     pool: Pool[tuple[str, TrainingRun], TrainingResult] | None = None
     while (left := due(store)) is not None:
@@ -105,7 +105,7 @@ def train_finals(
 def _train(
     store: RunStore, pool: Pool[tuple[str, TrainingRun], TrainingResult], left: Due, quiet: bool, stop: threading.Event
 ) -> bool:
-    """Makes the runs of a round; returns whether all are made."""
+    """Executes the runs of a round; returns True if all are complete."""
     settled = {name: store.ticket(*place) for name, place in left.places.items()}
     submitted, total = 0, len(left.runs)
     with counted_view(errors, quiet=quiet or not errors.is_terminal) as show:

@@ -1,7 +1,7 @@
-"""One campaign from its settings to its verdict: the search, its control, and both on seeds that neither has seen.
+"""Runs a campaign: the search, its controls, and the comparison of their best programs on fresh seeds.
 
-Every step is recorded before the next begins, so that the same call after any interruption goes on where it stopped and
-ends with the same result.
+Every step is recorded before the next begins, so the same call after any interruption resumes the campaign and yields
+the same result.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ SHIPPED = files("optsearch.runs.commands.campaigns")
 
 
 def load_named(reference: str, overrides: Sequence[str] = ()) -> tuple[CampaignConfig, str]:
-    """Settings and text of a shipped campaign, of the one that found a discovered program, or of a YAML file.
+    """Settings and text of a shipped campaign, of the campaign of a discovered program, or of a YAML file.
 
     Args:
-        reference: a name, or a path.
-        overrides: ``key.sub=value`` settings that replace those of the text.
+        reference: name of a campaign or discovered program, or path of a file.
+        overrides: ``key.sub=value`` settings that override the text.
 
     Raises:
-        ConfigError: there is no such campaign, or anything is wrong in it.
+        ConfigError: the campaign does not exist or is invalid.
     """
     names = sorted(entry.name.removesuffix(".yaml") for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml"))
     if reference in names:
@@ -68,11 +68,11 @@ def load_named(reference: str, overrides: Sequence[str] = ()) -> tuple[CampaignC
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a sitting ended.
+    """Result of one session of a campaign.
 
     Attributes:
-        folder: the run.
-        interrupted: whether it was asked to stop before it was done.
+        folder: the run folder.
+        interrupted: True if the session was interrupted before completion.
     """
 
     folder: Path
@@ -81,12 +81,12 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Who evaluates.
+    """Configuration of the workers.
 
     Attributes:
-        count: worker processes; 0 for none, None for one for each core.
-        address: a Ray cluster to join; None to start a local one.
-        gpus: share of a GPU for each.
+        count: number of worker processes; 0 evaluates in this process, None for one per core.
+        address: address of a Ray cluster to join; None starts a local one.
+        gpus: fraction of a GPU per worker.
     """
 
     count: int | None
@@ -99,8 +99,8 @@ class Campaign:
 
     Args:
         config: the settings.
-        text: the campaign as the user wrote it.
-        folder: where the run is kept; None for ``optsearch-runs/NAME-seedS``.
+        text: original text of the campaign.
+        folder: run folder; None for ``optsearch-runs/NAME-seedS``.
     """
 
     def __init__(self, config: CampaignConfig, text: str, folder: Path | None = None):
@@ -108,9 +108,9 @@ class Campaign:
         self.folder = folder or RUNS_FOLDER / f"{config.name}-seed{config.seed}"
         self._setting = config.setting
         self.timing = Timing()
-        """Where the time of this process's searches went."""
+        """Time spent by this process's searches, by activity."""
         self.waited_s = 0.0
-        """How much of it was spent waiting for results."""
+        """Seconds spent waiting for results."""
 
     def run(
         self,
@@ -122,22 +122,22 @@ class Campaign:
         quiet: bool = False,
         stop: threading.Event | None = None,
     ) -> Finished:
-        """Starts or resumes the run and goes on until it is done or interrupted (Ctrl-C, SIGTERM).
+        """Starts or resumes the run, until it is complete or interrupted (Ctrl-C, SIGTERM).
 
         Args:
-            workers: worker processes; 0 for none, None for one for each core.
-            address: a Ray cluster to join; None to start a local one.
-            gpus: share of a GPU that each worker asks Ray for.
-            force: whether a run in the folder is replaced.
-            quiet: whether to show no progress.
-            stop: set by somebody else to interrupt; None when only signals do.
+            workers: number of worker processes; 0 evaluates in this process, None for one per core.
+            address: address of a Ray cluster to join; None starts a local one.
+            gpus: fraction of a GPU that each worker requests from Ray.
+            force: if True, replaces an existing run in the folder.
+            quiet: if True, shows no progress.
+            stop: event that interrupts the run when set; None if only signals interrupt it.
 
         Returns:
-            The folder, and whether the run was interrupted.
+            The run folder, and the interruption flag.
 
         Raises:
-            RunError: the folder is not ours to write, or an evaluation raised.
-            TaskError: a task of the user's own cannot be imported.
+            RunError: the folder cannot be written, or an evaluation raised an exception.
+            TaskError: a user-defined task cannot be imported.
         """
         stop = stop or threading.Event()
         import_own_tasks(self.config.imports)
@@ -174,7 +174,7 @@ class Campaign:
         return store
 
     def _train(self, store: RunStore, options: Workers, quiet: bool, stop: threading.Event) -> bool:
-        """Runs the searches, then the controls, then what decides between them; returns whether all is done."""
+        """Runs the searches, the controls, then the final comparison; returns True if all are complete."""
         with self._evaluator(options, quiet) as evaluator:
             done = all(
                 self._arm(store, planned, evaluator, quiet, stop) for planned in planned_arms(store, self.config)
@@ -232,7 +232,7 @@ class Campaign:
         return None if arm.number == 0 else reference_of(store, self.config)
 
     def _meta_validation(self, store: RunStore, arm: Arm, history: History | None) -> MetaValidation | None:
-        """The watch over the search's best program; controls have none."""
+        """Meta-validation of the search's best programs; None for controls."""
         config = self.config.meta_validation
         if config is None or arm.name != SEARCH:
             return None
@@ -267,8 +267,8 @@ class Campaign:
             def make() -> RayEvaluator:
                 return RayEvaluator(self._setting, workers=workers, address=address, gpus=options.gpus)
 
-            # A cluster is joined at once, so that one which cannot be is said before anything is done. And this process
-            # has no share of an accelerator, and rounds differently from one that has.
+            # Join a cluster at once, so that a connection error is reported before any work. If workers have GPUs, this
+            # process has no share of one and would round differently.
             here_first = address is None and not options.gpus
             evaluator = HeadStart(self._setting, make, workers) if workers and here_first else make()
         try:
@@ -278,13 +278,16 @@ class Campaign:
 
 
 def _completed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Settings as an older version recorded them, with what it did not know yet."""
+    """Completes settings recorded by an older version with the defaults of newer settings."""
     return CampaignConfig.model_validate(dict(settings)).model_dump(mode="json")
 
 
 @contextmanager
 def _interruptible(stop: threading.Event) -> Generator[None]:
-    """Ctrl-C and SIGTERM ask to stop; the second one stops at once. Outside the main thread, signals are left alone."""
+    """Handles Ctrl-C and SIGTERM: the first signal requests a stop, the second stops immediately.
+
+    Outside the main thread, signal handlers are left unchanged.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

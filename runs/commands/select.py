@@ -1,6 +1,6 @@
-"""A funnel over runs: what ``select`` runs, records in the runs, and goes on with after an interruption.
+"""A funnel over runs: the implementation of ``select``, which is recorded in the runs and resumable.
 
-A stage is recorded when it has ended, and each training run when it has; so the same command again repeats neither.
+Stages and training runs are recorded on completion, so that the same command repeats neither.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def load_funnel(reference: str, overrides: Sequence[str] = ()) -> FunnelConfig:
     """Settings of a shipped funnel or a YAML file.
 
     Raises:
-        ConfigError: there is no such funnel, or anything is wrong in it.
+        ConfigError: the funnel does not exist or is invalid.
     """
     names = sorted(entry.name.removesuffix(".yaml") for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml"))
     if reference in names:
@@ -72,20 +72,20 @@ def run_selection(
     """Takes the best programs of runs through a funnel.
 
     Args:
-        runs: runs as users name them; the study is recorded in each.
-        funnel: a shipped funnel's name, or a YAML file.
-        overrides: ``key.sub=value`` settings that replace those of the funnel.
-        folder: where training runs are kept; None for the folder of runs.
-        workers: training runs at a time; 0 for one at a time in this process, None for one for each core.
-        address: a Ray cluster to join; None for Ray here.
-        imports: references of the user's own tasks.
-        quiet: whether to show no progress.
+        runs: folders or names of runs; the study is recorded in each.
+        funnel: name of a shipped funnel, or path of a YAML file.
+        overrides: ``key.sub=value`` settings that override those of the funnel.
+        folder: folder of the training cache; None for the folder of runs.
+        workers: number of concurrent training runs; 0 for sequential runs in this process, None for one per core.
+        address: address of a Ray cluster to join; None starts a local one.
+        imports: ``module:object`` references of user-defined tasks.
+        quiet: if True, shows no progress.
 
     Returns:
-        The study as JSON values: candidates, and for each stage verdicts, costs and its whole evaluation.
+        The study as JSON values: candidates, and for each stage its verdicts, cost and complete evaluation.
 
     Raises:
-        ConfigError, RunError, TaskError: something of that name does not exist, or a run cannot be written.
+        ConfigError, RunError, TaskError: a name is unknown, or a run cannot be written.
     """
     import_own_tasks(imports)
     config = load_funnel(funnel, overrides)
@@ -112,13 +112,13 @@ def run_selection(
 
 
 class _Study:
-    """A study in the runs that it is recorded in: begun, or gone on with where the same one stopped.
+    """A funnel study and its records: starts a new study, or resumes one with the same settings.
 
     Args:
         stores: the runs.
         config: the funnel.
-        found: who enters.
-        stages: the tasks of every stage.
+        found: candidates of the first stage.
+        stages: tasks of every stage.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class _Study:
         same = [study for study in stores[0].studies() if dict(study.settings) == self._settings]
         self.warnings = self._warnings(same[-1].number if same else None)
         self._numbers = [self._number(store) for store in stores]
-        # A process may have been killed after a stage was recorded in one run and not in the next.
+        # A process may have been killed after it recorded a stage in one run but not in the next.
         self._done: list[Mapping[str, Any]] = [
             stage.result for stage in stores[0].studies()[self._numbers[0] - 1].stages
         ]
@@ -150,7 +150,7 @@ class _Study:
 
     @property
     def finished(self) -> bool:
-        """Whether every stage has ended, or nobody is left."""
+        """True if all stages have ended or no programs remain."""
         return len(self._done) == len(self._config.stages) or (bool(self._done) and not self._survivors())
 
     @property
@@ -159,7 +159,7 @@ class _Study:
         return self._config.stages[len(self._done)].name
 
     def next_words(self) -> str:
-        """The next stage: its name, who is left, and on what."""
+        """Description of the next stage: its name, remaining programs, baselines and tasks."""
         number = len(self._done)
         stage, left = self._config.stages[number], len(self._survivors())
         beside = f" beside {', '.join(stage.baselines)}" if stage.baselines else ""
@@ -193,7 +193,7 @@ class _Study:
         }
 
     def _number(self, store: RunStore) -> int:
-        """Number of this study in a run; begins it where the run does not have it."""
+        """Number of this study in a run; creates the study if the run does not have it."""
         for study in store.studies():
             if dict(study.settings) == self._settings:
                 return study.number
@@ -239,13 +239,13 @@ class _Study:
         )
 
     def _scores(self) -> dict[str, float | None]:
-        """What the stage before, or the search, made of everybody."""
+        """Score of each candidate in the previous stage, or its fitness in the search."""
         if not self._done:
             return {candidate.name: candidate.fitness for candidate in self._candidates}
         return {row["contender"]: row["score"] for row in self._done[-1]["verdicts"] if not row["baseline"]}
 
     def _bias(self, result: StageResult) -> dict[str, Any] | None:
-        """How far the search's fitness lies below the validation loss on fresh seeds; None where they are not alike."""
+        """Selection bias of the fitness against validation loss on fresh seeds; None if the two are not comparable."""
         fits = all(len(store.config.fitness_tasks) == 1 for store in self._stores)
         if result.evaluation.budget.trials or not fits or self._done:
             return None
@@ -261,7 +261,7 @@ class _Study:
         return {"mean": interval.mean, "interval": ends, "count": interval.count, "programs": gaps}
 
     def _warnings(self, own: int | None) -> list[str]:
-        """What is not held out: tasks on which a run's programs were chosen before this study, or twice within it."""
+        """Warnings about tasks that are not held out: used for selection before this study, or twice within it."""
         stages = zip(self._config.stages, self._problems, strict=True)
         held = [problem.task for stage, tasks in stages if SEARCH not in stage.tasks for problem in tasks]
         found: list[str] = []
@@ -279,7 +279,7 @@ def _problems(stage: StageConfig, searched: Sequence[str]) -> tuple[Problem, ...
 
     Raises:
         RunError: a rung does not exist.
-        TaskError: there is no such task.
+        TaskError: a task does not exist.
     """
     names: list[str] = []
     for word in stage.tasks:

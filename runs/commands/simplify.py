@@ -1,4 +1,4 @@
-"""Distilling a program that a user names: what ``simplify`` runs."""
+"""Distillation of a program: the implementation of ``simplify``."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def run_distillation(
     imports: Sequence[str] = (),
     quiet: bool = False,
 ) -> Distilled:
-    """Takes the steps on the program that the user names.
+    """Applies distillation steps to a program.
 
     Args:
-        reference: a program as users name them, or as a value.
+        reference: reference to a program, or a program as a value.
         steps: names of steps.
         tasks: names of the tasks on which ablation tests changes; None for those of the program's search, or ``ae``.
-        workers: trainings at a time, on local Ray; 0 for one at a time in this process, None for one for each core.
-        folder: where trainings are kept; None for the folder of runs.
-        imports: references of the user's own tasks.
-        quiet: whether to show no progress.
+        workers: number of concurrent runs on local Ray; 0 for sequential runs in this process, None for one per core.
+        folder: folder of the training cache; None for the folder of runs.
+        imports: ``module:object`` references of user-defined tasks.
+        quiet: if True, shows no progress.
 
     Raises:
-        ProgramError, RunError, TaskError: something of that name does not exist, or the folder cannot be used.
-        DoesNotTrainError: ablation is asked for and the program does not train.
+        ProgramError, RunError, TaskError: a name is unknown, or the folder cannot be used.
+        DoesNotTrainError: ablation is requested and the program does not train.
     """
     for step in steps:
         if step not in STEPS:

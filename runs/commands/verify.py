@@ -1,12 +1,11 @@
-"""Whether a run is what it says: its records are whole, its programs valid, its history follows from its results.
+"""Verification of a run: intact records, valid programs, and a history that follows from the recorded results.
 
-Every record's checksum is computed again. Every search is drawn again from its seed with the recorded fitness, which
-verifies and names each program anew and must give the recorded tickets one by one and the recorded population. What a
-run claims is trained again: the best programs, and a sample of all evaluations, of the meta-validations and of the runs
-on further seeds, drawn so that a forger cannot know which. Whatever does not agree is named, and so is what was not
-checked.
+The checksum of every record is recomputed. Every search is replayed from its seed with the recorded fitness. The replay
+verifies and fingerprints each program again, and must reproduce the recorded tickets and the recorded population.
+Training is repeated for the best programs, and for a random sample of evaluations, meta-validations and runs on further
+seeds. The sample is unpredictable to a forger. Disagreements and unchecked parts are reported.
 
-A checksum says that a record is as it was written, not who wrote it: anybody can compute one for a changed record.
+A checksum proves that a record is intact, not that it is authentic: it can be recomputed for a modified record.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        name: what.
-        agrees: whether all is as it should be; None for what was not looked at.
-        says: how much was looked at, or what disagrees.
+        name: name of the check.
+        agrees: True if the records agree; None if unchecked.
+        says: number of checked items, or the disagreement.
     """
 
     name: str
@@ -54,16 +53,16 @@ class Check:
 
 
 def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterator[Check]:
-    """Looks at a run, one thing after the other; ends early where the rest would have no meaning.
+    """Runs all checks in order; stops early if later checks would be meaningless.
 
     Args:
         folder: the run folder.
-        sample: number of evaluations of each search, of meta-validations and of runs on further seeds that are made
-            again; those of the programs that are compared always are.
-        imports: references of the user's own tasks that may be imported.
+        sample: number of repeated evaluations for each search, of meta-validations and of runs on further seeds; runs
+            of the compared programs are always repeated.
+        imports: references of user-defined tasks that may be imported.
 
     Raises:
-        RunError: the folder is not a run, or it needs an import that is not among those.
+        RunError: the folder is not a run, or requires an import that is not allowed.
     """
     with RunStore.read(folder) as store:
         try:
@@ -128,7 +127,7 @@ def _replay(store: RunReader, config: CampaignConfig, arm: Arm) -> Check:
 
 
 def _sample(store: RunReader, config: CampaignConfig, arm: Arm, count: int, trainers: Trainers) -> Check:
-    """Makes evaluations again: the warm start's, those that the best program was chosen from, and others by chance."""
+    """Repeats evaluations: of the warm start, the best programs, and a random sample."""
     name, first = f"evaluations of {arm.name}", store.arms()[0]
     results = [result for result in store.evaluations(arm) if result.ticket < store.settled(arm)]
     leading = {WARM_START, *(entry.ticket for entry in store.leaderboard(arm, 1))}
@@ -150,7 +149,7 @@ def _sample(store: RunReader, config: CampaignConfig, arm: Arm, count: int, trai
 
 
 def _validations(store: RunReader, config: CampaignConfig, count: int, trainers: Trainers) -> Iterator[Check]:
-    """Makes meta-validations again: the one that is carried forward, and others by chance."""
+    """Repeats meta-validations: of the selected program, and a random sample."""
     name = "meta-validation"
     if config.meta_validation is None or SEARCH not in [arm.name for arm in store.arms()]:
         return
@@ -181,8 +180,9 @@ def _validations(store: RunReader, config: CampaignConfig, count: int, trainers:
 
 
 def _finals(store: RunReader, config: CampaignConfig, count: int) -> Check:
-    """Makes training runs on further seeds again: on each task one that chose a program that is compared, one that
-    compares it, and others, those that choose and those that compare counted apart.
+    """Repeats training runs on further seeds, separately on selection seeds and on fresh seeds.
+
+    For each kind of seeds, repeats one run per compared program and task, and a random sample of the others.
     """
     name, finals = "finalists and fresh seeds", store.finals()
     if store.meta("status") == "finished":
@@ -225,7 +225,7 @@ def _finals(store: RunReader, config: CampaignConfig, count: int) -> Check:
 
 
 def _unchecked(store: RunReader) -> str:
-    """What no check has looked at, in words."""
+    """Describes the unchecked parts of a run."""
     words = ["what the samples left out", "times and machines", "who made the run: a checksum is no signature"]
     if studies := len(store.studies()):
         words.insert(1, f"{studies} selection{'s' if studies > 1 else ''} and evaluations among programs of this run")
@@ -235,7 +235,7 @@ def _unchecked(store: RunReader) -> str:
 
 
 def _chosen(records: Sequence[T], leading: Sequence[T], count: int) -> list[T]:
-    """The records that matter most and others, drawn so that a forger cannot know which."""
+    """Returns the leading records and a random sample of the others, unpredictable to a forger."""
     others = [record for record in records if record not in leading]
     return [*leading, *random.SystemRandom().sample(others, min(max(count - len(leading), 0), len(others)))]
 
@@ -245,12 +245,12 @@ def _known(fitness: Fitness) -> tuple[object, ...]:
 
 
 def _details(fitness: Fitness) -> tuple[object, ...]:
-    """What else is recorded of an evaluation, except its time; other evaluations are measured by the warm start's."""
+    """Further recorded values of an evaluation, except its time; the warm start's are the reference of others."""
     return fitness.rate, fitness.losses, fitness.loss_so_far, fitness.curves
 
 
 def _difference(store: RunReader, now: tuple[object, ...], was: tuple[object, ...]) -> str:
-    """Says how a record differs from what was made again; empty when it does not."""
+    """Describes the difference between a recorded and a repeated result; empty if they are equal."""
     if now == was:
         return ""
     changes = machine_changes(store.sessions()[0]["about"], about_machine())

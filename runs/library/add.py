@@ -1,12 +1,12 @@
-"""Adds a discovered program to those that ship, from the records of the run that found it.
+"""Adds a discovered program to the library, from the records of the run that found it.
 
     optsearch evaluate study-seed4:3529 --task cnn --task vit --baseline adamw --baseline lion --constants --seeds 16
     python -m optsearch.runs.library.add study-seed0:8692 root-scale --description "weight decay by the cube root"
 
-Nothing is entered by hand but the name and the description. A program that was simplified is given as a file with
-``--program``; results are those of its meaning, so evaluate it together with the program that it comes from:
-``optsearch evaluate FILE RUN:ID ...`` records both in the run. Refused is what has no recorded evaluation, or was
-chosen on one of its tasks.
+Only the name and the description are entered by hand. Pass a simplified program as a file with ``--program``. Results
+are looked up by semantic fingerprint, so evaluate it together with the original program: ``optsearch evaluate FILE
+RUN:ID ...`` records both in the run. A program is rejected if it has no recorded evaluation, or was selected on one of
+the evaluation's tasks.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from optsearch.search.settings.yaml_text import read_yaml
 from optsearch.selection.bootstrap import bootstrap_interval
 
 HOME = Path(__file__).parent / "discovered"
-"""Where the entries lie that ship."""
+"""Folder of the shipped entries."""
 
 
 def add(
@@ -57,17 +57,17 @@ def add(
     """Writes the two files of an entry.
 
     Args:
-        reference: the program as it was found, ``RUN:ID``.
-        name: what to call it.
-        description: what is new in it, in a few words.
-        program: file with the program that `simplify` made of it; None for the program without its dead statements.
-        study: number of the evaluation to take its results from; None for the one that trained the most.
-        folder: where.
-        replace: whether an entry of that name is replaced.
+        reference: the original program, as ``RUN:ID``.
+        name: name of the entry.
+        description: short description of the novelty.
+        program: file of the simplified program; None for the original program without dead statements.
+        study: number of the evaluation with the results; None for the one with the most training runs.
+        folder: output folder.
+        replace: if True, replaces an existing entry of this name.
 
     Raises:
-        ConfigError, ProgramError, RunError: the name cannot be used, the program is not one of a run, or it has no
-            evaluation on tasks that are held out.
+        ConfigError, ProgramError, RunError: the name is invalid, the program does not belong to a run, or it has no
+            evaluation on held-out tasks.
     """
     if not re.match(NAME, name):
         raise ConfigError([f"'{name}' is no name for a program: use small letters, digits and single hyphens"])
@@ -95,7 +95,7 @@ def add(
 
 
 def _evaluation(store: RunReader, reference: str, program: Program, number: int | None) -> Study:
-    """The evaluation to take the results from."""
+    """Selects the evaluation that provides the results."""
     studies = [study for study in store.studies() if _takes_part(study, program)]
     example = f"`optsearch evaluate {reference} --task cnn --baseline adamw --constants --seeds 16`"
     if not studies:
@@ -119,14 +119,14 @@ def _evaluation(store: RunReader, reference: str, program: Program, number: int 
 
 
 def _takes_part(study: Study, program: Program) -> bool:
-    """Whether a study is a finished evaluation of a program, on tasks as they are."""
+    """True if a study is a finished evaluation of a program, with the default batch size of each task."""
     if "funnel" in study.settings or study.status != "finished" or any("@" in task for task in _result(study)["tasks"]):
         return False
     return any(fingerprint(parse(entry["program"])) == fingerprint(program) for entry in study.settings["candidates"])
 
 
 def _called(study: Study, program: Program) -> str:
-    """What an evaluation calls a program."""
+    """Name of a program in an evaluation."""
     meaning = fingerprint(program)
     return next(
         str(entry["name"]) for entry in study.settings["candidates"] if fingerprint(parse(entry["program"])) == meaning
@@ -209,7 +209,7 @@ def _held_out(study: Study, program: str) -> dict[str, Any]:
 
 
 def _losses(found: Mapping[str, Any], task: str, contender: str) -> dict[str, Any]:
-    """Test loss over the fresh seeds with its interval, as `evaluate` prints it, and the seeds that failed."""
+    """Mean test loss over the fresh seeds with its interval, as printed by `evaluate`, and number of failed seeds."""
     rows = [row["test_loss"] for row in found["rows"] if row["task"] == task and row["contender"] == contender]
     losses = [loss for loss in rows if loss is not None]
     interval = bootstrap_interval(losses) if losses else None
@@ -222,16 +222,16 @@ def _ends(interval: Mapping[str, Any] | None) -> list[float | None]:
 
 
 def _short(value: float | None) -> float | None:
-    """Six digits, which is more than seeds can tell."""
+    """Rounds to six significant digits, well below the variation between seeds."""
     return None if value is None else float(f"{value:.6g}")
 
 
 class _Line(dict[str, Any]):
-    """A mapping that is written in one line."""
+    """A mapping that is dumped in flow style, on one line."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks, lists in one line where they hold numbers, and quotes where they are needed."""
+    """Dumps multi-line strings as blocks, lists of scalars in flow style, and quotes only where necessary."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -251,7 +251,7 @@ _Dumper.add_representer(_Line, lambda dumper, row: dumper.represent_mapping("tag
 
 
 def main() -> None:
-    """Entry point."""
+    """Entry point of the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program_of_run", metavar="RUN:ID", help="the program as it was found")
     parser.add_argument("name", help="what to call it")

@@ -1,4 +1,4 @@
-"""What there is: tasks, functions, library programs and shipped campaigns, as rows for tables and JSON."""
+"""Lists of tasks, functions, library programs and shipped campaigns, as rows for tables and JSON."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Row = dict[str, Any]
 
 
 def tasks(own: Sequence[Task] = ()) -> list[Row]:
-    """Every task with its size, what it may be used for, and what was measured on it.
+    """Lists all tasks with their size, permitted use and measured values.
 
     Args:
-        own: the user's own tasks, after the shipped ones.
+        own: user-defined tasks, listed after the shipped ones.
     """
     from optsearch.proxy_tasks.measured import measured
     from optsearch.proxy_tasks.registry import TASKS
@@ -46,13 +46,13 @@ def tasks(own: Sequence[Task] = ()) -> list[Row]:
 
 
 def check_task(name: str) -> Iterator[Row]:
-    """Every law of the contract, and what is wrong with the task; ends where the rest would have no meaning.
+    """Checks a task against each law of the contract; stops early if later checks would be meaningless.
 
     Args:
-        name: of a shipped task, or of one that was imported.
+        name: name of a shipped or imported task.
 
     Raises:
-        TaskError: there is no such task, or its data cannot be read.
+        TaskError: the task does not exist, or its data cannot be read.
     """
     from optsearch.proxy_tasks.contract import LAWS, Subject
     from optsearch.proxy_tasks.registry import get_task, reference_of
@@ -67,7 +67,7 @@ def check_task(name: str) -> Iterator[Row]:
 
 
 def functions() -> list[Row]:
-    """Every function of the language with its signature and laws."""
+    """Lists all functions of the language with signature and laws."""
     from optsearch.dsl.functions import FUNCTIONS
 
     return [
@@ -83,7 +83,7 @@ def functions() -> list[Row]:
 
 
 def library() -> list[Row]:
-    """Every shipped program with its size; the known optimizers, then the discovered ones with all that is known."""
+    """Lists all shipped programs with their size: known optimizers, then discovered ones with their records."""
     from optsearch.dsl.library import DESCRIPTIONS, LIBRARY
     from optsearch.runs.library.discovery import DISCOVERED
 
@@ -103,7 +103,7 @@ def library() -> list[Row]:
 
 
 def campaigns() -> list[Row]:
-    """Every shipped campaign with what it does."""
+    """Lists all shipped campaigns with their descriptions."""
     from optsearch.search.config import load_campaign
 
     rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""A discovered program in words: for the terminal and for exported files."""
+"""Text descriptions of discovered programs, for the terminal and for exported files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BESIDE = {"better": "better than", "worse": "worse than", "undecided": "not told
 
 
 def lines(one: Discovery) -> list[str]:
-    """What an exported file says: where it comes from, what it is worth, and what finds it again."""
+    """Lines for an exported file: source, results, and the commands that reproduce them."""
     record = one.record
     found = [f"{record.description[:1].upper()}{record.description[1:]}. Found by: {one.commands[0]}"]
     found += [f"{one.headline} {method(one)} The numbers are test losses with {CONFIDENCE:.0%} intervals"]
@@ -20,7 +20,7 @@ def lines(one: Discovery) -> list[str]:
 
 
 def method(one: Discovery) -> str:
-    """How the contenders were compared, in a sentence."""
+    """Describes the comparison method in a sentence."""
     held = one.record.held_out
     tuned = (
         f"tuned with {held.trials} trials{', constants too' if held.constants else ''}" if held.trials else "untuned"
@@ -34,13 +34,13 @@ def method(one: Discovery) -> str:
 
 
 def mean(loss: Estimate, failed: int) -> str:
-    """A mean loss with the seeds that failed."""
+    """Formats a mean loss with the number of failed seeds."""
     value = "-" if loss[0] is None else f"{loss[0]:.4f}"
     return f"{value} ({failed} failed)" if failed else value
 
 
 def interval(loss: Estimate, failed: int) -> str:
-    """A mean loss with its interval and the seeds that failed."""
+    """Formats a mean loss with its interval and the number of failed seeds."""
     value, low, high = loss
     ends = "" if low is None or high is None else f" ({low:.4f} to {high:.4f})"
     return ("no loss" if value is None else f"{value:.4f}{ends}") + (f", {failed} seeds failed" if failed else "")

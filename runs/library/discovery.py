@@ -1,10 +1,10 @@
-"""Discovered programs that ship with the package, each with where it comes from and what it is worth.
+"""Discovered programs that ship with the package, with their provenance and results.
 
-An entry of ``discovered/`` is two files: ``NAME.txt`` with the simplified program, and ``NAME.yaml`` with everything
-else. YAML is used because people read it: the raw program and the campaign appear as they are written elsewhere, a
-comparison is a line, and the same strict rules as for campaigns apply. ``optsearch.runs.library.add`` writes entries
-from a run's own records; they are not written by hand. A program whose meaning is not the recorded one, or a
-result on a task that chose the program, is an error.
+An entry of ``discovered/`` consists of two files: ``NAME.txt`` with the simplified program, and ``NAME.yaml`` with its
+record. YAML is readable: the raw program and the campaign keep their usual form, and each comparison takes one line.
+Records are validated as strictly as campaigns. ``optsearch.runs.library.add`` generates entries from the records of a
+run. A program that does not match its recorded fingerprint, or a result on a task that was used for selection, is an
+error.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.settings import load_settings
 
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
-"""What names of discovered programs look like."""
+"""Pattern of the names of discovered programs."""
 
 _MODEL = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 Estimate = Annotated[list[float | None], Field(min_length=3, max_length=3)]
-"""A mean and the two ends of its 95 % interval; None where runs failed."""
+"""A mean and the two ends of its 95 % interval; None if runs failed."""
 
 
 class Origin(BaseModel):
-    """Where a program was found.
+    """Provenance of a program.
 
     Attributes:
         run: name of the run.
-        program: its id there.
-        tasks: those of the search.
-        seed: of the search.
-        fitness: its fitness there.
-        rate: what its learning rate was multiplied by, since the search found it best so.
-        distilled: ``pruned``, of its dead statements alone, or ``simplified``.
-        population_digest: of the search that found it, as ``show RUN --json`` prints it.
-        made_with: processor, versions of packages, of fingerprints and of the search.
-        raw: the program as it was found.
+        program: id of the program in the run.
+        tasks: tasks of the search.
+        seed: seed of the search.
+        fitness: fitness in the search.
+        rate: factor on the learning rate that the search found best.
+        distilled: ``pruned`` if only dead statements were removed, otherwise ``simplified``.
+        population_digest: digest of the search's population, as printed by ``show RUN --json``.
+        made_with: processor, and versions of packages, fingerprints and search.
+        raw: the program before simplification.
         campaign: all settings of the run, as a campaign file.
     """
 
@@ -69,13 +69,13 @@ class Origin(BaseModel):
 
 
 class Spent(BaseModel):
-    """What one part of the work took.
+    """Cost of one part of the work.
 
     Attributes:
-        programs: programs that a search generated; None for an evaluation.
-        evaluations: of them those that were trained; None for an evaluation.
-        runs: training runs of an evaluation; None for a search.
-        seconds: of training, over all workers.
+        programs: number of generated programs; None for an evaluation.
+        evaluations: number of trained programs; None for an evaluation.
+        runs: number of training runs of an evaluation; None for a search.
+        seconds: training time, summed over all workers.
     """
 
     model_config = _MODEL
@@ -87,15 +87,15 @@ class Spent(BaseModel):
 
 
 class Against(BaseModel):
-    """The program beside one baseline on one task.
+    """Comparison of the program with one baseline on one task.
 
     Attributes:
-        baseline: its name.
+        baseline: name of the baseline.
         loss: the baseline's test loss over the fresh seeds.
-        failed: seeds on which the baseline did not train.
-        difference: loss of the program minus the baseline's, paired by seed: below zero the program is better.
-        p: of the paired permutation test.
-        corrected: the same for all comparisons of the evaluation.
+        failed: number of seeds on which the baseline did not train.
+        difference: loss of the program minus that of the baseline, paired by seed; negative if the program is better.
+        p: p-value of the paired permutation test.
+        corrected: p-value corrected for all comparisons of the evaluation.
         verdict: ``better``, ``worse`` or ``undecided``.
     """
 
@@ -111,14 +111,14 @@ class Against(BaseModel):
 
 
 class Result(BaseModel):
-    """The program on one held-out task.
+    """Result of the program on one held-out task.
 
     Attributes:
-        task: its name.
-        version: its version.
+        task: name of the task.
+        version: version of the task.
         loss: the program's test loss over the fresh seeds.
-        failed: seeds on which it did not train.
-        against: every baseline, in the order of the evaluation.
+        failed: number of seeds on which the program did not train.
+        against: comparisons with all baselines, in the order of the evaluation.
     """
 
     model_config = _MODEL
@@ -134,16 +134,16 @@ class Held(BaseModel):
     """The evaluation on held-out tasks.
 
     Attributes:
-        study: its number in the run.
+        study: number of the evaluation in the run.
         seeds: number of fresh seeds.
-        skipped_seeds: fresh seeds that were passed over before them.
-        trials: tuning trials of each contender on each task.
-        constants: whether constants were tuned too.
-        programs: how many programs entered.
-        comparisons: how many the p-values are corrected for.
-        relative_loss: over all tasks, relative to the first baseline, as a share: below zero is better.
-        improvement: chance that a run is better than one of the first baseline on the same task.
-        results: one for each task.
+        skipped_seeds: number of fresh seeds skipped before them.
+        trials: number of tuning trials of each contender on each task.
+        constants: True if constants were tuned too.
+        programs: number of evaluated programs.
+        comparisons: number of comparisons for which p-values are corrected.
+        relative_loss: relative difference to the loss of the first baseline, over all tasks; negative is better.
+        improvement: probability that a run is better than a run of the first baseline on the same task.
+        results: one result per task.
     """
 
     model_config = _MODEL
@@ -166,17 +166,17 @@ class Held(BaseModel):
 
 
 class Record(BaseModel):
-    """What stands beside a discovered program.
+    """Record of a discovered program.
 
     Attributes:
-        description: what is new in it.
-        fingerprint: of the program.
-        fingerprint_version: of the rules that it follows, which may be later than those of the search.
-        origin: where it was found.
-        cost: what the search with its first stage, its controls and the evaluation took.
-        chosen_on: for each task on which it was chosen, what chose it there.
-        held_out: what it is worth elsewhere.
-        withdrawn: why the verdicts and p-values of ``held_out`` do not count, in full sentences; None while they stand.
+        description: description of the novelty.
+        fingerprint: semantic fingerprint of the program.
+        fingerprint_version: version of the fingerprint rules, which may be newer than that of the search.
+        origin: provenance of the program.
+        cost: cost of the search with its first stage, of the controls and of the evaluation.
+        chosen_on: maps each task that was used for selection to the step that used it.
+        held_out: evaluation on held-out tasks.
+        withdrawn: reason why the verdicts and p-values of ``held_out`` are invalid, in full sentences; None if valid.
     """
 
     model_config = _MODEL
@@ -207,9 +207,9 @@ class Discovery:
     """A discovered program.
 
     Attributes:
-        name: what users call it.
+        name: name of the program in the library.
         program: the program.
-        record: where it comes from and what it is worth.
+        record: provenance and results.
     """
 
     name: str
@@ -218,14 +218,14 @@ class Discovery:
 
     @property
     def source(self) -> str:
-        """Where it was found, in words."""
+        """Describes the source of the program."""
         origin = self.record.origin
         run = f"the run {origin.run} (seed {origin.seed}) on {listed(origin.tasks)}"
         return f"program {origin.program} of {run}, {origin.distilled}"
 
     @cached_property
     def headline(self) -> str:
-        """What it is worth, in a sentence that leaves nothing out; for withdrawn verdicts, why they are."""
+        """Summarises all results in one sentence; for withdrawn verdicts, states the reason."""
         if self.record.withdrawn is not None:
             return f"No claim: {self.record.withdrawn}"
         results, first = self.record.held_out.results, self.record.held_out.baselines[0]
@@ -241,7 +241,7 @@ class Discovery:
 
     @property
     def commands(self) -> list[str]:
-        """What finds it again, shows it in the run, and compares it again."""
+        """Commands that repeat the search, show the program in its run, and repeat the evaluation."""
         held, origin = self.record.held_out, self.record.origin
         tasks = " ".join(f"--task {result.task}" for result in held.results)
         baselines = " ".join(f"--baseline {name}" for name in held.baselines)
@@ -255,20 +255,20 @@ class Discovery:
         ]
 
     def as_values(self) -> dict[str, Any]:
-        """Everything, as JSON values."""
+        """JSON representation of the program and its record."""
         return self.record.model_dump(mode="json") | {"headline": self.headline, "commands": self.commands}
 
 
 def read_discovery(name: str, program: str, record: str) -> Discovery:
-    """A discovered program from the texts of its two files.
+    """Parses a discovered program from the texts of its two files.
 
     Args:
-        name: what it is called.
-        program: its text.
+        name: name of the program.
+        program: text of the program.
         record: YAML of a `Record`.
 
     Raises:
-        ConfigError: a text is damaged, or the program has another meaning than was recorded with it.
+        ConfigError: a text is damaged, or the program does not match its recorded fingerprint.
     """
     found = load_settings(Record, record, f"{name}.yaml")
     try:
@@ -289,10 +289,10 @@ def read_discovery(name: str, program: str, record: str) -> Discovery:
 
 
 class Discoveries(Mapping[str, Discovery]):
-    """The discovered programs of a folder by name; files are read when asked for.
+    """The discovered programs of a folder by name; files are read on first access.
 
     Args:
-        folder: holds ``NAME.txt`` and ``NAME.yaml`` for each.
+        folder: folder with ``NAME.txt`` and ``NAME.yaml`` for each program.
     """
 
     def __init__(self, folder: Traversable):
@@ -326,4 +326,4 @@ class Discoveries(Mapping[str, Discovery]):
 
 
 DISCOVERED = Discoveries(files("optsearch.runs.library.discovered"))
-"""Every discovered program that ships, by name. An unknown name raises ``ProgramError`` with the nearest one."""
+"""All shipped discovered programs by name. An unknown name raises ``ProgramError`` with the closest match."""

@@ -1,4 +1,4 @@
-"""The forms in which programs leave the project: what ``export`` writes."""
+"""Export formats of programs: the implementation of ``export``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ FORMS: Mapping[str, Callable[[Program, str, Sequence[str]], str]] = {
     "pseudocode": to_pseudocode,
     "json": to_json,
 }
-"""Each form by name: takes a program, a title and notes."""
+"""Exporters by name of the form; each takes a program, a title and notes."""
 
 
 def exported(named: NamedProgram, form: str) -> str:
-    """A program in one of the forms, as text that ends with a line break."""
+    """Exports a program in one of the forms, as text that ends with a line break."""
     return FORMS[form](named.program, named.name, notes(named)).rstrip("\n") + "\n"

@@ -1,6 +1,6 @@
-"""Where a program comes from and what was measured of it, in a few lines for exported files.
+"""Source and measured results of a program, as a few lines for exported files.
 
-No dates and no machine: the same program of the same run gives the same lines.
+The lines contain no dates and no machine, so that they depend only on the program and its run.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from optsearch.selection.statistics import CONFIDENCE
 
 
 def notes(named: NamedProgram) -> list[str]:
-    """Lines about a program: source, fingerprint, and for programs of runs the losses of it and its controls, for
-    discovered ones those on held-out tasks beside tuned baselines.
+    """Describes a program: its source, fingerprint and losses.
+
+    The losses are those of the program and its controls for programs of runs, and those on held-out tasks with tuned
+    baselines for discovered programs.
 
     Args:
-        named: a program as ``load_program`` gives it.
+        named: a program as returned by ``load_program``.
     """
     meaning = fingerprint(named.program)
     lines = [f"{named.source}, fingerprint {meaning} (version {FINGERPRINT_VERSION}), optsearch {version('optsearch')}"]

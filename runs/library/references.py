@@ -1,4 +1,4 @@
-"""Programs as users name them: a library name, that of a discovered program, a file, or a program of a run."""
+"""Resolves references to programs: names of library and discovered programs, files, and programs of runs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ from optsearch.runs.summary.run import best_ticket
 from optsearch.search.events import Settled
 
 RUNS_FOLDER = Path("optsearch-runs")
-"""Where runs are kept unless --out names another folder."""
+"""Default folder of runs, unless --out is given."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedProgram:
-    """Attributes:
-    name: short name for tables and titles.
-    program: the program; one of a run at the learning rate that it was scored at.
-    source: where it comes from, in words.
-    run: folder and id of a program of a run; None for others.
-    tasks: the tasks of the search that found it; empty for others.
-    rate: what its learning rate was multiplied by, since the search found it best so.
-    discovery: what is known of a discovered program; None for others.
+    """A resolved reference to a program.
+
+    Attributes:
+        name: short name for tables and titles.
+        program: the program; for a program of a run, with the learning rate of its evaluation.
+        source: description of the source.
+        run: folder and id of a program of a run; None for others.
+        tasks: tasks of the search that found the program; empty for others.
+        rate: factor on the learning rate that the search found best.
+        discovery: entry of a discovered program; None for others.
     """
 
     name: str
@@ -45,14 +47,14 @@ class NamedProgram:
 
 
 def run_folder(reference: str, others: Iterable[str] = ()) -> Path:
-    """The folder of a run, given as a path or as a name in ``optsearch-runs/``.
+    """Resolves the folder of a run from a path or a name in ``optsearch-runs/``.
 
     Args:
         reference: the path or name.
-        others: what else may have been meant.
+        others: further names to suggest in the error message.
 
     Raises:
-        RunError: there is no run.
+        RunError: the run does not exist.
     """
     for folder in (Path(reference), RUNS_FOLDER / reference):
         if RunStore.exists(folder):
@@ -63,10 +65,10 @@ def run_folder(reference: str, others: Iterable[str] = ()) -> Path:
 
 
 def run_folders(reference: str) -> list[Path]:
-    """The folders of a run or, given the folder of a study, of its runs.
+    """Resolves the folder of a run, or the folders of all runs of a study.
 
     Raises:
-        RunError: there is no run.
+        RunError: the run does not exist.
     """
     for folder in (Path(reference), RUNS_FOLDER / reference):
         inside = [entry for entry in sorted(folder.glob("*")) if RunStore.exists(entry)]
@@ -76,27 +78,27 @@ def run_folders(reference: str) -> list[Path]:
 
 
 def program_names() -> list[str]:
-    """Names of the programs that ship, the known ones first."""
+    """Names of the shipped programs, known optimizers first."""
     return [*LIBRARY, *DISCOVERED]
 
 
 def is_program(reference: str) -> bool:
-    """Whether a reference means a program by itself, by name or as a file, and no run and no program of a run."""
+    """True if a reference names a standalone program or file, not a run or a program of a run."""
     return reference in LIBRARY or reference in DISCOVERED or Path(reference).is_file()
 
 
 def load_program(reference: str | Program) -> NamedProgram:
-    """The program that a user means.
+    """Resolves a reference to a program.
 
     Args:
-        reference: the name of a library program or a discovered one; a file; ``RUN:ID``, where RUN is as in
-            ``run_folder`` and ID is ``best`` or an id that ``optsearch show RUN`` lists; a run alone, which means
-            its best program; or the program itself, which is named after its fingerprint.
+        reference: one of: the name of a library or discovered program; a file; ``RUN:ID``, where RUN is as in
+            ``run_folder`` and ID is ``best`` or an id listed by ``optsearch show RUN``; a run, which stands for its
+            best program; a program, which is named after its fingerprint.
 
     Raises:
-        ProgramError: no such program, or its text breaks a rule; the message names the file.
+        ProgramError: the program does not exist, or its text is invalid; the message names the file.
         ConfigError: the files of a discovered program are damaged.
-        RunError: the run cannot be read, or has no such program.
+        RunError: the run cannot be read, or does not contain the program.
     """
     if isinstance(reference, Program):
         verify(reference)
@@ -130,16 +132,16 @@ def _from_run(run: str, program_id: str) -> NamedProgram:
 
 
 def recorded(store: RunReader, name: str, arm: Arm, ticket: int) -> Settled:
-    """A program of a run, which means what it meant when it was evaluated.
+    """Reads a program of a run, and verifies its recorded fingerprint.
 
     Args:
         store: the run.
-        name: what to call the program.
-        arm: its search.
-        ticket: its ticket.
+        name: name of the program in error messages.
+        arm: search of the program.
+        ticket: ticket of the program.
 
     Raises:
-        RunError: it has another meaning than was stored with it.
+        RunError: the program does not match its recorded fingerprint.
     """
     settled = store.ticket(arm, ticket)
     was, meaning = settled.candidate.fingerprint, fingerprint(settled.candidate.program)

@@ -1,7 +1,7 @@
-"""A chart as data, and the words that its specification is made of (Vega-Lite).
+"""Charts as data, and building blocks of their Vega-Lite specifications.
 
-The page draws a chart, ``--figures`` writes the same one as SVG and PDF and its rows as CSV. All text of users' files
-is in the rows, where Vega-Lite takes it as text.
+The page draws a chart; ``--figures`` writes the same chart as SVG and PDF, and its rows as CSV. Text from user files
+occurs only in the rows, where Vega-Lite treats it as text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 Spec = dict[str, Any]
 
 PALETTE = ("#4c86c6", "#e0783a", "#3a9d78", "#b8527a", "#8a70c0", "#9a8534", "#4ba3b0", "#888888")
-"""Colours of series, in their order; they can be told apart on white and on black, and without red and green."""
+"""Colours of series, in order; distinguishable on white and on black, and with colour vision deficiency."""
 
 CONFIG: Spec = {
     "background": None,
@@ -46,7 +46,7 @@ CONFIG: Spec = {
     "range": {"category": list(PALETTE)},
     "line": {"strokeWidth": 2},
 }
-"""How all charts look; ``currentColor`` is the colour of the text around them, light or dark."""
+"""Style of all charts; ``currentColor`` is the colour of the surrounding text, in light and dark mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class Chart:
     """A chart.
 
     Attributes:
-        name: unique on its page; names its files.
-        title: what it shows.
-        note: how to read it, and what it leaves out.
-        spec: the specification, without its data.
+        name: name of the chart and its files, unique within a page.
+        title: title of the chart.
+        note: explanation of the chart, and of omitted data.
+        spec: Vega-Lite specification without data.
         rows: the data.
     """
 
@@ -68,17 +68,17 @@ class Chart:
     rows: Sequence[Row]
 
     def bare(self, width: int | str = "container") -> Spec:
-        """The specification with its data, without how all charts look.
+        """Specification with data, without the common style.
 
         Args:
-            width: in pixels; ``container`` for that of its place on the page.
+            width: width in pixels; ``container`` for the width of the containing element.
         """
         fit = {"type": "fit", "contains": "padding"}
         data: Spec = {"values": list(self.rows)}
         return {"width": width, "height": 260, "autosize": fit, "data": data, **self.spec}
 
     def drawn(self, width: int) -> Spec:
-        """The whole specification, with how all charts look."""
+        """Complete specification, with data and the common style."""
         return self.bare(width) | {"config": CONFIG}
 
 
@@ -88,10 +88,10 @@ def axis(field: str, title: str, **more: Any) -> Spec:
 
 
 def decades(values: Iterable[float]) -> Spec:
-    """The axis of a logarithmic channel: ticks at powers of ten where there are several, about six of them.
+    """Axis of a logarithmic channel, with about six ticks at powers of ten if the values span several.
 
     Args:
-        values: what it spans, above 0.
+        values: positive values that the axis spans.
     """
     known = list(values)
     if not known:
@@ -103,13 +103,13 @@ def decades(values: Iterable[float]) -> Spec:
 
 
 def series(field: str = "series", title: str | None = None, domain: Sequence[str] | None = None) -> Spec:
-    """The channel of colours."""
+    """A colour channel for series."""
     scale = {} if domain is None else {"scale": {"domain": list(domain), "range": list(PALETTE[: len(domain)])}}
     return {"field": field, "type": "nominal", "title": title, **scale}
 
 
 def tips(*fields: tuple[str, str, str | None]) -> list[Spec]:
-    """Tooltips: field, title, and the format of numbers, None for text."""
+    """Tooltips; each field is a name, a title and a number format, None for text."""
     return [
         {"field": name, "title": title, **({"format": form, "type": "quantitative"} if form else {"type": "nominal"})}
         for name, title, form in fields
@@ -117,7 +117,7 @@ def tips(*fields: tuple[str, str, str | None]) -> list[Spec]:
 
 
 def picked(field: str = "series") -> Spec:
-    """A legend whose entries can be clicked, and what that does to marks."""
+    """An interactive legend: the selection parameter, and the opacity that depends on it."""
     return {
         "params": [{"name": "pick", "select": {"type": "point", "fields": [field]}, "bind": "legend"}],
         "opacity": {"condition": {"param": "pick", "value": 1}, "value": 0.08},
@@ -125,7 +125,7 @@ def picked(field: str = "series") -> Spec:
 
 
 def layer(part: str, mark: Spec, encoding: Spec) -> Spec:
-    """A layer that draws the rows of one part."""
+    """A layer that draws the rows with a given ``part``."""
     return {"transform": [{"filter": {"field": "part", "equal": part}}], "mark": mark, "encoding": encoding}
 
 

@@ -1,4 +1,4 @@
-"""A program for people: what it costs, what it does, what it is like, and its formula."""
+"""Explanation of a program: cost, behaviour, similar optimizers, and formula."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from optsearch.simplify.behaviour.stability import Restraint, Stability, restrai
 from optsearch.simplify.distil import Distilled, distil
 
 REFERENCES = ("adamw", "lion")
-"""Library programs that every response is drawn beside."""
+"""Library programs that are drawn as references in every response chart."""
 
 BYTES = 4
-"""Bytes of a number in float32."""
+"""Bytes of a float32 number."""
 
 DASHES = [[1, 0], [6, 3], [2, 3]]
-"""Dashes of the program and of each reference."""
+"""Dash patterns of the program and of each reference."""
 
 TITLES = {
     "scale": "Response to the scale of the gradient",
@@ -52,21 +52,21 @@ TOPICS = {
     "turn": "sign flips",
     "likeness": "like",
 }
-"""What the page calls topics of sentences whose own names say too little."""
+"""Display names of topics whose identifiers are unclear."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is known of a program without training.
+    """Properties of a program that are determined without training.
 
     Attributes:
         program: the program.
-        cost: of one step.
-        probes: its responses.
-        restraint: what bounds its updates and weights.
-        stability: its stable learning rates.
-        likenesses: library programs by distance in behaviour.
-        influences: what each live statement does.
+        cost: cost of one optimizer step.
+        probes: responses to probes.
+        restraint: bounds of updates and weights.
+        stability: stable learning rates.
+        likenesses: library programs by behavioural distance.
+        influences: effect of each live statement.
     """
 
     program: Program
@@ -78,7 +78,7 @@ class Explanation:
     influences: tuple[Influence, ...]
 
     def says(self) -> list[tuple[str, str]]:
-        """Topic and sentence of everything."""
+        """All results as pairs of topic and sentence."""
         return [
             ("cost", _cost_words(self.cost)),
             *((probe.name, probe.says) for probe in self.probes),
@@ -89,7 +89,7 @@ class Explanation:
         ]
 
     def as_values(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """JSON representation."""
         held = self.restraint
         return {
             "cost": {
@@ -114,7 +114,7 @@ class Explanation:
 
 
 def explain(program: Program) -> Explanation:
-    """Probes a program.
+    """Analyses a program.
 
     Args:
         program: a verified program.
@@ -131,22 +131,22 @@ def explain(program: Program) -> Explanation:
 
 
 def behaviour_of(program: Program) -> dict[str, Any]:
-    """What a program does, as plain values."""
+    """Explanation of a program as plain values."""
     return explain(program).as_values()
 
 
 def distilled(program: Program) -> Distilled:
-    """The program pruned and rewritten, without training."""
+    """Prunes and rewrites a program, without training."""
     return distil(program, ("prune", "rewrite"))
 
 
 def response_charts(explanation: Explanation, name: str, prefix: str = "") -> list[Chart]:
-    """The responses beside those of the references, a chart each.
+    """Charts of the program's responses, each with those of the references.
 
     Args:
-        explanation: of the program.
-        name: what it is called.
-        prefix: of the charts' names.
+        explanation: explanation of the program.
+        name: display name of the program.
+        prefix: prefix of the charts' names.
     """
     contenders = [(name, explanation.probes, explanation.stability)]
     contenders += [(other, probes(LIBRARY[other]), stability(LIBRARY[other])) for other in REFERENCES]
@@ -194,7 +194,7 @@ def _response_chart(
 
 
 def cost_table(found: Cost) -> list[tuple[str, str, str]]:
-    """What a step costs for each parameter: quantity, this program's, AdamW's."""
+    """Cost of a step per parameter: quantity, value of the program, value of AdamW."""
     other = cost(LIBRARY["adamw"])
     return [
         ("state arrays", str(found.state), str(other.state)),
@@ -207,7 +207,7 @@ def cost_table(found: Cost) -> list[tuple[str, str, str]]:
 
 
 def formula(program: Program) -> list[Markup]:
-    """The steps of the algorithm as MathML, one a line."""
+    """Steps of the algorithm as MathML, one per line."""
     lines: list[Markup] = []
     for line in to_latex(program).split("\n"):
         command, _, rest = line.strip().partition(" ")
@@ -222,7 +222,7 @@ def formula(program: Program) -> list[Markup]:
 
 
 def _mathml(part: str) -> Markup:
-    """A piece as MathML, brackets as high as their text: grown ones need a font of mathematics that many lack."""
+    """Converts LaTeX to MathML; brackets stretch only around fractions, as stretching needs a mathematical font."""
     from latex2mathml.converter import convert
 
     text = convert(part)
@@ -246,7 +246,7 @@ def _cost_words(found: Cost) -> str:
 
 
 def influence_marks(found: Sequence[Influence]) -> dict[int, str]:
-    """By line of the program's text, how much its statement matters, in words for the margin."""
+    """Margin notes on the influence of each statement, by line of the program's text."""
     return {row.line: _influence(row.change) for row in found}
 
 

@@ -1,4 +1,4 @@
-"""One run as the report shows it: its histories, its best programs, its winner's line, and the charts of it alone."""
+"""Report content of one run: histories, best programs, lineage of the winner, and charts."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ from optsearch.runs.summary.run import campaign_file, leaderboard, program_entri
 from optsearch.runs.text.phrasing import control_name, listed
 
 TOP = 30
-"""Programs that are listed."""
+"""Number of listed programs."""
 
 FINALS = "finals"
-"""Name of the chart of the best program beside its controls; with several tasks those of each have it before theirs."""
+"""Name of the chart of the best program and its controls; with several tasks a prefix of the charts of each task."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """One run.
+    """Report content of one run.
 
     Attributes:
-        name: its label in charts and headings, different from those of other runs.
-        anchor: what the names of its places on the page begin with.
-        view: as ``inspect.summary`` gives it.
-        settings: of its campaign.
-        campaign: all settings as a campaign file that starts the same run.
-        sessions: when and with what it was made.
-        histories: of each search by name, those with programs.
-        windows: of the search, as ``history.over_time`` gives them.
-        board: its best programs: ``id``, ``fitness``, ``statements``, ``live_statements``, ``state``, ``program``,
-            ``parent`` (its program, or None), ``mutation``.
-        line: from the warm start to the best program.
-        best: the best program; None when nothing has trained.
-        charts: those that show this run alone.
-        selections: funnels and evaluations of its programs.
+        name: unique label of the run in charts and headings.
+        anchor: prefix of the run's HTML anchors.
+        view: summary of the run, as returned by ``run.summary``.
+        settings: settings of the campaign.
+        campaign: all settings, as a campaign file that starts the same run.
+        sessions: time, machine and versions of each session.
+        histories: histories of the nonempty searches, by name.
+        windows: statistics of the search over time, as returned by ``history.over_time``.
+        board: best programs: ``id``, ``fitness``, ``statements``, ``live_statements``, ``state``, ``program``,
+            ``parent`` (program of the parent, or None), ``mutation``.
+        line: lineage from the warm start to the best program.
+        best: the best program; None if no program has trained.
+        charts: charts of this run alone.
+        selections: funnels and evaluations of the run's programs.
     """
 
     name: str
@@ -72,12 +72,12 @@ class Findings:
 
 
 def read_findings(store: RunReader, name: str, prefix: str = "") -> Findings:
-    """Reads what a report says of a run, whatever state the run is in.
+    """Reads the report content of a run in any state.
 
     Args:
         store: the run.
-        name: its label.
-        prefix: of the charts' names.
+        name: label of the run.
+        prefix: prefix of the charts' names.
     """
     view, settings = summary(store), dict(store.meta("settings"))
     histories = {arm.name: history for arm in store.arms() if len(history := read_history(store, arm))}
@@ -128,7 +128,7 @@ def _history_charts(history: SearchHistory, windows: Sequence[Row]) -> list[Char
 
 
 def fitness_range(findings: Sequence[Findings]) -> tuple[float, float]:
-    """Fitness that the chart of progress spans: from the best to a little above where the searches began."""
+    """Fitness range of the progress chart: from the best to slightly above the initial fitness."""
     known = [history.fitness[np.isfinite(history.fitness)] for run in findings for history in run.histories.values()]
     known = [fitness for fitness in known if len(fitness)]
     if not known:
@@ -139,7 +139,7 @@ def fitness_range(findings: Sequence[Findings]) -> tuple[float, float]:
 
 
 def _final_charts(view: dict[str, Any]) -> list[Chart]:
-    """The best program beside its controls on fresh seeds; with several tasks by score, then on each."""
+    """Charts of the best program and its controls on fresh seeds; with several tasks by score, then for each task."""
     title, parts = "The best program beside its controls", list[tuple[str, str, str, int | None]]()
     if len(view["tasks"]) == 1:
         parts.append((FINALS, title, "validation loss on fresh seeds", None))
@@ -152,7 +152,7 @@ def _final_charts(view: dict[str, Any]) -> list[Chart]:
 
 
 def fresh_contenders(view: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The best program, the controls' and the warm start with what they are called, those with runs on fresh seeds."""
+    """Labels and runs of the best program, the controls' best programs and the warm start, if run on fresh seeds."""
     warm = view["warm_start"]["name"] if view["warm_start"] else ""
     entries = [(f"best program {view['best']['id']}", view["best"])] if view["best"] else []
     entries += [(control_name(c["name"], warm), c["best"]) for c in view["controls"] if c["best"]]
@@ -161,7 +161,7 @@ def fresh_contenders(view: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _finals(view: dict[str, Any], task: int | None) -> tuple[list[Row], int]:
-    """Values on fresh seeds, or losses on one of several tasks there; and how many did not train."""
+    """Values on fresh seeds, or losses on one of several tasks, and the number of failed runs."""
     rows: list[Row] = []
     failed = 0
     for name, entry in fresh_contenders(view):
@@ -179,13 +179,14 @@ def _finals(view: dict[str, Any], task: int | None) -> tuple[list[Row], int]:
 
 
 def final_rows(view: dict[str, Any]) -> list[Row]:
-    """The runs on fresh seeds of the best program, the controls' and the warm start.
+    """Runs on fresh seeds of the best program, the controls' best programs and the warm start.
 
     Args:
-        view: a run as `inspect.summary` gives it.
+        view: summary of a run, as returned by `run.summary`.
 
     Returns:
-        ``contender``, ``program``, ``task``, ``seed``, ``loss`` of each; with several tasks also the seed's ``score``.
+        ``contender``, ``program``, ``task``, ``seed``, ``loss`` of each run; with several tasks also the seed's
+        ``score``.
     """
     rows: list[Row] = []
     for name, entry in fresh_contenders(view):
@@ -199,11 +200,13 @@ def final_rows(view: dict[str, Any]) -> list[Row]:
 
 
 def comparison_rows(view: dict[str, Any]) -> list[Row]:
-    """The best program against each control on fresh seeds: ``control``, ``task``, ``difference`` (of losses; of scores
-    where the task is ``all``), ``low``, ``high`` and ``winner``.
+    """Comparisons of the best program with each control on fresh seeds.
+
+    The columns are ``control``, ``task``, ``difference`` (of losses; of scores if the task is ``all``), ``low``,
+    ``high`` and ``winner``.
 
     Args:
-        view: a run as `inspect.summary` gives it.
+        view: summary of a run, as returned by `run.summary`.
     """
     rows: list[Row] = []
     for row in view["comparison"]:
@@ -215,5 +218,5 @@ def comparison_rows(view: dict[str, Any]) -> list[Row]:
 
 
 def without(row: Row, *names: str) -> Row:
-    """A row without some of its columns."""
+    """Removes columns from a row."""
     return {key: value for key, value in row.items() if key not in names}

@@ -1,7 +1,7 @@
-r"""The report: one HTML file of one or several runs that needs no network, with everything in it.
+r"""The report: one self-contained HTML file of one or several runs that needs no network.
 
-Text of runs (names, descriptions, paths, mutations) reaches the page through a template that escapes it and through
-JSON in which ``<`` is written as ``\u003c``, so that it stays text. The page's own policy forbids it to load anything.
+Text of runs (names, descriptions, paths, mutations) is inserted by an escaping template, or as JSON in which ``<`` is
+written as ``\u003c``. The content security policy of the page forbids loading external resources.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ from optsearch.search.algorithms import CONTROLS
 from optsearch.selection.statistics import mean_interval
 
 POINTS = 1500
-"""Evaluated programs that the chart of progress draws."""
+"""Maximum number of evaluated programs in the progress chart."""
 
 GRID = 40
-"""Points of a study's mean."""
+"""Number of points of the mean curve of a study."""
 
 WINNERS = {"best": "better", "undecided": "undecided", None: "undecided"}
-"""What the best program is against a control, by who wins."""
+"""Relation of the best program to a control, by winner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Runs side by side.
+    """Content of a report.
 
     Attributes:
-        runs: what each holds.
-        charts: those that show all runs together.
-        responses: of each run's best program, by the run's name.
+        runs: content of each run.
+        charts: charts shared by all runs.
+        responses: response charts of each run's best program, by name of the run.
     """
 
     runs: list[Findings]
@@ -65,7 +65,7 @@ class Report:
     responses: dict[str, list[Chart]]
 
     def all_charts(self) -> list[Chart]:
-        """Every chart; names of those of one run begin with its number where there are several."""
+        """All charts; with several runs, names of single-run charts start with the run's number."""
         found = list(self.charts)
         for run in self.runs:
             found += [*self.responses.get(run.name, []), *run.charts]
@@ -77,10 +77,10 @@ def read_report(folders: Sequence[Path]) -> Report:
     """Reads runs for a report.
 
     Args:
-        folders: their folders; one that is named twice is read once.
+        folders: run folders; duplicates are read once.
 
     Raises:
-        RunError: one cannot be read.
+        RunError: a run cannot be read.
     """
     folders = list({folder.resolve(): folder for folder in folders}.values())
     labels = _labels(folders)
@@ -91,7 +91,7 @@ def read_report(folders: Sequence[Path]) -> Report:
         prefix = f"run{place}-" if len(folders) > 1 else ""
         with RunStore.read(folder) as store:
             run = read_findings(store, label, prefix)
-        new = [found for found in run.selections if found.key not in seen]  # one over several runs stands in each
+        new = [found for found in run.selections if found.key not in seen]  # runs may share a selection
         seen |= {found.key for found in new}
         run = replace(run, selections=new)
         runs.append(run)
@@ -99,7 +99,7 @@ def read_report(folders: Sequence[Path]) -> Report:
             title = f"best program {run.view['best']['id']}"
             responses[label] = response_charts(explain(run.best), title, prefix)
     shared = _shared_charts(runs)
-    if len(runs) == 1:  # who won stands beside how it went
+    if len(runs) == 1:  # place the final comparison next to the progress chart
         finals = [chart for chart in runs[0].charts if chart.name.split("-")[0] == FINALS]
         shared[1:1] = finals
         runs[0] = replace(runs[0], charts=[chart for chart in runs[0].charts if chart not in finals])
@@ -107,7 +107,7 @@ def read_report(folders: Sequence[Path]) -> Report:
 
 
 def to_html(report: Report) -> str:
-    """The page."""
+    """Renders the page."""
     sources = _sources()
     page = _environment().get_template("report.html.j2")
     specs = {chart.name: chart.bare() | {"description": chart.title} for chart in report.all_charts()}
@@ -125,7 +125,7 @@ def to_html(report: Report) -> str:
 
 @cache
 def _sources() -> dict[str, str]:
-    """The files that the page is made of."""
+    """Source files of the page."""
     return {
         part.name: part.read_text(encoding="utf-8")
         for part in files("optsearch.runs.report.page").iterdir()
@@ -147,7 +147,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
-    """The folders' names, each with as many of the folders above it as make it different from all others."""
+    """Folder names, extended by as many parent folders as needed to be unique."""
     whole = [folder.resolve().parts for folder in folders]
     labels: list[str] = []
     for parts in whole:
@@ -159,7 +159,7 @@ def _labels(folders: Sequence[Path]) -> list[str]:
 
 
 def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
-    alike = len(runs) == 1 or _is_study(runs)  # runs of a study share the colours of their searches
+    alike = len(runs) == 1 or _is_study(runs)  # runs of a study share colours by search
     lines: list[Row] = []
     shares: list[Row] = []
     validated: list[Row] = []
@@ -198,13 +198,13 @@ def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
 
 
 def _label(run: Findings, name: str) -> str:
-    """What one search of a run is called: controls by what they are."""
+    """Display name of a search; a control is described by its kind."""
     warm = run.view["warm_start"]["name"] if run.view["warm_start"] else "the warm start"
     return control_name(CONTROLS[name].name, warm) if name in CONTROLS else name
 
 
 def _is_study(runs: Sequence[Findings]) -> bool:
-    """Whether runs differ in their seed alone."""
+    """True if the runs differ only in their seed."""
     others = [{key: value for key, value in run.settings.items() if key != "seed"} for run in runs]
     seeds = {run.settings["seed"] for run in runs}
     return len(runs) > 1 and len(seeds) == len(runs) and all(other == others[0] for other in others)
@@ -218,7 +218,7 @@ def _study(runs: Sequence[Findings]) -> dict[str, Any] | None:
 
 
 def _bands(runs: Sequence[Findings]) -> list[Row]:
-    """Mean best fitness over the runs of a study with its interval, as far as all have got."""
+    """Mean best fitness over the runs of a study with its interval, up to the length of the shortest run."""
     if not _is_study(runs):
         return []
     rows: list[Row] = []
@@ -237,7 +237,7 @@ def _bands(runs: Sequence[Findings]) -> list[Row]:
 
 
 def _run_values(run: Findings, responses: Sequence[Chart]) -> dict[str, Any]:
-    """What the template says of a run."""
+    """Template variables of a run."""
     view = run.view
     warm = view["warm_start"]["name"] if view["warm_start"] else ""
     values: dict[str, Any] = {

@@ -1,7 +1,7 @@
-"""Charts drawn without a browser, and the library that draws them in one: the only file that knows it.
+"""Rendering of charts without a browser, and the JavaScript library of the page.
 
-Vega-Lite is a declarative standard with axes, legends, selections and tooltips; ``vl-convert`` carries its JavaScript
-(0.9 MB, put into the page) and draws the same charts as SVG and PDF by itself.
+Vega-Lite is a declarative standard with axes, legends, selections and tooltips. ``vl-convert`` bundles its JavaScript
+(0.9 MB, embedded in the page) and renders the same charts as SVG and PDF. Only this module imports it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from optsearch.runs.report.chart import Chart, Spec
 from optsearch.runs.store.errors import RunError
 
 WIDTH = 560
-"""Width of a chart in a file, in pixels."""
+"""Width of an exported chart in pixels."""
 
 
 @cache
 def library() -> str:
-    """The JavaScript that draws charts: defines ``vegaEmbed``.
+    """The JavaScript bundle that draws charts and defines ``vegaEmbed``.
 
-    Putting it together takes half of a report's time, so it is kept in the user's cache, with a digest that finds a
-    damaged copy out; where nothing can be kept there, it is put together anew.
+    Bundling takes half of the report's generation time, so the bundle is stored in the user's cache with a digest that
+    detects damaged copies. If the cache is not writable, the bundle is created each time.
     """
     kept = cache_folder() / f"charts-{version('vl-convert-python')}.js"
     with suppress(OSError, UnicodeDecodeError):
@@ -52,7 +52,7 @@ def _digest(text: str) -> str:
 
 
 def to_svg(chart: Chart) -> str:
-    """A chart as an image on white."""
+    """Renders a chart as SVG on a white background."""
     import vl_convert
 
     return str(vl_convert.vegalite_to_svg(_on_white(chart)))
@@ -66,11 +66,11 @@ def write_figures(charts: Iterable[Chart], folder: Path) -> list[Path]:
     """Writes each chart as SVG and PDF, and its numbers as CSV.
 
     Args:
-        charts: with different names.
-        folder: where; made when it is not there.
+        charts: charts with unique names.
+        folder: output folder; created if it does not exist.
 
     Returns:
-        The files.
+        The written files.
 
     Raises:
         RunError: the folder cannot be written.
@@ -96,7 +96,7 @@ def write_figures(charts: Iterable[Chart], folder: Path) -> list[Path]:
 
 
 def table(chart: Chart) -> str:
-    """The numbers of a chart as CSV with a line of names."""
+    """Data of a chart as CSV with a header line."""
     names = list(dict.fromkeys(name for row in chart.rows for name in row))
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, names)

@@ -1,6 +1,6 @@
-"""The charts of a search, one function each: from plain rows to a chart.
+"""The charts of a search; each function turns plain rows into a chart.
 
-A row that has no value to draw is left out, and the chart's note says how many there are.
+Rows without a value are omitted; the note of the chart states their number.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from optsearch.runs.report.chart import (
 def progress_chart(
     lines: Sequence[Row], points: Sequence[Row], bands: Sequence[Row], hidden: int, span: tuple[float, float]
 ) -> Chart:
-    """Best fitness against programs generated, of every search of every run.
+    """Best fitness against generated programs, for every search of every run.
 
     Args:
         lines: ``series``, ``run``, ``programs``, ``fitness``, ``program``.
-        points: evaluated programs, the same fields.
+        points: evaluated programs, with the same fields.
         bands: ``series``, ``programs``, ``mean``, ``low``, ``high`` over the runs of a study.
-        hidden: evaluated programs that ``points`` leaves out already.
-        span: least and largest fitness that are drawn; points outside are left out.
+        hidden: number of evaluated programs that ``points`` omits.
+        span: minimum and maximum displayed fitness; points outside are omitted.
     """
     inside = [point for point in points if point["fitness"] <= span[1]]
     hidden += len(points) - len(inside)
@@ -68,7 +68,7 @@ def progress_chart(
 
 
 def time_chart(rows: Sequence[Row]) -> Chart:
-    """Shares of cache hits and of redundant statements: ``series``, ``run``, ``programs``, ``share``."""
+    """Fractions of cache hits and redundant statements: ``series``, ``run``, ``programs``, ``share``."""
     pick = picked()
     y = axis("share", "share", axis=PERCENT, scale={"domain": [0, 1]})
     tooltip = tips(
@@ -135,7 +135,7 @@ def outcomes_chart(rows: Sequence[Row]) -> Chart:
 
 
 def mutations_chart(rows: Sequence[Row], verdicts: Sequence[str]) -> Chart:
-    """What kinds of mutation led to: ``kind``, ``verdict``, ``children``, ``share``, ``median_gain``."""
+    """Effects of mutations by kind: ``kind``, ``verdict``, ``children``, ``share``, ``median_gain``."""
     tooltip = tips(
         ("kind", "mutation", None),
         ("verdict", "child is", None),
@@ -192,12 +192,12 @@ def population_chart(rows: Sequence[Row]) -> Chart:
 
 
 def tree_chart(edges: Sequence[Row], hidden: int, top: float) -> Chart:
-    """The family tree: edges as ``lineage.family_tree`` gives them.
+    """The family tree of a search.
 
     Args:
-        edges: the edges.
-        hidden: programs that they leave out.
-        top: largest fitness that is drawn.
+        edges: edges, as returned by ``lineage.family_tree``.
+        hidden: number of programs that the edges omit.
+        top: maximum displayed fitness.
     """
     rows = [edge for edge in edges if edge["fitness"] <= top]
     hidden += len(edges) - len(rows)
@@ -231,7 +231,7 @@ def tree_chart(edges: Sequence[Row], hidden: int, top: float) -> Chart:
 
 
 def lineage_chart(rows: Sequence[Row]) -> Chart:
-    """Fitness along the winner's line: ``step``, ``id``, ``fitness``, ``gain``, ``mutation``, ``kind``."""
+    """Fitness along the winner's lineage: ``step``, ``id``, ``fitness``, ``gain``, ``mutation``, ``kind``."""
     tooltip = tips(
         ("id", "program", None), ("mutation", "mutation", None), ("fitness", "fitness", ".5f"), ("gain", "gain", "+.5f")
     )

@@ -1,7 +1,7 @@
-"""The charts of a funnel and of evaluations, one function each: from plain rows to a chart.
+"""The charts of funnels and evaluations; each function turns plain rows into a chart.
 
-Contenders are programs and baselines; a chart that can show only some of them says how many it leaves out. Losses
-beyond the edge of a chart are drawn at its edge, since a contender that nearly diverges would squeeze all others.
+Contenders are programs and baselines. A chart that shows only some of them states the number of omitted ones. Losses
+outside the axis range are clipped to it, because a nearly diverging contender would compress all others.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from optsearch.runs.report.chart import PALETTE, Chart, Row, Spec, axis, decades
 KINDS = ("program", "baseline")
 
 HEATS = ("#0b4f8a", "#2f86bd", "#7fbfd0", "#e7dfb2", "#e79a5f", "#c4513a")
-"""Colours of a heat map, the lowest loss first."""
+"""Colours of a heat map, in order of increasing loss."""
 
 SPREAD = 4.0
-"""How far the edge of a chart lies above the median, in distances of the median from the lowest loss."""
+"""Distance of the axis limit above the median, as a multiple of the median's distance to the lowest loss."""
 
 Span = tuple[float, float]
 
 
 def span_of(losses: Iterable[float]) -> Span:
-    """Lowest loss, and where a chart of them ends: at the highest, or where a few would squeeze all others."""
+    """Axis range from the lowest loss to the highest, clipped if outliers would compress the rest."""
     known = sorted(losses)
     if not known:
         return 0.0, 1.0
@@ -31,10 +31,10 @@ def span_of(losses: Iterable[float]) -> Span:
 
 
 def tuning_span(losses: Mapping[str, Sequence[float]]) -> Span:
-    """The same for trials of tuning: every contender's best lies well within it.
+    """Axis range for tuning trials, which includes the best trial of every contender.
 
     Args:
-        losses: of each contender's trials; one at least for each.
+        losses: losses of each contender's trials; nonempty for each.
     """
     low, high = span_of(loss for found in losses.values() for loss in found)
     worst = max((min(found) for found in losses.values()), default=low)
@@ -42,14 +42,14 @@ def tuning_span(losses: Mapping[str, Sequence[float]]) -> Span:
 
 
 def funnel_chart(name: str, rows: Sequence[Row], stages: Sequence[str], hidden: int) -> Chart:
-    """Ranks of programs from stage to stage.
+    """Ranks of programs over the stages of a funnel.
 
     Args:
-        name: of the chart.
+        name: name of the chart.
         rows: ``contender``, ``stage``, ``rank``, ``score``, ``why``, ``last`` (``went on``, ``fell`` or ``left``),
             ``fate`` (``left at the end`` or ``fell``).
-        stages: in order.
-        hidden: programs that are not drawn.
+        stages: names of the stages in order.
+        hidden: number of programs that are not drawn.
     """
     fates = ["left at the end", "fell"]
     x: Spec = {"field": "stage", "type": "ordinal", "title": "stage", "sort": list(stages), "axis": {"labelAngle": 0}}
@@ -93,15 +93,16 @@ def funnel_chart(name: str, rows: Sequence[Row], stages: Sequence[str], hidden: 
 
 
 def seeds_chart(name: str, title: str, x_title: str, rows: Sequence[Row], failed: int, hidden: int = 0) -> Chart:
-    """Losses by seed with their mean and its interval.
+    """Losses by seed with their mean and interval.
 
     Args:
-        name: of the chart.
-        title: its title.
-        x_title: what the losses are.
-        rows: ``part`` seed with ``contender``, ``kind``, ``loss``, ``seed``; mean with ``low`` and ``high``.
-        failed: runs that did not train.
-        hidden: runs that trained and have no tick.
+        name: name of the chart.
+        title: title of the chart.
+        x_title: title of the loss axis.
+        rows: rows with ``part`` seed have ``contender``, ``kind``, ``loss``, ``seed``; those with ``part`` mean have
+            ``low`` and ``high`` too.
+        failed: number of runs that did not train.
+        hidden: number of trained runs without a tick mark.
     """
     order = list(dict.fromkeys(row["contender"] for row in rows))
     y: Spec = {"field": "contender", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 190}}
@@ -130,11 +131,11 @@ def seeds_chart(name: str, title: str, x_title: str, rows: Sequence[Row], failed
 
 
 def differences_chart(name: str, task: str, rows: Sequence[Row]) -> Chart:
-    """Programs minus baselines on a task.
+    """Loss differences between programs and baselines on a task.
 
     Args:
-        name: of the chart.
-        task: its name.
+        name: name of the chart.
+        task: name of the task.
         rows: ``contender``, ``baseline``, ``difference``, ``low``, ``high``, ``corrected``, ``verdict``.
     """
     order = list(dict.fromkeys(row["contender"] for row in rows))
@@ -169,14 +170,14 @@ def differences_chart(name: str, task: str, rows: Sequence[Row]) -> Chart:
 
 
 def curves_chart(name: str, task: str, rows: Sequence[Row], hidden: int, failed: int) -> Chart:
-    """Learning curves on a task, means over seeds with their intervals.
+    """Learning curves on a task, as means over seeds with intervals.
 
     Args:
-        name: of the chart.
-        task: its name.
+        name: name of the chart.
+        task: name of the task.
         rows: ``contender``, ``kind``, ``step``, ``loss``, ``low``, ``high``, ``seeds``.
-        hidden: contenders that are not drawn.
-        failed: runs that ended early.
+        hidden: number of contenders that are not drawn.
+        failed: number of runs that ended early.
     """
     losses = [row["loss"] for row in rows]
     first = sorted(next(row["loss"] for row in rows if row["contender"] == name) for name in _contenders(rows))
@@ -220,12 +221,12 @@ def sensitivity_chart(name: str, task: str, rows: Sequence[Row], hidden: int, sp
     """Loss against learning rate on a task.
 
     Args:
-        name: of the chart.
-        task: its name.
-        rows: ``contender``, ``kind``, ``rate``, ``times`` (that as a multiple of the one that was chosen), ``loss``.
-        hidden: contenders that are not drawn.
-        span: losses that are drawn.
-        failed: cells of the learning rate in which every trial failed.
+        name: name of the chart.
+        task: name of the task.
+        rows: ``contender``, ``kind``, ``rate``, ``times`` (the rate as a multiple of the selected rate), ``loss``.
+        hidden: number of contenders that are not drawn.
+        span: displayed range of losses.
+        failed: number of learning-rate bins in which every trial failed.
     """
     scale, beyond = _scale(span, [row["loss"] for row in rows])
     x = axis("times", "learning rate, in multiples of the one chosen", scale={"type": "log", "nice": False})
@@ -247,18 +248,18 @@ def sensitivity_chart(name: str, task: str, rows: Sequence[Row], hidden: int, sp
 
 
 def heat_map(name: str, contender: str, task: str, rows: Sequence[Row], span: Span, unit: str) -> Chart:
-    """Loss against learning rate and weight decay, of one contender on one task.
+    """Loss against learning rate and weight decay, for one contender on one task.
 
     Args:
-        name: of the chart.
-        contender: its name.
-        task: that of the task.
-        rows: ``part`` cell with ``rate``, ``rate_to``, ``decay``, ``decay_to`` and ``loss``; trial with ``rate``,
-            ``decay``, ``loss`` (None where it failed), ``seeds``, ``chosen``.
-        span: losses of the lightest and the darkest colour, the same for all contenders of the task.
-        unit: what the learning rate counts in.
+        name: name of the chart.
+        contender: name of the contender.
+        task: name of the task.
+        rows: rows with ``part`` cell have ``rate``, ``rate_to``, ``decay``, ``decay_to`` and ``loss``; those with
+            ``part`` trial have ``rate``, ``decay``, ``loss`` (None if the trial failed), ``seeds``, ``chosen``.
+        span: losses of the lightest and darkest colours, shared by all contenders of the task.
+        unit: unit of the learning rate.
 
-    Source: Chen et al. 2023 (arXiv:2302.06675), figure 6, draws sensitivity so.
+    Source: Chen et al. 2023 (arXiv:2302.06675), figure 6, which shows sensitivity in this form.
     """
     logarithmic: Spec = {"type": "log", "nice": False}
     x, y = axis("rate", unit, scale=logarithmic), axis("decay", "weight decay", scale=logarithmic)
@@ -293,7 +294,7 @@ def _failed_words(rows: Sequence[Row]) -> str:
 
 
 def _scale(span: Span, losses: Iterable[float]) -> tuple[Spec, int]:
-    """An axis from below the lowest to the edge, and how many lie beyond it."""
+    """Axis for a range of losses, and the number of losses beyond its limit."""
     margin = 0.05 * (span[1] - span[0]) or 0.05 * abs(span[0]) or 0.01
     domain = [span[0] - margin, span[1] + margin]
     beyond = sum(not domain[0] <= loss <= domain[1] for loss in losses)

@@ -1,7 +1,7 @@
-"""The funnels and evaluations that a run's programs went through, as the report shows them.
+"""Report content of the funnels and evaluations of a run's programs.
 
-Everything comes from the stages that the run's own file holds: who entered, what each contender's trials and runs on
-fresh seeds gave, and who went on. A study that goes on or was interrupted shows the stages that have ended.
+All data come from the stages recorded in the run file: candidates, tuning trials, runs on fresh seeds, and verdicts. A
+running or interrupted study shows its completed stages.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from optsearch.runs.store.records import Stage, Study
 from optsearch.runs.text.phrasing import comparison_verdict
 
 MOST_NAMED = 4
-"""Programs, and comparisons, that the sentences about a selection name."""
+"""Maximum number of programs and comparisons in the sentences about a selection."""
 
 MOST_LINES = 40
-"""Programs that the chart of a funnel draws."""
+"""Maximum number of programs in the chart of a funnel."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownStage:
-    """A stage that has ended.
+    """Report content of a completed stage.
 
     Attributes:
-        name: what the funnel calls it.
-        tasks: its tasks.
+        name: name of the stage in the funnel.
+        tasks: names of the tasks.
         seeds: number of fresh seeds.
-        trials: tuning trials of each contender on each task.
-        programs: that entered.
-        verdicts: one for each contender as `select` recorded it; empty for an evaluation, where nobody falls.
+        trials: number of tuning trials of each contender on each task.
+        programs: programs that entered the stage.
+        verdicts: verdict on each contender as recorded by `select`; empty for an evaluation, which rejects no programs.
         cost: ``runs``, ``steps`` and ``seconds`` of training.
-        bias: how far the search flattered its best; None where that is not known.
-        correlation: Kendall's ``tau`` with the stage before and the number of ``programs``; None where not known.
-        comparisons: programs against baselines, with ``reference``, the baseline's name.
-        overall: contenders over all tasks, with the share of runs that have ``reached`` the reference's training loss,
+        bias: selection bias of the search's fitness; None if unknown.
+        correlation: Kendall's ``tau`` with the previous stage and the number of ``programs``; None if unknown.
+        comparisons: comparisons of programs with baselines, where ``reference`` is the name of the baseline.
+        overall: contenders over all tasks, with the fraction of runs that ``reached`` the reference's training loss,
             and the ``operations`` of a step.
-        reference: the contender in whose units losses are put together.
-        tuned: what was chosen for each contender on each task.
-        charts: by what they show.
-        anchor: of its place on the page.
-        trials_tried: every trial of tuning: ``task``, ``contender``, what was tuned, ``loss`` (mean over its seeds,
-            None where one failed), ``seeds``.
-        runs: every run on a fresh seed.
+        reference: the contender relative to which losses are aggregated.
+        tuned: selected values for each contender on each task.
+        charts: charts of the stage.
+        anchor: HTML anchor of the stage.
+        trials_tried: all tuning trials: ``task``, ``contender``, the tuned values, ``loss`` (mean over its seeds,
+            None if one failed), ``seeds``.
+        runs: all runs on fresh seeds.
     """
 
     name: str
@@ -71,7 +71,7 @@ class ShownStage:
     runs: Sequence[Row]
 
     def verdict_rows(self) -> list[Row]:
-        """Verdicts with a column for each task's loss."""
+        """Verdicts with one loss column per task."""
         return [
             {key: value for key, value in row.items() if key != "losses"}
             | {f"loss_{task}": loss for task, loss in row["losses"].items()}
@@ -80,27 +80,27 @@ class ShownStage:
 
     @property
     def passed(self) -> list[str]:
-        """Programs that go on, the best first."""
+        """Programs that pass the stage, best first."""
         return [row["contender"] for row in self.verdicts if row["passed"]]
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A funnel or an evaluation.
+    """Report content of a funnel or an evaluation.
 
     Attributes:
-        number: its place among those of the run, from 1.
-        funnel: the funnel's name; empty for an evaluation.
-        description: what the funnel is for.
-        created: when it was begun.
+        number: number of the study within the run, from 1.
+        funnel: name of the funnel; empty for an evaluation.
+        description: purpose of the funnel.
+        created: start time.
         status: ``running`` or ``finished``.
-        runs: names of the runs whose programs took part.
+        runs: names of the runs of the candidates.
         candidates: programs that entered: ``name``, ``fitness``, ``program``.
-        stages: those that have ended.
-        waiting: names of those that have not.
-        chart: ranks from stage to stage; None for an evaluation and before a stage has ended.
-        key: equal for the same selection in the files of other runs.
-        anchor: of its place on the page.
+        stages: completed stages.
+        waiting: names of the remaining stages.
+        chart: ranks over the stages; None for an evaluation and before the first stage is complete.
+        key: identifies the same selection in the files of several runs.
+        anchor: HTML anchor of the selection.
     """
 
     number: int
@@ -117,12 +117,12 @@ class Selection:
     anchor: str
 
     def charts(self) -> list[Chart]:
-        """All its charts, in the order of the page."""
+        """All charts of the selection, in page order."""
         found = [] if self.chart is None else [self.chart]
         return found + [chart for stage in self.stages for chart in stage.charts.every()]
 
     def says(self) -> list[str]:
-        """What came of it: first who is left, then the comparisons that this rests on."""
+        """Sentences about the result: first the remaining programs, then the underlying comparisons."""
         if not self.stages:
             return ["No stage has ended yet."]
         last = self.stages[-1]
@@ -147,7 +147,7 @@ def read_selections(store: RunReader, prefix: str = "") -> list[Selection]:
 
     Args:
         store: the run.
-        prefix: of the charts' names.
+        prefix: prefix of the charts' names.
     """
     return [_selection(study, f"{prefix}selection{study.number}-") for study in store.studies()]
 
@@ -205,7 +205,7 @@ def _stage(stage: Stage, prefix: str, *, is_funnel: bool) -> ShownStage:
 
 
 def _tally(stage: ShownStage) -> list[str]:
-    """How the comparisons of a stage came out."""
+    """Counts the verdicts of the comparisons of a stage."""
     verdicts = Counter(str(row["verdict"]) for row in stage.comparisons)
     if not verdicts:
         return []
@@ -223,7 +223,7 @@ def _overall(evaluation: Mapping[str, Any], order: Sequence[str]) -> list[Row]:
 
 
 def _by_loss(evaluation: Mapping[str, Any], programs: Sequence[str]) -> list[str]:
-    """Programs by their loss relative to the reference's, those that failed last."""
+    """Programs in order of their loss relative to the reference, failed ones last."""
     relative = {row["contender"]: row["relative_loss"] for row in evaluation["overall"]}
     return sorted(programs, key=lambda name: float("inf") if relative[name] is None else relative[name]["mean"])
 
@@ -269,5 +269,5 @@ def _funnel_chart(name: str, candidates: Sequence[Mapping[str, Any]], stages: Se
 
 
 def _file_names(stages: Sequence[Stage]) -> list[str]:
-    """What charts of each stage are called in files: names that are different and have no separators."""
+    """Unique file-name prefixes of the stages, without path separators."""
     return [f"{place}-{file_name(stage.name)}" for place, stage in enumerate(stages, start=1)]

@@ -1,4 +1,4 @@
-"""The charts of a stage's evaluation: what its records give each of them to draw."""
+"""Extracts the charts of a stage from the records of its evaluation."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from optsearch.selection.space import DECAY, RATE
 from optsearch.selection.statistics import mean_interval
 
 TICKS = 64
-"""Seeds of a contender that have a tick."""
+"""Maximum number of seeds with a tick mark, for each contender."""
 
 BASELINES = 4
-"""Baselines that are drawn where a chart has a colour for each contender."""
+"""Maximum number of baselines in charts with one colour per contender."""
 
 HALF_CELL = 10.0 ** (1.0 / CELLS)
-"""From the middle of a heat map's cell to its edge, as a factor."""
+"""Ratio between the edge and the centre of a heat map cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class StageCharts:
     """Charts of a stage, for every task.
 
     Attributes:
-        losses: runs on fresh seeds, and programs against baselines.
+        losses: losses on fresh seeds, and differences between programs and baselines.
         curves: learning curves.
         sensitivity: loss against learning rate.
-        heat_maps: for each task its name, its heat maps, and how many contenders have none.
+        heat_maps: for each task its name, its heat maps, and the number of contenders without one.
     """
 
     losses: Sequence[Chart]
@@ -50,21 +50,21 @@ class StageCharts:
     heat_maps: Sequence[tuple[str, Sequence[Chart], int]]
 
     def every(self) -> list[Chart]:
-        """All of them."""
+        """All charts."""
         maps = [chart for _, charts, _ in self.heat_maps for chart in charts]
         return [*self.losses, *self.curves, *self.sensitivity, *maps]
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A task of an evaluation, and who is drawn.
+    """A task of an evaluation, and the displayed contenders.
 
     Attributes:
-        name: of the task.
-        evaluation: as it was recorded.
+        name: name of the task.
+        evaluation: the recorded evaluation.
         order: contenders, programs by rank, then baselines.
         baselines: names of baselines.
-        drawn: contenders that have a colour.
+        drawn: contenders with a colour.
     """
 
     name: str
@@ -86,7 +86,7 @@ class _Task:
         return [row for row in found if row["task"] == self.name and row["contender"] == contender]
 
     def tuning(self) -> list[Mapping[str, Any]]:
-        """The tuning of those that are drawn, in order."""
+        """Tuning results of the displayed contenders, in order."""
         mine = {row["contender"]: row for row in self.evaluation["tuning"] if row["task"] == self.name}
         return [mine[contender] for contender in self.drawn]
 
@@ -94,14 +94,14 @@ class _Task:
 def read(
     evaluation: Mapping[str, Any], order: Sequence[str], baselines: Collection[str], prefix: str, *, on_test: bool
 ) -> StageCharts:
-    """The charts of an evaluation.
+    """Creates the charts of an evaluation.
 
     Args:
-        evaluation: as `evaluation_values` gives it.
+        evaluation: values, as returned by `evaluation_values`.
         order: contenders, programs by rank, then baselines.
         baselines: names of baselines.
-        prefix: of the charts' names.
-        on_test: whether contenders were judged by test loss, and not by validation loss.
+        prefix: prefix of the charts' names.
+        on_test: if True, contenders are compared by test loss, otherwise by validation loss.
     """
     others = [name for name in order if name in baselines][:BASELINES]
     drawn = [name for name in order if name not in baselines][: len(PALETTE) - len(others)] + others
@@ -190,7 +190,7 @@ def _sensitivity(task: _Task, prefix: str) -> Chart:
 
 
 def _heat_maps(task: _Task, prefix: str) -> tuple[list[Chart], int]:
-    """A map for each that is drawn and has a weight decay, and how many contenders have none."""
+    """Heat maps of the displayed contenders with weight decay, and the number of contenders without."""
     tunings = [tuning for tuning in task.tuning() if tuning["sensitivity"]["heat_map"]]
     cells = {row["contender"]: [cell["loss"] for cell in row["sensitivity"]["heat_map"]] for row in tunings}
     known = {name: [loss for loss in losses if loss is not None] for name, losses in cells.items()}
@@ -221,7 +221,7 @@ def _heat_map(task: _Task, tuning: Mapping[str, Any], name: str, span: Span) -> 
 
 
 def _unlike(names: Iterator[str]) -> list[str]:
-    """The names, made different by numbers where some are alike."""
+    """Makes names unique by appending numbers to duplicates."""
     found: list[str] = []
     for name in names:
         found.append(name if name not in found else next(new for n in count(2) if (new := f"{name}-{n}") not in found))
@@ -229,5 +229,5 @@ def _unlike(names: Iterator[str]) -> list[str]:
 
 
 def file_name(text: str) -> str:
-    """A text as a part of a file's name."""
+    """Converts a text to part of a file name."""
     return re.sub(r"[^A-Za-z0-9_.@-]+", "-", text).strip("-.")[:60] or "x"

@@ -1,8 +1,8 @@
-"""What a stored record must be before anything reads it: a run file is data of a stranger.
+"""Validation of stored records: a run file is untrusted input.
 
-A checksum notices damage, but whoever writes a file can compute checksums too. So every cell is held to the type of its
-column, every JSON text to a model, and every compressed text to a size. Whatever does not fit is a ``DamagedRunError``
-that names the table, the record and the rule.
+Checksums detect damage, but the author of a file can forge them. Therefore every cell is checked against the type of
+its column, every JSON text against a model, and every compressed text against a size limit. A violation raises
+``DamagedRunError``, which names the table, the record and the rule.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from optsearch.runs.store.errors import DamagedRunError, RunError
 Cell = str | int | float | bytes | None
 
 LARGEST_TEXT = 64_000_000
-"""Characters of a JSON text, at most."""
+"""Maximum number of characters of a JSON text."""
 
 LARGEST_PROGRAM = 1_000_000
-"""Bytes of a program's text, at most; 200 statements are far below it."""
+"""Maximum number of bytes of a program's text; 200 statements need far fewer."""
 
 _TYPES: dict[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "REAL": (int, float), "BLOB": (bytes,)}
 
@@ -36,21 +36,21 @@ _STRICT = ConfigDict(strict=True)
 
 @cache
 def _columns(declaration: str) -> tuple[tuple[str, tuple[type, ...], bool], ...]:
-    """Name, types and whether NULL is allowed, of each column of a table."""
+    """Name, types and nullability of each column of a table."""
     columns = [column.split() for column in declaration.split(", ")]
     return tuple((name, _TYPES[kind], not rest) for name, kind, *rest in columns)
 
 
 def check_cells(table: str, declaration: str, row: Sequence[Any]) -> None:
-    """Holds a record to the types of its columns; numbers are finite, whole numbers not negative.
+    """Checks a record against the types of its columns; numbers must be finite, integers non-negative.
 
     Args:
-        table: its table.
-        declaration: the table's columns in SQL, as ``schema.TABLES`` has them.
-        row: the cells.
+        table: name of the table.
+        declaration: column definitions of the table in SQL, from ``schema.TABLES``.
+        row: cells of the record.
 
     Raises:
-        DamagedRunError: one is not what its column says.
+        DamagedRunError: a cell violates its column definition.
     """
     for (name, types, nullable), cell in zip(_columns(declaration), row, strict=False):
         if cell is None:
@@ -63,14 +63,14 @@ def check_cells(table: str, declaration: str, row: Sequence[Any]) -> None:
 
 
 def refuse_links(folder: Path, name: str) -> None:
-    """Holds an SQLite file and the files that SQLite keeps beside it to be files, where they exist.
+    """Checks that an SQLite file and its auxiliary files, where they exist, are regular files.
 
     Args:
-        folder: where it is.
-        name: its name.
+        folder: folder of the file.
+        name: name of the file.
 
     Raises:
-        RunError: one is a symbolic link, or no file.
+        RunError: a file is a symbolic link, or not a regular file.
     """
     for path in (folder / f"{name}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")):
         if path.is_symlink():
@@ -80,16 +80,16 @@ def refuse_links(folder: Path, name: str) -> None:
 
 
 def read_json(table: str, record: object, text: str, adapter: TypeAdapter[Any]) -> Any:
-    """The value of a JSON text, as a model says it must be.
+    """Parses a JSON text and validates it against a model.
 
     Args:
-        table: where it stands.
-        record: key of the record there.
-        text: the text.
+        table: name of the table.
+        record: key of the record in the table.
+        text: the JSON text.
         adapter: the model.
 
     Raises:
-        DamagedRunError: it is no JSON, too long, too deep, or another value.
+        DamagedRunError: the text is not JSON, too long, too deeply nested, or does not match the model.
     """
     if len(text) > LARGEST_TEXT:
         raise DamagedRunError(f"table {table}: record ({record}) holds a text of {len(text):,} characters, too many")
@@ -108,14 +108,14 @@ def read_json(table: str, record: object, text: str, adapter: TypeAdapter[Any]) 
 
 
 def inflate(packed: bytes, dictionary: bytes) -> str:
-    """A compressed text.
+    """Decompresses a text.
 
     Args:
-        packed: raw deflate.
-        dictionary: what it was compressed with.
+        packed: raw deflate data.
+        dictionary: compression dictionary.
 
     Raises:
-        DamagedRunError: it is no such text, or longer than a program can be.
+        DamagedRunError: the data are invalid, or the text exceeds the maximum length of a program.
     """
     unpacker = zlib.decompressobj(wbits=-15, zdict=dictionary)
     try:
@@ -142,7 +142,7 @@ _Curves = list[list[_Loss]]
 
 
 class _Details(BaseModel):
-    """What is known of a result beside its fitness; a later version may know more."""
+    """Further values of a result besides its fitness; later versions may add fields."""
 
     curves: _Curves
     losses: list[_Loss] = []
@@ -168,7 +168,7 @@ class _Funnel(_Named):
 
 
 class _StudySettings(BaseModel):
-    """What a study began with; what was asked for beside it is only shown."""
+    """Validated settings of a study; further settings are only displayed."""
 
     runs: list[str]
     candidates: list[_Candidate]
@@ -202,7 +202,7 @@ class _Cost(BaseModel):
 
 
 class _StageResult(_Named):
-    """What a stage of a study found."""
+    """Result of a stage of a study."""
 
     tasks: list[str]
     seeds: list[_Count]
@@ -232,4 +232,4 @@ META: dict[str, TypeAdapter[Any]] = {
     "arms": TypeAdapter(_Count, config=_STRICT),
     "worker_machines": TypeAdapter(list[str], config=_STRICT),
 } | dict.fromkeys(("validations", "finals", "studies", "stages"), _TOTAL)
-"""What named values of the table ``meta`` are; ``settings`` are held to the model of campaigns."""
+"""Models of the named values of the table ``meta``; the campaign model validates ``settings``."""

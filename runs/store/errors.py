@@ -1,4 +1,4 @@
-"""What can be wrong with a run on disk, in plain sentences."""
+"""Exceptions of runs on disk, with messages for users."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from optsearch.dsl.errors import UserError
 
 
 class RunError(UserError, RuntimeError):
-    """A run folder cannot be used as asked; the message names it, the reason and what to do."""
+    """The run folder cannot be used as requested; the message names the folder, the reason and the remedy."""
 
 
 class StorageError(RunError):
-    """The disk is full, or it cannot be read or written: nothing that was recorded is lost."""
+    """The disk is full, or cannot be read or written; recorded data are not lost."""
 
     exit_code = 1
 
 
 class DamagedRunError(RunError):
-    """A run file is not as it was written: a record does not match its checksum, or SQLite cannot read it."""
+    """The run file is damaged: a record does not match its checksum, or SQLite cannot read it."""
 
     exit_code = 1
 
 
 @contextmanager
 def plain_errors(path: Path) -> Generator[None]:
-    """Says in a sentence what SQLite found."""
+    """Converts errors of SQLite to messages for users."""
     try:
         yield
     except DamagedRunError as error:

@@ -1,4 +1,4 @@
-"""One search's part of a run file, as its session sees it."""
+"""Records of one search in a run file, for its session."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ArmLedger:
         self._store, self._arm = store, arm
 
     def history(self, tail: int) -> History | None:
-        """All results and the last ``tail`` tickets; None when nothing is recorded yet.
+        """All results and the last ``tail`` tickets; None if nothing is recorded yet.
 
         Raises:
             DamagedRunError: a record is damaged or missing.
@@ -33,11 +33,11 @@ class ArmLedger:
         return self._store.history(self._arm, tail) if begun else None
 
     def append(self, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
-        """Make results and settled tickets durable."""
+        """Records results and settled tickets durably."""
         self._store.append(self._arm, evaluated, settled)
 
     def add_validation(self, validation: Validation) -> None:
-        """Make a meta-validation durable."""
+        """Records a meta-validation durably."""
         self._store.add_validation(self._arm, validation)
 
     def program(self, ticket: int) -> Program:

@@ -1,4 +1,4 @@
-"""One writer a run: a lock that the kernel holds for the process, and frees however the process ends."""
+"""Exclusive writer lock of a run; the kernel releases it when the process ends for any reason."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ LOCK_FILE = "run.lock"
 _ATTEMPTS, _PAUSE_S = 5, 0.05
 
 _PLAIN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""A run may come from a stranger: its lock must not lead to another file, nor to a pipe, which would block."""
+"""Flags for untrusted folders: the lock must not be a link to another file, nor a pipe, which would block."""
 
 
 class WriterLock:
-    """The right to write a run folder; taken on creation, given back by ``release`` or by the end of the process.
+    """Exclusive lock of a run folder, acquired on creation, and released by ``release`` or the end of the process.
 
     Args:
-        folder: the run folder; exists.
+        folder: an existing run folder.
 
     Raises:
-        RunError: another process holds it, or the folder cannot be written.
+        RunError: another process holds the lock, or the folder cannot be written.
     """
 
     def __init__(self, folder: Path):
@@ -58,7 +58,7 @@ class WriterLock:
         os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
     def require(self, folder: Path) -> None:
-        """Makes sure that the run is still where it was: SQLite goes on writing to a file that has been deleted.
+        """Checks that the run folder is still in place, because SQLite continues to write to a deleted file.
 
         Raises:
             StorageError: the folder has been deleted, moved or replaced.
@@ -76,14 +76,14 @@ class WriterLock:
             )
 
     def release(self) -> None:
-        """Let others write."""
+        """Releases the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def _take(descriptor: int) -> None:
-    """Takes the lock; waits a moment for processes that only look whether it is taken."""
+    """Acquires the lock; retries briefly, because `is_locked` holds the lock for a moment."""
     for _ in range(_ATTEMPTS - 1):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,7 +94,7 @@ def _take(descriptor: int) -> None:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process is writing the run at this moment."""
+    """True if a process is writing the run."""
     try:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | _PLAIN)
     except OSError:

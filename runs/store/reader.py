@@ -1,6 +1,6 @@
-"""Reading a run: what a search needs to go on, and what people ask about it.
+"""Read access to a run, for resuming searches and for inspection.
 
-Every record is verified when it is read; nothing here writes. A reader sees the run as it was when it was opened.
+Every record is verified when it is read. A reader never writes, and sees a snapshot of the run from when it was opened.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from optsearch.search.population import population_digest
 RUN_FILE = "run.sqlite"
 
 REQUIRED = ("campaign", "settings", "about", "status", "created", "fingerprint_version")
-"""What the table ``meta`` holds from the beginning."""
+"""Keys of the table ``meta`` that every run has."""
 
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 
 SETTINGS: TypeAdapter[Any] = TypeAdapter(CampaignConfig)
-"""What the settings of a run are, also those that an older version recorded."""
+"""Model of the settings of a run, including those recorded by older versions."""
 
 
 class _ArmSettings(BaseModel):
-    """What distinguishes a search."""
+    """Settings of one search."""
 
     algorithm: AlgorithmName
     stage: Literal["first"] | None = None
@@ -61,24 +61,24 @@ def _config(settings: str) -> CampaignConfig:
 
 
 def has_log(folder: Path) -> bool:
-    """Whether SQLite's write-ahead log is beside a run's file; it goes when the last process closes the file."""
+    """True if a run file has a nonempty write-ahead log; SQLite removes it when the last process closes the file."""
     log = folder / f"{RUN_FILE}-wal"
     return log.exists() and log.stat().st_size > 0
 
 
 class RunReader:
-    """What can be read from an open run.
+    """Read access to an open run.
 
     Args:
         folder: the run folder.
-        connection: its open file.
+        connection: open connection to the run file.
     """
 
     def __init__(self, folder: Path, connection: sqlite3.Connection):
         self.folder, self.path, self._connection = folder, folder / RUN_FILE, connection
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -88,9 +88,9 @@ class RunReader:
         self.close()
 
     def meta(self, key: str, default: Any = None) -> Any:
-        """One named JSON value: ``campaign``, ``settings``, ``about``, ``status``, ``created`` and what was set."""
+        """A named JSON value: ``campaign``, ``settings``, ``about``, ``status``, ``created``, or one added later."""
         with plain_errors(self.path):
-            rows = self._rows("meta", "+key = ?", (key,))  # the plus sign: by reading all, not by the index
+            rows = self._rows("meta", "+key = ?", (key,))  # the plus sign forces a full scan, without the index
             text = next((row[1] for row in rows), None)
             if text is None:
                 if key in REQUIRED:
@@ -100,7 +100,7 @@ class RunReader:
 
     @property
     def config(self) -> CampaignConfig:
-        """The run's settings; those that an older version did not know have their defaults."""
+        """Settings of the run; settings unknown to the version that recorded them have their defaults."""
         return _config(json.dumps(self.meta("settings"), sort_keys=True))
 
     def arms(self) -> tuple[Arm, ...]:
@@ -115,10 +115,10 @@ class RunReader:
             return tuple(arms)
 
     def arm(self, name: str) -> Arm:
-        """The arm of a name.
+        """Returns an arm by name.
 
         Raises:
-            RunError: there is none.
+            RunError: the run has no such arm.
         """
         for arm in self.arms():
             if arm.name == name:
@@ -126,7 +126,7 @@ class RunReader:
         raise RunError(f"{self.folder}: the run has no search named '{name}'")
 
     def find(self, program_id: str) -> tuple[Arm, int]:
-        """Arm and ticket of a program id such as ``8123``, ``c8123`` or ``0``.
+        """Resolves a program id such as ``8123``, ``c8123`` or ``0`` to arm and ticket.
 
         Raises:
             RunError: the run has no such program.
@@ -143,12 +143,12 @@ class RunReader:
         )
 
     def settled(self, arm: Arm) -> int:
-        """Number of tickets recorded, the warm start included."""
+        """Number of recorded tickets, including the warm start."""
         with plain_errors(self.path):
             return self._totals(arm)[1]
 
     def history(self, arm: Arm, tail: int) -> History:
-        """What ``Evolution`` needs to go on: all results, and the last ``tail`` tickets with their programs.
+        """State from which ``Evolution`` resumes: all results, and the last ``tail`` tickets with their programs.
 
         Raises:
             DamagedRunError: a record is damaged or missing.
@@ -166,13 +166,13 @@ class RunReader:
         return History(settled - 1, tuple(recent), results)
 
     def verify_records(self) -> dict[str, int]:
-        """Reads every record of the file and checks that none is damaged or missing.
+        """Reads all records of the file, and checks that none is damaged or missing.
 
         Returns:
             Number of records of each table.
 
         Raises:
-            DamagedRunError: one is.
+            DamagedRunError: a record is damaged or missing.
         """
         with plain_errors(self.path):
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -189,12 +189,12 @@ class RunReader:
         return counts
 
     def count_evaluations(self, arm: Arm) -> int:
-        """Number of results recorded, the warm start's included."""
+        """Number of recorded results, including the warm start."""
         with plain_errors(self.path):
             return int(self._totals(arm)[3])
 
     def evaluations(self, arm: Arm) -> Iterator[Evaluated]:
-        """Every result, in ticket order, the warm start's first; each record is verified, and that none is missing."""
+        """All results in ticket order, starting with the warm start; verifies each record and that none is missing."""
         with plain_errors(self.path):
             _, _, _, count, total, *_ = self._totals(arm)
             for row in self._rows("evaluations", "arm = ? ORDER BY ticket", (arm.number,)):
@@ -209,13 +209,13 @@ class RunReader:
         """Tickets from ``first`` to ``last`` (None: the end), in order, with their programs and fitness.
 
         Args:
-            arm: where.
+            arm: the search.
             first: lowest ticket.
-            evaluated: results by ticket, of the owners at least.
+            evaluated: results by ticket, at least of all owners.
             last: highest ticket.
 
         Raises:
-            DamagedRunError: a record is damaged, or one of them is missing.
+            DamagedRunError: a record is damaged or missing.
         """
         with plain_errors(self.path):
             end = self._totals(arm)[1] - 1
@@ -239,17 +239,17 @@ class RunReader:
                 raise DamagedRunError(f"table tickets: record ({arm.number}, {first}) is missing")
 
     def links(self, arm: Arm) -> Iterator[tuple[int | None, str, int]]:
-        """Parent, mutation and owner of every recorded ticket in order, without its program, which takes long."""
+        """Parent, mutation and owner of all recorded tickets in order; skips the programs, which are slow to read."""
         with plain_errors(self.path):
             for row in self._rows("tickets", "arm = ? ORDER BY ticket", (arm.number,)):
                 _, _, parent, mutation, owner, *_ = _links_back(row)
                 yield parent, mutation, owner
 
     def ticket(self, arm: Arm, ticket: int) -> Settled:
-        """One ticket with its program and fitness.
+        """Returns a ticket with its program and fitness.
 
         Raises:
-            RunError: it is not recorded.
+            RunError: the ticket is not recorded.
         """
         with plain_errors(self.path):
             if not 0 <= ticket < self._totals(arm)[1]:
@@ -259,12 +259,12 @@ class RunReader:
         return next(self.tickets(arm, ticket, {result.ticket: result}, ticket))
 
     def evaluation(self, arm: Arm, owner: int) -> Evaluated:
-        """The result of one owner."""
+        """The result of an owner ticket."""
         with plain_errors(self.path):
             return _evaluated(self._row("evaluations", "arm = ? AND ticket = ?", (arm.number, owner)))
 
     def validations(self, arm: Arm) -> tuple[Validation, ...]:
-        """Meta-validations of a search, in the order in which their programs were chosen."""
+        """Meta-validations of a search, in the order in which their programs were selected."""
         with plain_errors(self.path):
             if self._connection.execute("PRAGMA user_version").fetchone()[0] < ADDED["validations"]:
                 return ()
@@ -275,7 +275,7 @@ class RunReader:
             return tuple(Validation(row[1], row[2], _fitness("validations", row, row[3:7])) for row in mine)
 
     def lineage(self, arm: Arm, ticket: int) -> tuple[Settled, ...]:
-        """A ticket and its ancestors up to the warm start, the warm start last."""
+        """A ticket and its ancestors, ending with the warm start."""
         line = [self.ticket(arm, ticket)]
         while line[-1].candidate.parent is not None:
             line.append(self.ticket(arm, line[-1].candidate.parent))
@@ -302,7 +302,7 @@ class RunReader:
         return Progress(generated, evaluated, generated - evaluated, dict(outcomes), best, warm_start)
 
     def leaderboard(self, arm: Arm, count: int) -> list[Evaluated]:
-        """The best programs with different meanings, lowest fitness first, earlier tickets first among equals."""
+        """The best semantically distinct programs, in order of increasing fitness; ties in ticket order."""
         settled = self.settled(arm)
         trained = (r for r in self.evaluations(arm) if r.ticket < settled and r.fitness.trained)
         return heapq.nsmallest(count, trained, key=lambda r: (r.fitness.key, r.ticket))
@@ -314,7 +314,7 @@ class RunReader:
             return [parse(unpack_program(row[5])) for row in rows]
 
     def population(self, arm: Arm, size: int) -> tuple[Settled, ...]:
-        """The members of the population that the recorded tickets make, the oldest first, without its founders."""
+        """Members of the population after the recorded tickets, oldest first, without the founders."""
         settled = self.settled(arm)
         first = max(settled - size, 0)
         with plain_errors(self.path):
@@ -323,12 +323,12 @@ class RunReader:
         return tuple(self.tickets(arm, first, {owner: self.evaluation(arm, owner) for owner in owners}))
 
     def population_digest(self, arm: Arm, size: int, members: Sequence[Settled] | None = None) -> str:
-        """The digest of the population that the recorded tickets make; equals ``Evolution.population_digest()``.
+        """Digest of the population after the recorded tickets; equals ``Evolution.population_digest()``.
 
         Args:
-            arm: where.
-            size: members of a population.
-            members: as `population` gives them; None to read them.
+            arm: the search.
+            size: population size.
+            members: population, as returned by `population`; None to read it.
         """
         tail = self.population(arm, size) if members is None else members
         founders = [self.ticket(arm, WARM_START)] * (size - len(tail)) if tail else []
@@ -348,7 +348,7 @@ class RunReader:
             return tuple(Final(*row[:-1]) for row in rows)
 
     def studies(self) -> tuple[Study, ...]:
-        """Selections among the run's programs, in the order in which they were begun."""
+        """Studies of the run's programs, in the order of their creation."""
         with plain_errors(self.path):
             if self._connection.execute("PRAGMA user_version").fetchone()[0] < ADDED["studies"]:
                 return ()
@@ -366,7 +366,7 @@ class RunReader:
             )
 
     def sessions(self) -> tuple[Mapping[str, Any], ...]:
-        """Each session in order: ``started``, ``seconds``, and what ``about`` said of its machine and packages."""
+        """Sessions in order: ``started``, ``seconds``, and ``about`` with machine and packages."""
         with plain_errors(self.path):
             rows = list(self._rows("sessions", "1 ORDER BY session"))
             return tuple(
@@ -375,7 +375,7 @@ class RunReader:
             )
 
     def seconds(self) -> float:
-        """Time spent on the run in all sessions together, as far as it was recorded."""
+        """Recorded time spent on the run, over all sessions."""
         with plain_errors(self.path):
             return sum(row[2] for row in self._rows("sessions", "1"))
 
@@ -388,7 +388,7 @@ class RunReader:
         raise DamagedRunError(f"table {table}: record ({', '.join(map(str, key))}) is missing")
 
     def _rows(self, table: str, where: str, key: Sequence[Cell] = ()) -> Iterator[Sequence[Any]]:
-        query = f"SELECT {COLUMNS[table]} FROM {table} WHERE {where}"  # noqa: S608 - all parts are our own
+        query = f"SELECT {COLUMNS[table]} FROM {table} WHERE {where}"  # noqa: S608 - all parts are constants
         for row in self._connection.execute(query, tuple(key)):
             yield verified(table, row)
 
@@ -406,7 +406,7 @@ def _fitness(table: str, row: Sequence[Any], cells: Sequence[Any], **more: Any) 
 
 
 def _ended(table: str, row: Sequence[Any], outcome: str, loss: float | None) -> None:
-    """Holds a result to the outcomes that there are: one that trained has a loss, and no other has."""
+    """Checks the outcome of a result: it must be known, and have a loss if and only if the program trained."""
     if outcome not in _OUTCOMES or (loss is None) != (outcome != OK):
         raise DamagedRunError(
             f"table {table}: record {tuple(row[:3])} has the outcome '{outcome:.20}' and the loss {loss}"
@@ -414,7 +414,7 @@ def _ended(table: str, row: Sequence[Any], outcome: str, loss: float | None) -> 
 
 
 def _links_back(row: Sequence[Any]) -> Sequence[Any]:
-    """A ticket's record; its parent comes before it, and its owner not after it."""
+    """Checks the references of a ticket: its parent precedes it, and its owner does not follow it."""
     ticket, parent, owner = row[1], row[2], row[4]
     if owner > ticket or (parent is not None and parent >= ticket):
         raise DamagedRunError(

@@ -1,4 +1,4 @@
-"""What a run holds besides its searches' tickets: arms, runs on further seeds, and studies."""
+"""Records of a run other than tickets: arms, runs on further seeds, and studies."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Arm:
     """One search of a run.
 
     Attributes:
-        number: its key in the file.
-        name: such as ``search`` or ``control``.
-        prefix: what its programs' ids start with; empty for the search itself.
-        settings: what distinguishes it, as JSON values.
+        number: key of the arm in the file.
+        name: name of the arm, such as ``search`` or ``control``.
+        prefix: prefix of the arm's program ids; empty for the search itself.
+        settings: settings of the arm, as JSON values.
     """
 
     number: int
@@ -24,26 +24,26 @@ class Arm:
     settings: Mapping[str, Any]
 
     def program_id(self, ticket: int) -> str:
-        """Id of a ticket's program within the run: ``8123``, ``c8123``; ``0`` for the warm start.
+        """Id of a ticket's program within the run, such as ``8123`` or ``c8123``; ``0`` for the warm start.
 
-        Ticket 0 of a search that started from another's program has that program's id.
+        If a search started from a program of another search, its ticket 0 has the id of that program.
         """
         return str(self.settings.get("start", "0")) if ticket == 0 else f"{self.prefix}{ticket}"
 
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """One training run with a seed that the search never used.
+    """One training run on a seed that the search did not use.
 
     Attributes:
         contender: a program id or a control's name.
-        task: where it was trained.
-        seed: the seed.
-        outcome: the outcome's name.
+        task: name of the task.
+        seed: training seed.
+        outcome: name of the outcome.
         loss: validation loss; None unless the outcome is ``ok``.
         test_loss: test loss; None unless the outcome is ``ok``.
-        accuracy: test accuracy; None where there is none.
-        steps: optimizer steps that were run.
+        accuracy: test accuracy; None if not available.
+        steps: number of completed optimizer steps.
     """
 
     contender: str
@@ -58,11 +58,11 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage of a study that has ended.
+    """A completed stage of a study.
 
     Attributes:
-        name: what the study's settings call it.
-        result: everything that it found, as JSON values.
+        name: name of the stage in the study's settings.
+        result: complete result, as JSON values.
     """
 
     name: str
@@ -71,14 +71,14 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A selection among the programs of this run, and perhaps of others.
+    """A selection among the programs of this run and possibly of others.
 
     Attributes:
-        number: counts the studies of the run from 1.
-        created: date and time.
-        settings: its settings and whom it began with, as JSON values.
-        status: ``running`` or ``finished``; one that was interrupted is still ``running``.
-        stages: the stages that have ended, in order.
+        number: number of the study within the run, from 1.
+        created: date and time of creation.
+        settings: settings and candidates, as JSON values.
+        status: ``running`` or ``finished``; an interrupted study remains ``running``.
+        stages: completed stages, in order.
     """
 
     number: int

@@ -1,13 +1,13 @@
-"""The tables of a run file and the form of their records.
+"""Schema of a run file, and the format of its records.
 
-One row is one record, and its last column is a checksum over the table's name and all other columns. SQLite's own
-integrity check looks at pages and lets most changed bits inside a record pass; the checksum does not. ``totals`` counts
-the records of each arm and adds up their checksums, and ``meta`` does so for arms, validations, finals,
-studies and stages, so that a record that has vanished is noticed too.
+Each row is a record, and its last column is a checksum over the table's name and all other columns. SQLite's integrity
+check examines pages and misses most flipped bits inside a record; the checksum detects them. ``totals`` stores the
+number of records of each arm and the sum of their checksums, and ``meta`` does so for arms, validations, finals,
+studies and stages, so that missing records are detected too.
 
 An *arm* is one search of a run: the search itself, and each of its controls. Tickets are numbered in each arm from 0,
-the warm start. A program's id is the arm's prefix and the ticket: ``8123`` is the search's, ``c8123`` the control's,
-and ``0`` is the warm start of every arm.
+the warm start. A program's id consists of the arm's prefix and the ticket: ``8123`` belongs to the search, ``c8123`` to
+the control, and ``0`` is the warm start of every arm.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from optsearch.search.fitness import Fitness
 
 APPLICATION_ID = 0x6F707473  # "opts"
 SCHEMA_VERSION = 3
-"""Raised with every change of the tables; older versions are still read, and brought up to date when they are resumed.
+"""Schema version, incremented with every change of the tables. Older versions are readable, and migrated on resumption.
 
-1: the first. 2: table ``validations``; with several tasks, ``curves`` holds an object with the losses on each, and with
-what else is known of a result; a program that does not know a key of it leaves it alone. 3: tables ``studies`` and
-``stages``.
+1: initial version. 2: table ``validations``; ``curves`` may hold an object with the losses on several tasks and further
+values of a result, whose unknown keys are ignored. 3: tables ``studies`` and ``stages``.
 """
 
 TABLES = {
@@ -50,7 +49,7 @@ TABLES = {
     "failures": "failure INTEGER PRIMARY KEY, arm INTEGER NOT NULL, ticket INTEGER NOT NULL, program TEXT NOT NULL, "
     "details TEXT NOT NULL",
 }
-"""Columns of each table, without the checksum that ends each."""
+"""Column definitions of each table, without the final checksum."""
 
 KEYS = {
     "tickets": "arm, ticket",
@@ -59,44 +58,44 @@ KEYS = {
     "finals": "contender, task, seed",
     "stages": "study, stage",
 }
-"""Keys of the tables whose key has several columns."""
+"""Primary keys of tables with composite keys."""
 
 COLUMNS = {
     table: ", ".join([column.split()[0] for column in columns.split(", ")] + ["checksum"])
     for table, columns in TABLES.items()
 }
-"""Names of each table's columns, for reading."""
+"""Column names of each table, for queries."""
 
 _KEY_LENGTH = {table: 3 if table == "finals" else 2 if table in KEYS else 1 for table in TABLES}
 
 ADDED = {"validations": 2, "studies": 3, "stages": 3}
-"""Tables that files of an older version than this do not have."""
+"""Schema version in which a table was added."""
 
 
 def check_schema(connection: sqlite3.Connection, version: int) -> None:
-    """Holds a file to the tables of its version; nothing else may be in it, no trigger, view or index.
+    """Checks that a file contains exactly the tables of its version, and no triggers, views or other indices.
 
     Raises:
-        DamagedRunError: something is missing, or there is something else.
+        DamagedRunError: a table is missing, or the file contains other objects.
     """
     check_tables(connection, lambda known: create_tables(known, upto=version), f"format {version}")
 
 
 def check_tables(connection: sqlite3.Connection, create: Callable[[sqlite3.Connection], object], of: str) -> None:
-    """Holds a file to tables that are known; nothing else may be in it, no trigger, view or index.
+    """Checks that a file contains exactly the expected tables, and no triggers, views or other indices.
 
     Args:
-        connection: the file.
-        create: makes the tables in an empty file.
-        of: whose tables they are.
+        connection: connection to the file.
+        create: function that creates the tables in an empty file.
+        of: owner of the tables, for error messages.
 
     Raises:
-        DamagedRunError: something is missing, or there is something else.
+        DamagedRunError: a table is missing, or the file contains other objects.
     """
     known = sqlite3.connect(":memory:")
     try:
         create(known)
-        query = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"  # else an index that SQLite made
+        query = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"  # the others are automatic indices
         expected, found = (set(one.execute(query)) for one in (known, connection))
     finally:
         known.close()
@@ -109,7 +108,7 @@ def check_tables(connection: sqlite3.Connection, create: Callable[[sqlite3.Conne
 
 
 def create_tables(connection: sqlite3.Connection, after: int = 0, upto: int = SCHEMA_VERSION) -> None:
-    """Make the tables of a new file, or those that came after a version, up to another."""
+    """Creates the tables of a new file, or those added after one version up to another."""
     for table, columns in TABLES.items():
         if not after < ADDED.get(table, 1) <= upto:
             continue
@@ -120,7 +119,7 @@ def create_tables(connection: sqlite3.Connection, after: int = 0, upto: int = SC
 
 
 def checksum(table: str, cells: Sequence[Cell]) -> int:
-    """CRC-32 of a record: the table's name and the cells in order, with their types."""
+    """CRC-32 of a record: of the table's name and the cells in order, with their types."""
     return zlib.crc32(repr((table, *cells)).encode())
 
 
@@ -130,10 +129,10 @@ def signed(table: str, cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def verified(table: str, row: Sequence[Cell]) -> Sequence[Cell]:
-    """The row as it was read.
+    """Verifies a row and returns it unchanged.
 
     Raises:
-        DamagedRunError: its checksum does not match, or a cell is no value of its column.
+        DamagedRunError: the checksum does not match, or a cell violates its column definition.
     """
     if checksum(table, row[:-1]) != row[-1]:
         key = ", ".join(str(cell) for cell in row[: _KEY_LENGTH[table]])
@@ -146,9 +145,9 @@ def verified(table: str, row: Sequence[Cell]) -> Sequence[Cell]:
 
 
 def insert(table: str) -> str:
-    """The statement that inserts a signed record."""
+    """The SQL statement that inserts a signed record."""
     places = ", ".join("?" * (TABLES[table].count(", ") + 2))
-    return f"INSERT INTO {table} VALUES ({places})"  # noqa: S608 - all parts are our own
+    return f"INSERT INTO {table} VALUES ({places})"  # noqa: S608 - all parts are constants
 
 
 _CALLS = """
@@ -166,27 +165,29 @@ _DICTIONARY = (
     + "  sqrt_v = sqrt(v)\n  update = m / sqrt_v\n  wd = w * 0.01\n  update = update + wd\n  lr = lr * 0.001\n"
     + "  update = update * lr\n  return update, m, v\n"
 ).encode()
-"""Text that programs have in common; part of the format, so it changes only with ``SCHEMA_VERSION``."""
+"""Compression dictionary for programs; part of the format, so it changes only with ``SCHEMA_VERSION``."""
 
 
 def pack_program(text: str) -> bytes:
-    """A program's text in about a third of its size."""
+    """Compresses a program's text to about a third of its size."""
     packer = zlib.compressobj(level=6, wbits=-15, zdict=_DICTIONARY)
     return packer.compress(text.encode()) + packer.flush()
 
 
 def unpack_program(packed: bytes) -> str:
-    """The text that ``pack_program`` was given.
+    """Decompresses a text that ``pack_program`` compressed.
 
     Raises:
-        DamagedRunError: the bytes are no packed text, or that of no program.
+        DamagedRunError: the bytes are not a packed program.
     """
     return inflate(packed, _DICTIONARY)
 
 
 def pack_details(fitness: Fitness) -> str:
-    """What else is known of a result: its training curves, with several tasks the loss on each, the learning rate where
-    it is not the program's own, and how far a program came that was stopped. Empty when there is nothing.
+    """Encodes the further values of a result as JSON; empty if there are none.
+
+    The values are training curves, the loss on each of several tasks, a learning rate that differs from the program's,
+    and the progress of a stopped program.
     """
     more = {"rate": fitness.rate} if fitness.rate != 1.0 else {}
     more |= {"loss_so_far": fitness.loss_so_far} if fitness.loss_so_far is not None else {}
@@ -196,14 +197,14 @@ def pack_details(fitness: Fitness) -> str:
 
 
 def unpack_details(text: str, record: object) -> dict[str, Any]:
-    """The fields of ``Fitness`` that ``pack_details`` was given.
+    """Decodes the fields of ``Fitness`` that ``pack_details`` encoded.
 
     Args:
-        text: what it made.
+        text: output of ``pack_details``.
         record: key of the record, for errors.
 
     Raises:
-        DamagedRunError: the text is none that it makes.
+        DamagedRunError: the text is not valid output of ``pack_details``.
     """
     if not text:
         return {}

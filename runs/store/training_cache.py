@@ -1,9 +1,9 @@
-"""Training runs that are kept and shared: what was trained once, by any command, is never trained again.
+"""A persistent cache of training runs, shared by all commands.
 
-One SQLite file holds those of `evaluate`, `select` and `simplify` that are started in a folder; any number of them may
-use it at a time. A run is known by version of the task, what the contender executes, tuned values and seed, and by what
-else decides its last digits: processor and numerical packages. It is durable as soon as it has ended, and before it
-counts, and so an interrupted command goes on.
+One SQLite file per folder stores the training runs of `evaluate`, `select` and `simplify`, and supports concurrent
+processes. The key of a run consists of the version of the task, the executed computation, tuned values and seed, and
+the processor and numerical packages, which affect rounding. Each run is stored durably before its result is used, so
+that an interrupted command can resume.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BUSY_TIMEOUT_S = 30.0
 
 
 class _Kept(BaseModel):
-    """What is kept of a run."""
+    """Stored values of a training run."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -60,11 +60,11 @@ _KEPT: TypeAdapter[Any] = TypeAdapter(_Kept)
 
 
 class Keyed(Protocol):
-    """A training run that is to be made."""
+    """A requested training run."""
 
     @property
     def key(self) -> str:
-        """What its result depends on beside the machine, as `training_key` says it."""
+        """Cache key of the result apart from the machine, as returned by `training_key`."""
         ...
 
 
@@ -72,14 +72,14 @@ J = TypeVar("J", bound=Keyed)
 
 
 class Trainings:
-    """The kept training runs of a folder; to be closed.
+    """The training cache of a folder; must be closed.
 
     Args:
-        folder: where the file is; made if it does not exist.
+        folder: folder of the cache file; created if it does not exist.
 
     Attributes:
-        known: runs that were asked for and were there already.
-        trained: runs that were asked for and had to be made.
+        known: number of cache hits.
+        trained: number of cache misses, which were trained.
 
     Raises:
         RunError: the folder or the file cannot be used.
@@ -108,14 +108,14 @@ class Trainings:
                 self._connection.execute(f"PRAGMA application_id = {TRAININGS_ID}")
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         self._connection.close()
 
     def find(self, key: str) -> Trained | None:
-        """The run of a key as it was made on such a machine; None when it has not been made.
+        """Looks up a run for this environment; None if it is not cached.
 
         Raises:
-            DamagedRunError: its record is not as it was written, or is none of a run.
+            DamagedRunError: the record is damaged or invalid.
         """
         key = f"{key}; {made_with()}"
         with plain_errors(self.path):
@@ -129,7 +129,7 @@ class Trainings:
             return _unpacked(key, row[1])
 
     def keep(self, key: str, trained: Trained) -> None:
-        """Makes a run durable, as one of the machine that made it.
+        """Stores a run durably, under the machine that trained it.
 
         Raises:
             StorageError: the disk is full, or the file cannot be written.
@@ -141,11 +141,11 @@ class Trainings:
 
 
 class KeptPool(Generic[J]):
-    """A pool that makes only runs that are not kept yet, each of them once, and keeps them.
+    """A pool that trains only runs that are not cached, each of them once, and caches the results.
 
     Args:
-        kept: where they are kept.
-        pool: who makes them.
+        kept: the cache.
+        pool: the pool that trains.
     """
 
     def __init__(self, kept: Trainings, pool: Pool[J, Trained]):
@@ -156,11 +156,11 @@ class KeptPool(Generic[J]):
 
     @property
     def room(self) -> int:
-        """As many as the other has."""
+        """Free capacity of the underlying pool."""
         return self._pool.room
 
     def submit(self, number: int, value: J) -> None:
-        """Take a run that is to be made."""
+        """Submits a requested run."""
         key = value.key
         if key in self._others:
             self._others[key].append(number)
@@ -172,7 +172,7 @@ class KeptPool(Generic[J]):
             self._pool.submit(number, value)
 
     def collect(self) -> tuple[int, Trained]:
-        """Number and result of a run that was known, or has been made and kept."""
+        """Number and result of a run that was cached, or has been trained and stored."""
         if self._ready:
             return self._ready.popleft()
         number, trained = self._pool.collect()
@@ -201,14 +201,14 @@ def training(
     address: str | None = None,
     imports: Sequence[str] = (),
 ) -> Generator[tuple[KeptPool[J], Trainings]]:
-    """Who trains: workers on Ray or this process, and only what the folder does not have yet.
+    """Opens a caching pool that trains on Ray workers or in this process.
 
     Args:
-        train: makes a run.
-        folder: where runs are kept.
-        workers: runs at a time; 0 for one at a time in this process, None for one for each core.
-        address: a Ray cluster to join; None for Ray here.
-        imports: references of the user's own tasks.
+        train: function that executes a training run.
+        folder: folder of the cache.
+        workers: number of concurrent runs; 0 for sequential runs in this process, None for one per core.
+        address: address of a Ray cluster to join; None starts a local one.
+        imports: ``module:object`` references of user-defined tasks.
 
     Raises:
         RunError: the folder cannot be used.
@@ -222,7 +222,7 @@ def training(
             return
         from optsearch.search.workers import RayPool
 
-        with redirect_stdout(sys.stderr):  # Ray prints what happens to nodes, and the output belongs to results
+        with redirect_stdout(sys.stderr):  # Ray prints node events, but stdout is for results
             pool = RayPool(train, count, address=address, imports=imports)
             try:
                 yield KeptPool(kept, pool), kept
@@ -233,7 +233,7 @@ def training(
 
 
 def worker_words(workers: int | None, address: str | None) -> str:
-    """Who trains, in words; empty where the cluster knows."""
+    """Description of the workers; empty if the cluster determines their number."""
     count = _count(workers, address)
     return "" if count is None else "in this process" if count == 0 else f"{count} worker{'' if count == 1 else 's'}"
 

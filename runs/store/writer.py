@@ -1,8 +1,8 @@
-"""A run on disk: one SQLite file in a folder, written by one process, read by any number at any time.
+"""Write access to a run: one SQLite file in a folder, with one writer and any number of concurrent readers.
 
-What is recorded is durable when the call returns (write-ahead log, synchronous=FULL), and a search counts nothing
-before it is recorded. A process that is killed loses at most the evaluations in flight; the file needs no repair, and
-the writer's lock goes with the process. ``schema`` says what the records are and how damage is noticed.
+Records are durable when the call returns (write-ahead log, synchronous=FULL), and a search uses results only after they
+are recorded. A killed process loses at most the evaluations in flight; the file needs no repair, and the kernel
+releases the writer lock. ``schema`` describes the records and the detection of damage.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _BUSY_TIMEOUT_S = 10.0
 
 
 class RunStore(RunReader):
-    """A run open for writing, from ``create`` or ``resume`` to ``close`` or the end of a ``with`` block."""
+    """A run open for writing, from ``create``, ``resume`` or ``amend`` to ``close`` or the end of a ``with`` block."""
 
     def __init__(self, folder: Path, connection: sqlite3.Connection, lock: WriterLock):
         super().__init__(folder, connection)
@@ -53,7 +53,7 @@ class RunStore(RunReader):
 
     @staticmethod
     def exists(folder: Path) -> bool:
-        """Whether a folder holds a run."""
+        """True if a folder contains a run."""
         return (folder / RUN_FILE).is_file()
 
     @classmethod
@@ -67,18 +67,18 @@ class RunStore(RunReader):
         tasks: Mapping[str, str],
         force: bool = False,
     ) -> RunStore:
-        """Make a new run and open it for writing.
+        """Creates a new run and opens it for writing.
 
         Args:
-            folder: made if it does not exist.
-            campaign: the campaign's text as the user gave it.
+            folder: run folder; created if it does not exist.
+            campaign: original text of the campaign.
             settings: all settings as JSON values; ``resume`` compares them.
-            about: versions of packages and kind of machine, as JSON values.
-            tasks: version of every task that the run trains on, by name; ``resume`` compares them.
-            force: whether a run that is there already is removed.
+            about: versions of packages and type of machine, as JSON values.
+            tasks: versions by name of all tasks that the run trains on; ``resume`` compares them.
+            force: if True, removes an existing run.
 
         Raises:
-            RunError: the folder holds a run, or something else; another process writes it; it cannot be written.
+            RunError: the folder contains a run or other files, another process writes the run, or it cannot be written.
         """
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder}: this is a file, not a folder: choose another with --out")
@@ -106,7 +106,7 @@ class RunStore(RunReader):
                     created |= {"search_version": SEARCH_VERSION, "tasks": tasks}
                     for key, value in created.items():
                         connection.execute(insert("meta"), signed("meta", (key, _dump(value))))
-                connection.execute("PRAGMA journal_mode = DELETE")  # leaves one complete file behind
+                connection.execute("PRAGMA journal_mode = DELETE")  # leaves a single complete file
                 connection.close()
             os.replace(folder / _NEW_FILE, folder / RUN_FILE)
             _make_durable(folder)
@@ -126,19 +126,19 @@ class RunStore(RunReader):
         extendable: Sequence[str] = ("budget", "controls"),
         complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
     ) -> RunStore:
-        """Open a run for writing, to go on with it.
+        """Opens a run for writing, to resume it.
 
         Args:
-            folder: the run.
+            folder: the run folder.
             settings: all settings as JSON values.
-            about: versions of packages and kind of machine of this session.
-            tasks: version of every task that the run trains on, by name, as it is now.
+            about: versions of packages and type of machine of this session.
+            tasks: current versions by name of all tasks that the run trains on.
             extendable: top-level settings that may differ from the recorded ones; they are replaced.
-            complete: adds to settings that an older version recorded what it did not know yet.
+            complete: function that adds missing settings to those recorded by an older version.
 
         Raises:
-            RunError: the folder is not a run; another process writes it; it was made with other settings, on other
-                versions of its tasks, or by another version of the program.
+            RunError: the folder is not a run; another process writes it; its settings, its task versions or the version
+                of the program differ.
         """
         store = cls.amend(folder, about)
         try:
@@ -170,14 +170,14 @@ class RunStore(RunReader):
 
     @classmethod
     def amend(cls, folder: Path, about: Mapping[str, Any]) -> RunStore:
-        """Open a run to add studies; its searches are left as they are.
+        """Opens a run to add studies; its searches are not modified.
 
         Args:
-            folder: the run.
-            about: versions of packages and kind of machine of this session.
+            folder: the run folder.
+            about: versions of packages and type of machine of this session.
 
         Raises:
-            RunError: the folder is not a run, another process writes it, or a newer program made it.
+            RunError: the folder is not a run, another process writes it, or a newer version of the program created it.
         """
         _require_run(folder)
         lock = WriterLock(folder)
@@ -189,20 +189,20 @@ class RunStore(RunReader):
 
     @staticmethod
     def read(folder: Path) -> RunReader:
-        """Open a run for reading as it is at this moment, whether or not somebody writes it.
+        """Opens a snapshot of a run for reading, even while another process writes it.
 
-        A run in a folder that cannot be written, such as a read-only mount, is opened too.
+        Runs in read-only folders are supported.
 
         Args:
             folder: the run folder.
 
         Raises:
-            RunError: the folder is not a run, was made by a newer program, or cannot be written and has records that
-                are in the file only once they are merged.
+            RunError: the folder is not a run, a newer version of the program created it, or the folder is read-only and
+                its write-ahead log has not been merged into the file.
         """
         _require_run(folder)
         path = folder / RUN_FILE
-        still = not os.access(folder, os.W_OK) and not is_locked(folder)  # SQLite cannot make its index of the log
+        still = not os.access(folder, os.W_OK) and not is_locked(folder)  # SQLite cannot create its index of the log
         if still and has_log(folder) and not (folder / f"{RUN_FILE}-shm").exists():
             raise RunError(
                 f"{folder}: the latest records are in {RUN_FILE}-wal, which can only be merged where the folder can be "
@@ -236,19 +236,19 @@ class RunStore(RunReader):
         return store
 
     def close(self) -> None:
-        """Close the file and let others write it."""
+        """Closes the file and releases the lock."""
         super().close()
         self._lock.release()
 
     # Writing
 
     def set_meta(self, key: str, value: Any) -> None:
-        """Record one named JSON value."""
+        """Records a named JSON value."""
         with plain_errors(self.path), self._connection:
             self._replace("meta", (key, _dump(value)))
 
     def add_arm(self, name: str, prefix: str, settings: Mapping[str, Any]) -> Arm:
-        """The arm of a name; made if the run does not have it yet."""
+        """Returns an arm by name; creates it if the run does not have it."""
         for arm in self.arms():
             if arm.name == name:
                 return arm
@@ -260,12 +260,12 @@ class RunStore(RunReader):
         return self.arm(name)
 
     def append(self, arm: Arm, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
-        """Make results and settled tickets durable, all or none.
+        """Records results and settled tickets durably, in one transaction.
 
         Args:
-            arm: where they belong.
+            arm: the search.
             evaluated: new results.
-            settled: tickets that were settled, in order; none may be left out between calls.
+            settled: newly settled tickets, in order and without gaps between calls.
         """
         self._lock.require(self.folder)
         evaluations = [
@@ -296,7 +296,7 @@ class RunStore(RunReader):
             self._note_time()
 
     def add_validation(self, arm: Arm, validation: Validation) -> None:
-        """Make a meta-validation durable."""
+        """Records a meta-validation durably."""
         fitness = validation.fitness
         cells = (arm.number, validation.ticket, validation.evaluations, fitness.outcome, fitness.value)
         cells += (fitness.steps, fitness.seconds)
@@ -309,7 +309,7 @@ class RunStore(RunReader):
             self._note_time()
 
     def add_final(self, finals: Sequence[Final]) -> None:
-        """Make runs on fresh seeds durable; one that is there already is replaced."""
+        """Records runs on further seeds durably; replaces existing ones."""
         self._lock.require(self.folder)
         rows = [
             signed("finals", (f.contender, f.task, f.seed, f.outcome, f.loss, f.test_loss, f.accuracy, f.steps))
@@ -322,30 +322,30 @@ class RunStore(RunReader):
             self._note_time()
 
     def add_study(self, settings: Mapping[str, Any]) -> int:
-        """Begin a study, and return its number."""
+        """Creates a study and returns its number."""
         number = len(self.studies()) + 1
         self._record("studies", (number, _now(), _dump(settings), "running"))
         return number
 
     def add_stage(self, study: int, name: str, result: Mapping[str, Any]) -> None:
-        """Make the next stage of a study durable."""
+        """Records the next stage of a study durably."""
         stage = len(self.studies()[study - 1].stages)
         self._record("stages", (study, stage, name, _dump(result)))
 
     def finish_study(self, study: int) -> None:
-        """Record that a study has ended."""
+        """Marks a study as finished."""
         found = self.studies()[study - 1]
         self._record("studies", (study, found.created, _dump(found.settings), "finished"))
 
     def _record(self, table: str, cells: Sequence[Cell]) -> None:
-        """Writes a record, and into ``meta`` how many there are."""
+        """Writes a record, and updates the number of records in ``meta``."""
         with plain_errors(self.path), self._connection:
             self._replace(table, cells)
-            query = f"SELECT count(*), sum(checksum) FROM {table}"  # noqa: S608 - the table is our own
+            query = f"SELECT count(*), sum(checksum) FROM {table}"  # noqa: S608 - the table is a constant
             self._replace("meta", (table, _dump(self._connection.execute(query).fetchone())))
 
     def add_failure(self, arm: Arm, ticket: int, program: str, details: str) -> None:
-        """Record an exception of ours with the program that met it."""
+        """Records an internal exception with the program that caused it."""
         with plain_errors(self.path), self._connection:
             number = self._connection.execute("SELECT count(*) FROM failures").fetchone()[0] + 1
             cells = (number, arm.number, ticket, program, details)
@@ -360,7 +360,7 @@ class RunStore(RunReader):
 
 
 def version_fault(store: RunReader) -> str | None:
-    """Why this version of the program cannot go on with a run, or None when it can."""
+    """Reason why this version of the program cannot resume a run; None if it can."""
     for name, ours in (("fingerprint_version", FINGERPRINT_VERSION), ("search_version", SEARCH_VERSION)):
         theirs = store.meta(name, 1)
         if theirs != ours:
@@ -369,11 +369,11 @@ def version_fault(store: RunReader) -> str | None:
 
 
 def task_changes(store: RunReader, tasks: Mapping[str, str]) -> list[str]:
-    """What differs between the tasks that a run was trained on and the tasks of these names as they are now.
+    """Differences between the recorded and the current versions of a run's tasks.
 
     Args:
         store: the run.
-        tasks: versions by name.
+        tasks: current versions by name.
     """
     recorded = store.meta("tasks", {})
     return [
@@ -399,7 +399,7 @@ def _require_run(folder: Path) -> None:
 
 
 def _check_version(connection: sqlite3.Connection, folder: Path) -> int:
-    """The version of a run file's schema, if this program can read it."""
+    """Returns the schema version of a run file; raises an error if it is not supported."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID or version < 1:
@@ -431,7 +431,7 @@ def _dump(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value as it comes back from JSON."""
+    """Converts a value to the form in which JSON returns it."""
     return json.loads(_dump(value))
 
 

@@ -1,13 +1,13 @@
-"""What a run holds, as values; nothing here prints.
+"""Content of a run as plain values, without output.
 
-run          one run in one object: status, best programs, finals, comparison
+run          summary of one run: status, best programs, finals, comparison
 arms         the searches of a campaign, in order
-finalists    the programs among which the best of a search is chosen
-finals       training on further seeds: results and winner
-history      a search over time
-lineage      from the warm start to a program, mutation by mutation
-held_out     the tasks on which a program was chosen before
-evaluation_result  the result of an evaluation, as plain values
-selections   the funnels and evaluations that a program went through, in short
-replicates   several seeds of one campaign, and their statistics
+finalists    selection of the best program of a search
+finals       results of training on further seeds, and comparison with controls
+history      statistics of a search over time
+lineage      ancestry of a program, mutation by mutation
+held_out     tasks that were used to select a program
+evaluation_result  result of an evaluation, as plain values
+selections   short summary of the funnels and evaluations of a run
+replicates   statistics over several seeds of one campaign
 """

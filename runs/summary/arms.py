@@ -1,8 +1,8 @@
-"""The searches of a campaign: which there are, in which order, and what each starts from.
+"""The searches of a campaign, their order, and their starting points.
 
-A campaign without a first stage is one search and its controls. With one, several searches come first, and the search
-starts from the best program that any of them found; ``schedule`` frees the power of that program's learning rate, as it
-does with the warm start's. Controls get as many evaluations as all of these together, or a multiple of them.
+A campaign without a first stage consists of one search and its controls. With a first stage, several searches run
+first, and the main search starts from their best program. ``schedule`` frees the power of that program's learning rate,
+as it does for the warm start. Controls get the total number of evaluations of these searches, or a multiple of it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from optsearch.search.fitness import Reference
 from optsearch.search.reference import make_reference
 
 SEARCH = "search"
-"""Name of the search; ``search.algorithms.CONTROLS`` has those of controls."""
+"""Name of the main search; ``search.algorithms.CONTROLS`` has the names of controls."""
 
 FIRST_STAGE = "first-{}"
-"""Names of the searches of a first stage, numbered from 1."""
+"""Name prefix of the searches of the first stage, numbered from 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedArm:
-    """A search that is about to run.
+    """A search that runs next.
 
     Attributes:
-        arm: its place in the run file.
-        budget: when it ends.
+        arm: arm of the search in the run file.
+        budget: budget of the search.
     """
 
     arm: Arm
@@ -42,10 +42,10 @@ class PlannedArm:
 
 
 def planned_arms(store: RunStore, config: CampaignConfig) -> Iterator[PlannedArm]:
-    """The searches in order; each may be asked for when those before it are done.
+    """Yields the searches in order; each is planned once the previous ones are complete.
 
     Args:
-        store: the run; gets the arms.
+        store: the run, to which the arms are added.
         config: the campaign.
     """
     settings: dict[str, str] = {"algorithm": config.algorithm}
@@ -68,14 +68,14 @@ def planned_arms(store: RunStore, config: CampaignConfig) -> Iterator[PlannedArm
 def make_evolution(
     store: RunReader, config: CampaignConfig, arm: Arm, budget: Budget, history: History | None = None
 ) -> Evolution:
-    """The evolution of a search of a run.
+    """Creates the evolution of a search of a run.
 
     Args:
         store: the run.
-        config: its campaign.
+        config: campaign of the run.
         arm: the search.
-        budget: when it ends.
-        history: where to go on; None to begin.
+        budget: budget of the search.
+        history: state to resume from; None to start.
     """
     found = None
     if arm.settings.get("start", "0") != "0":
@@ -93,7 +93,7 @@ def make_evolution(
 
 
 def best_of_first_stage(store: RunReader) -> tuple[Arm, Evaluated] | None:
-    """The program of lowest fitness of the first stage, of the earlier search among equals; None without one."""
+    """Best program of the first stage; ties go to the earlier search. None without a first stage or trained program."""
     boards = [(arm, store.leaderboard(arm, 1)) for arm in first_stage(store)]
     return min(
         ((arm, board[0]) for arm, board in boards if board),
@@ -108,7 +108,7 @@ def first_stage(store: RunReader) -> list[Arm]:
 
 
 def searches(store: RunReader) -> list[Arm]:
-    """The searches that are no controls."""
+    """All searches except controls."""
     return [arm for arm in store.arms() if arm.name == SEARCH or arm.settings.get("stage") == "first"]
 
 
@@ -118,18 +118,18 @@ def controls(store: RunReader) -> list[Arm]:
 
 
 def contenders(store: RunReader) -> list[Arm]:
-    """The searches whose best programs are compared in the end: the search and its controls."""
+    """The searches in the final comparison: the main search and its controls."""
     return [arm for arm in store.arms() if arm.settings.get("stage") != "first"]
 
 
 def control_evaluations(store: RunReader) -> int:
-    """Evaluations that each control gets."""
+    """Evaluation budget of each control."""
     spent = sum(evaluations_of(store, arm) for arm in searches(store))
     return max(round(spent * store.config.control_budget), 1)
 
 
 def spent(store: RunReader, config: CampaignConfig) -> bool:
-    """Whether the search has used up its budget, which a resumed run may have extended, and has its controls."""
+    """True if the search has exhausted its budget, which resumption may extend, and its controls exist."""
     names = [arm.settings["algorithm"] for arm in controls(store)]
     if SEARCH not in [arm.name for arm in store.arms()] or names != config.controls:
         return False

@@ -1,4 +1,4 @@
-"""The result of an evaluation, and its form as plain values."""
+"""The result of an evaluation, and its conversion to plain values."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from optsearch.selection.sensitivity import sensitivity
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """What ``evaluate`` found, and what has to be known of it.
+    """Result of ``evaluate``.
 
     Attributes:
         evaluation: rows and comparisons.
-        warnings: sentences about tasks that are not held out for a program.
-        known: training runs that earlier studies had made.
-        trained: training runs that this one made.
+        warnings: messages about tasks that are not held out for a program.
+        known: number of cached training runs.
+        trained: number of training runs executed by this evaluation.
     """
 
     evaluation: Evaluation
@@ -27,13 +27,13 @@ class EvaluationResult:
     trained: int
 
     def as_values(self) -> dict[str, Any]:
-        """As JSON values; what is infinite, such as the loss of a trial that failed, becomes None."""
+        """JSON representation; infinite values, such as the loss of a failed trial, become None."""
         values = {"warnings": list(self.warnings), "known_runs": self.known, "trained_runs": self.trained}
         return values | evaluation_values(self.evaluation)
 
 
 def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
-    """An evaluation as JSON values; values of a contender become an object."""
+    """JSON representation of an evaluation; tuned values of a contender become an object."""
     values = finite(asdict(evaluation))
     for row in values["rows"]:
         row["values"] = dict(row["values"])
@@ -48,7 +48,7 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def finite(value: Any) -> Any:
-    """The value with None for what is no finite number, for JSON."""
+    """Replaces non-finite numbers by None, for JSON."""
     if isinstance(value, dict):
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,9 +1,9 @@
-"""Which program of a search is its best: the one with the lowest fitness has been lucky too.
+"""Selection of the best program of a search, corrected for selection bias.
 
-Fitness comes from few training seeds, and the lowest of thousands is low partly by chance. So the programs of lowest
-fitness, the finalists, are trained on further seeds, and the one with the lowest mean there is the best: the mean loss,
-or with several tasks the mean score over all of them. The final comparison uses other seeds again, so that what it
-shows is not the result of a choice. Controls are treated alike.
+Fitness is measured on few training seeds, so the minimum over thousands of programs is biased. Therefore the programs
+of lowest fitness, the finalists, are trained on further seeds, and the finalist with the lowest mean is selected: the
+mean loss, or with several tasks the mean score over all tasks. The final comparison uses a third set of seeds, so it is
+free of selection bias. Controls are treated in the same way.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from optsearch.search.events import Evaluated
 
 
 def finalist_seeds(store: RunReader) -> range:
-    """The seeds on which finalists are compared; neither training nor fresh seeds."""
+    """The selection seeds, on which finalists are compared; disjoint from training seeds and fresh seeds."""
     return FINALISTS[: store.config.finalists.seeds]
 
 
 def finalists(store: RunReader, arm: Arm) -> list[Evaluated]:
-    """The programs of an arm that are trained on the finalists' seeds, by fitness."""
+    """The finalists of an arm, in order of fitness."""
     return store.leaderboard(arm, store.config.finalists.count)
 
 
 def best(store: RunReader, arm: Arm, finals: Sequence[Final]) -> Evaluated:
-    """The best program of an arm: of the finalists if all have been trained, else the one of lowest fitness.
+    """The best program of an arm: the best finalist once all are trained, before that the program of lowest fitness.
 
     Args:
         store: the run.
-        arm: one of its searches.
-        finals: what the run has of further seeds.
+        arm: a search of the run.
+        finals: recorded runs on further seeds.
 
     Raises:
-        RunError: nothing has trained yet.
+        RunError: no program has trained yet.
     """
     candidates, seeds = finalists(store, arm), finalist_seeds(store)
     if not candidates:

@@ -1,8 +1,8 @@
-"""What training on further seeds says: losses on each task, with several tasks their score too, and who wins.
+"""Results of training on further seeds: losses on each task, scores over several tasks, and comparisons.
 
-A seed's value is what the search optimizes, with that seed alone: with one task the loss; with several the mean score
-against the losses of the warm start that the search was measured against. No task is left out for ``if_below``, and a
-program that fails on one task has no value on that seed.
+The value of a seed is the objective of the search, evaluated on that seed alone: the loss with one task, otherwise the
+mean score relative to the losses of the warm start that the search used. ``if_below`` skips no task here, and a program
+that fails on one task has no value on that seed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from optsearch.selection.statistics import mean_interval, paired_difference
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How runs on further seeds are compared.
+    """Metric for comparing runs on further seeds.
 
     Attributes:
-        tasks: those of the fitness, in its order.
-        reference: with several tasks the warm start's loss on each; empty with one, or before it is known.
+        tasks: tasks of the fitness, in order.
+        reference: losses of the warm start with several tasks; empty with one task, or while unknown.
     """
 
     tasks: tuple[FurtherTask, ...]
@@ -37,7 +37,7 @@ class Measure:
         return tuple(task.task for task in self.tasks)
 
     def by_seed(self, runs: Sequence[Final]) -> dict[int, tuple[Final, ...]]:
-        """One program's runs for each seed on which it has been trained on every task, in the order of the tasks."""
+        """Groups the runs of a program by seed, in task order; omits seeds on which a task is missing."""
         found: dict[int, dict[str, Final]] = {}
         for run in runs:
             found.setdefault(run.seed, {})[run.task] = run
@@ -48,7 +48,7 @@ class Measure:
         }
 
     def value(self, runs: Sequence[Final]) -> float | None:
-        """The value of one seed's runs on all tasks; None when one of them has failed."""
+        """Value of the runs of one seed on all tasks; None if one of them failed."""
         losses = [run.loss for run in runs if run.loss is not None]
         if len(losses) < len(runs):
             return None
@@ -56,7 +56,7 @@ class Measure:
 
 
 def measure_of(store: RunReader) -> Measure:
-    """How a run compares programs on further seeds."""
+    """Metric with which a run compares programs on further seeds."""
     tasks = store.config.fitness_tasks
     if len(tasks) == 1 or not store.arms() or not store.settled(store.arms()[0]):
         return Measure(tasks)
@@ -64,16 +64,16 @@ def measure_of(store: RunReader) -> Measure:
 
 
 def summarize(runs: Sequence[Final], measure: Measure) -> dict[str, Any] | None:
-    """One program's runs on further seeds.
+    """Summarises the runs of a program on further seeds.
 
     Args:
-        runs: of that program.
-        measure: how they are compared.
+        runs: runs of the program.
+        measure: the metric.
 
     Returns:
-        ``seeds``, ``losses``, ``outcomes`` and, where all have trained, ``mean`` and ``interval``. With several tasks
-        ``scores`` in the place of losses, an outcome being that of the seed's first run that failed, and in ``tasks``
-        the same of each task. None as long as no seed is complete.
+        ``seeds``, ``losses``, ``outcomes`` and, if all runs trained, ``mean`` and ``interval``. With several tasks,
+        ``scores`` replace losses, an outcome is that of the seed's first failed run, and ``tasks`` holds the same for
+        each task. None if no seed is complete.
     """
     whole = measure.by_seed(runs)
     if not whole:
@@ -100,20 +100,20 @@ def _block(
 
 
 def values_of(fresh: Mapping[str, Any]) -> dict[int, float | None]:
-    """The value of each seed, of what `summarize` gives or one of its tasks."""
+    """Maps seeds to values, for a result of `summarize` or one of its tasks."""
     return dict(zip(fresh["seeds"], fresh["scores"] if "scores" in fresh else fresh["losses"], strict=True))
 
 
 def compare(control: str, best: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The best program against a control on the same seeds: control minus best, positive when best wins.
+    """Compares the best program with a control on the same seeds: control minus best, positive if best wins.
 
     Args:
-        control: its name.
-        best: as `summarize` gives it.
-        other: the control's.
+        control: name of the control.
+        best: result of `summarize` for the best program.
+        other: result of `summarize` for the control.
 
     Returns:
-        ``control``, ``difference``, ``interval`` and ``winner``; with several tasks also ``tasks``, with these of each.
+        ``control``, ``difference``, ``interval`` and ``winner``; with several tasks also ``tasks``, the same for each.
     """
     row = {"control": control, **_difference(control, best, other)}
     if "tasks" in best:

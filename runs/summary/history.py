@@ -1,8 +1,8 @@
-"""How a search went, as columns: what its charts and tables are made of.
+"""Statistics of a search over time, for charts and tables.
 
-One pass over the tickets of a search, without their programs, and one over its results give arrays by ticket; all else
-is arithmetic on them, so that a search of 300,000 programs takes seconds. Shares over time are those of windows, which
-follow each other without overlap.
+One pass over the tickets of a search, without their programs, and one over its results produce arrays by ticket. All
+statistics are computed from these arrays, so a search of 300,000 programs takes seconds. Fractions over time refer to
+consecutive windows without overlap.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from optsearch.runs.store.records import Arm
 from optsearch.search.population import redundancy
 
 WINDOWS = 50
-"""Windows of a chart over time."""
+"""Number of windows of a chart over time."""
 
 LOOKED_AT = 12
-"""Programs of a window whose statements are counted."""
+"""Number of programs per window whose statements are counted."""
 
 Row = dict[str, Any]
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -29,15 +29,15 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, slots=True)
 class SearchHistory:
-    """One search by ticket; the warm start is ticket 0.
+    """Arrays of a search, indexed by ticket; ticket 0 is the warm start.
 
     Attributes:
         arm: the search.
         parents: ticket of the parent; -1 for none.
-        owners: ticket whose evaluation stands for this one.
+        owners: ticket of the equivalent program that was evaluated.
         kinds: name of the mutation, such as ``insert``; empty for none.
-        fitness: fitness of each ticket, its owner's; not a number where it did not train.
-        outcomes: the outcome's name by owner.
+        fitness: fitness of the ticket's owner; NaN if it did not train.
+        outcomes: name of the outcome by owner.
     """
 
     arm: Arm
@@ -51,12 +51,12 @@ class SearchHistory:
         return len(self.parents)
 
     def id(self, ticket: int) -> str:
-        """A ticket's id within the run."""
+        """Id of a ticket within the run."""
         return self.arm.program_id(ticket)
 
 
 def read_history(store: RunReader, arm: Arm) -> SearchHistory:
-    """Reads a search.
+    """Reads the history of a search.
 
     Args:
         store: the run.
@@ -72,7 +72,7 @@ def read_history(store: RunReader, arm: Arm) -> SearchHistory:
     known = np.full(len(parents), np.nan)
     outcomes: dict[int, str] = {}
     for result in store.evaluations(arm):
-        if result.ticket < len(parents):  # later ones are known before their turn has come
+        if result.ticket < len(parents):  # results of later tickets may already be recorded
             outcomes[result.ticket] = result.fitness.outcome
             if result.fitness.trained:
                 known[result.ticket] = result.fitness.value
@@ -81,7 +81,7 @@ def read_history(store: RunReader, arm: Arm) -> SearchHistory:
 
 
 def best_so_far(history: SearchHistory) -> list[Row]:
-    """The best program whenever it changes, and at the end: ``programs``, ``fitness``, ``program``."""
+    """The best program at each improvement and at the end: ``programs``, ``fitness``, ``program``."""
     if not np.isfinite(history.fitness).any():
         return []
     values = np.where(np.isfinite(history.fitness), history.fitness, np.inf)
@@ -95,11 +95,11 @@ def best_so_far(history: SearchHistory) -> list[Row]:
 
 
 def evaluated_points(history: SearchHistory, most: int) -> tuple[list[Row], int]:
-    """Programs that were evaluated and trained: ``programs``, ``fitness``, ``program``; and how many are left out.
+    """Successfully trained programs: ``programs``, ``fitness``, ``program``; and the number of omitted ones.
 
     Args:
-        history: a search.
-        most: points to give; of more, every so many is taken.
+        history: history of the search.
+        most: maximum number of points; more are subsampled evenly.
     """
     owners = np.flatnonzero(np.isfinite(history.fitness) & (history.owners == np.arange(len(history))))
     kept = owners[:: max(-(-len(owners) // most), 1)]
@@ -108,11 +108,11 @@ def evaluated_points(history: SearchHistory, most: int) -> tuple[list[Row], int]
 
 
 def over_time(store: RunReader, history: SearchHistory) -> list[Row]:
-    """Windows of the search: ``programs`` at the end of each, and what there is in it.
+    """Windows of the search: ``programs`` at the end of each, and statistics of the window.
 
-    ``hits`` is the share of the window's programs that an earlier one stands for, ``redundant`` that of statements that
-    cannot influence the update, in some of the window's programs; ``best``, ``tenth``, ``median`` and ``ninetieth``
-    are of the population's fitness at the window's end, as far as it trained.
+    ``hits`` is the fraction of programs that are equivalent to an earlier one. ``redundant`` is the fraction of
+    statements that cannot influence the update, in a sample of the programs. ``best``, ``tenth``, ``median`` and
+    ``ninetieth`` are quantiles of the fitness of trained members of the population at the end of the window.
     """
     total = len(history) - 1
     if total < 1:
@@ -133,7 +133,7 @@ def over_time(store: RunReader, history: SearchHistory) -> list[Row]:
 
 
 def outcomes_over_time(history: SearchHistory) -> list[Row]:
-    """Windows of evaluations: ``programs`` at the end, ``outcome``, ``share`` and ``count`` of that outcome."""
+    """Windows of evaluations: ``programs`` at the end, ``outcome``, and ``share`` and ``count`` of the outcome."""
     owners = np.array(sorted(ticket for ticket in history.outcomes if ticket), dtype=np.int64)
     names = sorted({history.outcomes[int(owner)] for owner in owners})
     rows: list[Row] = []
@@ -153,15 +153,15 @@ def outcomes_over_time(history: SearchHistory) -> list[Row]:
 
 
 VERDICTS = ("better", "same meaning", "no better", "failed")
-"""What became of a child, against its parent."""
+"""Verdicts on a child relative to its parent."""
 
 
 def mutation_statistics(history: SearchHistory) -> list[Row]:
-    """What each kind of mutation led to.
+    """Statistics of the effects of each kind of mutation.
 
     Returns:
-        For each kind its number of ``children``, how many of them have each verdict, the ``median_gain`` in fitness of
-        those that are better, None without any.
+        For each kind the number of ``children``, the number with each verdict, and the ``median_gain`` in fitness of
+        the better ones, None if there are none.
     """
     child = np.flatnonzero(history.parents >= 0)
     if not len(child):
@@ -185,5 +185,5 @@ def mutation_statistics(history: SearchHistory) -> list[Row]:
 
 
 def _spread(first: int, last: int) -> list[int]:
-    """At most ``LOOKED_AT`` whole numbers from ``first`` to ``last``, evenly spread."""
+    """At most ``LOOKED_AT`` evenly spaced integers from ``first`` to ``last``."""
     return sorted({int(t) for t in np.linspace(first, last, min(LOOKED_AT, last - first + 1))})

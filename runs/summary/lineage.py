@@ -1,7 +1,7 @@
-"""Where a program comes from: its line back to the warm start, step by step, and the family tree of a population.
+"""Ancestry of programs: the lineage from the warm start, and the family tree of a population.
 
-A search's line of descent runs through hundreds of mutations, most of which change nothing. The tree keeps the nodes at
-which something happens (a branch, a gain on the winner's line) and draws the others as one edge.
+A lineage has hundreds of mutations, most of which are neutral. The tree keeps informative nodes (branches, and gains on
+the winner's lineage) and contracts the others to edges.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from optsearch.runs.store.records import Arm
 from optsearch.runs.summary.history import Row, SearchHistory
 
 MEMBERS = 60
-"""Members of the last population whose ancestors make the tree."""
+"""Maximum number of members of the last population whose ancestors form the tree."""
 
 
 def line_of(store: RunReader, arm: Arm, ticket: int) -> list[Row]:
-    """The line from the warm start to a program, through the first stage's search if the program's search began there.
+    """The lineage from the warm start to a program, including the first stage if its search started there.
 
     Returns:
-        For each program, the warm start first: ``id``, ``ticket``, ``mutation`` in words, ``kind``, ``fitness``,
-        ``gain`` (the parent's fitness minus its own, None at the start or where one did not train), ``best`` (whether
-        it is better than all before it on the line), ``outcome``.
+        For each program, starting with the warm start: ``id``, ``ticket``, ``mutation`` as text, ``kind``, ``fitness``,
+        ``gain`` (fitness of the parent minus its own, None at the start or if one did not train), ``best`` (True if
+        it is better than all its ancestors), ``outcome``.
     """
     rows: list[Row] = []
     before: float | None = None
@@ -54,23 +54,23 @@ def line_of(store: RunReader, arm: Arm, ticket: int) -> list[Row]:
 
 
 def difference(parent: str, child: str) -> list[tuple[str, str]]:
-    """Lines of two programs' texts: ``(" ", line)`` in both, ``("-", line)`` in the parent, ``("+", line)`` new."""
+    """Line-wise difference of two programs: ``(" ", line)`` common, ``("-", line)`` removed, ``("+", line)`` added."""
     lines = ndiff(parent.rstrip("\n").split("\n"), child.rstrip("\n").split("\n"))
     return [(line[0], line[2:]) for line in lines if line[0] != "?"]
 
 
 def family_tree(history: SearchHistory, winner: int, size: int) -> tuple[list[Row], int]:
-    """The tree of ancestors of the last population, and of the winner.
+    """The tree of ancestors of the last population and of the winner.
 
     Args:
-        history: a search.
-        winner: ticket of its best program.
+        history: history of the search.
+        winner: ticket of the best program.
         size: size of the population.
 
     Returns:
-        An edge a row, ``programs`` and ``fitness`` of the child, ``from_programs`` and ``from_fitness`` of its nearest
-        ancestor that is shown, ``program``, ``line`` (whether both are on the winner's line), and ``steps`` mutations
-        between them; and how many programs are not shown.
+        One row per edge: ``programs`` and ``fitness`` of the child, ``from_programs`` and ``from_fitness`` of its
+        nearest displayed ancestor, ``program``, ``line`` (True if both are on the winner's lineage), and ``steps``, the
+        number of mutations between them; and the number of programs that are not displayed.
     """
     last = len(history) - 1
     first = max(last + 1 - size, 0)

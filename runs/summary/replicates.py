@@ -1,7 +1,7 @@
-"""A study: one campaign with several seeds, each a run of its own, and what they say together.
+"""A study: one campaign with several seeds, each a separate run, and statistics over the runs.
 
-Two searches that differ in their seed alone find different programs. So what a search method is worth is said over
-seeds, with an interval that has one number for each run.
+Two searches that differ only in their seed find different programs. Search methods are therefore compared by means over
+seeds, with intervals in which each run is one sample.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from optsearch.selection.statistics import mean_interval, paired_difference
 
 
 def study_summary(views: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the runs of a study say together.
+    """Statistics over the runs of a study.
 
     Args:
-        views: each run as ``inspect.summary`` gives it.
+        views: summary of each run, as returned by ``run.summary``.
 
     Returns:
         Means over runs with 95 % intervals: of the best program's search fitness and of its mean loss on fresh seeds,
-        of cache hits and redundant statements, and of the difference to each control, paired by run. With several tasks
-        the mean score on fresh seeds in the place of the loss, and in ``tasks`` loss and differences on each.
+        of cache hits and redundant statements, and of the difference to each control, paired by run. With several
+        tasks, the mean score on fresh seeds replaces the loss, and ``tasks`` holds loss and differences on each task.
     """
     names = views[0]["tasks"] if len(views[0]["tasks"]) > 1 else []
     value = _estimate([_value(view["best"]) for view in views])
@@ -45,7 +45,7 @@ def study_summary(views: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _comparison(views: Sequence[dict[str, Any]], task: int | None = None) -> list[dict[str, Any]]:
-    """The best programs against each control, by what they are compared by or by the loss on one of several tasks."""
+    """Comparisons of the best programs with each control, by the run's metric or the loss on one of several tasks."""
     rows: list[dict[str, Any]] = []
     for name in ["warm start", *(control["name"] for control in views[0]["controls"])]:
         both = {
@@ -73,14 +73,14 @@ def _control(view: dict[str, Any], name: str) -> dict[str, Any] | None:
 
 
 def _value(entry: dict[str, Any] | None, task: int | None = None) -> float | None:
-    """Mean on fresh seeds, of what programs are compared by or of the loss on one of several tasks."""
+    """Mean on fresh seeds, of the metric of the run or of the loss on one of several tasks."""
     if not entry or not entry["fresh"]:
         return None
     return (entry["fresh"] if task is None else entry["fresh"]["tasks"][task])["mean"]
 
 
 def _estimate(values: Sequence[float | None]) -> dict[str, Any] | None:
-    """Mean and interval over the runs that have a value; None when there is none."""
+    """Mean and interval over the runs with a value; None if there are none."""
     known = [value for value in values if value is not None]
     if not known:
         return None

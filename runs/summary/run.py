@@ -1,6 +1,6 @@
-"""What a run holds, as plain values: the one source of what ``show`` prints, in words and as JSON.
+"""Summary of a run as plain values: the source of the text and JSON output of ``show``.
 
-Everything is read from the run file, so that a running, finished or crashed run can be inspected alike.
+All values are read from the run file, so that running, finished and crashed runs can be inspected.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from optsearch.search.population import redundancy
 
 
 def best_ticket(store: RunReader) -> tuple[Arm, int]:
-    """The search's best program, as ``finalists.best`` chooses it.
+    """The best program of the search, selected by ``finalists.best``.
 
     Raises:
-        RunError: nothing has trained yet.
+        RunError: no program has trained yet.
     """
     arm = store.arm(SEARCH)
     return arm, best(store, arm, store.finals()).ticket
@@ -39,14 +39,15 @@ INCOMPLETE = (
     f"This is a copy of {RUN_FILE} alone, made while the run went on: its latest records were in {RUN_FILE}-wal and "
     "are missing here. Copy the whole folder."
 )
-"""What to say of a run whose status is ``incomplete``."""
+"""Message for runs whose status is ``incomplete``."""
 
 
 def status(store: RunReader) -> str:
-    """``running``, ``finished``, ``interrupted`` (by Ctrl-C), ``failed``, ``crashed`` (it died without a word), or
-    ``incomplete`` (a copy of the file without the write-ahead log that belongs to it).
+    """Status of a run.
 
-    A process that dies leaves the log behind, and one that closes the file has recorded another status before.
+    One of ``running``, ``finished``, ``interrupted`` (by Ctrl-C), ``failed``, ``crashed`` (the process was killed), or
+    ``incomplete`` (a copy of the run file without its write-ahead log). A killed process leaves the log behind, whereas
+    a process that closes the file has recorded another status before.
     """
     recorded = str(store.meta("status"))
     if is_locked(store.folder) or not (recorded == "running" or (recorded == "new" and not store.sessions())):
@@ -55,12 +56,12 @@ def status(store: RunReader) -> str:
 
 
 def current_arm(store: RunReader) -> Arm | None:
-    """The search that is going on, or that was the last; None before there is one."""
+    """The current or last search; None before the first one."""
     return next(reversed(store.arms()), None)
 
 
 def snapshot(store: RunReader) -> dict[str, Any]:
-    """Where a run stands, in a line of JSON."""
+    """Progress of a run, as a JSON object."""
     arm = current_arm(store)
     seen: dict[str, Any] = {"name": store.config.name, "status": status(store), "search": arm and arm.name}
     if arm is None:
@@ -80,7 +81,7 @@ def snapshot(store: RunReader) -> dict[str, Any]:
 
 
 def rivals(store: RunReader, arm: Arm) -> dict[str, float]:
-    """Best fitness of the searches before one, by name."""
+    """Best fitness of the searches before an arm, by name."""
     found: dict[str, float] = {}
     for other in store.arms():
         for entry in store.leaderboard(other, 1) if other.number < arm.number else ():
@@ -91,12 +92,12 @@ def rivals(store: RunReader, arm: Arm) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What a view asks for now and then beside the counts.
+    """Values of a live view that are queried rarely, besides the counts.
 
     Attributes:
-        redundancy: share of redundant statements in the population; None when there are no statements.
-        program: the best program; None when it is not known yet.
-        validation: what meta-validation says, in words; empty without.
+        redundancy: fraction of redundant statements in the population; None if there are no statements.
+        program: the best program; None if not known yet.
+        validation: description of the meta-validation; empty without.
     """
 
     redundancy: float | None = None
@@ -105,7 +106,7 @@ class Glance:
 
 
 def glance(store: RunReader, arm: Arm, progress: Progress, redundant: float | None) -> Glance:
-    """What a live view shows beside the counts: the best program, and what meta-validation says."""
+    """Reads the values of a live view besides the counts: redundancy, best program and meta-validation."""
     program = None
     if progress.best is not None and progress.best.ticket < store.settled(arm):
         program = store.ticket(arm, progress.best.ticket).candidate.program
@@ -119,7 +120,7 @@ def glance(store: RunReader, arm: Arm, progress: Progress, redundant: float | No
 
 
 def summary(store: RunReader) -> dict[str, Any]:
-    """A run in one object, as ``show RUN --json`` prints it."""
+    """Summary of a run, as printed by ``show RUN --json``."""
     config = store.config
     about: dict[str, Any] = {
         "name": config.name,
@@ -156,15 +157,15 @@ def summary(store: RunReader) -> dict[str, Any]:
 
 
 def redundant_share(members: Iterable[Settled]) -> float | None:
-    """Share of the members' statements that cannot influence their update; None for no statements."""
+    """Fraction of the members' statements that cannot influence the update; None if there are no statements."""
     return redundancy(item.candidate.program for item in members)
 
 
 def meta_validation(store: RunReader, arm: Arm) -> dict[str, Any] | None:
-    """What the best programs of each moment reached on the larger task, and which to carry forward; None without.
+    """Results of successive best programs on the larger task, and the selected program; None without meta-validation.
 
-    Carried forward is the program with the lowest loss there; the search has overfitted its proxy as far as the last
-    one is worse.
+    The program with the lowest loss on the larger task is carried forward. The excess loss of the last program measures
+    how far the search has overfitted its proxy.
     """
     config = store.config.meta_validation
     if config is None:
@@ -200,7 +201,7 @@ def _first_stage(store: RunReader, arm: Arm) -> dict[str, Any]:
 
 
 def leaderboard(store: RunReader, count: int) -> list[dict[str, Any]]:
-    """The best distinct programs of the search, with their size and how often they were found again."""
+    """The best distinct programs of the search, with their size and number of rediscoveries."""
     arm = store.arm(SEARCH)
     rows: list[dict[str, Any]] = []
     for entry in store.leaderboard(arm, count):
@@ -219,7 +220,7 @@ def leaderboard(store: RunReader, count: int) -> list[dict[str, Any]]:
 
 
 def program_entries(store: RunReader, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a leaderboard, each with its program, that of its parent, and the mutation between them."""
+    """Adds program, parent program and mutation to the rows of a leaderboard."""
     entries: list[dict[str, Any]] = []
     for row in rows:
         arm, ticket = store.find(row["id"])
@@ -233,10 +234,10 @@ def program_entries(store: RunReader, rows: Sequence[dict[str, Any]]) -> list[di
 
 
 def json_text(value: object) -> str:
-    """What JSON shows of a value of a summary that is no JSON value itself: programs as text.
+    """Converts values of a summary that JSON does not support: programs become text.
 
     Raises:
-        TypeError: it is another kind of value.
+        TypeError: the value has another type.
     """
     if isinstance(value, Program):
         return str(value)
@@ -244,18 +245,19 @@ def json_text(value: object) -> str:
 
 
 def text_view(program: Program, rate: float = 1.0) -> dict[str, Any]:
-    """A program as ``text``, which JSON shows as text; and ``pruned``, without its dead statements and at the learning
-    rate that it was scored at.
+    """Views of a program: ``text``, as recorded, and ``pruned``, without dead statements.
+
+    The pruned program has the learning rate of its evaluation. JSON output shows both as text.
 
     Args:
-        program: as it was recorded.
-        rate: what multiplies its learning rate.
+        program: the recorded program.
+        rate: factor on the learning rate.
     """
     return {"text": program, "rate": rate, "pruned": prune(at_rate(program, rate))}
 
 
 def program_view(store: RunReader, program_id: str) -> dict[str, Any]:
-    """One program of a run: text, what was scored, lineage to the warm start, and every evaluation."""
+    """One program of a run: text, evaluated program, lineage from the warm start, and all evaluations."""
     arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
     line = store.lineage(arm, ticket)
     settled = line[0]
@@ -310,7 +312,7 @@ def _best_entry(store: RunReader, arm: Arm, progress: Progress, finals: Sequence
 
 
 def fresh_runs(store: RunReader, program_id: str, finals: Sequence[Final]) -> dict[str, Any] | None:
-    """What a program reached on seeds that no search has used, as `finals.summarize` says it; None when it has none."""
+    """Results of a program on fresh seeds, as returned by `finals.summarize`; None if there are none."""
     chosen_on = finalist_seeds(store)
     mine = [final for final in finals if final.contender == program_id and final.seed not in chosen_on]
     return summarize(mine, measure_of(store))
@@ -323,7 +325,7 @@ def _control(store: RunReader, arm: Arm, finals: Sequence[Final]) -> dict[str, A
 
 
 def _comparison(about: dict[str, Any]) -> list[dict[str, Any]]:
-    """The best program against each control on the same fresh seeds, as `finals.compare` says it."""
+    """Comparisons of the best program with each control on the same fresh seeds, as returned by `finals.compare`."""
     best = about["best"] and about["best"]["fresh"]
     contenders = [("warm start", about["warm_start"])]
     contenders += [(control["name"], control["best"]) for control in about["controls"]]
@@ -332,7 +334,7 @@ def _comparison(about: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str, Any]]:
-    """Search evaluation and runs on fresh seeds of the program's meaning."""
+    """Search evaluation and runs on fresh seeds of the program or its equivalents."""
     config = store.config
     owner = arm.program_id(settled.candidate.owner)
     rows: list[dict[str, Any]] = [
@@ -348,7 +350,7 @@ def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str,
             "steps": settled.fitness.steps,
         }
     ]
-    if settled.fitness.losses:  # the loss is the score over the tasks that were reached
+    if settled.fitness.losses:  # here the loss is the score over the reached tasks
         rows[0]["losses"] = dict(zip(config.fitness_task_names, settled.fitness.losses, strict=False))
         rows[0]["task"] = ", ".join(rows[0]["losses"])
     rows += [
@@ -370,6 +372,6 @@ def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> list[dict[str,
 
 
 def campaign_file(settings: dict[str, Any]) -> str:
-    """All settings that are set, as YAML that ``search`` takes."""
+    """All explicit settings, as YAML that ``search`` accepts."""
     given = {key: value for key, value in settings.items() if value is not None}
     return yaml.safe_dump(given, sort_keys=False, allow_unicode=True, width=110)

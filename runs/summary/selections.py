@@ -1,6 +1,4 @@
-"""What became of a run's programs in the studies that it has been through, in short: stage after stage who passed, who
-fell and why.
-"""
+"""Short summary of the studies of a run: for each stage the kept and rejected programs, with reasons."""
 
 from __future__ import annotations
 
@@ -12,14 +10,14 @@ from optsearch.runs.store.records import Stage, Study
 
 
 def studies(store: RunReader) -> list[dict[str, Any]]:
-    """The studies of a run, in the order in which they were begun, as JSON values.
+    """Studies of a run in the order of their creation, as JSON values.
 
     Args:
         store: the run.
 
     Returns:
-        For each its ``study`` number, ``funnel`` (None for a comparison that chose nobody), ``runs``, ``status``,
-        ``candidates``, ``stages`` and ``survivors``, who are those of the last stage that has ended.
+        For each its ``study`` number, ``funnel`` (None for an evaluation), ``runs``, ``status``, ``candidates``,
+        ``stages`` and ``survivors``, the programs that passed the last completed stage.
     """
     return [_study(study) for study in store.studies()]
 

@@ -1,9 +1,9 @@
-"""What the commands print.
+"""Terminal output of the commands.
 
 tables          consoles, tables, errors
 search_view     the live view of a search
 training_view   the live view of `evaluate`, `select` and `simplify`
-watch           a run seen from another shell
+watch           the live view of a run from another shell
 comparison_view results of `evaluate` and `select`
-discovery_view  what is known of a discovered program
+discovery_view  provenance and results of discovered programs
 """

@@ -1,4 +1,4 @@
-"""What ``evaluate`` and ``select`` print for people; nothing here decides or computes."""
+"""Text output of ``evaluate`` and ``select``. This module only formats; it computes no results."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 EDGE = " *"
-"""Marks a rate whose tuning ended at the edge of where it looked."""
+"""Marks a learning rate whose tuning ended at the edge of the search space."""
 
 LOSSES = ("contender", "", "test loss", "interval", "accuracy", "failed")
 TUNED = ("contender", "rate", "within 5 % of the best", "weight decay", "others")
-"""Columns of the two tables of a task: what was reached, and with which values."""
+"""Columns of the two tables of a task: results and tuned values."""
 
 
 def evaluation(result: EvaluationResult) -> None:
-    """Contenders on each task: what they were tuned to, losses with intervals, and each program against baselines."""
+    """Prints tuned values, losses with intervals, and comparisons with baselines, for each task."""
     found = result.evaluation
     budget = found.budget
     tuned = f"Every contender tuned with {budget.trials} trials on {len(budget.seeds)} tuning seeds by validation loss"
@@ -100,7 +100,7 @@ def _losses(result: EvaluationResult, task: str) -> None:
 
 
 def _times(found: Evaluation, task: str) -> None:
-    """Median time to the target on a task, in steps and in optimizer cost, with the runs that never get there."""
+    """Prints the median time to target on a task, in steps and optimizer cost, and the number of runs that miss it."""
     rows: list[list[object]] = []
     for row in found.times:
         failed, steps = dict(row.failed).get(task), dict(row.median_steps).get(task)
@@ -113,7 +113,7 @@ def _times(found: Evaluation, task: str) -> None:
 
 
 def _profiles(found: Evaluation) -> None:
-    """Performance profiles over all tasks."""
+    """Prints performance profiles over all tasks."""
     from optsearch.selection.time_to_target import FACTORS
 
     names = [f"{factor:g} x" for factor in FACTORS]
@@ -136,7 +136,7 @@ def _ends(interval: Interval | None, *, percent: bool = False) -> str:
 
 
 def selection(view: Mapping[str, Any]) -> None:
-    """A funnel: stage after stage who passed, who fell and why, and what it cost."""
+    """Prints a funnel: for each stage the kept and rejected programs with reasons, and the cost."""
     say(f"Funnel '{view['funnel']}' over {', '.join(view['runs'])}: {view['status']}", "bold")
     say(
         f"{len(view['candidates'])} distinct programs of {view['considered']} at the top of the runs' leaderboards; "
@@ -181,7 +181,7 @@ def _stage(verdicts: Sequence[Mapping[str, Any]]) -> None:
 
 
 def studies(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The studies that a run has been through, in short; programs by their ids alone where all are of one run."""
+    """Prints a summary of a run's studies; programs appear by id alone if all belong to one run."""
     for study in rows:
         own = f"{study['runs'][0]}:" if len(study["runs"]) == 1 else ""
         say()

@@ -1,4 +1,4 @@
-"""Discovered programs in the terminal: a list of them, and one in detail."""
+"""Discovered programs in the terminal: a list, and a detailed view."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from optsearch.runs.text.phrasing import listed
 
 
 def listing(found: Sequence[Discovery]) -> None:
-    """Discovered programs, a line each."""
+    """Prints discovered programs, one line each."""
     say()
     say("Discovered by searches; `optsearch show NAME` says how, and what each is worth:", "bold")
     rows: list[list[object]] = []
@@ -24,7 +24,7 @@ def listing(found: Sequence[Discovery]) -> None:
 
 
 def shown(one: Discovery) -> None:
-    """Where a discovered program comes from, what it is worth on held-out tasks, and what finds it again."""
+    """Prints a discovered program's provenance, held-out results, and the commands that reproduce it."""
     record = one.record
     origin, held = record.origin, record.held_out
     say()

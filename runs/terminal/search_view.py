@@ -1,7 +1,7 @@
-"""Live progress: a calm block of lines in a terminal, one plain line now and then elsewhere.
+"""Live progress of a search: a fixed block of lines in a terminal, occasional plain lines elsewhere.
 
-The block fits 80 columns: what does not is cut, never wrapped, so that nothing jumps. It changes at most a few times a
-second; what takes longer to find out (the best program's text, redundancy, meta-validation) is asked for rarely.
+The block fits 80 columns: longer lines are truncated, never wrapped, so that its height is constant. It is redrawn at
+most a few times per second. Expensive values (the best program's text, redundancy, meta-validation) are queried rarely.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from optsearch.runs.text.highlight import terminal_text
 from optsearch.search.events import Progress
 
 PLAIN_INTERVAL_S = 5.0
-"""Time between plain lines, and between two glances."""
+"""Seconds between plain lines, and between two glances."""
 
 FIRST_GLANCE_S = 1.0
-"""Time between two glances as long as there is a best program and its text is not known."""
+"""Seconds between two glances while the text of the best program is unknown."""
 
 REFRESH_PER_S = 4.0
 BAR_CELLS = 20
@@ -34,28 +34,28 @@ SPARK_CELLS = 16
 SPARKS = "▁▂▃▄▅▆▇█"
 
 PROGRAM_LINES = 14
-"""Lines of the best program that are shown."""
+"""Maximum number of displayed lines of the best program."""
 
 COUNTED_INTERVAL_S = 10.0
-"""Time between two plain lines about counted work."""
+"""Seconds between two plain lines of `counted_view`."""
 
 
 def no_glance(progress: Progress) -> Glance:
-    """Of a search of which nothing but the counts is known."""
+    """An empty glance, for a search of which only the counts are known."""
     return Glance()
 
 
 class ProgressView:
-    """Shows how far a search is; use as a context around it.
+    """Displays the progress of a search; a context manager.
 
     Args:
-        console: where to write.
+        console: output console.
         title: name of the search.
-        budget: what the search counts towards, and the number at which it ends: ``("programs", 10000)``.
-        glance: asked every few seconds.
-        rivals: best fitness of the searches before this one, by name.
-        workers: in words, such as ``2 workers``; empty when not known.
-        bests: programs generated and best fitness at each change of it in earlier sessions.
+        budget: unit and size of the search budget, such as ``("programs", 10000)``.
+        glance: function that is called every few seconds for further values.
+        rivals: best fitness of the earlier searches, by name.
+        workers: description of the workers, such as ``2 workers``; empty if unknown.
+        bests: numbers of generated programs and best fitness at each improvement in earlier sessions.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class ProgressView:
             self._console.print(self._line(self._latest), soft_wrap=True, highlight=False)
 
     def update(self, progress: Progress) -> None:
-        """Takes in where the search stands."""
+        """Updates the display with the progress of the search."""
         now = time.monotonic()
         if self._first is None:
             self._first, self._began = progress, now
@@ -115,7 +115,7 @@ class ProgressView:
         return progress.generated if self._budget[0] == "programs" else progress.evaluated
 
     def _rates(self, progress: Progress) -> tuple[float, float, str]:
-        """Programs and evaluations per second in this session, and the time left as text."""
+        """Programs and evaluations per second in this session, and the remaining time as text."""
         first = self._first or progress
         elapsed = max(time.monotonic() - self._began, 1e-9)
         programs = (progress.generated - first.generated) / elapsed
@@ -135,7 +135,7 @@ class ProgressView:
         return f"cache hits {hits:.0%}" + ("" if redundant is None else f"  redundant statements {redundant:.0%}")
 
     def _against(self, progress: Progress) -> str:
-        """Best fitness so far of the others."""
+        """Best fitness of the earlier searches."""
         warm = [] if progress.warm_start is None else [("warm start", progress.warm_start)]
         return ", ".join(f"{name} {fitness:.5f}" for name, fitness in [*warm, *self._rivals.items()]) or "warm start -"
 
@@ -181,22 +181,22 @@ class ProgressView:
 
 
 def clock(seconds: float) -> str:
-    """A time that is left, as text."""
+    """Formats a remaining time."""
     whole = round(seconds)
     return f"{whole // 60}:{whole % 60:02d}" if whole < 3600 else f"{whole / 3600:.1f} h"
 
 
 def outcome_words(outcomes: Mapping[str, int]) -> str:
-    """Outcomes and their numbers."""
+    """Formats outcomes with their counts."""
     return " ".join(f"{name} {count:,}" for name, count in sorted(outcomes.items())) or "none yet"
 
 
 def sparkline(bests: Iterable[tuple[int, float]], until: int) -> str:
-    """Best fitness over the programs generated, as a line of blocks that falls as the search gets better.
+    """Draws best fitness against generated programs as a sparkline; lower is better.
 
     Args:
-        bests: programs generated and best fitness, at each change.
-        until: programs generated by now.
+        bests: numbers of generated programs and best fitness at each improvement.
+        until: current number of generated programs.
     """
     points = list(bests)
     if len(points) < 2:
@@ -212,7 +212,7 @@ def sparkline(bests: Iterable[tuple[int, float]], until: int) -> str:
 
 
 def shortened(text: Text) -> Text:
-    """The first lines of a program, and how many more there are."""
+    """Truncates a program to its first lines, followed by the number of omitted lines."""
     lines = text.split("\n")
     if len(lines) <= PROGRAM_LINES:
         return text
@@ -221,14 +221,14 @@ def shortened(text: Text) -> Text:
 
 @contextmanager
 def counted_view(console: Console, *, quiet: bool = False) -> Generator[Callable[[str, int, int], None]]:
-    """A progress bar in a terminal, a line now and then elsewhere.
+    """A progress bar in a terminal, occasional plain lines elsewhere.
 
     Args:
-        console: where to write.
-        quiet: whether to show nothing.
+        console: output console.
+        quiet: if True, shows nothing.
 
     Yields:
-        A function to be told what is being done, how many pieces of work are done, and of how many.
+        A callback that takes a description of the current work, the number of completed items and the total.
     """
     columns = (TextColumn("{task.description}"), BarColumn(BAR_CELLS), MofNCompleteColumn(), TimeRemainingColumn())
     with Bars(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as view:

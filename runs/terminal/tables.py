@@ -1,6 +1,6 @@
-"""What the commands print for people; nothing here decides or computes.
+"""Text output of the commands. This module only formats; it computes no results.
 
-Text that comes from files is printed as text: no markup in it is ever interpreted.
+Text from files is printed verbatim; markup in it is never interpreted.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
 
 
 class PlainConsole(Console):
-    """A console that sends its own styles and cursor movements, and of text what is to be read.
+    """A console that emits its own styles and cursor movements, but sanitises text.
 
-    No markup, no emoji code and no control character in a text has an effect.
+    Markup, emoji codes and control characters in text have no effect.
     """
 
     def __init__(self, **options: Any):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What is shown, part by part, as Rich asks for it."""
+        """Yields the sanitised segments of a renderable."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable(text), style, control)
 
 
 console = PlainConsole()
-"""Where results go."""
+"""Console for results."""
 
 errors = PlainConsole(stderr=True)
-"""Where errors and remarks go, so that piped results stay clean."""
+"""Console for errors and remarks, so that piped results stay clean."""
 
 
 META_ROWS = 12
-"""Meta-validations that are printed, the latest ones."""
+"""Number of the latest meta-validations that are printed."""
 
 
 def warn_of_open_cluster(address: str | None) -> None:
-    """Says so when a cluster that is joined lets in anybody.
+    """Warns if the Ray cluster to join accepts connections without authentication.
 
     Args:
-        address: of the cluster; None when none is joined.
+        address: address of the cluster; None if no cluster is joined.
     """
     from optsearch.search.cluster import unauthenticated
 
@@ -65,17 +65,17 @@ def warn_of_open_cluster(address: str | None) -> None:
 
 
 def say(text: str = "", style: str | None = None) -> None:
-    """One line or paragraph of text, without markup."""
+    """Prints one line or paragraph of text, without markup."""
     console.print(Text(text, style=style or ""), soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()) -> None:
-    """A plain table.
+    """Prints a plain table.
 
     Args:
         columns: headings.
         rows: cells; None prints as a dash.
-        right: headings of the columns that are aligned to the right.
+        right: headings of right-aligned columns.
     """
     view = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
@@ -84,12 +84,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Seque
         view.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
     if console.is_terminal:
         console.print(view)
-    else:  # a pipe has no width to fit into
+    else:  # a pipe has no width limit
         PlainConsole(file=console.file, width=200).print(view)
 
 
 def tasks(rows: Sequence[dict[str, Any]]) -> None:
-    """Families of tasks, a line for each task, in 80 columns."""
+    """Prints tasks by family, one line each, in 80 columns."""
     for family in dict.fromkeys(row["family"] for row in rows):
         members = [row for row in rows if row["family"] == family]
         say(f"{family}: {members[0]['description']}")
@@ -114,12 +114,12 @@ def tasks(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def program(shown: Program) -> None:
-    """A program's text, indented, with its parts in colours."""
+    """Prints a program, indented and highlighted."""
     console.print(terminal_text(shown), soft_wrap=True)
 
 
 def run_summary(view: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> None:
-    """A run: what was found, against which controls, and the leaderboard if there are rows."""
+    """Prints a run: best program, comparisons with controls, and the leaderboard if rows are given."""
     say(f"{view['name']} on {listed(view['tasks'])}, seed {view['seed']}: {view['status']}", "bold")
     if view["status"] == "incomplete":
         from optsearch.runs.summary.run import INCOMPLETE
@@ -158,7 +158,7 @@ def run_summary(view: dict[str, Any], rows: Sequence[dict[str, Any]] = ()) -> No
 
 
 def meta_validation(view: dict[str, Any]) -> None:
-    """The best programs of each moment on the larger task, and which to carry forward."""
+    """Prints the meta-validations of successive best programs, and marks the selected one."""
     rows = view["programs"]
     if not rows:
         return
@@ -185,7 +185,7 @@ def meta_validation(view: dict[str, Any]) -> None:
 
 
 def study(view: dict[str, Any]) -> None:
-    """The runs of a study together."""
+    """Prints the statistics over the runs of a study."""
     say()
     say(f"Study of {len(view['seeds'])} seeds (mean over runs, 95 % interval):", "bold")
     names = ("best_fitness", "best_fresh_loss", "best_fresh_score", "cache_hit_rate", "redundant_share")
@@ -199,7 +199,7 @@ def study(view: dict[str, Any]) -> None:
 
 
 def comparison(view: dict[str, Any]) -> None:
-    """The best program and its controls on fresh seeds, and who wins."""
+    """Prints the comparisons of the best program with its controls on fresh seeds."""
     entries = [(f"best program {view['best']['id']}", view["best"])] if view["best"] else []
     for control in view["controls"]:
         if control["best"]:
@@ -250,7 +250,7 @@ def comparison(view: dict[str, Any]) -> None:
 
 
 def program_view(view: dict[str, Any]) -> None:
-    """One program, of a run or by itself."""
+    """Prints one program, of a run or standalone."""
     if "fitness" not in view:
         say(f"Program {view['id']}", "bold")
     else:
@@ -272,12 +272,12 @@ def program_view(view: dict[str, Any]) -> None:
 
 
 def _at_rate(rate: float) -> str:
-    """Says what a program's learning rate was multiplied by."""
+    """Describes the factor on a program's learning rate."""
     return "" if rate == 1.0 else f", at the learning rate that it was scored at, {rate:g} times its own"
 
 
 def _history(view: dict[str, Any]) -> None:
-    """Evaluations of a run's program, and where it comes from."""
+    """Prints the evaluations and lineage of a run's program."""
     say()
     say("Evaluations:", "bold")
     table(
@@ -309,7 +309,7 @@ def _history(view: dict[str, Any]) -> None:
 
 
 def evaluation_ending(row: dict[str, Any]) -> str:
-    """How a search evaluation ended, in a sentence; for one that was stopped also where, and how far it came."""
+    """Describes the outcome of a search evaluation in a sentence; for a stopped one also the task and progress."""
     from optsearch.proxy_tasks.outcome import Outcome
 
     sentence = Outcome(row["outcome"]).sentence
@@ -323,7 +323,7 @@ def evaluation_ending(row: dict[str, Any]) -> str:
 
 
 def distilled(result: Distilled) -> None:
-    """A distilled program on the standard output, what it is and how it came to be beside it."""
+    """Prints a distilled program on standard output, and the record of its distillation on standard error."""
     say(str(result.program).rstrip("\n"))
     errors.print()
     if result.recognised is not None:

@@ -1,7 +1,7 @@
-"""The live view of `evaluate` and `select`: how far their training is, and how the contenders stand on each task.
+"""The live view of `evaluate` and `select`: progress of training, and intermediate results on each task.
 
-A block of lines in a terminal, as calm as that of a search and as narrow; one plain line now and then elsewhere. While
-contenders are tuned, their best trials are what they stand at; then it is the mean of the fresh seeds that have ended.
+It is a fixed block of lines within 80 columns in a terminal, and occasional plain lines elsewhere. During tuning it
+shows the best trial of each contender, afterwards the mean over the completed fresh seeds.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from optsearch.selection.contender import Contender
 from optsearch.selection.evaluation import TUNING, TrainingProgress
 
 STANDINGS = 3
-"""Programs of a task that are named, beside all of its baselines."""
+"""Maximum number of displayed programs for each task, in addition to all baselines."""
 
 TASKS = 6
-"""Tasks that are shown, those of the latest runs."""
+"""Maximum number of displayed tasks, those of the latest runs."""
 
 
 class TrainingView:
-    """Shows how far an evaluation is; use as a context around it.
+    """Displays the progress of an evaluation; a context manager.
 
     Args:
-        console: where to write.
-        title: what is evaluated, such as the name of a stage.
-        workers: in words, such as ``2 workers``; empty when not known.
-        quiet: whether to show nothing.
+        console: output console.
+        title: name of the evaluation, such as that of a stage.
+        workers: description of the workers, such as ``2 workers``; empty if unknown.
+        quiet: if True, shows nothing.
     """
 
     def __init__(self, console: Console, title: str, *, workers: str = "", quiet: bool = False):
@@ -66,7 +66,7 @@ class TrainingView:
             self._live.stop()
 
     def __call__(self, ended: TrainingProgress) -> None:
-        """Takes in that a training run has ended."""
+        """Updates the display after a training run."""
         now, result, job = time.monotonic(), ended.trained.result, ended.job
         if self._first is None:
             self._first, self._began = ended.done, now
@@ -74,7 +74,7 @@ class TrainingView:
         self._contenders[job.contender.name] = job.contender
         loss = result.loss if ended.stage == TUNING else result.test_loss
         task = self._tasks.pop(job.problem.name, {})
-        self._tasks[job.problem.name] = task  # the latest task last
+        self._tasks[job.problem.name] = task  # the latest task is last
         losses = task.setdefault(ended.stage, {}).setdefault(job.contender.name, [])
         losses.append(math.inf if loss is None else loss)
         last = ended.done == ended.total
@@ -89,12 +89,12 @@ class TrainingView:
             self._console.print(self._line(ended), markup=False, highlight=False, soft_wrap=True)
 
     def _rate(self, ended: TrainingProgress) -> tuple[float, str]:
-        """Runs per second, and the time left as text."""
+        """Runs per second, and the remaining time as text."""
         rate = (ended.done - (self._first or 0)) / max(time.monotonic() - self._began, 1e-9)
         return rate, clock((ended.total - ended.done) / rate) if rate > 0.0 else "-:--"
 
     def _standings(self, task: str) -> tuple[str, list[tuple[str, float]]]:
-        """What contenders stand at on a task, the lowest first, and what that is."""
+        """Name of the current metric on a task, and its value for each contender in increasing order."""
         stages = self._tasks[task]
         stage = next(reversed(stages))
         pick = min if stage == TUNING else lambda losses: math.fsum(losses) / len(losses)

@@ -1,7 +1,7 @@
-"""A run seen from another shell: live in a terminal, plain lines elsewhere, JSON lines for machines.
+"""Follows a run from another shell: live in a terminal, plain lines elsewhere, or JSON lines.
 
-The run file is opened anew for every look, so that the writer is never held up and a run that ends, crashes or goes on
-later is seen as it is. Looking takes longer as the file grows, so the pause grows with it.
+The run file is reopened for every poll, so that the writer is never blocked and the end, crash or resumption of a run
+is detected. Polling takes longer as the file grows, so the interval grows with it.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from optsearch.runs.text.phrasing import number
 from optsearch.search.events import Progress
 
 INTERVAL_S = 1.0
-"""Shortest pause between two looks."""
+"""Minimum number of seconds between two polls."""
 
 SHARE = 0.05
-"""Largest share of the time that is spent looking."""
+"""Maximum fraction of time spent on polling."""
 
 Form = Literal["live", "plain", "json"]
 
 
 def watch(folder: Path, form: Form) -> str:
-    """Follows a run until nobody writes it any more.
+    """Follows a run until no process writes it.
 
     Args:
         folder: the run folder.
-        form: ``live`` draws over what it has drawn where the output is a terminal.
+        form: output format; ``live`` redraws in place if the output is a terminal.
 
     Returns:
-        The run's status at the end, as ``inspect.status`` says it.
+        The run's final status, as returned by ``run.status``.
 
     Raises:
         RunError: the folder is not a run, or it is damaged.
@@ -104,7 +104,7 @@ def _leave(view: ProgressView | None) -> None:
 
 
 def _view(target: PlainConsole, store: RunReader, arm: Arm) -> ProgressView:
-    """A view that knows what came before it."""
+    """Creates a view with the results of earlier searches and sessions."""
     bests = [(row["programs"], row["fitness"]) for row in best_so_far(read_history(store, arm))]
     return ProgressView(target, arm.name, _budget(store, arm), rivals=inspect.rivals(store, arm), bests=bests)
 
@@ -120,7 +120,7 @@ def _best(arm: Arm, progress: Progress) -> str | None:
 
 
 def _budget(store: RunReader, arm: Arm) -> tuple[str, int]:
-    """What a search counts towards: controls towards evaluations, as many as follow from the searches before them."""
+    """Unit and size of a search's budget; controls are limited by evaluations, derived from the earlier searches."""
     config = store.config
     if arm.settings.get("stage") == "first" and config.first_stage is not None:
         return config.first_stage.budget.counted

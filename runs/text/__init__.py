@@ -1,6 +1,6 @@
-"""Words shared by terminal and report.
+"""Phrases and highlighting shared by terminal and report.
 
 phrasing     comparisons and verdicts as sentences
-highlight    program text with its parts marked for colour
-plain        text from files, safe to print
+highlight    syntax highlighting of program text
+plain        sanitised text for terminals
 """

@@ -1,6 +1,6 @@
-"""A program's text with its parts told apart, for HTML and for the terminal.
+"""Syntax highlighting of program text, for HTML and for the terminal.
 
-Statements that cannot influence the update are dimmed: in a search's programs they are the most.
+Statements that cannot influence the update are dimmed; in programs of a search they are the majority.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STYLES = {
     "output": "bold",
     "dead": "dim",
 }
-"""Style in the terminal of each kind of token; the page has a CSS class of the same name."""
+"""Terminal style of each kind of token; the HTML report has a CSS class of the same name."""
 
 _TOKEN = re.compile(
     r"(?P<number>(?<![A-Za-z_0-9])[0-9.][0-9.eE+-]*)|(?P<name>[A-Za-z_][A-Za-z_0-9]*)|(?P<other>[^A-Za-z_0-9.]+|\.)"
@@ -32,14 +32,14 @@ _TOKEN = re.compile(
 
 
 class Token(NamedTuple):
-    """A piece of text and its kind, a key of ``STYLES``; empty for plain text."""
+    """A piece of text and its kind, a key of ``STYLES``; the kind of plain text is empty."""
 
     kind: str
     text: str
 
 
 def tokens(line: str, state: Sequence[str] = ()) -> list[Token]:
-    """The tokens of a line of a program's text; together they are the line.
+    """Tokenizes a line of program text; the concatenated tokens equal the line.
 
     Args:
         line: the line.
@@ -56,14 +56,14 @@ def tokens(line: str, state: Sequence[str] = ()) -> list[Token]:
 
 
 def html_lines(program: Program) -> list[Markup]:
-    """Each line of a program as HTML."""
+    """Renders each line of a program as HTML."""
     lines = str(program).rstrip("\n").split("\n")
     alive = (True, *liveness(program).statements, True)
     return [html_line(line, program.state, dead=not live) for line, live in zip(lines, alive, strict=True)]
 
 
 def html_line(line: str, state: Sequence[str] = (), *, dead: bool = False) -> Markup:
-    """A line as HTML; every character of it is text."""
+    """Renders a line as HTML; every character is escaped as text."""
     spans = Markup("").join(
         Markup('<span class="{}">{}</span>').format(kind, text) if kind else escape(text)
         for kind, text in tokens(line, state)
@@ -72,7 +72,7 @@ def html_line(line: str, state: Sequence[str] = (), *, dead: bool = False) -> Ma
 
 
 def terminal_text(program: Program, indent: str = "  ") -> Text:
-    """A program for the terminal."""
+    """Renders a program for the terminal."""
     result = Text()
     alive = (True, *liveness(program).statements, True)
     for line, live in zip(str(program).rstrip("\n").split("\n"), alive, strict=True):

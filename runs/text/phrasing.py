@@ -1,4 +1,4 @@
-"""What a comparison says, in words: the same in the terminal and in the report."""
+"""Comparisons and verdicts as sentences, identical in the terminal and in the report."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ from typing import Any
 from optsearch.search.algorithms import ALGORITHMS
 
 HUGE = 1e4
-"""Losses from here on, and multiples of others', are those of runs that all but diverged: their digits say nothing."""
+"""Threshold above which losses and loss ratios belong to nearly diverged runs, so that their digits carry no
+information."""
 
 
 def number(value: float | None, digits: int = 5) -> str:
-    """A loss as text; one that has all but diverged with few digits."""
+    """Formats a loss; a loss of a nearly diverged run has few digits."""
     return "-" if value is None else f"{value:.{digits}f}" if abs(value) < HUGE else f"{value:.2g}"
 
 
 def relative(value: float | None) -> str | None:
-    """A relative difference as text, None for None."""
+    """Formats a relative difference; None for None."""
     return None if value is None else f"{value:+.2%}" if abs(value) < HUGE else f"{value:+.2g} times"
 
 
 def bounds(interval: Sequence[float | None] | None, digits: int = 5) -> str:
-    """An interval as text."""
+    """Formats an interval."""
     if interval is None or interval[0] is None or interval[1] is None:
         return "-"
     return f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
 
 
 def control_name(control: str, warm_start: str) -> str:
-    """What a control is called."""
+    """Display name of a control."""
     labels = {"warm start": "{warm_start} as given", **{name: row.label for name, row in ALGORITHMS.items()}}
     return labels[control].format(warm_start=warm_start)
 
 
 def verdict(row: dict[str, Any], warm_start: str) -> str:
-    """Who wins one comparison on fresh seeds, by how much and how sure; with several tasks also on each.
+    """States the winner, difference and interval of a comparison on fresh seeds; with several tasks also for each.
 
     Args:
-        row: of ``comparison`` in ``inspect.summary``.
+        row: an entry of ``comparison`` in ``run.summary``.
         warm_start: name of the warm start.
     """
     name, several = control_name(row["control"], warm_start), "tasks" in row
@@ -62,7 +63,7 @@ def _verdict(row: Mapping[str, Any], name: str, unit: str) -> str:
 
 
 def _on_task(row: Mapping[str, Any]) -> str:
-    """How the best program does on one of several tasks."""
+    """States the difference of the best program on one of several tasks."""
     if row["winner"] is None:
         return f"{row['task']} neither trains on every seed"
     what = {"best": "better", "undecided": "undecided"}.get(row["winner"], "worse")
@@ -72,10 +73,10 @@ def _on_task(row: Mapping[str, Any]) -> str:
 
 
 def headline(view: Mapping[str, Any]) -> str:
-    """What a search came to, in a sentence, by the control that comes nearest to its best program.
+    """Result of a search in one sentence, relative to the control that is closest to the best program.
 
     Args:
-        view: a run as `inspect.summary` gives it.
+        view: summary of a run, as returned by `run.summary`.
     """
     if not view["best"]:
         return "Nothing has trained yet."
@@ -109,15 +110,15 @@ def headline(view: Mapping[str, Any]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as a list in a sentence."""
+    """Joins names to a list in a sentence."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def study_differences(view: Mapping[str, Any]) -> list[str]:
-    """The differences that the runs of a study show together, a sentence for each.
+    """Describes the mean differences over the runs of a study, one sentence each.
 
     Args:
-        view: a study as `study.study_summary` gives it.
+        view: summary of a study, as returned by `replicates.study_summary`.
     """
     parts = [("Mean score" if view["tasks"] else "Loss", view["comparison"])]
     parts += [(f"Loss on {on['task']}", on["comparison"]) for on in view["tasks"]]
@@ -131,21 +132,21 @@ def study_differences(view: Mapping[str, Any]) -> list[str]:
 
 
 def share(value: float) -> str:
-    """A change as a share, with its sign."""
+    """Formats a relative change with its sign."""
     return f"{100 * value:+.2f} %"
 
 
 def gain(value: float | None) -> str:
-    """A change of fitness with its sign; empty for none."""
+    """Formats a change of fitness with its sign; empty for None."""
     return "" if not value else f"{value:+.5f}" if abs(value) >= 5e-6 else f"{value:+.0e}"
 
 
 def comparison_verdict(row: Mapping[str, Any], comparisons: int) -> str:
-    """What one comparison of an evaluation says, by how much and how sure.
+    """States the verdict of one comparison of an evaluation, with its difference and p-value.
 
     Args:
-        row: a `optsearch.selection.comparison.Comparison` as plain values.
-        comparisons: how many the evaluation has.
+        row: an `optsearch.selection.comparison.Comparison` as plain values.
+        comparisons: number of comparisons of the evaluation.
     """
     from optsearch.selection.comparison import LEVEL
     from optsearch.selection.significance import pairs_needed

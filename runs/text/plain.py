@@ -1,14 +1,14 @@
-"""Text of others on its way to a terminal: what a terminal would obey instead of show is left out."""
+"""Sanitises untrusted text for terminals: removes characters that a terminal interprets instead of displaying."""
 
 from __future__ import annotations
 
 import re
 
 _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters except line breaks and tabs, those that turn the direction of text, and halves of characters,
-which no terminal can be sent."""
+"""Control characters except line breaks and tabs, bidirectional controls, and lone surrogates, which cannot be
+encoded."""
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal would obey: control characters, and marks that reorder what is read."""
+    """Removes control characters and bidirectional marks from a text."""
     return _OBEYED.sub("", text)
