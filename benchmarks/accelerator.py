@@ -1,20 +1,20 @@
-"""Candidates trained at once: how many a second, by how many there are together, on the device that JAX has.
+"""Throughput of batched training, in candidates per second by batch size, on JAX's default device.
 
-    python benchmarks/accelerator.py                        all sizes that suit the device
-    python benchmarks/accelerator.py --lanes 64,256,1024    these
+    python benchmarks/accelerator.py                        all batch sizes that suit the device
+    python benchmarks/accelerator.py --lanes 64,256,1024    these batch sizes
     JAX_PLATFORMS=cpu python benchmarks/accelerator.py      the same code on a CPU
 
-Three things are measured in turns within one process, medians over the turns:
+Three quantities are measured alternately in one process; figures are medians over the rounds:
 
-- *together*: so many candidates in one call of the trainer, each a program of its own (half of them 30 mutations away
-  from AdamW, half random), every one with weights, state and a register file of its own;
-- *gradients*: the same loop with programs that do nothing, so that the batched gradients are all that is left;
-- *one core*: the same candidates one by one on one thread of the CPU, in a process of its own.
+- *together*: a batch of candidates in one call of the trainer. All programs differ (half of them 30 mutations away from
+  AdamW, half random), and each has its own weights, state and register file;
+- *gradients*: the same loop with programs that do nothing, which isolates the cost of the batched gradients;
+- *one core*: the same candidates one by one on one CPU thread, in a separate process.
 
-``together_over_gradients`` says what the updates cost: 2 is as much as the gradients. The last line is one JSON object.
-No accelerator was at hand when this was written: what it reaches with 256 candidates and more is still to be measured
-with this command. On a CPU the figures only say that the code path works; ``missing`` in the JSON names those that need
-an accelerator, and is empty on one.
+``together_over_gradients`` measures the cost of the updates: at 2, updates cost as much as gradients. The last line is
+one JSON object. This benchmark was written without access to an accelerator: its throughput with 256 and more
+candidates has not been measured. On a CPU, the figures only show that the code path works; ``missing`` in the JSON
+lists the figures that require an accelerator, and is empty on one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from candidates import drifted
 from optsearch.runs.store.environment import about_machine
 
 RATE = 1e-4
-"""Factor on every candidate's learning rate, so that few stop early by diverging."""
+"""Factor on every candidate's learning rate; small, so that few candidates diverge and stop early."""
 
 ON_CPU, ON_ACCELERATOR = (1, 4, 16), (1, 16, 64, 256, 1024)
 
@@ -45,18 +45,18 @@ NEED_ACCELERATOR = (
     "over_one_core: an accelerator against one core of the CPU",
     "--order grouped against --order serial",
 )
-"""What a CPU cannot tell."""
+"""Figures that require an accelerator."""
 
 
 def seconds(run: Callable[[], Any]) -> float:
-    """Of one call."""
+    """Measures the wall-clock time of one call."""
     began = time.perf_counter()
     run()
     return time.perf_counter() - began
 
 
 def one_core(task: str, count: int) -> float:
-    """Seconds for one candidate, trained alone; the process must not have started JAX."""
+    """Measures the seconds per candidate, trained one by one; JAX must not be initialised in this process."""
     from optsearch.search.evaluate import use_one_cpu_thread
 
     use_one_cpu_thread()
@@ -69,13 +69,13 @@ def one_core(task: str, count: int) -> float:
 
 
 def measure(task: str, lanes: int, rounds: int, grouped: bool | None) -> dict[str, Any]:
-    """Candidates together, and gradients alone.
+    """Measures batched candidates, and gradients alone.
 
     Args:
         task: name of the task.
-        lanes: candidates at once.
-        rounds: turns.
-        grouped: whether lanes execute equal statements together; None for the device's default.
+        lanes: batch size.
+        rounds: number of rounds.
+        grouped: True if lanes execute equal statements together; None for the device's default.
     """
     import jax
     import numpy as np

@@ -1,10 +1,10 @@
-"""How fast a campaign is and where its time goes.
+"""Speed of a campaign, and a breakdown of its time.
 
     python benchmarks/campaign.py                                  the shipped paper-size campaign on all cores
     python benchmarks/campaign.py --programs 3000 --workers 2      seconds
-    python benchmarks/campaign.py --programs 3000 --compare        also 1 worker and none, and a restart
+    python benchmarks/campaign.py --programs 3000 --compare        also with 1 worker, with none, and a restart
 
-The driver is this process. The last line is one JSON object.
+The driver runs in this process. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ TENTHS = 10
 
 
 def measure(campaign: str, overrides: list[str], workers: int, folder: Path) -> dict[str, Any]:
-    """Runs a campaign from start to verdict and says where its time went.
+    """Runs a campaign including its final comparison and returns a breakdown of the time.
 
     Args:
-        campaign: a shipped name or a file.
-        overrides: settings.
-        workers: worker processes.
-        folder: for the run.
+        campaign: name of a shipped campaign, or path of a file.
+        overrides: settings that replace those of the campaign.
+        workers: number of worker processes.
+        folder: folder of the run.
     """
     config, text = load_named(campaign, overrides)
     run = Campaign(config, text, folder)
@@ -95,18 +95,18 @@ def measure(campaign: str, overrides: list[str], workers: int, folder: Path) -> 
 
 
 def programs(store: Any, arm: Any, first: int, last: int, results: Any) -> list[Program]:
-    """Programs of the tickets from ``first`` to ``last``."""
+    """Returns the programs of the tickets from ``first`` to ``last``."""
     return [settled.candidate.program for settled in store.tickets(arm, first, results, last)]
 
 
 def restart(campaign: str, overrides: list[str], workers: int, folder: Path) -> float:
-    """Seconds from the call that resumes a run to its first new evaluation, Ray's start included.
+    """Measures the seconds from the call that resumes a run to its first new evaluation, including the start of Ray.
 
     Args:
-        campaign: as for ``measure``.
+        campaign: as in ``measure``.
         overrides: the same settings with a larger budget.
-        workers: worker processes.
-        folder: the run.
+        workers: number of worker processes.
+        folder: folder of the run.
     """
     config, text = load_named(campaign, overrides)
     with RunStore.read(folder) as store:
@@ -167,7 +167,7 @@ def main() -> None:
 
 
 def show(result: dict[str, Any]) -> None:
-    """The figures for people."""
+    """Prints the figures in readable form."""
     print(f"{'programs':>10} {'cache hits':>11} {'redundant':>10}")
     for row in result["course"]:
         print(f"{row['programs']:>10,} {row['cache_hit_rate']:>11.1%} {row['redundant_share']:>10.1%}")

@@ -1,4 +1,4 @@
-"""Programs to measure with: what a search evaluates, not a special case."""
+"""Programs for benchmarks, representative of those that a search evaluates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def evolved(task: str, trainers: Trainers, count: int, seed: int = 0) -> list[Program]:
-    """Distinct live programs at the end of a short evolution from AdamW: tournaments of 4 among the last 50."""
+    """Returns distinct programs without dead code from the end of a short evolution from AdamW.
+
+    The population has 50 members, and tournaments have size 4.
+    """
     rng, mutator = np.random.default_rng(seed), Mutator(MutationWeights())
     evaluator = InProcessEvaluator(Setting(task, (0,)), trainers)
     population = [(LIBRARY["adamw"], 1.0)]
@@ -43,7 +46,7 @@ def evolved(task: str, trainers: Trainers, count: int, seed: int = 0) -> list[Pr
 
 
 def random_live(trainer: Trainer, count: int, seed: int = 1) -> list[Program]:
-    """Random programs that train to the end on the proxy."""
+    """Returns random programs that complete training on the proxy."""
     rng = np.random.default_rng(seed)
     programs: list[Program] = []
     while len(programs) < count:
@@ -54,7 +57,7 @@ def random_live(trainer: Trainer, count: int, seed: int = 1) -> list[Program]:
 
 
 def drifted(count: int, seed: int = 2) -> list[Program]:
-    """Live programs without training any: half 30 mutations away from AdamW, half random."""
+    """Returns programs without dead code, without training: half 30 mutations away from AdamW, half random."""
     rng, mutator = np.random.default_rng(seed), Mutator(MutationWeights())
     programs: list[Program] = []
     for number in range(count):

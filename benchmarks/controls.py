@@ -1,11 +1,11 @@
-"""What discovered programs have beyond what searches find first: short memories and a flat schedule.
+"""Compares discovered programs with controls that have the simple changes searches find first.
 
     python benchmarks/controls.py root-scale bounded-root leaky-max     20 minutes; 4 after `reproduce.py held-out`
 
-The controls are programs too, in ``benchmarks/controls/``: AdamW with the decays that searches soon come to, and the
-same with the cube root of the schedule. Tuning that starts from AdamW's own decays does not get there in 48 trials.
-All are tuned alike; differences are paired by fresh seed, p-values of the permutation test corrected by Holm for all.
-The last line is one JSON object.
+These changes are fast decays and a flat schedule. The controls are programs in ``benchmarks/controls/``: AdamW with the
+decays that searches typically find, and the same with the cube root of the schedule. Tuning from AdamW's default decays
+does not reach these values within 48 trials. All contenders have the same tuning budget. Differences are paired by
+fresh seed; p-values of the permutation test are Holm-corrected over all comparisons. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from optsearch.selection.significance import holm, permutation_test
 from optsearch.selection.statistics import paired_difference
 
 TASKS = ("digits", "cnn", "diffusion", "contrastive", "finetune", "vit", "mlm")
-"""Held out from the searches and the funnel that chose the shipped programs."""
+"""Tasks held out from the searches and the funnel that selected the shipped programs."""
 
 CONTROLS = tuple(Path(__file__).parent / "controls" / f"{name}.txt" for name in ("adamw-short", "adamw-short-flat"))
 

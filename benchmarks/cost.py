@@ -1,21 +1,20 @@
-"""What a search has cost, beside the published one, and what each part of the system saves.
+"""Cost of a search compared with the published search, and the savings of each component.
 
     python benchmarks/cost.py optsearch-runs/study-seed*          half a minute
 
-The bill is the workers' time of all evaluations in the run files, controls included. What saves is told from the same
-records, each factor as if the others stayed:
+The cost is the total worker time of all evaluations in the run files, including controls. The savings are computed from
+the same records, each factor with the others unchanged:
 
-- *fingerprint*: programs generated for each evaluation in the search; without it every program would be trained.
-- *hurdle*: steps that the programs stopped by it would have run at most, against those that they ran. Programs that
-  diverge stop early without it.
-- *no compilation*: the time to compile AdamW's training loop without any cache, and to run it, against interpreting it;
-  measured here.
-- *smaller proxies*: one evaluation here against the published twenty minutes of a TPU v2 (which is a chip of four; the
-  published bill counts it as one device, and so do we).
+- *fingerprint*: generated programs per evaluation in the search; without deduplication, every program is trained.
+- *hurdle*: maximum number of steps of the stopped programs without a hurdle, relative to the steps they ran. Programs
+  that diverge stop early without a hurdle.
+- *no compilation*: time to compile AdamW's training loop without cache and run it, relative to interpreting it;
+  measured by this script.
+- *smaller proxies*: time of one evaluation, relative to the published twenty minutes on a TPU v2. This is one of the
+  four chips of a board; the published cost counts it as one device, and this script does the same.
 
-A core of a CPU and a TPU v2 are different things: the bill compares what a laptop's owner pays with what the authors
-paid, not machines. Batching of candidates is for accelerators (`benchmarks/accelerator.py`): on a CPU one at a time is
-the fastest.
+A CPU core and a TPU v2 are not equivalent hardware: the comparison is between costs, not between machines. Batching of
+candidates is for accelerators (`benchmarks/accelerator.py`); on a CPU, sequential evaluation is fastest.
 Source of the published figures: Chen et al. 2023, sections 2.1 and 2.2. The last line is one JSON object.
 """
 
@@ -36,14 +35,14 @@ from optsearch.runs.summary.arms import first_stage
 from optsearch.search.evaluate import use_one_cpu_thread
 
 PUBLISHED_DAYS = 3000.0
-"""TPU v2 days of the published search."""
+"""Cost of the published search, in TPU v2 days."""
 
 PUBLISHED_EVALUATION_S = 20 * 60.0
-"""The longest that one evaluation took there."""
+"""Maximum time of one evaluation in the published search."""
 
 
 def bill(store: RunReader) -> dict[str, float]:
-    """Counts and worker seconds of a run, all of its searches together and the search itself."""
+    """Computes counts and worker seconds of a run, for all of its searches and for the main search alone."""
     config = store.config
     full = sum(get_task(name).steps for name in config.fitness_task_names) * len(config.training_seeds)
     total = {"evaluations": 0.0, "seconds": 0.0, "generated": 0.0, "searched": 0.0, "ran": 0.0, "stopped": 0.0}
@@ -62,7 +61,7 @@ def bill(store: RunReader) -> dict[str, float]:
 
 
 def compilation(task: str) -> dict[str, float]:
-    """Seconds to compile and run AdamW's own training loop, and to interpret it."""
+    """Measures the seconds to compile and run AdamW's training loop, and to interpret it."""
     import jax
 
     from optsearch.proxy_tasks.trainer import Trainer

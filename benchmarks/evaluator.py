@@ -1,25 +1,26 @@
-"""How fast a candidate is evaluated, against compiling it and against the floor.
+"""Speed of evaluating a candidate, relative to compiling it and to a hand-written optimizer.
 
     python benchmarks/evaluator.py            three minutes on one core
     python benchmarks/evaluator.py --quick    two minutes, fewer rounds and sizes
 
-Every figure is a ratio of times measured in turns within this one process, and the median over the turns. Times are the
-processor's for this process, which computes on one thread, so that other work on the machine hardly shows;
-``wall_over_processor`` says what a run takes by the clock, which is the same when nobody else computes. All sides run
-the same task, gradient code, batches and loop.
+Every figure is the median over rounds of a ratio of times; both sides are measured alternately in this process. Times
+are processor times of this process, which runs on one thread, so that other load on the machine has little effect.
+``wall_over_processor`` is the ratio of wall-clock to processor time, which is 1 on an idle machine. All sides run the
+same task, gradient code, batches and loop.
 
-- *candidates*: what a search really evaluates: distinct programs that train, half from an evolution that starts from
-  AdamW on the quickstart proxy (the last it evaluated), half random live programs. No program is left out for its time.
-- *compiling*: the candidate's own training loop is jitted, compiled without any cache, and run.
-- *floor*: AdamW written by hand in JAX, its training loop compiled beforehand.
-- *crossover*: on larger rungs, for AdamW and for a program of twenty instructions, how long a run takes either way, and
-  from how many steps on compiling it first is the faster; a few steps are run, and what whole runs take follows from
-  them. ``automatic_over_best`` is the time of the way that `Trainer` chooses over that of the faster.
+- *candidates*: the programs that a search typically evaluates: distinct programs that train, half from the end of an
+  evolution from AdamW on the quickstart proxy, half random programs without dead code. No program is excluded because
+  of its time.
+- *compiling*: the candidate's own training loop, jitted, compiled without cache, and run.
+- *floor*: AdamW written by hand in JAX, with its training loop compiled in advance.
+- *crossover*: on larger rungs, for AdamW and for a program of twenty instructions, the time of a run in both modes, and
+  the number of steps from which compiling is faster. Times of whole runs are extrapolated from a few steps.
+  ``automatic_over_best`` is the time of the mode that `Trainer` chooses, relative to the faster mode.
 
-Figures and what follows from them are in docs/evaluator.md.
+docs/evaluator.md has the figures and their discussion.
 
-The last line is one JSON object; ``speedup_over_compiling`` and ``time_over_floor`` are those of the candidates, the
-median, on the quickstart proxy; ``adamw_over_floor`` is AdamW interpreted against AdamW by hand.
+The last line is one JSON object. ``speedup_over_compiling`` and ``time_over_floor`` are medians over the candidates on
+the quickstart proxy; ``adamw_over_floor`` is the time of interpreted AdamW, relative to the hand-written one.
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ from optsearch.proxy_tasks.trainer import Trainer  # noqa: E402
 
 PROXY = "ae"
 SMALL = ((64, 16, 8, 16, 64), (64, 48, 32, 8, 32, 48, 64), (64, 96, 64, 16, 64, 96, 64))
-"""Widths of other models on the proxy's data, of 2,000 to 30,000 parameters; the proxy itself lies between."""
+"""Widths of further models on the proxy's data, of 2,000 to 30,000 parameters; the proxy's size is in this range."""
 
 LARGE = ((64, 256, 96, 16, 96, 256, 64), (64, 512, 256, 16, 256, 512, 64))
 
 
 class AdamWState(NamedTuple):
-    """State of the floor's optimizer: number of steps, and trees like the parameters."""
+    """State of the hand-written optimizer: step count, and trees with the structure of the parameters."""
 
     count: Any
     m: Any
@@ -70,14 +71,14 @@ class AdamWState(NamedTuple):
 
 
 class ByHand(NamedTuple):
-    """What an optax optimizer is."""
+    """The interface of an optax optimizer."""
 
     init: Callable[[Any], AdamWState]
     update: Callable[[Any, AdamWState, Any], tuple[Any, AdamWState]]
 
 
 def adamw_by_hand(schedule: Callable[[Any], Any]) -> Any:
-    """AdamW without bias correction, as somebody would write it in JAX."""
+    """AdamW without bias correction, written directly in JAX."""
 
     def init(params: Any) -> AdamWState:
         return AdamWState(jnp.int32(0), *(jax.tree.map(jnp.zeros_like, params) for _ in range(2)))
@@ -93,14 +94,14 @@ def adamw_by_hand(schedule: Callable[[Any], Any]) -> Any:
 
 
 def timed(run: Callable[[], Any]) -> float:
-    """Seconds of the processor for one call."""
+    """Measures the processor time of one call, in seconds."""
     began = time.process_time()
     run()
     return time.process_time() - began
 
 
 def wall_over_processor(run: Callable[[], Any], rounds: int) -> float:
-    """Median over the rounds of a call's seconds by the clock over those of the processor."""
+    """Measures the ratio of wall-clock to processor time of a call; median over the rounds."""
     ratios: list[float] = []
     for _ in range(rounds):
         began = time.perf_counter()
@@ -110,7 +111,7 @@ def wall_over_processor(run: Callable[[], Any], rounds: int) -> float:
 
 
 def in_turns(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every side in every round; each is called once beforehand."""
+    """Measures the seconds of every side in every round, alternately; each side is called once for warm-up."""
     for run in sides.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -121,18 +122,18 @@ def in_turns(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list
 
 
 def ratio(times: dict[str, list[float]], side: str, other: str) -> float:
-    """Median over the rounds of one side's time over the other's."""
+    """Computes the ratio of one side's time to the other's; median over the rounds."""
     return median(a / b for a, b in zip(times[side], times[other], strict=True))
 
 
 def sized(widths: Sequence[int], **changes: Any) -> Task:
-    """The proxy with another model, or other settings."""
+    """Creates a variant of the proxy with another model or other settings."""
     model = MLP(tuple(widths), "tanh")
     return replace(get_task(PROXY), name=f"{model.parameters}-{changes}", model=model, **changes)
 
 
 def against_the_floor(task: Task, candidates: Sequence[Program], rounds: int) -> dict[str, Any]:
-    """AdamW and the candidates interpreted, and AdamW compiled from its program, over AdamW by hand."""
+    """Compares interpreted AdamW, interpreted candidates and compiled AdamW with hand-written AdamW."""
     interpreter, compiler = Trainer(task, method="interpret"), Trainer(task, method="compile")
     adamw = LIBRARY["adamw"]
     sides: dict[str, Callable[[], Any]] = {
@@ -140,7 +141,7 @@ def against_the_floor(task: Task, candidates: Sequence[Program], rounds: int) ->
         "adamw": lambda: interpreter.run(adamw, 0),
         "compiled": lambda: compiler.run(adamw, 0),
     }
-    # At a tiny rate every candidate runs to the last step on every size, so that none looks fast because it diverged.
+    # At a tiny learning rate, no candidate diverges and stops early on any size, which would bias the times.
     for number, program in enumerate(candidates):
         sides[f"candidate {number}"] = lambda program=program: interpreter.run(program, 0, rate=1e-3)
     times = in_turns(sides, rounds)
@@ -158,9 +159,9 @@ def against_the_floor(task: Task, candidates: Sequence[Program], rounds: int) ->
 
 @contextmanager
 def no_cache() -> Generator[None]:
-    """Nothing is taken from the persistent cache of compiled programs, or put there."""
+    """Disables the persistent compilation cache."""
     jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()  # it remembers whether it is in use
+    compilation_cache.reset_cache()  # the enabled state is itself cached
     try:
         yield
     finally:
@@ -169,11 +170,11 @@ def no_cache() -> Generator[None]:
 
 
 def against_compiling(task: Task, candidates: Sequence[Program]) -> dict[str, Any]:
-    """Each candidate once compiled and run, and run by the interpreter in turn."""
+    """Compares compiling and running each candidate with interpreting it."""
     interpreter = Trainer(task, method="interpret")
     interpreter.run(candidates[0], 0, rate=1e-3)
     compiler = Trainer(task, method="compile")
-    compiler.run_optax(adamw_by_hand, 0)  # so that it has its data and first weights, as has the interpreter
+    compiler.run_optax(adamw_by_hand, 0)  # warm-up: loads data and initial weights
     pairs: list[tuple[float, float]] = []
     for program in candidates:
         compiled = timed(lambda program=program: compiler.run(program, 0, rate=1e-3))
@@ -186,7 +187,7 @@ def against_compiling(task: Task, candidates: Sequence[Program]) -> dict[str, An
 
 
 def growth(rounds: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of a run as one thing grows and the others stay: instructions, parameters, steps, seeds."""
+    """Measures the milliseconds of a run as one of instructions, parameters, steps and seeds grows."""
     proxy = get_task(PROXY)
     trainer = Trainer(proxy, method="interpret")
     result: dict[str, dict[str, float]] = {}
@@ -215,17 +216,17 @@ def growth(rounds: int) -> dict[str, dict[str, float]]:
 
 
 def medians(times: dict[str, list[float]]) -> dict[str, float]:
-    """Milliseconds of each side."""
+    """Computes the median milliseconds of each side."""
     return {name: round(1000 * median(values), 2) for name, values in times.items()}
 
 
 def chain(count: int) -> Program:
-    """A program of so many instructions, the least that instructions can do."""
+    """Creates a program of ``count`` instructions with minimal work."""
     return _repeated("x = abs({})", count)
 
 
 def mixed(count: int) -> Program:
-    """A program of so many instructions that do what optimizers do, and that XLA cannot shorten."""
+    """Creates a program of ``count`` instructions typical of optimizers that XLA cannot simplify."""
     return _repeated("x = interp({}, w, 0.9)", count)
 
 
@@ -244,14 +245,14 @@ FEW_STEPS = 40
 
 
 def crossover(quick: bool) -> list[dict[str, Any]]:
-    """A program, first met: seconds of a run either way, from which step on compiling wins, and what is chosen."""
+    """Measures, for new programs, a run in both modes, the crossover step, and the chosen mode."""
     tasks = [get_task(name) for name in (CROSSINGS[4:5] if quick else CROSSINGS)]
     tasks.append(replace(sized(LARGE[1], steps=3000), name=f"ae, {sized(LARGE[1]).parameters}"))
     return [row for task in tasks for row in crossings(task, {"adamw": LIBRARY["adamw"], "mixed 20": mixed(20)})]
 
 
 def crossings(task: Task, programs: dict[str, Program]) -> list[dict[str, Any]]:
-    """The rows of one task."""
+    """Computes the rows of one task."""
     short = replace(task, steps=FEW_STEPS)
     interpreter, compiler = Trainer(short, method="interpret"), Trainer(short, method="compile")
     interpreter.run(LIBRARY["sgd"], 0, rate=1e-3)  # compiled once for the task
@@ -289,7 +290,7 @@ def crossings(task: Task, programs: dict[str, Program]) -> list[dict[str, Any]]:
 
 
 def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """A table of figures."""
+    """Prints a table of figures."""
     print(f"\n{title}")
     names = list(rows[0])
     widths = [max(len(name), *(len(str(row[name])) for row in rows)) for name in names]

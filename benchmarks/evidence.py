@@ -1,15 +1,15 @@
-"""Does evolution find more than tuning does? Searches and their controls, evaluation by evaluation, on fresh seeds.
+"""Compares evolution with its controls on fresh seeds, as a function of the number of evaluations.
 
     optsearch search study --seeds 5
-    python benchmarks/evidence.py optsearch-runs/study-seed*            a minute; --figures DIR for the picture
+    python benchmarks/evidence.py optsearch-runs/study-seed*            a minute; --figures DIR for the chart
 
 For every search of every run, and numbers of evaluations from 50 up, the program with the lowest search fitness so far
-is trained on seeds that no search, choice or earlier look has used. What is drawn is therefore not the fitness that a
-search optimized, which flatters it, but what its program is worth. The evaluations of a first stage count as the
-search's own. Means and 95 % intervals are over runs: each has one number.
+is trained on seeds that no search, selection or earlier evaluation has used. The curves are therefore unbiased
+estimates of the programs' losses, unlike the search fitness, which is optimistically biased. The evaluations of a first
+stage are included in those of the search. Means and 95 % intervals are over runs, with one value per run.
 
-A search *wins* against a control where the interval of the difference, paired by run, excludes 0: at equal evaluations,
-and against all that the control had. The last line is one JSON object.
+A search *wins* against a control if the interval of the difference, paired by run, excludes 0: at equal evaluations,
+and against the full budget of the control. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from optsearch.search.evolution import WARM_START
 from optsearch.selection.statistics import Interval, mean_interval, paired_difference
 
 AT = (50, 100, 200, 300, 600, 900, 1200, 1800, 2400, 3000, 4500, 6000, 9000, 12000, 18000, 24000, 40000, 80000)
-"""Numbers of evaluations after which the best program is looked at."""
+"""Numbers of evaluations at which the best program is evaluated."""
 
 EVIDENCE_SEED = 6_000_000
-"""First of the fresh seeds; those of a run's own final comparison lie below."""
+"""First of the fresh seeds; the seeds of a run's final comparison are smaller."""
 
 Curve = dict[int, float]
-"""For each number of evaluations the mean loss on fresh seeds of the best program so far."""
+"""Mean loss of the best program so far on fresh seeds, by number of evaluations."""
 
 
 def incumbents(store: RunReader, arms: Sequence[Arm]) -> Iterator[tuple[int, Program, float]]:
-    """The best program by search fitness after some numbers of evaluations, and the rate that it is to be trained at.
+    """Yields number of evaluations, best program by search fitness so far, and its learning-rate factor.
 
     Args:
         store: the run.
-        arms: searches that count as one, in their order.
+        arms: searches that are concatenated, in order.
     """
     count = 0
     best: tuple[float, Arm, int, float] | None = None
@@ -70,7 +70,7 @@ def incumbents(store: RunReader, arms: Sequence[Arm]) -> Iterator[tuple[int, Pro
 
 
 def curves(store: RunReader, trainer: Any, seeds: int) -> dict[str, Curve]:
-    """The curve of every search of a run."""
+    """Computes the curve of every search of a run."""
     warm = store.config.warm_start
     found: dict[str, Curve] = {}
     known: dict[tuple[str, float], float] = {}
@@ -89,14 +89,14 @@ def curves(store: RunReader, trainer: Any, seeds: int) -> dict[str, Curve]:
 
 
 def at(curve: Curve, count: int) -> float:
-    """The curve's value after so many evaluations: that of the last look before."""
+    """Returns the value of a curve at a number of evaluations, from the last point not after it."""
     counts = sorted(curve)
     place = bisect_left(counts, count + 1) - 1
     return curve[counts[place]] if place >= 0 else math.inf
 
 
 def compare(runs: Sequence[dict[str, Curve]], name: str) -> dict[str, Any]:
-    """Evolution against one control: at equal evaluations, and against all that the control had."""
+    """Compares evolution with one control: at equal evaluations, and against the control's full budget."""
     spent = [max(run["evolution"]) for run in runs]
     mine = {number: at(run["evolution"], spent[number]) for number, run in enumerate(runs)}
     row: dict[str, Any] = {"control": name}
@@ -112,7 +112,7 @@ def compare(runs: Sequence[dict[str, Curve]], name: str) -> dict[str, Any]:
 
 
 def estimate(values: Sequence[float]) -> list[float | None] | None:
-    """Mean and interval over runs, rounded; None without values."""
+    """Computes the rounded mean and interval over runs; None without values."""
     if not values:
         return None
     interval: Interval = mean_interval(values)
@@ -120,7 +120,7 @@ def estimate(values: Sequence[float]) -> list[float | None] | None:
 
 
 def chart(runs: Sequence[dict[str, Curve]], task: str) -> Chart:
-    """Loss on fresh seeds against evaluations, mean and interval over runs."""
+    """Creates a chart of the loss on fresh seeds over evaluations, with mean and interval over runs."""
     rows: list[dict[str, Any]] = []
     for name in runs[0]:
         for count in sorted(set.intersection(*(set(run[name]) for run in runs))):

@@ -1,12 +1,11 @@
-"""What fingerprints save on the recorded stream of a search: distinct fingerprints, cache hits, programs a second.
+"""Fingerprints on the recorded programs of a search: distinct fingerprints, cache hits, programs per second.
 
-    python benchmarks/fingerprints.py RUN                  replay a finished run's programs through this version
-    python benchmarks/fingerprints.py RUN --names FILE     and write every program's fingerprint to a file, in order
-    python benchmarks/fingerprints.py RUN --against FILE   and compare with the names that another version wrote
+    python benchmarks/fingerprints.py RUN                  replay the programs of a finished run with this version
+    python benchmarks/fingerprints.py RUN --names FILE     and write the fingerprints to a file, in order
+    python benchmarks/fingerprints.py RUN --against FILE   and compare with fingerprints written by another version
 
-A search's programs depend on the fitness that the cache gives, so two versions are compared on one recorded stream. The
-hit rate is the share of programs whose fingerprint an earlier program of the stream has. The last line is one JSON
-object.
+The programs of a search depend on the fitness cache, so versions are compared on one recorded sequence of programs. The
+hit rate is the share of programs with the fingerprint of an earlier program. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from optsearch.runs.store.writer import RunStore
 
 
 def stream(folder: Path) -> list[Program]:
-    """The programs of a run's search, in the order of their tickets."""
+    """Returns the programs of a run's search in ticket order."""
     with RunStore.read(folder) as store:
         arm = store.arm("search")
         results = {result.ticket: result for result in store.evaluations(arm)}
@@ -51,7 +50,7 @@ def main() -> None:
     if options.against:
         theirs = options.against.read_text().split()
         pairs = len(set(zip(names, theirs, strict=True)))
-        result["split"] = pairs - len(set(theirs))  # names of the other version that are several here
+        result["split"] = pairs - len(set(theirs))  # fingerprints of the other version that are split here
         result["joined"] = pairs - distinct
     if options.names:
         options.names.write_text("\n".join(names) + "\n")

@@ -1,20 +1,18 @@
-"""What a campaign's hurdle saved, and which good programs it has cost.
+"""Steps saved by a campaign's hurdle, and good programs lost to it.
 
     optsearch search quickstart --out RUN
     python benchmarks/hurdle.py RUN                   a sample of 300 programs, about half a minute for quickstart
-    python benchmarks/hurdle.py RUN --sample 100000   all of them: then nothing is estimated
+    python benchmarks/hurdle.py RUN --sample 100000   all programs, without sampling
 
-Programs of the search are trained again, without any hurdle: the best of the run, a sample of those that the hurdle has
-stopped, and a sample of the others that trained. Each stands for as many as its sample leaves out. So it is known what
-the stopped ones would have reached, how many steps they would have taken, and which of them belong to the best 1 % of
-these, had there been no hurdle. The same is worked out for other factors at the same places. Programs that diverged by
-themselves are left out.
+Programs of the search are retrained without a hurdle: the best of the run, a sample of those stopped by the hurdle, and
+a sample of the others that trained. Each is weighted by the inverse of its sampling rate. This gives the fitness and
+the steps that the stopped programs would have reached without a hurdle, and their share among the best 1 %. The same
+statistics are computed for other factors at the same positions. Programs that diverged on their own are excluded.
 
-Measured on 10,000 programs of an earlier quickstart: the hurdle stopped 11 % of those that did not diverge, saved 8 %
-of the steps, and lost none of the best 1 %; a factor of 1.05 would have saved 31 %, and lost none either
-(docs/evaluator.md).
+Result on 10,000 programs of an earlier quickstart: the hurdle stopped 11 % of those that did not diverge, saved 8 % of
+the steps, and lost none of the best 1 %. A factor of 1.05 would have saved 31 % and also lost none (docs/evaluator.md).
 
-Steps are counted and not seconds: the numbers are the same on every machine. The last line is one JSON object.
+Costs are counted in steps, not seconds, so the numbers are equal on every machine. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -45,12 +43,12 @@ TOP = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A program trained again without a hurdle.
+    """A program retrained without a hurdle.
 
     Attributes:
-        weight: how many programs of the run it stands for.
-        was: its fitness in the run.
-        now: its fitness without a hurdle, with curves unless it did not train.
+        weight: number of programs of the run that it represents.
+        was: fitness in the run.
+        now: fitness without a hurdle; includes curves if the program trained.
     """
 
     weight: float
@@ -61,21 +59,21 @@ class Trained:
 def train_again(
     store: RunReader, arm: Arm, config: CampaignConfig, reference: Reference, sample: int
 ) -> tuple[list[Trained], float]:
-    """Programs without a hurdle, and the seconds that it took.
+    """Retrains programs without a hurdle; returns them and the elapsed seconds.
 
     Args:
         store: the run.
-        arm: its search.
-        config: its campaign.
-        reference: what its programs were measured against.
-        sample: programs to draw of those that were stopped, and of those that trained.
+        arm: the search of the run.
+        config: the campaign of the run.
+        reference: reference values of the campaign.
+        sample: sample size, both for the stopped programs and for those that trained.
     """
     settled = store.settled(arm)
     results = [result for result in store.evaluations(arm) if WARM_START < result.ticket < settled]
     trained = sorted((r for r in results if r.fitness.value is not None), key=lambda r: r.fitness.value or 0.0)
     best = trained[: max(1, math.ceil(TOP * len(results)))]
     groups = [best]
-    draws = random.Random(0)  # noqa: S311 - which programs are drawn, nothing secret
+    draws = random.Random(0)  # noqa: S311 - samples programs, not for cryptography
     weights = [1.0]
     for group in (trained[len(best) :], [r for r in results if r.fitness.outcome == "hurdle"]):
         drawn = draws.sample(group, min(sample, len(group)))
@@ -95,7 +93,7 @@ def train_again(
 
 
 def stopped_after(curves: Fitness, limits: Reference, checkpoints: tuple[int, ...], seeds: int) -> int | None:
-    """Steps after which hurdles stop a program of which the curves are known; None when it passes."""
+    """Returns the step at which hurdles stop a program with known curves; None if it passes."""
     for place, (curve, steps) in enumerate(zip(curves.curves, limits.limits or (), strict=False)):
         for step, limit in steps:
             if not curve[checkpoints.index(step)] <= limit:
@@ -104,7 +102,7 @@ def stopped_after(curves: Fitness, limits: Reference, checkpoints: tuple[int, ..
 
 
 def saving(found: list[Trained], line: float, stopped: list[int | None]) -> dict[str, Any]:
-    """What a hurdle saves and costs, given after how many steps it stops each program."""
+    """Computes the savings and losses of a hurdle from the step at which it stops each program."""
     without = sum(program.weight * program.now.steps for program in found)
     withit = sum(
         program.weight * (program.now.steps if steps is None else min(steps, program.now.steps))
@@ -128,7 +126,7 @@ def saving(found: list[Trained], line: float, stopped: list[int | None]) -> dict
 
 
 def top_line(found: list[Trained]) -> float:
-    """The fitness that the best 1 % reach when nobody is stopped."""
+    """Computes the fitness threshold of the best 1 % without a hurdle."""
     values = sorted((program.now.value, program.weight) for program in found if program.now.value is not None)
     left = TOP * sum(program.weight for program in found)
     for value, weight in values:
@@ -195,7 +193,7 @@ def main() -> None:
 
 
 def stop(program: Trained, limits: Reference, checkpoints: tuple[int, ...], seeds: int) -> int | None:
-    """Steps after which hurdles stop a program; one that did not train is taken to end as it did."""
+    """Returns the step at which hurdles stop a program; None for one that did not train."""
     return None if program.now.value is None else stopped_after(program.now, limits, checkpoints, seeds)
 
 

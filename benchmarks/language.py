@@ -1,10 +1,10 @@
-"""Speed of the language, and how many evaluations its fingerprint saves.
+"""Throughput of mutation and fingerprinting, and the evaluations that fingerprints save.
 
-    python benchmarks/language.py                     children a second, by stage
-    python benchmarks/language.py --search 300000     and the distinct programs of one search, counted in five ways
+    python benchmarks/language.py                     children per second, by stage
+    python benchmarks/language.py --search 300000     and the distinct programs of one search by five criteria
 
-The parent has 25 statements. Two are measured: one as searches keep them (the published raw program, filled up by
-mutations, of which a third is alive) and one of which every statement is alive. The last line is one JSON object.
+Two parents with 25 statements each are measured: a typical one (the published raw program, extended by mutations, with
+one third of its statements live) and one without dead code. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def train(w, g, m, v, lr):
 
 
 def typical_parent() -> Program:
-    """The raw program with mutations inserted that keep its meaning, up to 25 statements."""
+    """Extends the raw program to 25 statements by mutations that preserve its meaning."""
     mutator, rng = Mutator(MutationWeights()), np.random.default_rng(1)
     program = LIBRARY["lion-raw"]
     while len(program.body) < STATEMENTS:
@@ -80,7 +80,7 @@ def typical_parent() -> Program:
 
 
 def microseconds(work: Callable[[], object], count: int) -> float:
-    """Median processor time of one of ``count`` items, over 5 repetitions."""
+    """Measures the processor time per item of ``count`` items; median over 5 repetitions."""
     times: list[float] = []
     for _ in range(5):
         start = time.process_time()
@@ -90,7 +90,7 @@ def microseconds(work: Callable[[], object], count: int) -> float:
 
 
 def children_rate(parent: Program, count: int = 4_000) -> dict[str, float]:
-    """Drawing valid children of a parent: all stages together, and each alone on the same children."""
+    """Measures the generation of valid children of a parent, in total and by stage on the same children."""
     mutator = Mutator(MutationWeights())
     seeds = iter(range(10**9))
 
@@ -102,7 +102,7 @@ def children_rate(parent: Program, count: int = 4_000) -> dict[str, float]:
         rng = np.random.default_rng(next(seeds))
         return [fingerprint(mutator.mutate(rng, parent)[0]) for _ in range(count)]
 
-    draw_and_fingerprint()  # as in a search that is under way
+    draw_and_fingerprint()  # warm-up
     total = microseconds(draw_and_fingerprint, count)
     mutation = microseconds(draw, count)
     children = draw()
@@ -117,7 +117,7 @@ def children_rate(parent: Program, count: int = 4_000) -> dict[str, float]:
 
 
 def random_rate(count: int = 2_000) -> dict[str, float]:
-    """Uniformly random programs, none like another: drawn, verified, fingerprinted."""
+    """Measures sampling, verification and fingerprinting of distinct random programs."""
     seeds = iter(range(10**9))
 
     def draw() -> list[Program]:
@@ -136,7 +136,7 @@ def random_rate(count: int = 2_000) -> dict[str, float]:
 
 
 class _Reference:
-    """Float64 values on one array of parameters; reductions see it whole."""
+    """Float64 algebra on a single parameter array; reductions are over the whole array."""
 
     def constant(self, value: float) -> Any:
         return np.float64(value)
@@ -151,7 +151,7 @@ class _Reference:
 def updates(
     program: Program, w: np.ndarray, gradient: Callable[[int, np.ndarray], np.ndarray], lrs: list[float]
 ) -> Iterator[np.ndarray]:
-    """The update of every step; ``w`` is changed in place."""
+    """Yields the update of every step; modifies ``w`` in place."""
     domain = _Reference()
     state = {name: np.zeros_like(w) for name in program.state}
     for step, lr in enumerate(lrs):
@@ -169,7 +169,7 @@ NOISE = np.random.default_rng(5).standard_normal((40, 6))
 
 
 def quadratic_loss(program: Program) -> float:
-    """Loss after training on a noisy quadratic; lower is better."""
+    """Computes the loss after training on a noisy quadratic; lower is better."""
     w = START.copy()
     lrs = [50.0 * (1.0 - step / 40) for step in range(40)]
     with np.errstate(all="ignore"):
@@ -180,7 +180,7 @@ def quadratic_loss(program: Program) -> float:
 
 
 def oracle(program: Program) -> np.ndarray:
-    """Updates of five steps on random inputs of many sizes."""
+    """Computes the updates of five steps on random inputs of many magnitudes."""
     rng = np.random.default_rng(7)
     g = rng.standard_normal((5, 6)) * 10.0 ** rng.uniform(-3, 1, (5, 6))
     w = rng.standard_normal(6) * 10.0 ** rng.uniform(-2, 1, 6)
@@ -189,7 +189,7 @@ def oracle(program: Program) -> np.ndarray:
 
 
 def classes(rows: np.ndarray, tolerance: float = 1e-6) -> np.ndarray:
-    """A class for each row, so that rows equal up to the tolerance share one (compared with neighbours in order)."""
+    """Assigns a class to each row; neighbours in sorted order that are equal up to the tolerance share one."""
     count = len(rows)
     order = np.argsort(rows @ np.random.default_rng(3).uniform(0.5, 1.5, rows.shape[1]))
     links: list[tuple[np.ndarray, np.ndarray]] = []
@@ -202,10 +202,10 @@ def classes(rows: np.ndarray, tolerance: float = 1e-6) -> np.ndarray:
 
 
 def distinct(count: int, seed: int) -> tuple[dict[str, object], list[list[Program]], list[list[Program]]]:
-    """One search on a noisy quadratic; its generated programs by every notion of equality.
+    """Runs one search on a noisy quadratic and counts its distinct programs by every criterion of equality.
 
     Returns:
-        The counts; groups of programs that the oracle finds equal and the fingerprint does not; and vice versa.
+        The counts; groups of programs equal by the oracle but not by the fingerprint; and vice versa.
     """
     evolution = Evolution(
         LIBRARY["adamw"],
@@ -232,7 +232,7 @@ def distinct(count: int, seed: int) -> tuple[dict[str, object], list[list[Progra
     searched = time.perf_counter() - start
     programs, names = list(live), np.array(list(live.values()))
     rows = np.array([oracle(program) for program in programs])
-    finite = np.all(np.abs(rows) < 1e30, axis=1)  # false for NaN
+    finite = np.all(np.abs(rows) < 1e30, axis=1)  # False for NaN
     labels = classes(rows[finite])
     of_class: dict[int, set[str]] = {}
     examples: dict[int, dict[str, Program]] = {}

@@ -1,16 +1,16 @@
-"""Our side of `peers.md`: the work that was also given to other searches for optimizers.
+"""Measurements of this package for `peers.md`, which compares it with other optimizer search systems.
 
     python benchmarks/peers.py                                  one to two minutes on one core
     python benchmarks/peers.py --candidates 2 --rounds 3        less than one
 
-- *evaluations*: candidates trained on `digits` (64-32-32-10, 3,466 parameters), for 1,000 steps and for the task's own
-  300: half from the end of an evolution from AdamW, half random. Beside them AdamW and Lion, and AdamW written by hand
-  in JAX and compiled beforehand. Milliseconds of processor time, all in turns.
-- *children*: children of AdamW, drawn by mutation until they are valid and named by their fingerprints.
-- *pairs*: programs that mean the same and do not look it, and programs that nearly mean the same. How many have one
-  fingerprint, and how many have one after rewriting.
-- *walk*: distinct programs of random walks, in a subset of the language that other systems have too. Of the pairs that
-  an oracle finds equal, how many have one fingerprint, and how many pairs have one that are not equal.
+- *evaluations*: processor time in milliseconds of candidates trained on `digits` (64-32-32-10, 3,466 parameters), for
+  1,000 steps and for the task's default of 300. Half come from the end of an evolution from AdamW, half are random.
+  AdamW, Lion, and hand-written AdamW in JAX, compiled in advance, are measured alternately with them.
+- *children*: generation of valid children of AdamW by mutation, including their fingerprints.
+- *pairs*: equivalent programs that are written differently, and nearly equivalent programs; counts of pairs with equal
+  fingerprints, and of pairs equal after rewriting.
+- *walk*: distinct programs of random walks, in a subset of the language shared with other systems; counts of equivalent
+  pairs, by an oracle, with equal fingerprints, and of pairs with equal fingerprints that are not equivalent.
 
 The last line is one JSON object.
 """
@@ -72,7 +72,7 @@ SAME = {
     "sign twice": ("update = sign(g)", "t = sign(g); update = sign(t)"),
     "scaled before sign": (MOMENTUM + "update = sign(m)", MOMENTUM + "t = m * 0.5; update = sign(t)"),
 }
-"""Pairs of one meaning, statements separated by semicolons. A quotient is a sign except within the divisor's guard."""
+"""Equivalent pairs, statements separated by semicolons. A quotient equals a sign except within the division guard."""
 
 DIFFERENT = {
     "decay": (MOMENTUM + "update = sign(m)", "m = interp(g, m, 0.99); update = sign(m)"),
@@ -82,11 +82,11 @@ DIFFERENT = {
     "late": ("update = sign(g)", "m = m + 0.01; t = minimum(m, 0.1); t = m - t; t = g + t; update = sign(t)"),
     "leaf or tree": ("t = norm(g); update = g * t", "t = global_norm(g); update = g * t"),
 }
-"""Pairs of two meanings that a probe of few steps, small values, or one array can take for one."""
+"""Non-equivalent pairs that are indistinguishable to probes with few steps, small values, or one array."""
 
 
 def written(body: str) -> Program:
-    """A program of statements separated by semicolons; m and v are its state where it assigns them."""
+    """Parses statements separated by semicolons; m and v are state variables if assigned."""
     lines = body.split("; ")
     state = "".join(f"{name}, " for name in ("m", "v") if any(line.startswith(f"{name} =") for line in lines))
     returned = ", ".join(["update", *state.split(", ")[:-1]])
@@ -94,7 +94,7 @@ def written(body: str) -> Program:
 
 
 def pairs() -> dict[str, Any]:
-    """Which pairs are recognised as one program."""
+    """Counts the pairs recognised as equivalent."""
     result: dict[str, Any] = {}
     for title, table in (("same", SAME), ("different", DIFFERENT)):
         programs = {name: (written(one), written(other)) for name, (one, other) in table.items()}
@@ -113,7 +113,7 @@ NUMBERS = (1.0, 0.5, 0.1, 0.01, 0.001)
 
 
 def walks(count: int, length: int = 15) -> list[Program]:
-    """Programs of random walks, none twice, of the functions and numbers above; none reads the schedule."""
+    """Generates distinct programs by random walks with the functions and constants above; none reads the schedule."""
     rng, mutator = np.random.default_rng(11), Mutator(MutationWeights(), SUBSET)
     start = written(MOMENTUM + "s = square(g); v = interp(s, v, 0.5); t = v * 0.1; update = m + t")
     found: dict[Program, None] = {}
@@ -127,7 +127,7 @@ def walks(count: int, length: int = 15) -> list[Program]:
 
 
 def with_few_numbers(program: Program) -> Program:
-    """Every constant replaced by one of ``NUMBERS``, that of the nearest size."""
+    """Replaces every constant by the element of ``NUMBERS`` with the nearest magnitude."""
 
     def nearest(arg: str | float) -> str | float:
         if isinstance(arg, str):
@@ -139,7 +139,7 @@ def with_few_numbers(program: Program) -> Program:
 
 
 def equal_pairs(names: Sequence[object], meanings: Sequence[object]) -> dict[str, int]:
-    """Meanings, names, pairs of one meaning, those of them with one name, and pairs of one name with two meanings."""
+    """Counts meanings, names, equivalent pairs, those with equal names, and non-equivalent pairs with equal names."""
 
     def number(keys: Sequence[object]) -> int:
         return sum(comb(size, 2) for size in Counter(keys).values())
@@ -155,7 +155,7 @@ def equal_pairs(names: Sequence[object], meanings: Sequence[object]) -> dict[str
 
 
 def judged_walks(count: int) -> tuple[list[Program], list[int]]:
-    """Programs of walks that stay finite, and the oracle's class of each."""
+    """Generates programs by random walks whose updates stay finite; returns them with their oracle classes."""
     programs = walks(count)
     rows = np.array([oracle(program) for program in programs])
     finite = np.all(np.abs(rows) < 1e30, axis=1)
@@ -164,14 +164,14 @@ def judged_walks(count: int) -> tuple[list[Program], list[int]]:
 
 
 def processor_ms(run: Callable[[], Any]) -> float:
-    """Processor time of one call, of all threads."""
+    """Measures the processor time of one call over all threads, in milliseconds."""
     began = time.process_time()
     run()
     return 1000.0 * (time.process_time() - began)
 
 
 def evaluations(steps: int, count: int, rounds: int) -> dict[str, Any]:
-    """Milliseconds of processor time of an evaluation."""
+    """Measures the processor time of an evaluation, in milliseconds."""
     task = replace(get_task(TASK), name=f"{TASK}-{steps}", steps=steps)
     trainer, compiler = Trainer(task, method="interpret"), Trainer(task, method="compile")
     proxy = Trainer(get_task(TASK), method="interpret")
@@ -181,7 +181,7 @@ def evaluations(steps: int, count: int, rounds: int) -> dict[str, Any]:
         "adamw": lambda: trainer.run(LIBRARY["adamw"], 0),
         "lion": lambda: trainer.run(LIBRARY["lion"], 0),
     }
-    # At a tiny rate every candidate runs to the last step, so that none looks fast because it diverged.
+    # At a tiny learning rate, no candidate diverges and stops early, which would bias the times.
     for number, program in enumerate(candidates):
         sides[f"candidate {number}"] = lambda program=program: trainer.run(program, 0, rate=1e-3)
     for run in sides.values():

@@ -1,19 +1,19 @@
-"""How often do searches from AdamW arrive at sign-based momentum, as the published search did with Lion?
+"""Counts searches from AdamW that rediscover sign-based momentum, as the published search did with Lion.
 
     python benchmarks/rediscovery.py optsearch-runs/study-seed*          two minutes
 
-A program counts as *sign-based momentum* by what it does, not by how it is written: all parameters take steps of one
-size (`evenness_probe` of `simplify/behaviour/probes.py`, below `EVEN`), and when the gradient turns after 200 equal
-ones, the update goes on for a while (`turn_probe`): it averages, then takes the sign. Lion and Signum do, sign SGD and
-AdamW do not. Looked at are a run's best program and the programs of lowest fitness, one for each fitness, of every
-search of the run: first stages, where they change more than constants, and the search after them.
+*Sign-based momentum* is defined by behaviour, not by form. All parameters take steps of equal size (`evenness_probe` of
+`simplify/behaviour/probes.py`, below `EVEN`), and after the gradient reverses, following 200 equal gradients, the
+update keeps its direction for some steps (`turn_probe`): the program averages, then takes the sign. Lion and Signum
+have both properties; sign SGD and AdamW do not. The script probes the best program of a run and the programs of lowest
+fitness, one per fitness value, of the main search and of the first stages that change more than constants.
 
-``--distil`` looks at the best programs once more after `optsearch simplify` has left out what training on the run's
-tasks does not miss, and prints what they have become: two minutes each.
+``--distil`` also probes the best programs after `optsearch simplify` has removed the parts that do not affect training
+on the run's tasks, and prints the results; two minutes each.
 
-``--path`` prints how the best such program of all runs came about, mutation by mutation, or where there is none how the
-best program of the first run did, with both numbers at each step at which fitness became the best so far; then the
-program rewritten by exact rules. The last line is one JSON object.
+``--path`` prints the lineage of the best such program of all runs, mutation by mutation, with both probe results at
+every improvement of the best fitness. If there is no such program, it uses the best program of the first run. It then
+prints the program rewritten by exact rules. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ from optsearch.simplify.rewriting.rewrite import rewrite
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """Attributes:
-    id: of the program in its run.
-    fitness: in its search.
-    evenness: standard deviation of the sizes of its steps beside their mean; None where they are not finite.
-    memory: steps for which its update goes on after a turn of the gradient; None where it does not turn, or is not
-        finite under equal gradients.
+    """Behaviour of a program.
+
+    Attributes:
+        id: id of the program in its run.
+        fitness: fitness in its search.
+        evenness: coefficient of variation of the step sizes over parameters; None if they are not finite.
+        memory: number of steps for which the update keeps its direction after the gradient reverses; None if it never
+            reverses, or is not finite under equal gradients.
     """
 
     id: str
@@ -55,7 +57,7 @@ class Looked:
 
     @property
     def sign_based(self) -> bool:
-        """Whether it is sign-based momentum."""
+        """True if the program is sign-based momentum."""
         return self.evenness is not None and self.evenness < EVEN and bool(self.memory)
 
     def __str__(self) -> str:
@@ -63,7 +65,7 @@ class Looked:
 
     @property
     def does(self) -> str:
-        """What was measured, in words."""
+        """Describes the probe results."""
         evenness = "-" if self.evenness is None else f"{self.evenness:.0%}"
         return f"{evenness} | {'-' if self.memory is None else f'{self.memory:g}'}"
 
@@ -74,7 +76,7 @@ def look(name: str, fitness: float, program: Program) -> Looked:
 
 
 def top(store: RunReader, arm: Arm, count: int) -> Iterator[Looked]:
-    """The programs of lowest fitness of a search, one for each fitness."""
+    """Yields the programs of lowest fitness of a search, one per fitness value."""
     rows = store.leaderboard(arm, 3 * count)
     distinct = list({row.fitness.value: row for row in reversed(rows)}.values())[::-1][:count]
     for row, program in zip(distinct, store.programs(arm, [row.ticket for row in distinct]), strict=True):
@@ -82,7 +84,7 @@ def top(store: RunReader, arm: Arm, count: int) -> Iterator[Looked]:
 
 
 def path(store: RunReader, program_id: str) -> Iterator[str]:
-    """The line of a program, at the start and where fitness became the best so far."""
+    """Yields the lineage of a program, at the start and at every improvement of the best fitness."""
     rows = line_of(store, *store.find(program_id))
     for number, row in enumerate(rows):
         if number in (0, len(rows) - 1) or row["best"]:

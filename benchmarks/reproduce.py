@@ -1,14 +1,14 @@
-"""Makes a table or figure of the documentation again, and says whether it came out as expected.
+"""Reproduces a table or figure of the documentation and compares the result with the expected digest.
 
-    python benchmarks/reproduce.py --list                    the table of docs/reproduce.md; --write puts it there
-    python benchmarks/reproduce.py quickstart                its commands, in this folder, and the digest
-    python benchmarks/reproduce.py quickstart --small        a minute or less, in a folder of its own
-    python benchmarks/reproduce.py --record FILE             the small digests of this kind of machine, for the tests
+    python benchmarks/reproduce.py --list                    prints the table of docs/reproduce.md; --write updates it
+    python benchmarks/reproduce.py quickstart                runs its commands in this folder, and compares the digest
+    python benchmarks/reproduce.py quickstart --small        a minute or less, in a temporary folder
+    python benchmarks/reproduce.py --record FILE             records the small digests of this kind of machine for tests
 
-The digest of a search is the first 12 characters of its ``population_digest``. That of everything else is of the JSON
-that the last command prints: without what names times, places and machines (`VARYING`), floats rounded to the five
-decimals that tables print, keys sorted; sha256, the first 12 characters. Exit code 0 when it is as expected, 1 when it
-differs, 2 when there is nothing to compare with. ``reproductions`` holds the table.
+The digest of a search is the first 12 characters of its ``population_digest``. Other digests are the first 12
+characters of the SHA-256 of the JSON that the last command prints, without times, paths and machines (`VARYING`), with
+floats rounded to five decimals as in the tables, and with sorted keys. The exit code is 0 if the digests are equal, 1
+if they differ, and 2 if there is no expected digest. ``reproductions`` has the table.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ PAGE = ROOT / "docs" / "reproduce.md"
 BEGIN, END = "<!-- table: begin (python benchmarks/reproduce.py --write) -->", "<!-- table: end -->"
 
 VARYING = frozenset({"seconds", "machine", "run", "known_runs", "trained_runs"})
-"""Keys of what is no result: times, machines, folders, what was known before."""
+"""Keys that are not results: times, machines, folders, previously known values."""
 
 PROGRAMS = {
     "optsearch": [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()"],
     "python": [sys.executable],
 }
-"""How this checkout's own commands are run, whatever is installed beside it."""
+"""Command prefix that runs the commands of this checkout, regardless of other installations."""
 
 
 def run(commands: Sequence[str], folder: Path, *, quiet: bool) -> str:
-    """Runs commands one after the other.
+    """Runs commands sequentially.
 
     Args:
-        commands: as users type them, of this project alone.
-        folder: where.
-        quiet: whether to keep their words to ourselves unless one fails.
+        commands: shell commands of this project.
+        folder: working directory.
+        quiet: if True, output is suppressed unless a command fails.
 
     Returns:
-        What the last one printed.
+        The output of the last command.
 
     Raises:
-        SystemExit: one failed.
+        SystemExit: a command failed.
     """
     said = ""
     search_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -65,7 +65,7 @@ def run(commands: Sequence[str], folder: Path, *, quiet: bool) -> str:
             arguments[0] = str(ROOT / arguments[0])
         if not quiet:
             sys.stderr.write(f"$ {command}\n")
-        done = subprocess.run(  # noqa: S603 - commands of our own table
+        done = subprocess.run(  # noqa: S603 - commands of the table in this repository
             [*PROGRAMS[program], *arguments],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": search_path},
@@ -80,7 +80,7 @@ def run(commands: Sequence[str], folder: Path, *, quiet: bool) -> str:
 
 
 def printed(said: str) -> Any:
-    """The JSON that a command printed: everything that it printed, or its last line."""
+    """Parses the JSON output of a command: the whole output, or its last line."""
     try:
         return json.loads(said)
     except json.JSONDecodeError:
@@ -88,7 +88,7 @@ def printed(said: str) -> Any:
 
 
 def result_of(value: Any) -> Any:
-    """What counts of a JSON value: without what varies, floats as tables print them."""
+    """Normalises a JSON value: removes the keys of ``VARYING`` and rounds floats as in the tables."""
     if isinstance(value, dict):
         return {key: result_of(inner) for key, inner in value.items() if key not in VARYING}
     if isinstance(value, list):
@@ -97,7 +97,7 @@ def result_of(value: Any) -> Any:
 
 
 def digest(value: Any) -> str:
-    """12 hex digits of a result."""
+    """Computes the digest of a result, 12 hexadecimal digits."""
     if isinstance(value, dict) and "population_digest" in value:
         return str(value["population_digest"])[:12]
     text = json.dumps(result_of(value), sort_keys=True)
@@ -105,7 +105,7 @@ def digest(value: Any) -> str:
 
 
 def near(value: Any, entry: Entry) -> dict[str, float]:
-    """The values of a small version that other kinds of machines give too, nearly."""
+    """Extracts the values of a small version that are approximately equal on other kinds of machines."""
     found: dict[str, float] = {}
     for path in entry.near:
         inner = value
@@ -116,20 +116,20 @@ def near(value: Any, entry: Entry) -> dict[str, float]:
 
 
 def small(entry: Entry) -> dict[str, Any]:
-    """Runs the small version of an entry in a folder of its own: its ``digest``, and what is ``near`` it elsewhere."""
+    """Runs the small version of an entry in a temporary folder; returns its ``digest`` and its ``near`` values."""
     with tempfile.TemporaryDirectory() as scratch:
         value = printed(run(entry.small, Path(scratch), quiet=True))
     return {"digest": digest(value), "near": near(value, entry)}
 
 
 def record() -> str:
-    """The small digests of this machine, as JSON text."""
+    """Computes the small digests of this machine, as JSON text."""
     found = {entry.name: small(entry) for entry in ENTRIES if entry.small}
     return json.dumps({"made_with": made_with(), "small": found}, indent=1) + "\n"
 
 
 def markdown() -> str:
-    """The table of docs/reproduce.md."""
+    """Formats the table of docs/reproduce.md."""
     lines = ["| name | shows | commands | on two cores | digest to expect |", "|---|---|---|---|---|"]
     for entry in ENTRIES:
         commands = "<br>".join(f"`{command}`" for command in entry.commands)
@@ -144,14 +144,14 @@ def _known(expected: str) -> str:
 
 
 def page(text: str) -> str:
-    """The page with the table as it is now."""
+    """Replaces the table in the text of the page by the current one."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{markdown()}{END}{after}"
 
 
 def check(entry: Entry) -> int:
-    """Makes an entry again in this folder and prints how it came out; the exit code."""
+    """Reproduces an entry in this folder, prints the comparison, and returns the exit code."""
     said = run(entry.commands, Path.cwd(), quiet=False)
     if entry.digest is None:
         print(said)
@@ -165,7 +165,7 @@ def check(entry: Entry) -> int:
 
 
 def check_small(entry: Entry) -> int:
-    """The small version of an entry, and how it came out; the exit code."""
+    """Runs the small version of an entry, prints the comparison, and returns the exit code."""
     known = json.loads((ROOT / "tests" / "runs" / "reproductions.json").read_text(encoding="utf-8"))
     if not entry.small:
         print(f"{entry.name}: there is no small version, since nothing of it is the same everywhere")

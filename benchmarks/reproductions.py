@@ -1,6 +1,6 @@
-"""What the README and the documentation claim, as data: for each table and figure its commands and what to expect.
+"""Tables and figures of the README and the documentation as data, with their commands and expected results.
 
-To change an entry, edit its lines here and write docs/reproduce.md again: ``python benchmarks/reproduce.py --write``.
+After changing an entry, update docs/reproduce.md with ``python benchmarks/reproduce.py --write``.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from optsearch.runs.library.discovery import DISCOVERED
 NOT_YET_RUN = "not yet run"
 
 HOURS = "hours, never in one go; every run is kept"
-"""What takes too long to have been timed: training runs of one are shared with the others."""
+"""Time of entries that cannot be timed separately, because their training runs are shared."""
 
 HELD_OUT = {"root-scale": "60a9b8c67d42", "bounded-root": "e19b0242f88d", "leaky-max": "aaeaca26ef8d"}
 """Digests of the evaluations of discovered programs on further tasks."""
 
 STUDY = tuple(f"study-seed{seed}" for seed in range(5))
-"""Runs of the study of evidence."""
+"""Runs of the study in docs/evidence.md."""
 
 SETS = tuple(f"set-seed{seed}" for seed in range(4))
-"""Searches of several tasks beside them."""
+"""Additional searches on several tasks."""
 
 SETS_FOUND = tuple(
     f"optsearch search search-set --seed {seed} --set controls=[] --out optsearch-runs/{run}"
     for seed, run in enumerate(SETS)
 )
-"""What makes them."""
+"""Commands that create these runs."""
 
 _RUNS = " ".join(f"optsearch-runs/{run}" for run in STUDY)
 _SETS = " ".join(f"optsearch-runs/{run}" for run in SETS)
@@ -36,17 +36,17 @@ _FIVE = " ".join(f"optsearch-runs/rediscovery-seed{seed}" for seed in range(5))
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One claim.
+    """A reproducible result.
 
     Attributes:
-        name: what to call it.
-        shows: the tables and figures, as ``FILE: heading``.
-        commands: what makes it, in order; the last one prints the JSON that counts, here or in its last line.
+        name: name of the entry.
+        shows: tables and figures, as ``FILE: heading``.
+        commands: commands in order; the output of the last one, or its last line, is the JSON result.
         takes: time on two idle cores of an AMD EPYC.
-        digest: first 12 characters of the digest to expect; None where ``expect`` says what to compare instead.
-        expect: for figures of wall-clock time the ratios to expect.
-        small: the same at a small budget, without ``optsearch-runs/``; empty where there is nothing to compare.
-        near: values of the small version's JSON, as dotted keys, that another kind of machine gives too, nearly.
+        digest: first 12 characters of the expected digest; None if ``expect`` describes the comparison instead.
+        expect: description of the expected result if there is no digest, such as ratios of wall-clock times.
+        small: commands of a version with a small budget, without ``optsearch-runs/``; empty if nothing is compared.
+        near: dotted keys of the small version's JSON whose values are approximately equal on other kinds of machines.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Entry:
 
 
 def _search(campaign: str, out: str, *options: str) -> tuple[str, ...]:
-    """A search of some 100 evaluations, with its controls left out."""
+    """Commands of a search of about 100 evaluations, without controls by default."""
     small = ("budget.evaluations=60", "population={size: 20, tournament: 4}", "look_ahead=16", "controls=[]")
     small += ("finalists={count: 2, seeds: 2}", "fresh_seeds=3", "first_stage=~", "training_seeds=[0]", *options)
     settings = " ".join(f"--set '{setting}'" for setting in small)
@@ -346,6 +346,6 @@ ENTRIES: tuple[Entry, ...] = (
         expect="under 10 s and 2 MB for 300,000 programs",
     ),
 )
-"""Every claim that was measured."""
+"""All reproducible results."""
 
 BY_NAME = {entry.name: entry for entry in ENTRIES}

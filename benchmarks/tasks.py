@@ -1,14 +1,14 @@
-"""Which proxies predict, by known optimizers with tuned learning rates; and AdamW's loss and the noise on every task.
+"""Predictive power of proxies, from known optimizers with tuned learning rates; AdamW's loss and noise on all tasks.
 
-    python benchmarks/tasks.py adamw [TASK...]                      into proxy_tasks/data/measured.json
-    python benchmarks/tasks.py ranks [FAMILY...] --rungs x10        ranks on the proxy against those on the rung
-    python benchmarks/tasks.py headroom [FAMILY...]                 against AdamW with all its constants tuned
-    python benchmarks/tasks.py sweep [FAMILY...]                    what trying three learning rates adds
-    python benchmarks/tasks.py search-set                           what each task adds to a set of several
+    python benchmarks/tasks.py adamw [TASK...]                      writes proxy_tasks/data/measured.json
+    python benchmarks/tasks.py ranks [FAMILY...] --rungs x10        rank correlation between proxy and rung
+    python benchmarks/tasks.py headroom [FAMILY...]                 gains over AdamW with all its constants tuned
+    python benchmarks/tasks.py sweep [FAMILY...]                    effect of a sweep of three learning rates
+    python benchmarks/tasks.py search-set                           contribution of each task to a set of several
 
-Every training run is kept in the file that ``--runs`` names as soon as it has ended, with the version of its task, so
-that the same command goes on after an interruption and a run is never made twice. One optimizer is compiled once for a
-task: learning rate and seed are arguments. The last line is one JSON object.
+Every training run is saved to the file given by ``--runs`` on completion, together with the version of its task. An
+interrupted command therefore resumes, and no run is repeated. An optimizer is compiled once per task: learning rate and
+seed are traced arguments. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ OPTIMIZERS = (
     *("adamw", "lion", "sgd", "momentum", "rmsprop", "adagrad"),
     *("nadamw", "adabelief", "radam", "lamb", "signum", "adafactor"),
 )
-"""A dozen of `optsearch.selection.baselines`."""
+"""Twelve baselines of `optsearch.selection.baselines`."""
 
 SEEDS = {"proxy": (2, 8), "x10": (1, 4), "x43": (1, 4), "x100": (1, 2)}
-"""For each rung the number of seeds that a learning rate is tuned on, and of fresh seeds."""
+"""Number of tuning seeds and of fresh seeds for each rung."""
 
 STEP = 10.0**0.5
-"""Learning rates are tried in half-decades."""
+"""Ratio of neighbouring learning rates of the grid: half a decade."""
 
 FARTHEST = 6
-"""Half-decades from the first learning rate at which tuning gives up."""
+"""Maximum distance from the first learning rate, in half-decades."""
 
 DRAWS = 500
-"""Draws of learning rates that are off."""
+"""Number of samples of perturbed learning rates."""
 
 WIDER = """def train(w, g, m, v, lr):
   m = interp(g, m, 0.9)
@@ -75,8 +75,9 @@ WIDER = """def train(w, g, m, v, lr):
   update = update * lr
   return update, m, v
 """
-"""A family around AdamW: the gradient is mixed in once more, as in Lion and NAdam, and the powers of the second moment
-and of the schedule are free. What it gains over AdamW, both tuned alike, a search can find too."""
+"""A family of programs that contains AdamW: the gradient is mixed in a second time, as in Lion and NAdam, and the
+powers of the second moment and of the schedule are free. Its gain over AdamW, with equal tuning, is within reach of a
+search."""
 
 MEASURED = Path(__file__).parent.parent / "proxy_tasks" / "data" / "measured.json"
 
@@ -84,10 +85,10 @@ Runs = dict[str, list[float | None]]
 
 
 class Bench:
-    """Runs that are kept.
+    """Persistent cache of training runs.
 
     Args:
-        path: where.
+        path: path of the file.
     """
 
     def __init__(self, path: Path):
@@ -97,7 +98,7 @@ class Bench:
     def run(
         self, task: Task, contender: str, rate: float, seed: int, train: Callable[[], TrainingResult]
     ) -> list[float | None]:
-        """Validation loss, test loss and accuracy of a run; the loss is infinite where it failed."""
+        """Returns validation loss, test loss and accuracy of a run; the loss is infinite if it failed."""
         key = f"{task.name} {task.version} {contender} {rate:.6g} {seed}"
         if key not in self._runs:
             result = train()
@@ -109,17 +110,17 @@ class Bench:
         return [math.inf if loss is None else loss, *others]
 
     def baseline(self, task: Task, name: str, rate: float, seed: int) -> list[float | None]:
-        """A run of an optax baseline."""
+        """Trains an optax baseline."""
         return self.run(task, name, rate, seed, lambda: trainer(task).run_optax(maker(name), seed, rate=rate))
 
     def program(self, task: Task, name: str, program: Program, rate: float, seed: int) -> list[float | None]:
-        """A run of a program."""
+        """Trains a program."""
         return self.run(task, name, rate, seed, lambda: trainer(task).run(program, seed, rate=rate))
 
 
 @cache
 def trainer(task: Task) -> Any:
-    """One a task."""
+    """Returns the trainer of a task, created once."""
     from optsearch.proxy_tasks.trainer import Trainer
 
     return Trainer(task)
@@ -127,21 +128,21 @@ def trainer(task: Task) -> Any:
 
 @cache
 def maker(name: str) -> Callable[[Any], Any]:
-    """The same function for the same baseline, so that it is compiled once."""
+    """Returns the same function object for each call with a baseline, so that it is compiled once."""
     return partial(BASELINES[name].optimizer)
 
 
 def mean_loss(runs: Sequence[Sequence[float | None]]) -> float:
-    """Mean validation loss; infinite when a run failed."""
+    """Computes the mean validation loss; infinite if a run failed."""
     return statistics.fmean(float(run[0]) for run in runs if run[0] is not None)
 
 
 def tuned_rate(losses: Callable[[float], float], first: float) -> float:
-    """The best learning rate on a grid of half-decades, found by walking downhill from the first.
+    """Finds the best learning rate on a grid of half-decades, by descent from the first.
 
     Args:
-        losses: mean loss with a rate.
-        first: where to begin.
+        losses: maps a learning rate to the mean loss.
+        first: initial learning rate.
     """
     known: dict[int, float] = {}
 
@@ -155,12 +156,12 @@ def tuned_rate(losses: Callable[[float], float], first: float) -> float:
         place = min((best, best - 1, best + 1), key=loss)
         if place == best and math.isfinite(loss(best)):
             break
-        best = best - 1 if place == best else place  # where everything fails, smaller rates may not
+        best = best - 1 if place == best else place  # if all fail, smaller rates may still train
     return first * STEP**best
 
 
 def tuned(bench: Bench, task: Task, name: str, first: float) -> tuple[float, list[list[float | None]]]:
-    """Best learning rate of a baseline, and its runs on fresh seeds."""
+    """Tunes the learning rate of a baseline; returns it and the runs on fresh seeds."""
     tuning, fresh = SEEDS[task.rung]
     rate = tuned_rate(
         lambda rate: mean_loss([bench.baseline(task, name, rate, seed) for seed in tuning_seeds(tuning)]), first
@@ -169,7 +170,7 @@ def tuned(bench: Bench, task: Task, name: str, first: float) -> tuple[float, lis
 
 
 def ladder(bench: Bench, family: str, rungs: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """For each rung the loss of each baseline; tuning on a rung begins at the best rate of the rung before."""
+    """Computes the loss of each baseline on each rung; tuning starts at the best rate of the previous rung."""
     losses: dict[str, dict[str, float]] = {}
     first = {name: BASELINES[name].reference for name in names}
     for rung in rungs:
@@ -183,14 +184,14 @@ def ladder(bench: Bench, family: str, rungs: Sequence[str], names: Sequence[str]
 
 
 def kendall(first: Mapping[str, float], second: Mapping[str, float]) -> float:
-    """Kendall's tau-b of two rankings: 1 where they agree, -1 where one is the other reversed."""
+    """Computes Kendall's tau-b of two rankings: 1 for equal, -1 for reversed rankings."""
     signs = [(np.sign(first[a] - first[b]), np.sign(second[a] - second[b])) for a, b in combinations(first, 2)]
     sizes = [sum(1 for pair in signs if pair[i]) for i in range(2)]
     return float(sum(a * b for a, b in signs) / math.sqrt(max(sizes[0], 1) * max(sizes[1], 1)))
 
 
 def tau_interval(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float, float]:
-    """Tau with a 95 % interval by the jackknife over optimizers: they, not seeds, are what another study would change.
+    """Computes tau with a 95 % jackknife interval over optimizers, not seeds; another study would vary optimizers.
 
     Source: Efron & Tibshirani 1993, chapter 11.
     """
@@ -203,7 +204,7 @@ def tau_interval(first: Mapping[str, float], second: Mapping[str, float]) -> tup
 
 
 def measure_adamw(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
-    """AdamW's loss and the noise of tasks, into the file that ships with them."""
+    """Measures AdamW's loss and the noise of tasks, and writes the file shipped with them."""
     kept = json.loads(MEASURED.read_text()) if MEASURED.exists() else {"tasks": {}}
     for name in names:
         task = get_task(name)
@@ -228,7 +229,7 @@ def measure_adamw(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
 
 
 def untrained_loss(task: Task, seed: int) -> float:
-    """Validation loss of the initial parameters."""
+    """Computes the validation loss of the initial parameters."""
     import jax
 
     from optsearch.proxy_tasks.loop import prepare
@@ -239,7 +240,7 @@ def untrained_loss(task: Task, seed: int) -> float:
 def measure_ranks(
     bench: Bench, families: Sequence[str], smaller: str, rungs: Sequence[str], names: Sequence[str]
 ) -> dict[str, Any]:
-    """How the ranks of optimizers on a rung agree with those on larger ones."""
+    """Measures the rank correlation of optimizers between a rung and larger ones."""
     result: dict[str, Any] = {}
     for family in families:
         losses = ladder(bench, family, [smaller, *rungs], names)
@@ -251,17 +252,17 @@ def measure_ranks(
 
 
 def tuned_constants(bench: Bench, task: Task, name: str, program: Program, trials: int) -> tuple[Program, list[float]]:
-    """A program with the best constants that an evolution of constants alone finds on the tuning seeds.
+    """Tunes the constants of a program by an evolution of constants only, on the tuning seeds.
 
     Args:
-        bench: keeps the runs.
-        task: where.
-        name: what the program is called among the runs.
-        program: where the evolution starts.
-        trials: settings of all constants that are tried.
+        bench: cache of the runs.
+        task: the task.
+        name: name of the program in the cache.
+        program: initial program.
+        trials: number of trials; each sets all constants.
 
     Returns:
-        The program and its losses on fresh seeds.
+        The tuned program and its losses on fresh seeds.
     """
     tuning, fresh = SEEDS[task.rung]
 
@@ -293,7 +294,7 @@ def tuned_constants(bench: Bench, task: Task, name: str, program: Program, trial
 
 
 def measure_headroom(bench: Bench, families: Sequence[str], names: Sequence[str], trials: int) -> dict[str, Any]:
-    """How far a wider family, and the best other optimizer, are ahead of AdamW with all its constants tuned."""
+    """Measures the gain of a wider family and of the best other optimizer over fully tuned AdamW."""
     result: dict[str, Any] = {}
     for family in families:
         task = get_task(family)
@@ -317,7 +318,7 @@ def measure_headroom(bench: Bench, families: Sequence[str], names: Sequence[str]
 
 
 def measure_sweep(bench: Bench, families: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """What a sweep of learning rates in the fitness adds, for optimizers whose rates are off by up to half a decade."""
+    """Measures the effect of a learning-rate sweep in the fitness, for rates perturbed by up to half a decade."""
     result: dict[str, Any] = {}
     for family in families:
         task = get_task(family)
@@ -347,7 +348,7 @@ def measure_sweep(bench: Bench, families: Sequence[str], names: Sequence[str]) -
 
 
 def measure_sets(bench: Bench, families: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """Tau of the mean normalised score over a set of proxies with the mean over all their x10 rungs."""
+    """Computes tau between the mean normalised score over a set of proxies and that over all their x10 rungs."""
     ladders = {family: ladder(bench, family, RUNGS[:2], names) for family in families}
 
     def scores(losses: Mapping[str, float]) -> dict[str, float]:

@@ -4,11 +4,11 @@
 
     run = optsearch.search("quickstart")            # or optsearch.load("quickstart-seed0")
     optimizer = run.best.to_optax(learning_rate=1.0)
-    optsearch.evaluate(run.best.program, "X_ae")    # beside tuned baselines
+    optsearch.evaluate(run.best.program, "X_ae")    # compared with tuned baselines
     optsearch.simplify(run.best.program)
 
-Names are imported when they are first used, so that ``import optsearch`` takes milliseconds. The packages ``search``
-and ``simplify`` can also be called: ``optsearch.search(...)`` runs a campaign, ``optsearch.simplify(...)`` distils.
+Public names are imported lazily, so that ``import optsearch`` takes milliseconds. The packages ``search`` and
+``simplify`` are callable: ``optsearch.search(...)`` runs a campaign, ``optsearch.simplify(...)`` distils a program.
 
 >>> import optsearch
 >>> program = optsearch.parse('''def train(w, g, lr):
@@ -59,7 +59,7 @@ _HOMES = {
     "parse": ("dsl.syntax", "parse"),
     "to_optax": ("dsl.transform", "to_optax"),
 }
-"""Module and name of every public name."""
+"""Module and original name of every public name."""
 
 
 def __getattr__(name: str) -> Any:
@@ -80,10 +80,10 @@ def __dir__() -> list[str]:
 
 
 class _Callable(ModuleType):
-    """A package whose name is also that of a public function."""
+    """A callable package; its name is also the name of a public function."""
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Calls the function of the package's name in ``optsearch.runs.scripting``."""
+        """Calls the function of the same name in ``optsearch.runs.scripting``."""
         function = getattr(import_module("optsearch.runs.scripting"), self.__name__.rpartition(".")[2])
         return function(*args, **options)
 

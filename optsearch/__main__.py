@@ -1,4 +1,4 @@
-"""``python -m optsearch`` is the command ``optsearch``."""
+"""Entry point of ``python -m optsearch``, equivalent to the command ``optsearch``."""
 
 from optsearch.runs.cli.app import main
 

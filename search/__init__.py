@@ -1,20 +1,20 @@
-"""The search: evolution of programs, and their evaluation in this process and on Ray.
+"""Search: evolution of programs, and their evaluation in this process or on Ray.
 
 config         campaign settings, strictly validated
-settings/      YAML with line numbers, validation, and errors in the user's words
-algorithms     what a search can be, one row each; controls are rows too
-mutate         one small change of a program; mutation_config has the mutations, their weights and bounds
-random_programs  random search: programs drawn independently of each other
-population     the ageing population, its tournaments and its digest
-fitness_cache  programs with the same meaning are evaluated once
-evolution      proposes tickets and takes results in ticket order; independent of workers, disk and clock
-events         what happens in a search, as frozen records
-fitness        tasks, seeds, rates, and the record of an evaluation
-reference      the standard that programs are measured against: hurdles, and who is near the top
-evaluate       from jobs to their fitness; the protocol of evaluators, and the one in this process
-meta_validation  the best program, watched on a larger task outside the fitness
-pool           calls whose results arrive as they are ready, in this process
-workers        evaluation, and calls of any function, on Ray; cluster: what is sent to a cluster
-handover       evaluation in this process until the workers have started
-session        one sitting: evolution meets evaluator; results are recorded before they count
+settings/      YAML with line numbers, validation and error messages
+algorithms     table of search algorithms, including controls
+mutate         mutation of a program; mutation_config: weights and bounds of the mutations
+random_programs  random search: independently sampled programs
+population     the ageing population, tournament selection and the population digest
+fitness_cache  deduplication: equivalent programs are evaluated once
+evolution      ask/tell evolution in ticket order; independent of workers, disk and clock
+events         frozen records of a search
+fitness        definition of fitness: tasks, seeds, rates, and the record of an evaluation
+reference      hurdles and the rate-sweep threshold, derived from the warm start
+evaluate       maps jobs to fitness: the evaluator protocol, and the in-process evaluator
+meta_validation  evaluates the best program on a larger task outside the fitness
+pool           asynchronous calls, and their in-process implementation
+workers        evaluation and function calls on Ray; cluster: packaging and health checks for a Ray cluster
+handover       in-process evaluation until the workers have started
+session        the search loop: connects evolution to an evaluator and records results before they take effect
 """

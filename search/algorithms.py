@@ -1,4 +1,4 @@
-"""What a search can be: one row for each algorithm, which is also how controls are declared."""
+"""Table of search algorithms, one row each; controls are declared in the same table."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from optsearch.search.random_programs import RandomPrograms
 
 AlgorithmName = Literal["evolution", "constants", "schedule", "random"]
 ControlName = Literal["constants", "schedule", "random"]
-"""Names of the rows, and of those that can be controls; typed, so that settings report a wrong one."""
+"""Names of all algorithms, and of those usable as controls. As literal types, they are validated with the settings."""
 
 
 class VariationSettings(Protocol):
-    """The settings of a campaign that decide how programs are made."""
+    """Campaign settings that determine how programs are generated."""
 
     @property
     def mutation(self) -> MutationWeights: ...
@@ -33,17 +33,17 @@ class VariationSettings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """One row.
+    """A search algorithm.
 
     Attributes:
-        name: what campaigns call it.
-        variation: how it makes programs.
-        start: the program that it starts from, given the warm start or the best program of a first stage.
-        search: name of its search in a run where it is a control; empty for an algorithm that cannot be one.
-        prefix: what the ids of the control's programs begin with.
-        label: what reports call the control, with ``{warm_start}`` for the name of the warm start.
-        tunes: whether it changes constants alone, so that a warm start without constants is an error.
-        draws: whether it draws programs independently of each other.
+        name: name in campaign files.
+        variation: creates the variation operator from the settings.
+        start: maps the warm start, or the best program of a first stage, to the initial program.
+        search: name of the control's search in a run; empty if the algorithm cannot be a control.
+        prefix: prefix of the ids of the control's programs.
+        label: label of the control in reports; ``{warm_start}`` stands for the name of the warm start.
+        tunes: True if the algorithm changes only constants; a warm start without constants is then an error.
+        draws: True if the algorithm samples programs independently.
     """
 
     name: AlgorithmName
@@ -72,7 +72,7 @@ def _drawing(settings: VariationSettings) -> RandomPrograms:
 
 
 def _free_schedule(program: Program) -> Program:
-    """The learning rate is raised to a power first, so that the shape of the schedule is one of the constants."""
+    """Prepends a power of the learning rate, so that a constant controls the shape of the schedule."""
     return Program(program.state, (Statement(LR, "power", (LR, 1.0)), *program.body))
 
 
@@ -94,7 +94,7 @@ _ROWS = (
 )
 
 ALGORITHMS: Mapping[AlgorithmName, Algorithm] = {row.name: row for row in _ROWS}
-"""Every algorithm by name."""
+"""All algorithms by name."""
 
 CONTROLS: Mapping[str, Algorithm] = {row.search: row for row in _ROWS if row.search}
-"""Algorithms that can be controls, by the names of their searches."""
+"""Algorithms usable as controls, by the name of their search."""

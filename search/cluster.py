@@ -1,4 +1,4 @@
-"""What this project and a Ray cluster know of each other; nothing here needs Ray."""
+"""Packaging and health checks for a Ray cluster; does not import Ray."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from importlib import import_module
 from pathlib import Path
 
 ANSWER_S = 5.0
-"""Time within which a cluster's control service has to answer."""
+"""Timeout for a response of a cluster's control service, in seconds."""
 
 PACKAGES = ("dsl", "proxy_tasks", "search", "selection", "simplify", "runs")
 """Packages of the project."""
 
 _SETTINGS = b"\x04"
-"""Type of the frame that both sides of an HTTP/2 connection begin with, the fourth of its nine bytes."""
+"""Type of a SETTINGS frame, the fourth of the nine header bytes; both sides of an HTTP/2 connection start with one."""
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + _SETTINGS + b"\x00\x00\x00\x00\x00"
-"""What an HTTP/2 client says first: a fixed text and empty settings."""
+"""HTTP/2 client preface: a fixed text and an empty SETTINGS frame."""
 
 
 def unauthenticated() -> bool:
-    """Whether a cluster that is joined from here would let anybody in: Ray's token authentication is not switched on.
+    """Returns True if Ray's token authentication is disabled, so that a cluster accepts any client.
 
     Source: Ray's ``RAY_AUTH_MODE=token``, with the token in ``RAY_AUTH_TOKEN`` or a file; since Ray 2.52.
     """
@@ -31,12 +31,12 @@ def unauthenticated() -> bool:
 
 
 def staged_package(folder: Path) -> Path:
-    """Copies this package, data of tasks included, to ``folder/optsearch``, which Ray sends to a cluster's nodes.
+    """Copies this package, including task data, to ``folder/optsearch``, which Ray uploads to a cluster's nodes.
 
-    Ray wants one folder; an editable installation has one for each package, at the top level of the repository.
+    Ray requires a single folder; an editable installation has one per package, at the top level of the repository.
 
     Returns:
-        The folder ``optsearch``.
+        Path of the folder ``optsearch``.
     """
     root = folder / "optsearch"
     skip = shutil.ignore_patterns("__pycache__", "*.pyc")
@@ -47,19 +47,19 @@ def staged_package(folder: Path) -> Path:
 
 
 def answers(address: str) -> bool:
-    """Whether a gRPC server, as Ray's services are, answers at ``host:port`` or ``ray://host:port``; True for other
-    addresses, such as ``auto``, that only Ray can read.
+    """Returns True if a gRPC server answers at ``host:port`` or ``ray://host:port``.
 
-    Ray itself tries for minutes, also where something else answers, and then ends the process.
+    Ray's services are gRPC servers. Other addresses, such as ``auto``, can only be resolved by Ray and give True.
+    Without this check, Ray retries for minutes, even if a different service answers, and then terminates the process.
 
-    Source: RFC 9113, 3.4: both sides of an HTTP/2 connection, which gRPC uses, begin with a SETTINGS frame.
+    Source: RFC 9113, 3.4: both sides of an HTTP/2 connection, which gRPC uses, start with a SETTINGS frame.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65_536:
         return True
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S) as connection:
-            if os.environ.get("RAY_USE_TLS", "0") == "1":  # what it says is encrypted
+            if os.environ.get("RAY_USE_TLS", "0") == "1":  # the response is encrypted
                 return True
             connection.sendall(_PREFACE)
             return _received(connection, 9)[3:4] == _SETTINGS
@@ -68,7 +68,7 @@ def answers(address: str) -> bool:
 
 
 def _received(connection: socket.socket, count: int) -> bytes:
-    """The next bytes of a connection, at most ``count`` of them, in ``ANSWER_S`` together."""
+    """Reads up to ``count`` bytes from a connection within ``ANSWER_S`` in total."""
     data, end = b"", time.monotonic() + ANSWER_S
     while len(data) < count and (left := end - time.monotonic()) > 0.0:
         connection.settimeout(left)

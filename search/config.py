@@ -6,8 +6,8 @@
     budget: {programs: 10000}
     population: {size: 300, tournament: 8}
 
-Everything that decides what a search finds is in the campaign; what only decides how fast it goes (workers, cluster)
-is not. Unknown keys, wrong types and values out of range are all reported at once, each with its line.
+A campaign contains all settings that affect the results of a search, and none that affect only its speed (workers,
+cluster). Unknown keys, wrong types and values out of range are all reported at once, each with its line.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ if TYPE_CHECKING:
     from optsearch.proxy_tasks.task import Use
 
 SEEDS = 2**63
-"""Seeds of searches are below it."""
+"""Exclusive upper bound of search seeds."""
 
 
 class FinalistsConfig(BaseModel):
-    """How the best program of a search, and of each control, is chosen once the search is over.
+    """Final selection of the best program of a search and of each control.
 
     Attributes:
-        count: programs of lowest fitness that are trained again.
-        seeds: number of seeds, used for nothing else, on which they are.
+        count: number of programs of lowest fitness that are retrained.
+        seeds: number of seeds for retraining; these seeds have no other use.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -66,13 +66,12 @@ class FinalistsConfig(BaseModel):
 
 
 class FirstStageConfig(BaseModel):
-    """Searches that come before the search, which then starts from the best program that any of them found.
+    """Preliminary searches; the main search starts from the best program of all of them.
 
     Attributes:
-        searches: how many; they differ in their random numbers alone.
-        budget: of each.
-        algorithm: what they are: the campaign's evolution, or ``constants`` to begin the search with a warm start whose
-            constants are tuned.
+        searches: number of searches; they differ only in their random numbers.
+        budget: budget of each search.
+        algorithm: ``evolution``, or ``constants`` to tune the constants of the warm start first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -86,37 +85,40 @@ class CampaignConfig(BaseModel):
     """All settings of a campaign.
 
     Attributes:
-        name: what the run is called.
-        description: what it is for.
-        imports: tasks of the user's own, as ``module:object`` each; the object's name is the task's. They are imported
-            when a search starts, never when settings are read.
+        name: name of the run.
+        description: purpose of the campaign.
+        imports: custom tasks, each as ``module:object``; the object's name is the name of the task. They are imported
+            when a search starts, not when settings are read.
         task: name of the proxy task.
-        task_scale: with further tasks, the difference from the warm start's loss that counts as 1; None for that loss.
-        further_tasks: tasks that join ``task`` in the fitness, in this order; see ``optsearch.search.evaluate``.
-        warm_start: name of a library program, or a program's text; it fills the population.
-        extra_state: names of state variables that the warm start gets beside its own, unused at first.
-        training_seeds: seeds whose mean validation loss is the fitness.
+        task_scale: with further tasks, the difference from the warm start's loss that counts as 1. Defaults to the warm
+            start's loss.
+        further_tasks: additional tasks of the fitness, in this order; see ``optsearch.search.fitness``.
+        warm_start: name of a library program, or a program's text; the initial population consists of copies of it.
+        extra_state: names of additional state variables of the warm start, initially unused.
+        training_seeds: seeds over which the validation loss is averaged.
         seed: seed of the search.
-        algorithm: what the search is; controls are the same algorithms.
-        budget: when it ends.
-        first_stage: searches whose best program the search starts from; None to start from ``warm_start``.
-        population: the ageing population.
+        algorithm: search algorithm.
+        budget: stopping condition.
+        first_stage: preliminary searches. Defaults to none; the search then starts from ``warm_start``.
+        population: size and tournament of the ageing population.
         mutation: weight of each mutation.
         limits: bounds on programs.
-        constants: where constants come from and how far they move.
-        functions: functions that new statements may call; None for all.
-        look_ahead: tickets that may be open at a time. It decides who can be a parent, hence what is found.
-        batch_size: evaluations that travel together.
-        hurdle: when bad programs are stopped early; None for never.
-        rate_sweep: the fitness of programs near the top is the best of several learning rates; None for their own.
-        lanes: training runs made together in one program of the machine, which is for accelerators. It can change the
-            last digits of a result, hence what is found.
-        meta_validation: on which larger task the best program is watched; None for none.
-        controls: algorithms to compare with; ``constants`` is the hyper-parameter control, the same evolution with only
-            constants mutable, and ``schedule`` the control for programs that reshape the schedule.
-        control_budget: evaluations of each control, as a multiple of those of the search and its first stage together.
-        finalists: how the best program is chosen.
-        fresh_seeds: number of seeds, never used by the search, on which best program and controls are compared.
+        constants: distribution of new constants, and step sizes of their mutations.
+        functions: functions that new statements may call. Defaults to all.
+        look_ahead: maximum number of open tickets. It determines the eligible parents and therefore affects results.
+        batch_size: number of evaluations sent to a worker together.
+        hurdle: early stopping of bad programs. Defaults to no early stopping.
+        rate_sweep: evaluates programs near the top at several learning rates and takes the best. Defaults to each
+            program's own rate only.
+        lanes: number of training runs batched into one computation, for accelerators. It may change the last digits of
+            a result and therefore affects results.
+        meta_validation: larger task on which the best program is evaluated. Defaults to none.
+        controls: algorithms to compare with. ``constants`` is the hyperparameter control, the same evolution with only
+            constants mutable; ``schedule`` is the control for programs that reshape the schedule.
+        control_budget: evaluations of each control, as a multiple of those of the search including its first stage.
+        finalists: final selection of the best program.
+        fresh_seeds: number of seeds for the final comparison of the best program with the controls; the search does not
+            use these seeds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -278,22 +280,22 @@ class CampaignConfig(BaseModel):
 
     @property
     def warm_start_program(self) -> Program:
-        """The warm start, with the extra state in its signature."""
+        """The warm start, with the extra state variables in its signature."""
         program = LIBRARY[self.warm_start] if self.warm_start in LIBRARY else parse(self.warm_start)
         return Program((*program.state, *self.extra_state), program.body)
 
     def start(self, algorithm: AlgorithmName, found: Program | None = None) -> Program:
-        """Where an algorithm starts.
+        """Returns the initial program of an algorithm.
 
         Args:
-            algorithm: the algorithm.
-            found: the best program of the first stage; None to start from the warm start.
+            algorithm: name of the algorithm.
+            found: best program of the first stage. Defaults to the warm start.
         """
         return ALGORITHMS[algorithm].start(found or self.warm_start_program)
 
     @property
     def setting(self) -> Setting:
-        """What fitness means."""
+        """Definition of the fitness."""
         validation = self.meta_validation
         return Setting(
             self.task,
@@ -313,34 +315,34 @@ class CampaignConfig(BaseModel):
 
     @property
     def fitness_task_names(self) -> list[str]:
-        """Names of the tasks of the fitness; with one task the fitness is a loss, with several a score."""
+        """Names of the tasks of the fitness. With one task the fitness is a loss, with several it is a score."""
         return [task.task for task in self.fitness_tasks]
 
     @property
     def tasks(self) -> list[str]:
-        """Every task that a run trains on: those of the fitness, then that of meta-validation."""
+        """All tasks of a run: those of the fitness, followed by the meta-validation task."""
         return [*self.fitness_task_names, *([self.meta_validation.task] if self.meta_validation else [])]
 
     @property
     def fresh_seed_values(self) -> range:
-        """The seeds of the final comparison; none is a training seed."""
+        """Seeds of the final comparison; disjoint from the training seeds."""
         return FRESH[: self.fresh_seeds]
 
     def variation(self, algorithm: AlgorithmName) -> Mutator | RandomPrograms:
-        """How an algorithm makes programs."""
+        """Creates the variation operator of an algorithm."""
         return ALGORITHMS[algorithm].variation(self)
 
 
 def known_task(name: str, *, for_: Sequence[Use] = (), imports: Sequence[str] = ()) -> str:
-    """The task's name as the registry writes it.
+    """Returns the canonical name of a task.
 
     Args:
-        name: in any mixture of capitals.
-        for_: what the task must be for, one of these; anything by default.
-        imports: references of the user's own tasks, which a search may use; they are not imported.
+        name: name of the task, case-insensitive.
+        for_: permitted uses of the task. Defaults to any use.
+        imports: references of custom tasks, which a search may use; they are not imported.
 
     Raises:
-        ValueError: there is no such task, or a search must not use it.
+        ValueError: the task does not exist, or its use is not permitted.
     """
     from optsearch.proxy_tasks.registry import get_task
     from optsearch.proxy_tasks.task import TaskError
@@ -363,7 +365,7 @@ def known_task(name: str, *, for_: Sequence[Use] = (), imports: Sequence[str] = 
 
 
 def _own_names(references: Sequence[str]) -> list[str]:
-    """Names of the user's own tasks, which are those of the objects."""
+    """Names of custom tasks, which are the names of the referenced objects."""
     from optsearch.proxy_tasks.registry import own_task_name
     from optsearch.proxy_tasks.task import TaskError
 
@@ -374,22 +376,22 @@ def _own_names(references: Sequence[str]) -> list[str]:
 
 
 def load_campaign(text: str, source: str, overrides: Sequence[str] = ()) -> CampaignConfig:
-    """Reads a campaign; see `load_settings`."""
+    """Loads a campaign; see `load_settings`."""
     return load_settings(CampaignConfig, text, source, overrides)
 
 
 def load_campaign_file(path: Path, overrides: Sequence[str] = ()) -> tuple[CampaignConfig, str]:
-    """Reads a campaign file.
+    """Loads a campaign file.
 
     Args:
-        path: the file.
-        overrides: as for ``load_campaign``.
+        path: path of the file.
+        overrides: as in ``load_campaign``.
 
     Returns:
-        The settings, and the text as it stands in the file.
+        The settings, and the unmodified text of the file.
 
     Raises:
-        ConfigError: the file cannot be read, or anything is wrong in it.
+        ConfigError: the file cannot be read or is not valid.
     """
     text = settings_text(path)
     return load_campaign(text, str(path), overrides), text

@@ -1,7 +1,7 @@
-"""Evaluating programs: from jobs to their fitness, in any order.
+"""Evaluates programs: maps jobs to fitness.
 
-``optsearch.search.fitness`` defines fitness. Every ``Evaluator`` takes jobs and returns results in any order: the one
-here in this process, the one in ``optsearch.search.workers`` on Ray.
+``optsearch.search.fitness`` defines fitness. An ``Evaluator`` accepts jobs and returns results in any order. This
+module has the in-process implementation; ``optsearch.search.workers`` has the one on Ray.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ R = TypeVar("R")
 
 
 class EvaluationError(RuntimeError):
-    """An evaluation raised: a bug of ours, never the program's fault.
+    """An evaluation raised an exception. This is a bug in this package, not in the evaluated program.
 
     Attributes:
-        ticket: the ticket that was evaluated.
-        text: the program.
-        details: the exception, with its traceback where it was raised.
+        ticket: ticket of the evaluation.
+        text: text of the program.
+        details: the exception with its original traceback.
     """
 
     def __init__(self, ticket: int, text: str, details: str):
@@ -49,41 +49,41 @@ class EvaluationError(RuntimeError):
 
 
 class Evaluator(Protocol):
-    """Takes jobs, gives results in any order."""
+    """Protocol: accepts jobs and returns results in any order."""
 
     @property
     def workers(self) -> int:
-        """Jobs that can run at the same time, at least 1."""
+        """Maximum number of concurrent jobs, at least 1."""
         ...
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Take one batch of jobs."""
+        """Enqueues a batch of jobs."""
         ...
 
     def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
-        """Results that have arrived: ticket and fitness; waits at most ``timeout_s`` for the first, may be empty.
+        """Returns the available results as (ticket, fitness). Waits up to ``timeout_s`` for the first; may be empty.
 
         Raises:
-            EvaluationError: an evaluation raised.
+            EvaluationError: an evaluation raised an exception.
         """
         ...
 
     def pool(self, run: Callable[[T], R]) -> Pool[T, R]:
-        """Lets those who evaluated call a function instead; from then on no jobs are taken, and ``close`` ends both."""
+        """Creates a pool on the evaluator's workers. The evaluator then accepts no more jobs; ``close`` closes both."""
         ...
 
     def close(self) -> None:
-        """Give back what was started; jobs in flight are dropped."""
+        """Releases all resources; pending jobs are dropped."""
         ...
 
 
 def use_one_cpu_thread() -> None:
-    """Makes this process compute on one thread of the CPU; has to be called before JAX computes for the first time.
+    """Restricts this process to one CPU thread; must be called before the first JAX computation.
 
-    Sums that are split over threads or computed on another device are added in another order, so that the number of
-    cores or the presence of a GPU would show in the results. ``JAX_PLATFORMS`` is left alone where the user set it.
-    Otherwise JAX's own setting is changed instead: JAX has read the variable if it is imported already, and workers
-    that have a share of a GPU would inherit it.
+    Multiple threads or another device change the order of summation, so that results would depend on the number of
+    cores or the presence of a GPU. A value of ``JAX_PLATFORMS`` set by the user is kept. Otherwise this function sets
+    JAX's configuration option instead of the variable: JAX ignores the variable once imported, and workers with a share
+    of a GPU would inherit it.
     """
     flags = os.environ.get("XLA_FLAGS", "").split()
     os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in OUR_FLAGS if flag not in flags)])
@@ -93,10 +93,10 @@ def use_one_cpu_thread() -> None:
 
 
 def import_own_tasks(references: Iterable[str]) -> tuple[Task, ...]:
-    """Makes users' own tasks known to this process; see ``optsearch.proxy_tasks.registry.import_tasks``.
+    """Registers custom tasks in this process; see ``optsearch.proxy_tasks.registry.import_tasks``.
 
-    The process is limited to one thread of the CPU before, unless it has an accelerator: a module may compute while it
-    is imported, and what it computes decides results as the training does.
+    Unless the process has an accelerator, it is first restricted to one CPU thread: a module may compute at import, and
+    such computations affect results as training does.
     """
     from optsearch.proxy_tasks.registry import import_tasks
 
@@ -107,20 +107,20 @@ def import_own_tasks(references: Iterable[str]) -> tuple[Task, ...]:
 
 
 def use_accelerator_share(share: float) -> None:
-    """Gives this process its share of an accelerator; has to be called before JAX starts.
+    """Assigns this process a share of an accelerator; must be called before JAX is initialised.
 
-    The memory that JAX takes at its start is that share of nine tenths of the device; the rest is for the drivers of
-    its owners. ``XLA_PYTHON_CLIENT_MEM_FRACTION`` and ``JAX_PLATFORMS`` are left alone where the user set them.
+    JAX preallocates this share of 90 % of the device memory; the remaining 10 % is for the drivers. User-defined values
+    of ``XLA_PYTHON_CLIENT_MEM_FRACTION`` and ``JAX_PLATFORMS`` are kept.
 
     Args:
-        share: share of one device, above 0; of several devices each is taken whole.
+        share: share of one device, positive; above 1, each of the devices is used entirely.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * min(share, 1.0):.3f}")
-    os.environ.setdefault("JAX_PLATFORMS", "")  # whatever there is, the accelerator first
+    os.environ.setdefault("JAX_PLATFORMS", "")  # any platform, accelerators first
 
 
 def make_trainer(setting: Setting) -> Trainer:
-    """The trainer of a setting's task, on one thread of the CPU unless the process has an accelerator."""
+    """Creates the trainer of a setting's task, on one CPU thread unless the process has an accelerator."""
     use_one_cpu_thread()
     from optsearch.proxy_tasks.registry import get_task
     from optsearch.proxy_tasks.trainer import Trainer
@@ -129,12 +129,12 @@ def make_trainer(setting: Setting) -> Trainer:
 
 
 class Trainers:
-    """The trainers of a process, each made when it is first needed.
+    """Trainers by task, created on first use.
 
     Args:
-        *ready: trainers that exist already.
-        method: how the others run programs.
-        lanes: training runs that the others make together.
+        *ready: existing trainers.
+        method: execution method of the other trainers.
+        lanes: number of lanes of the other trainers.
     """
 
     def __init__(self, *ready: Trainer, method: Literal["auto", "interpret", "compile"] = "auto", lanes: int = 1):
@@ -143,32 +143,32 @@ class Trainers:
 
     @classmethod
     def of(cls, setting: Setting) -> Trainers:
-        """The trainers that a setting asks for."""
+        """Creates trainers with the method and lanes of a setting."""
         return cls(method=setting.method, lanes=setting.lanes)
 
     def __getitem__(self, task: str) -> Trainer:
-        """The trainer of a task."""
+        """Returns the trainer of a task."""
         if task not in self._trainers:
             self._trainers[task] = make_trainer(replace(self._setting, task=task))
         return self._trainers[task]
 
 
 def evaluate(trainers: Trainers, setting: Setting, job: Job) -> Fitness:
-    """Train a job's program on every task and seed of the setting.
+    """Trains a job's program on every task and seed of the setting.
 
     Args:
-        trainers: the trainers of this process.
+        trainers: trainers of this process.
         setting: tasks, seeds and rates.
-        job: program, and what to measure it against.
+        job: the program and its reference.
 
     Returns:
-        Its fitness; ``outcome`` is that of the first run that failed.
+        The fitness; ``outcome`` is that of the first failed run.
     """
     return evaluate_all(trainers, setting, [job])[0]
 
 
 def evaluate_all(trainers: Trainers, setting: Setting, jobs: Sequence[Job]) -> list[Fitness]:
-    """The fitness of several jobs, in their order; their training runs are made together as far as there are lanes."""
+    """Evaluates several jobs and returns their fitness in order; training runs are batched over the lanes."""
     began = time.perf_counter()
     found: dict[int, Fitness] = {}
     waiting: list[tuple[int, Steps, Request]] = []
@@ -194,7 +194,7 @@ def evaluate_all(trainers: Trainers, setting: Setting, jobs: Sequence[Job]) -> l
 def _train(
     trainer: Trainer, asked: Sequence[tuple[int, Steps, Sequence[TrainingRun]]]
 ) -> Iterator[Sequence[TrainingResult]]:
-    """Makes the runs that evaluations have asked for: all together, or else each until its first failure."""
+    """Executes the requested runs: with several lanes in one batch, otherwise each request until its first failure."""
     from optsearch.proxy_tasks.outcome import Outcome
 
     if trainer.lanes > 1:
@@ -212,10 +212,10 @@ def _train(
 
 
 def train_alone(asked: tuple[str, TrainingRun]) -> TrainingResult:
-    """Makes one training run on a task, in a lane of its own, so that it is the same in every process.
+    """Executes one training run on a task with a single lane, so that the result is equal in every process.
 
     Args:
-        asked: the task's name, and the run.
+        asked: name of the task, and the run.
     """
     task, run = asked
     return _single_lane()[task].run_all([run])[0]
@@ -227,9 +227,9 @@ def _single_lane() -> Trainers:
 
 
 class Naming:
-    """Turns an exception that leaves a ``with`` block into an ``EvaluationError`` that carries the programs' texts.
+    """Converts exceptions of a ``with`` block to an ``EvaluationError`` with the texts of the programs.
 
-    A ``DeviceError`` is the environment's fault and stays what it is.
+    A ``DeviceError`` is caused by the environment and is not converted.
     """
 
     def __init__(self, jobs: Sequence[Job]):
@@ -248,10 +248,10 @@ class Naming:
 
 
 def evaluate_named(trainers: Trainers, setting: Setting, jobs: Sequence[Job]) -> list[tuple[int, Fitness]]:
-    """Tickets and fitness of jobs, as many at a time as there are lanes.
+    """Evaluates jobs, as many at a time as there are lanes, and returns (ticket, fitness) pairs.
 
     Raises:
-        EvaluationError: an evaluation raised.
+        EvaluationError: an evaluation raised an exception.
     """
     results: list[tuple[int, Fitness]] = []
     for start in range(0, len(jobs), setting.lanes):
@@ -263,12 +263,13 @@ def evaluate_named(trainers: Trainers, setting: Setting, jobs: Sequence[Job]) ->
 
 
 class InProcessEvaluator:
-    """Evaluates in this process, as many jobs for each ``collect`` as there are lanes; for debugging, tests and
-    ``--workers 0``.
+    """In-process evaluator for debugging, tests and ``--workers 0``.
+
+    Each call of ``collect`` evaluates as many jobs as there are lanes.
 
     Args:
-        setting: what fitness means.
-        trainers: trainers that exist already; None to make them when they are needed.
+        setting: definition of the fitness.
+        trainers: existing trainers. Defaults to trainers created on first use.
     """
 
     workers = 1
@@ -278,18 +279,18 @@ class InProcessEvaluator:
         self._queue: deque[Job] = deque()
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Take one batch of jobs."""
+        """Enqueues a batch of jobs."""
         self._queue.extend(jobs)
 
     def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
-        """Evaluate the first jobs of the queue; the time limit does not apply."""
+        """Evaluates the first jobs of the queue; ignores the timeout."""
         jobs = [self._queue.popleft() for _ in range(min(self._setting.lanes, len(self._queue)))]
         return evaluate_named(self._trainers, self._setting, jobs)
 
     def pool(self, run: Callable[[T], R]) -> Pool[T, R]:
-        """Calls in this process."""
+        """Creates an in-process pool."""
         return Here(run)
 
     def close(self) -> None:
-        """Drop the jobs that are left."""
+        """Drops the remaining jobs."""
         self._queue.clear()

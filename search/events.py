@@ -1,4 +1,4 @@
-"""What happens in a search, as frozen records: the words between evolution, the session, the store and the screen."""
+"""Frozen records of a search, exchanged between evolution, session, store and progress display."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from optsearch.search.fitness import Fitness
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A ticket that was drawn: one program of the search.
+    """One program of the search.
 
     Attributes:
-        ticket: its number; 0 is the warm start, generated programs count from 1.
-        parent: ticket of the parent; None for the warm start and for programs that were drawn without one.
-        mutation: what was done to the parent, in words.
+        ticket: number of the program; 0 is the warm start, generated programs start at 1.
+        parent: ticket of the parent; None for the warm start and for independently sampled programs.
+        mutation: description of the mutation of the parent.
         program: the program.
-        fingerprint: its meaning.
-        owner: the ticket whose evaluation stands for this program; its own number unless an earlier one means the same.
-        evaluate: whether somebody has to evaluate it; False for cache hits and results that were already known.
+        fingerprint: fingerprint of the program.
+        owner: ticket whose evaluation applies to this program: the earliest ticket with the same fingerprint.
+        evaluate: True if an evaluation is required; False for cache hits and already known results.
     """
 
     ticket: int
@@ -34,7 +34,7 @@ class Candidate:
 
     @property
     def is_hit(self) -> bool:
-        """Whether an earlier ticket stands for it."""
+        """True if an earlier ticket owns the evaluation."""
         return self.owner != self.ticket
 
 
@@ -43,8 +43,8 @@ class Evaluated:
     """The result of an evaluation.
 
     Attributes:
-        ticket: the owner.
-        fingerprint: the meaning that was evaluated.
+        ticket: ticket that owns the evaluation.
+        fingerprint: fingerprint of the evaluated program.
         fitness: the result.
     """
 
@@ -55,20 +55,20 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A ticket whose fitness is known, as are those of all earlier tickets: its place in history is final."""
+    """A settled ticket: its fitness and that of all earlier tickets are known; its place in the history is final."""
 
     candidate: Candidate
     fitness: Fitness
 
     @property
     def scored(self) -> Program:
-        """The program that the fitness belongs to: at the learning rate that was the best of those tried."""
+        """The program at the learning rate that gave the fitness, the best of those tried."""
         return at_rate(self.candidate.program, self.fitness.rate)
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best program of a search: lowest fitness, the earliest owner among equals."""
+    """The best program of a search: lowest fitness, ties broken by the earliest owner."""
 
     ticket: int
     fitness: float
@@ -76,17 +76,17 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a search stands; the warm start is in none of the counts.
+    """Progress of a search; the counts exclude the warm start.
 
     Attributes:
-        generated: programs whose fitness is known in ticket order.
-        evaluated: results of evaluations of generated programs, also of those whose turn has not come.
-        cache_hits: how many of ``generated`` an earlier program stands for; ``evaluated + cache_hits`` is ``generated``
-            at the end.
+        generated: number of settled programs.
+        evaluated: number of evaluated programs, including those not yet settled.
+        cache_hits: number of settled programs whose evaluation an earlier ticket owns; at the end,
+            ``evaluated + cache_hits`` equals ``generated``.
         outcomes: number of evaluations with each outcome.
-        best: the best program so far, the warm start included; None before anything has trained.
-        warm_start: fitness of the warm start; None before it is known, or when it does not train.
-        finished: whether the budget is spent and every result is in.
+        best: the best program so far, including the warm start; None if no program has trained yet.
+        warm_start: fitness of the warm start; None if it is not yet known or the warm start does not train.
+        finished: True if the budget is spent and all results are known.
     """
 
     generated: int
@@ -100,14 +100,14 @@ class Progress:
 
 @dataclass(slots=True)
 class Timing:
-    """Where the time of a session went, in seconds.
+    """Time breakdown of a session, in seconds.
 
     Attributes:
-        search: drawing programs, verifying and naming them, taking in results.
-        store: making results durable.
-        exchange: handing jobs out and collecting results, waiting for them included.
-        waiting: waiting for results, as far as the evaluator knows.
-        total: all of it.
+        search: generating, verifying and fingerprinting programs, and processing results.
+        store: writing results to disk.
+        exchange: submitting jobs and collecting results, including waiting time.
+        waiting: waiting for results, as reported by the evaluator.
+        total: total time.
     """
 
     search: float = 0.0

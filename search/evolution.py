@@ -1,17 +1,17 @@
-"""Evolution that asks and tells: it draws programs and takes in their fitness; it knows no workers, disk or clock.
+"""Regularized evolution with an ask/tell interface, independent of workers, disk and clock.
 
-A parent to which no mutation applies is copied. Tickets are numbered: 0 is the warm start, which fills the population;
-every later one is a child. Ticket ``k`` is drawn from the population as it is after tickets ``0 .. k - look_ahead``
-have joined it in order, with random numbers that belong to ``(seed, name, k)`` alone. Up to ``look_ahead`` tickets are
-therefore open at a time, whoever evaluates them and in whatever order they come back, and every run with one seed gives
-the same population:
+Programs are numbered by tickets. Ticket 0 is the warm start, which fills the population; all later tickets are
+children. Ticket ``k`` is generated from the population after tickets ``0 .. k - look_ahead`` have joined it in order,
+with a random stream keyed by ``(seed, name, k)``. Up to ``look_ahead`` tickets can therefore be open at a time, and the
+population depends only on the seed, not on the workers or the order of results. If no mutation applies to a parent, the
+child is a copy:
 
     while not evolution.finished:
-        candidate = evolution.ask()          # None: tell something first
+        candidate = evolution.ask()          # None: a result must be told first
         if candidate and candidate.evaluate:
             evolution.tell(candidate.ticket, fitness_of(candidate.program))
 
-Resuming needs the settled tickets of the last ``population + look_ahead`` places and the results, not the history.
+Resuming requires all results, but only the last ``population + look_ahead`` settled tickets.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from optsearch.search.mutate import MutationError, Variation
 from optsearch.search.population import Member, Population, PopulationConfig, population_digest, redundancy
 
 PATIENCE = 20_000
-"""Tickets in a row that may mean nothing new before a budget of evaluations counts as spent."""
+"""Number of consecutive cache hits after which a budget of evaluations counts as spent."""
 
 SEARCH_VERSION = 4
-"""Changes whenever one seed gives other programs; stored with every run, which goes on only with its own version."""
+"""Incremented when a seed gives different programs; stored with every run, which resumes only with an equal version."""
 
 WARM_START = 0
 """Ticket of the warm start."""
 
 
 class Budget(BaseModel):
-    """How much a search may do; it ends at whichever limit it reaches first. The warm start is in neither count.
+    """Budget of a search, which ends at the first limit it reaches; the counts exclude the warm start.
 
     Attributes:
-        programs: programs generated; None for no limit.
-        evaluations: evaluations, that is programs which no earlier one stands for; None for no limit.
+        programs: maximum number of generated programs. Defaults to no limit.
+        evaluations: maximum number of evaluations, which exclude cache hits. Defaults to no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -63,23 +63,22 @@ class Budget(BaseModel):
 
     @property
     def counted(self) -> tuple[str, int]:
-        """What progress is counted in, and the number at which the search ends: ``("programs", 10000)``."""
+        """Unit and limit of the progress count, such as ``("programs", 10000)``."""
         return ("programs", self.programs) if self.programs else ("evaluations", self.evaluations or 1)
 
 
 class ReplayError(RuntimeError):
-    """Recorded results do not belong to the search that is resumed."""
+    """The recorded results do not match the resumed search."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a search needs to go on where it stopped.
+    """State from which a search resumes.
 
     Attributes:
-        settled: number of tickets settled, that is the highest ticket number; -1 for a search that has not begun.
-        tail: the last ``population + look_ahead`` settled tickets in order (fewer when there are fewer).
-        evaluated: every result, whether its ticket is settled or not, in any order.
-        warm_start: the warm start's fitness; None when not known.
+        settled: highest settled ticket; -1 if the search has not started.
+        tail: the last ``population + look_ahead`` settled tickets in order, or all if there are fewer.
+        evaluated: all results in any order, including those of tickets not yet settled.
     """
 
     settled: int
@@ -91,15 +90,14 @@ class Evolution:
     """Regularized evolution in ticket order.
 
     Args:
-        warm_start: the program that fills the population.
-        name: name of this search within its run; searches of one run with different names draw different numbers.
+        warm_start: initial program, which fills the population.
+        name: name of this search within its run; it selects the random stream.
         seed: seed of the search.
         population: size and tournament.
-        look_ahead: tickets that may be open at a time; part of the search, since it decides who can be a parent.
-        variation: how children are made: a mutator, one of constants alone for the hyper-parameter control, or random
-            programs.
-        budget: when to stop.
-        history: where to go on; None to begin.
+        look_ahead: maximum number of open tickets; it affects results because it determines the eligible parents.
+        variation: variation operator: a mutator, a mutator of constants only, or random programs.
+        budget: stopping condition.
+        history: state to resume from. Defaults to a new search.
     """
 
     def __init__(
@@ -126,7 +124,7 @@ class Evolution:
         self._news: list[Settled] = []
         self._drawn = self._settled = -1
         self._evaluations = self._hits = 0
-        self._newest = WARM_START  # the latest ticket that means something new
+        self._newest = WARM_START  # the latest ticket with a new fingerprint
         self._outcomes: Counter[str] = Counter()
         self._results = 0
         self._best: Best | None = None
@@ -137,7 +135,7 @@ class Evolution:
 
     @property
     def drawn_all(self) -> bool:
-        """Whether the budget is spent: no ticket will be drawn any more."""
+        """True if the budget is spent, so that no more tickets are generated."""
         programs, evaluations = self._budget.programs, self._budget.evaluations
         return self._drawn >= 0 and (
             (programs is not None and self._drawn >= programs)
@@ -147,7 +145,7 @@ class Evolution:
 
     @property
     def finished(self) -> bool:
-        """Whether the budget is spent and every result has been told."""
+        """True if the budget is spent and all results have been told."""
         return self.drawn_all and self._settled == self._drawn
 
     @property
@@ -159,15 +157,15 @@ class Evolution:
 
     @property
     def warm_start_fitness(self) -> Fitness | None:
-        """The warm start's fitness; None before it is known."""
+        """Fitness of the warm start; None if not yet known."""
         return self._warm_fitness
 
     def ask(self) -> Candidate | None:
-        """Draws the next ticket.
+        """Generates the next ticket.
 
         Returns:
-            The candidate; somebody has to evaluate it if it says so. None when the budget is spent, or when a result
-            has to be told first.
+            The candidate; if its ``evaluate`` is True, the caller must tell its fitness. None if the budget is spent or
+            a result must be told first.
         """
         ticket = self._drawn + 1
         if self.drawn_all or (ticket > WARM_START and self._settled < max(WARM_START, ticket - self._look_ahead)):
@@ -196,14 +194,14 @@ class Evolution:
         return candidate
 
     def tell(self, ticket: int, fitness: Fitness) -> None:
-        """Takes in the result of a ticket that had to be evaluated.
+        """Reports the result of a ticket.
 
         Args:
-            ticket: a ticket that ``ask`` gave with ``evaluate``.
+            ticket: a ticket that ``ask`` returned with ``evaluate`` set.
             fitness: its result.
 
         Raises:
-            ValueError: the ticket was not drawn, or its result is known.
+            ValueError: the ticket was not generated, or its result is already known.
         """
         if ticket > self._drawn or self._cache.get(ticket) is not None:
             raise ValueError(f"ticket {ticket} does not wait for a result")
@@ -211,12 +209,12 @@ class Evolution:
         self._settle()
 
     def take_settled(self) -> list[Settled]:
-        """Tickets that were settled since the last call, in order."""
+        """Returns the tickets settled since the last call, in order."""
         news, self._news = self._news, []
         return news
 
     def members(self) -> tuple[Member, ...]:
-        """The population after every settled ticket has joined, the oldest first; empty before the warm start has."""
+        """Returns the population after all settled tickets, oldest first; empty before the warm start is settled."""
         if self._population is None:
             return ()
         size = self._population_config.size
@@ -224,11 +222,11 @@ class Evolution:
         return (*self._population.members(), *joining)[-size:]
 
     def population_digest(self) -> str:
-        """Name of the population as it is in ``members``."""
+        """Returns the digest of ``members``."""
         return population_digest((str(member.program), member.fitness) for member in self.members())
 
     def redundancy(self) -> float | None:
-        """Share of the population's statements that cannot influence their update; None before there is one."""
+        """Returns the share of dead statements in the population; None for an empty population."""
         return redundancy(member.program for member in self.members())
 
     def _candidate(self, ticket: int, parent: int | None, mutation: str, program: Program) -> Candidate:
@@ -269,7 +267,7 @@ class Evolution:
                 self._join(WARM_START)
 
     def _join(self, last: int) -> None:
-        """Moves the window's tickets up to ``last`` into the population."""
+        """Moves tickets up to ``last`` from the window to the population."""
         while self._window and self._window[0].ticket <= last:
             candidate = self._window.popleft()
             member = self._member(candidate)
@@ -284,7 +282,7 @@ class Evolution:
         return Member(candidate.ticket, candidate.program, value)
 
     def _restore(self, history: History) -> None:
-        """Puts the search where its history ends, without drawing the settled tickets again."""
+        """Restores the state at the end of a history without regenerating the settled tickets."""
         results = {result.ticket: result for result in history.evaluated}
         settled = history.settled
         if settled < 0:

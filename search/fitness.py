@@ -1,16 +1,16 @@
-"""What fitness means: a pure function of the program, the tasks, the seeds and the reference.
+"""Definition of fitness: a pure function of the program, the tasks, the seeds and the reference.
 
-With one task the fitness is the mean of the final validation loss over the training seeds. With several, the mean loss
-on each is compared with the warm start's, ``(loss - warm start's) / scale``, limited to ``LARGEST_SCORE`` either way so
-that no task drowns the others, and the fitness is the mean of these scores; the warm start's is 0. A task with
-``if_below`` is left to programs whose score so far is below that: those stopped before it keep their score, the others
-get no more than ``if_below``, so that going on never makes a program worse.
+With one task, the fitness is the mean final validation loss over the training seeds. With several tasks, the score on a
+task is ``(loss - warm start's loss) / scale`` for the mean loss, clipped to ``[-LARGEST_SCORE, LARGEST_SCORE]`` so that
+no task dominates, and the fitness is the mean score; the warm start has fitness 0. A task with ``if_below`` is reserved
+for programs whose mean score so far is below this gate. Programs that do not pass the gate keep their score; the score
+of those that pass is at most ``if_below``, so that passing a gate never makes a program worse.
 
-The first run that fails ends the evaluation. With further rates, a program that is near the top at its own is evaluated
-at these too, and the best counts.
+The first failed run ends the evaluation. With further learning rates, a program near the top at its own rate is also
+evaluated at these, and the lowest value is its fitness.
 
-`steps_of` says all this as a conversation: it asks for training runs and is told how they ended. So it is the same
-whether one evaluation is made alone or many together.
+`steps_of` defines an evaluation as a generator that requests training runs and receives their results. The definition
+is therefore independent of batching.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ if TYPE_CHECKING:
 OK = "ok"
 
 LARGEST_SCORE = 2.0
-"""Scores on one of several tasks are limited to this, either way."""
+"""Bound on the absolute score on one of several tasks."""
 
 Limits = tuple[tuple[int, float], ...]
-"""Steps, and for each the largest running training loss with which training goes on."""
+"""Pairs (step, maximum running training loss) of a hurdle."""
 
 
 class FurtherTask(BaseModel):
     """One of several tasks in the fitness.
 
     Attributes:
-        task: its name.
-        scale: difference from the warm start's loss that counts as 1; None for the warm start's loss itself.
-        if_below: only programs with a lower score on the tasks before go on to this one; None for all programs.
+        task: name of the task.
+        scale: difference from the warm start's loss that counts as 1. Defaults to the warm start's loss.
+        if_below: gate: only programs with a lower mean score on the preceding tasks are trained on this one. Defaults
+            to all programs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -55,19 +56,19 @@ class FurtherTask(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Fitness:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Attributes:
-        value: lower is better; None unless the outcome is ``ok``.
-        outcome: the outcome's name (``optsearch.proxy_tasks.outcome.Outcome``).
-        steps: optimizer steps that were run, all runs together.
-        seconds: time that it took; not reproducible, and nothing depends on it.
-        curves: for each run, task by task and seed by seed, the running training loss at the task's checkpoints; empty
-            unless the job asked for them.
-        losses: with several tasks the mean validation loss on each that was reached; empty with one task.
-        rate: the multiple of the program's own learning rate that gave the value.
-        loss_so_far: for a program that was stopped, how far it came: the mean training loss since the last checkpoint
-            that it passed, to six digits; None when it has none, or was not stopped.
+        value: the fitness, lower is better; None unless the outcome is ``ok``.
+        outcome: name of the outcome (``optsearch.proxy_tasks.outcome.Outcome``).
+        steps: total number of optimizer steps of all runs.
+        seconds: wall-clock time; not reproducible, and without influence on the search.
+        curves: running training loss at the task's checkpoints for each run, ordered by task, then seed; empty unless
+            the job requests curves.
+        losses: with several tasks, the mean validation loss on each task reached; empty with one task.
+        rate: multiple of the program's own learning rate that gave the value.
+        loss_so_far: for a stopped program, the mean training loss since the last checkpoint passed, to six digits; None
+            if there is none or the program was not stopped.
     """
 
     value: float | None
@@ -81,23 +82,24 @@ class Fitness:
 
     @property
     def trained(self) -> bool:
-        """Whether the program trained, so that it has a value."""
+        """True if the program trained, so that it has a value."""
         return self.outcome == OK and self.value is not None
 
     @property
     def key(self) -> tuple[float, ...]:
-        """The order of programs: the smaller is the better one; programs that did not train come last."""
+        """Sort key, best first; programs that did not train come last."""
         return (math.inf,) if self.value is None or self.outcome != OK else (self.value,)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What programs are measured against: the warm start's own evaluation.
+    """Reference values from the evaluation of the warm start.
 
     Attributes:
-        limits: for each run, task by task and seed by seed, its hurdles; None for no hurdles.
-        losses: with several tasks the warm start's loss on each; empty with one task.
-        sweep_below: programs with a lower value are evaluated at the further rates too; None for no line.
+        limits: hurdles of each run, ordered by task, then seed. Defaults to no hurdles.
+        losses: with several tasks, the warm start's loss on each; empty with one task.
+        sweep_below: threshold of the rate sweep: programs with a lower value are also evaluated at the further rates.
+            Defaults to no rate sweep.
     """
 
     limits: tuple[Limits, ...] | None = None
@@ -107,14 +109,14 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One evaluation to be done.
+    """Request for one evaluation.
 
     Attributes:
-        ticket: by which the result is known: the owner's number, or any other that is not in use.
-        program: what to evaluate.
-        reference: what to measure against; None for the warm start itself, which sets it.
-        keep_curves: whether the result carries the training curves.
-        validate: whether the program is trained on the meta-validation task instead.
+        ticket: key of the result: the owner's ticket, or any other unused number.
+        program: program to evaluate.
+        reference: reference values; None for the warm start, from which they are derived.
+        keep_curves: if True, the result includes the training curves.
+        validate: if True, the program is trained on the meta-validation task instead.
     """
 
     ticket: int
@@ -126,18 +128,18 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What fitness means in a campaign.
+    """Definition of the fitness of a campaign.
 
     Attributes:
         task: name of the proxy task.
         seeds: training seeds.
-        method: how the trainer runs programs: ``auto``, ``interpret`` or ``compile``.
-        scale: as in ``FurtherTask``, for the first task; of no meaning when it is the only one.
+        method: execution method of the trainer: ``auto``, ``interpret`` or ``compile``.
+        scale: as in ``FurtherTask``, for the first task; unused if it is the only one.
         further: the other tasks.
-        validation: task and seeds of meta-validation; None where there is none.
-        rates: further learning rates, as multiples of the program's own; meta-validation always tries them.
-        lanes: training runs that a trainer makes together.
-        imports: references of the user's own tasks, which every process that evaluates imports.
+        validation: task and seeds of meta-validation. Defaults to no meta-validation.
+        rates: further learning rates, as multiples of the program's own; meta-validation always evaluates all of them.
+        lanes: number of training runs that a trainer batches.
+        imports: references of custom tasks, imported by every evaluating process.
     """
 
     task: str
@@ -157,18 +159,18 @@ class Setting:
 
 
 class Request(NamedTuple):
-    """Training runs that an evaluation asks for; those after the first that fails need not be made."""
+    """Training runs requested by an evaluation; runs after the first failure may be skipped."""
 
     task: str
     runs: tuple[TrainingRun, ...]
 
 
 Steps = Generator[Request, Sequence["TrainingResult"], Fitness]
-"""An evaluation that asks for training runs, is sent how they ended, and returns the fitness."""
+"""An evaluation as a generator: yields requests, receives training results, and returns the fitness."""
 
 
 def steps_of(setting: Setting, job: Job) -> Steps:
-    """The evaluation of a job: at the program's own rate, then, where that is due, at the further rates."""
+    """Evaluates a job at the program's own learning rate and, if it is below the threshold, at the further rates."""
     everywhere = job.validate and setting.validation is not None
     if job.validate and setting.validation is not None:
         task, seeds = setting.validation
@@ -185,12 +187,12 @@ def steps_of(setting: Setting, job: Job) -> Steps:
             steps += other.steps
             if other.value is not None and best.value is not None and other.value < best.value:
                 best = other
-    losses = own.losses if job.reference is None else best.losses  # the others are measured against its own rate
+    losses = own.losses if job.reference is None else best.losses  # at its own rate
     return replace(best, steps=steps, curves=own.curves, losses=losses)
 
 
 def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
-    """The evaluation of a job at one rate, on one task after the other."""
+    """Evaluates a job at one learning rate, on one task after the other."""
     from optsearch.proxy_tasks.hurdle import Hurdle
     from optsearch.proxy_tasks.outcome import Outcome
     from optsearch.proxy_tasks.run import TrainingRun
@@ -229,13 +231,13 @@ def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
 def score(
     losses: Sequence[float], tasks: Sequence[FurtherTask], reference: Sequence[float], gate: float | None = None
 ) -> float:
-    """Mean score of losses on several tasks.
+    """Computes the mean score over several tasks.
 
     Args:
-        losses: on the first tasks, or on all.
+        losses: losses on all tasks, or on the first ones.
         tasks: all tasks of the fitness.
-        reference: the warm start's loss on each; empty for the warm start itself, whose score is 0.
-        gate: what the score is at most; None for no bound.
+        reference: the warm start's loss on each task; empty for the warm start itself, whose score is 0.
+        gate: upper bound of the score. Defaults to no bound.
     """
     if not reference:
         return 0.0

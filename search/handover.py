@@ -1,7 +1,7 @@
-"""Evaluation in this process until the workers are there.
+"""In-process evaluation until the workers have started.
 
-Ray and its workers need seconds to start. A search that is resumed, or only just begun, need not wait for them: an
-evaluation is the same wherever it is made, and so is a training run.
+Ray and its workers take seconds to start. A new or resumed search does not wait for them, because evaluations and
+training runs give equal results in every process.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ R = TypeVar("R")
 
 
 class StartingEvaluator(Evaluator, Protocol):
-    """An evaluator that takes jobs from the beginning, but has nobody to do them at first."""
+    """An evaluator that accepts jobs before its workers have started."""
 
     def ready(self) -> bool:
-        """Whether a worker is there; does not wait."""
+        """Returns True if at least one worker has started; does not block."""
         ...
 
 
 class HeadStart:
-    """Evaluates here while another evaluator is made in the background, then hands over to it.
+    """Evaluates in this process while another evaluator is created in the background, then hands over to it.
 
     Args:
-        setting: what fitness means.
-        make: makes the other; runs in a thread of its own.
-        workers: how many jobs the other will run at a time.
+        setting: definition of the fitness.
+        make: creates the other evaluator; runs in a separate thread.
+        workers: number of concurrent jobs of the other evaluator.
     """
 
     def __init__(self, setting: Setting, make: Callable[[], StartingEvaluator], workers: int):
@@ -48,27 +48,27 @@ class HeadStart:
 
     @property
     def other(self) -> StartingEvaluator | None:
-        """The evaluator in the background; None until it is made."""
+        """The background evaluator; None until it is created."""
         return self._other
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Take one batch of jobs."""
+        """Enqueues a batch of jobs."""
         if self._over and self._other is not None:
             self._other.submit(jobs)
         else:
             self._queue.append(list(jobs))
 
     def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
-        """Results of the other once it is ready; before, the next job is done here.
+        """Returns results of the background evaluator once it is ready; until then, evaluates the next jobs here.
 
         Raises:
-            EvaluationError: an evaluation raised.
-            BaseException: what making the other raised.
+            EvaluationError: an evaluation raised an exception.
+            BaseException: the exception raised during the creation of the background evaluator.
         """
         self.complain()
         if not self._over and self._other is not None and self._other.ready():
             self._over = True
-            self._here = InProcessEvaluator(self._setting)  # lets go of the trainers and all that they have compiled
+            self._here = InProcessEvaluator(self._setting)  # frees the trainers and their compiled functions
             for batch in filter(None, self._queue):
                 self._other.submit(batch)
             self._queue.clear()
@@ -83,25 +83,25 @@ class HeadStart:
         return self._here.collect(timeout_s)
 
     def pool(self, run: Callable[[T], R]) -> Pool[T, R]:
-        """Calls here until the other evaluator is made, then by those who worked for it."""
+        """Creates a pool that calls in this process until the background evaluator exists, then on its workers."""
         return _HeadStartPool(self, run)
 
     def complain(self) -> None:
-        """Raises what making the other raised, if it did."""
+        """Raises the exception of a failed creation of the background evaluator, if any."""
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
-        """End the other, as soon as it is made."""
+        """Closes the background evaluator, after its creation if that is still running."""
         self._queue.clear()
         self._closed.set()
         self._thread.join()
 
     def _make(self, make: Callable[[], StartingEvaluator]) -> None:
-        """Makes the other and stays: the system ends Ray's processes together with the thread that has started them."""
+        """Creates the evaluator and keeps the thread alive: Ray's processes end with the thread that started them."""
         try:
             self._other = make()
-        except BaseException as error:  # noqa: BLE001 - it is raised where results are collected
+        except BaseException as error:  # noqa: BLE001 - raised again when results are collected
             self._error = error
             return
         self._closed.wait()
@@ -109,11 +109,11 @@ class HeadStart:
 
 
 class _HeadStartPool(Generic[T, R]):
-    """Calls in this process until an evaluator is made in the background, then calls by its workers.
+    """Pool in this process until the background evaluator exists, then on its workers.
 
     Args:
-        evaluator: what makes the other.
-        run: what is called.
+        evaluator: creates the background evaluator.
+        run: function to call.
     """
 
     def __init__(self, evaluator: HeadStart, run: Callable[[T], R]):
@@ -123,19 +123,19 @@ class _HeadStartPool(Generic[T, R]):
 
     @property
     def room(self) -> int:
-        """One as long as calls are made here."""
+        """Maximum number of pending calls; 1 while calls run in this process."""
         there = self._hand_over()
         return 1 if there is None else there.room
 
     def submit(self, number: int, value: T) -> None:
-        """Take a value."""
+        """Submits a call."""
         if self._there is None:
             self._waiting.append((number, value))
         else:
             self._there.submit(number, value)
 
     def collect(self) -> tuple[int, R]:
-        """A result of the workers once they are there; before, the call that has waited longest is made here."""
+        """Returns a result of the workers; until they exist, executes the oldest pending call in this process."""
         there = self._hand_over()
         if there is not None:
             return there.collect()

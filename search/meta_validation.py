@@ -1,9 +1,9 @@
-"""Meta-validation: the best program is watched on a larger task that has no part in its fitness.
+"""Meta-validation: evaluates the best program on a larger task that is not part of the fitness.
 
-A search that goes on for long finds programs that are good at the proxy task alone: fitness falls while the loss on
-larger tasks rises. So whenever the best program changes it is trained on another task too, at most once in so many
-evaluations. Which programs those are follows from the results in ticket order alone, so it is the same for every number
-of workers; when they are trained has no influence on the search.
+Long searches overfit to the proxy task: fitness improves while the loss on larger tasks rises. When the best program
+changes, it is therefore also trained on a larger task, at most once per given number of evaluations. The selection
+depends only on the results in ticket order, so it is independent of the number of workers. Meta-validation does not
+influence the search.
 
 Source: Chen et al. 2023 (arXiv:2302.06675), section 2.3, "meta-overfitting".
 """
@@ -21,15 +21,15 @@ from optsearch.search.events import Evaluated
 from optsearch.search.fitness import Fitness
 
 Seed = Annotated[int, Field(ge=SEARCH.start, lt=SEARCH.stop)]
-"""A training seed that settings may name."""
+"""Training seed in the range that is valid in settings."""
 
 
 class MetaValidationConfig(BaseModel):
-    """Where and how often the best program is watched.
+    """Task, interval and seeds of meta-validation.
 
     Attributes:
-        task: a task that is not part of the fitness, larger if it is to say something.
-        every_evaluations: evaluations of the search between two programs that are watched.
+        task: a task that is not part of the fitness; it should be larger than those of the fitness.
+        every_evaluations: minimum number of evaluations of the search between two meta-validations.
         seeds: training seeds.
     """
 
@@ -42,12 +42,12 @@ class MetaValidationConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """The best program of a moment, on the larger task.
+    """Meta-validation of one program.
 
     Attributes:
-        ticket: the program.
-        evaluations: evaluations of the search after which it was chosen.
-        fitness: what it reached on the larger task.
+        ticket: ticket of the program.
+        evaluations: number of evaluations of the search when the program was selected.
+        fitness: fitness on the larger task.
     """
 
     ticket: int
@@ -56,11 +56,11 @@ class Validation:
 
 
 class MetaValidation:
-    """Says which programs to train on the larger task, and keeps what is known.
+    """Selects programs for meta-validation and tracks pending ones.
 
     Args:
-        every: evaluations between two programs.
-        results: the results of the search that are settled, in ticket order.
+        every: minimum number of evaluations between two selections.
+        results: settled results of the search, in ticket order.
         known: validations of earlier sessions.
     """
 
@@ -70,17 +70,17 @@ class MetaValidation:
         self._evaluations = self._latest = 0
         self._best: tuple[tuple[float, ...], int] | None = None
         self._chosen: int | None = None
-        self._due: dict[int, int] = {}  # ticket -> evaluations after which it was chosen
+        self._due: dict[int, int] = {}  # ticket -> number of evaluations when it was selected
         for result in results:
             self.note(result.ticket, result.fitness)
 
     @property
     def waiting(self) -> bool:
-        """Whether a program was chosen whose result is not known."""
+        """True if a selected program has no result yet."""
         return bool(self._due)
 
     def note(self, ticket: int, fitness: Fitness) -> None:
-        """Takes in the next result in ticket order; ``ticket`` is the one that was evaluated."""
+        """Processes the next result in ticket order; ``ticket`` is the evaluated ticket."""
         self._evaluations += ticket > 0
         if fitness.trained:
             self._best = min(self._best or (fitness.key, ticket), (fitness.key, ticket))
@@ -88,15 +88,15 @@ class MetaValidation:
             self._choose()
 
     def finish(self) -> None:
-        """The search is over: its best program is chosen whenever the last choice was."""
+        """Selects the best program at the end of the search, regardless of the interval."""
         self._choose()
 
     def due(self) -> list[int]:
-        """Programs to train, in the order in which they were chosen; those that are known are left out."""
+        """Returns the selected programs without a known result, in order of selection."""
         return list(self._due)
 
     def tell(self, ticket: int, fitness: Fitness) -> Validation:
-        """Takes in what a program that was due has reached."""
+        """Reports the fitness of a selected program on the larger task."""
         self._known.add(ticket)
         return Validation(ticket, self._due.pop(ticket), fitness)
 

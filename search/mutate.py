@@ -1,18 +1,18 @@
 """Mutation: one small change of a program.
 
-A statement is inserted, deleted, or has one argument changed; a new one is put between a value and its reader; or
-constants move. Which of these is drawn follows the weights among those that apply to the parent (nothing can be deleted
-from an empty body, a program without constants has none to move). The change itself is uniform over the valid ones: an
-invalid child is thrown away and the same change is drawn again.
+A mutation inserts or deletes a statement, changes one argument, inserts a statement between a value and its reader, or
+changes constants. It is sampled by weight among the mutations that apply to the parent; deletion, for example, does not
+apply to a single statement. The change is uniform over the valid ones, by rejection sampling: an invalid child is
+discarded and the same mutation is sampled again.
 
-Constants move by a factor, and those near 1 also by the same factor on their distance from 1: a decay of 0.999 is far
-from 0.99 in its meaning, and no factor close to 1 leads from one to the other. Learning rate, decays and weight decay
-depend on each other, so that moving one at a time gets stuck in valleys: ``retune`` moves several together, by steps of
-any size. An inserted statement is read by nobody unless it happens to overwrite something, and has to wait for a second
-mutation that reads it: ``wrap`` is both at once. A random statement with several operands that all make sense together
-is rare; the program has some already, and ``duplicate`` puts in a copy of one, as genes are duplicated.
+``scale`` multiplies a constant by a random factor. ``complement`` does the same to the distance from 1, because decays
+such as 0.99 and 0.999 differ by a factor of 10 in their time scale. Learning rate, decays and weight decay interact, so
+that coordinate-wise changes get stuck in narrow valleys; ``retune`` changes several constants at once, with step sizes
+over several orders of magnitude. An inserted statement is usually dead until a second mutation reads its value;
+``wrap`` combines both in one mutation. Random statements rarely have operands that fit together; ``duplicate`` inserts
+a copy of an existing statement, in analogy to gene duplication.
 
-Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``wrap``, ``duplicate``, ``complement``, ``retune`` are ours.
+Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``wrap``, ``duplicate``, ``complement``, ``retune`` are new.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from optsearch.dsl.verify import is_valid_from, scope_before, statement_kind
 from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
 
 ATTEMPTS = 100
-"""Draws of one change before another change is drawn."""
+"""Maximum number of rejected samples of one mutation before another mutation is sampled."""
 
 LARGEST = 1e30
-"""Constants larger than this are not drawn: their square overflows in float32."""
+"""Maximum absolute value of a mutated constant; squares of larger values overflow in float32."""
 
 RETUNE = (-5.0, 3.0)
-"""Steps of ``retune`` lie between two to the first of these and two to the second, in steps of ``scale``."""
+"""Range of the base-2 logarithm of the step size of ``retune``, relative to that of ``scale``."""
 
 
 class MutationError(RuntimeError):
-    """No mutation with a weight above 0 has any valid result for this program."""
+    """No mutation with positive weight gives a valid child of this program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """What was done to the parent.
+    """Record of a mutation.
 
     Attributes:
-        name: the mutation, a field of ``MutationWeights``.
-        line: line of the statement in the text of the child; for a deletion, of the parent.
+        name: name of the mutation, a field of ``MutationWeights``.
+        line: line of the statement in the child's text; for a deletion, in the parent's text.
         before: the statement in the parent; empty for an insertion.
         after: the statement in the child; empty for a deletion.
     """
@@ -67,19 +67,19 @@ class Mutation:
 
 
 class Variation(Protocol):
-    """How a search makes its next program from a member of its population.
+    """Protocol of variation operators, which generate a program from a member of the population.
 
     Attributes:
-        inherits: whether the program depends on that member, which is then its parent.
+        inherits: True if the generated program depends on the member, which is then its parent.
     """
 
     inherits: bool
 
     def mutate(self, rng: np.random.Generator, program: Program) -> tuple[Program, Mutation]:
-        """A verified program, and what was done.
+        """Generates a verified program and the record of the mutation.
 
         Raises:
-            MutationError: there is none.
+            MutationError: no mutation gives a valid program.
         """
         ...
 
@@ -87,20 +87,20 @@ class Variation(Protocol):
 _Change = tuple[tuple[Statement, ...], Mutation]
 
 INVALID: _Change = (), Mutation("", 0, "", "")
-"""A draw that is no valid child: the same mutation is drawn again."""
+"""An invalid sample; the same mutation is sampled again."""
 
 
 class Mutator:
-    """Makes children.
+    """Generates children by mutation.
 
     Args:
-        weights: how often each mutation is drawn.
-        functions: names of the functions that new statements may call; None for all.
-        limits: bounds on the children.
-        constants: where constants come from and how far they move.
+        weights: relative frequency of each mutation.
+        functions: names of the functions that new statements may call. Defaults to all.
+        limits: bounds on the children. Defaults to ``LimitsConfig()``.
+        constants: distribution of new constants and step sizes. Defaults to ``ConstantsConfig()``.
 
     Raises:
-        ValueError: a function is unknown, or none takes operands of any kind.
+        ValueError: a function is unknown.
     """
 
     inherits = True
@@ -133,18 +133,18 @@ class Mutator:
         self._weights = {name: weight for name, weight in weights.as_dict().items() if weight > 0.0}
 
     def mutate(self, rng: np.random.Generator, program: Program) -> tuple[Program, Mutation]:
-        """A valid child that differs from its parent by one mutation.
+        """Generates a valid child that differs from its parent by one mutation.
 
         Args:
-            rng: source of randomness.
+            rng: random number generator.
             program: a verified program.
 
         Returns:
-            The child, verified, and what was done.
+            The verified child, and the record of the mutation.
 
         Raises:
-            MutationError: no mutation that may be drawn gives a valid child, such as a change of constants in a
-                program that has none.
+            MutationError: no mutation with positive weight gives a valid child, for example if only constants are
+                mutable and the program has none.
         """
         weights = dict(self._weights)
         while weights:
@@ -178,7 +178,7 @@ class Mutator:
         if len(body) < 2:
             return None
         places = list(range(len(body)))
-        while places:  # the first that will do, in random order: uniform over those that will do
+        while places:  # first deletable statement in random order: uniform over all deletable ones
             place = places.pop(_draw(rng, places))
             if is_deletable(program, place):
                 return (*body[:place], *body[place + 1 :]), Mutation("delete", place + 2, str(body[place]), "")
@@ -221,7 +221,7 @@ class Mutator:
         mutation: str,
         drawn: Callable[[], tuple[Function, Sequence[Argument] | None]],
     ) -> _Change | None:
-        """Puts a call between a value and its reader: a function, and its other arguments or None for random ones."""
+        """Inserts a call between a value and its reader; ``drawn`` gives the function and its arguments or None."""
         body = program.body
         uses = [(at, i) for at, line in enumerate(body) for i, arg in enumerate(line.args) if isinstance(arg, str)]
         if not uses or len(body) >= self._limits.statements:
@@ -279,7 +279,7 @@ class Mutator:
         return tuple(body), Mutation("retune", changed[0] + 2, before, after)
 
     def _stepped(self, rng: np.random.Generator, constant: float, step: float) -> float:
-        """A constant after a step, which is left out for every second one and where it leads too far."""
+        """Changes a constant with probability 1/2; keeps it if the new value is out of range."""
         if rng.random() < 0.5:
             return constant
         factor = 2.0 ** (step * rng.standard_normal())
@@ -305,22 +305,23 @@ def _choose(rng: np.random.Generator, weights: dict[str, float]) -> str:
 
 
 def _fits(program: Program, body: tuple[Statement, ...], place: int, scope: Mapping[str, Kind], before: Kind) -> bool:
-    """Whether a child is valid whose statement at ``place`` is new.
+    """Returns True if a child with a new statement at ``place`` is valid.
 
     Args:
         program: the parent.
         body: the child's statements.
-        place: where they begin to differ.
-        scope: kind of every variable before that place.
-        before: kind that the new statement's target would have without it; with the same one nothing else changes.
+        place: index of the first statement that differs.
+        scope: kind of every variable before that index.
+        before: kind of the statement's target without the new statement; if unchanged, the rest remains valid.
     """
     return statement_kind(body[place], scope) is before or is_valid_from(Program(program.state, body), place, scope)
 
 
 def is_deletable(program: Program, place: int) -> bool:
-    """Whether a program is valid without the statement at ``place``.
+    """Returns True if a program is valid without the statement at ``place``.
 
-    The statement goes unnoticed if its target had the same kind before it; otherwise what follows is looked through.
+    If the target has the same kind before the statement, no check is needed; otherwise the following statements are
+    verified.
     """
     body, scope = program.body, scope_before(program, place)
     target = body[place].target
@@ -332,7 +333,7 @@ def is_deletable(program: Program, place: int) -> bool:
 
 
 def _is_needed(program: Program, name: str, place: int) -> bool:
-    """Whether a variable that is assigned at ``place`` is read before it is assigned again, or returned."""
+    """Returns True if the variable assigned at ``place`` is read before its next assignment, or returned."""
     for target, _, args in program.body[place + 1 :]:
         if name in args:
             return True
@@ -348,7 +349,7 @@ def _move(
     applies: Callable[[float], bool],
     move: Callable[[float], float],
 ) -> _Change | None:
-    """Moves one constant, uniform over those to which the mutation applies."""
+    """Changes one constant, sampled uniformly from those to which the mutation applies."""
     places = [
         (index, position, arg)
         for index, statement in enumerate(program.body)

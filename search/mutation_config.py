@@ -1,6 +1,6 @@
-"""Settings of mutation: how often each is drawn, where constants come from and go, how long programs may get.
+"""Settings of mutation: weights, distribution and step sizes of constants, and the maximum program length.
 
-Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``wrap``, ``duplicate``, ``complement``, ``retune`` are ours.
+Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``wrap``, ``duplicate``, ``complement``, ``retune`` are new.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from optsearch.dsl.program import MAX_STATEMENTS
 
 
 class MutationWeights(BaseModel):
-    """The list of mutations: each field is one, its value how often it is drawn, relative to the others.
+    """Relative frequency of each mutation; every field is one mutation.
 
     Attributes:
         insert: insert a random statement at a random place.
         delete: delete a random statement.
         modify: replace one argument of a random statement by a variable in scope or a new constant from N(0, 1).
-        wrap: insert a random statement that computes from an argument of another, which reads it from then on.
-        duplicate: the same with a copy of one of the program's own statements, in which the argument takes the place of
-            one of its arguments.
+        wrap: apply a random function to one argument of a statement, which then reads the result instead.
+        duplicate: as ``wrap``, with a copy of one of the program's statements, in which the argument replaces one of
+            the copy's arguments.
         scale: multiply a constant by 2^a, a from N(0, 1).
-        complement: the same for its distance from 1: c becomes 1 - (1 - c) * 2^a, for a constant near 1.
-        redraw: replace a constant by a draw from N(0, 1).
-        retune: move each constant with a probability of one half: those between 0 and 1 by multiplying their odds,
-            c / (1 - c), by 2^a, others themselves. The step size is one for all, drawn log-uniformly between 1/32 and 8
-            times that of ``scale``.
+        complement: as ``scale`` for the distance from 1: c becomes 1 - (1 - c) * 2^a, for a constant near 1.
+        redraw: replace a constant by a sample from N(0, 1).
+        retune: change each constant with probability 1/2. Constants between 0 and 1 have their odds, c / (1 - c),
+            multiplied by 2^a; others are multiplied by 2^a. All share one step size, sampled log-uniformly between 1/32
+            and 8 times that of ``scale``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -52,28 +52,28 @@ class MutationWeights(BaseModel):
         return {name: float(getattr(self, name)) for name in type(self).model_fields}
 
     def constants_only(self) -> MutationWeights:
-        """The weights of the hyper-parameter control: the mutations of constants alone, in the same proportions.
+        """Weights of the hyperparameter control: only the mutations of constants, in the same proportions.
 
-        Their defaults stand in where all of them are 0.
+        If all of these are 0, their default weights are used.
         """
         weights = self if sum(getattr(self, name) for name in CONSTANTS) > 0.0 else MutationWeights()
         return weights.model_copy(update={name: 0.0 for name in type(self).model_fields if name not in CONSTANTS})
 
 
 CONSTANTS = ("scale", "complement", "redraw", "retune")
-"""The mutations that leave a program's statements as they are, but for their constants."""
+"""Mutations that change only constants."""
 
 
 LARGEST_STEP = 8.0
-"""Bound on ``constants.step``. ``retune`` takes steps of 8 times this, and NumPy's normal numbers stay below 14: every
-power of two that is drawn is a float64."""
+"""Upper bound of ``constants.step``. ``retune`` uses up to 8 times this step, and NumPy's normal samples stay below 14:
+every sampled power of two is finite in float64."""
 
 
 class LimitsConfig(BaseModel):
-    """Bounds on what mutation may make.
+    """Bounds on generated programs.
 
     Attributes:
-        statements: largest number of statements in a program.
+        statements: maximum number of statements in a program.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -82,15 +82,15 @@ class LimitsConfig(BaseModel):
 
 
 class ConstantsConfig(BaseModel):
-    """Where constants come from and how far they move.
+    """Distribution of new constants, and step sizes of their mutations.
 
     Attributes:
-        mean: mean of the normal distribution that new constants are drawn from.
-        spread: its standard deviation.
-        share: probability that an argument of a new statement, or a replaced one, is a new constant.
-        step: standard deviation of the power of two by which ``scale`` and ``complement`` move a constant, at most
+        mean: mean of the normal distribution of new constants.
+        spread: standard deviation of the normal distribution of new constants.
+        share: probability that an argument of a new statement, or a replaced argument, is a new constant.
+        step: standard deviation of the base-2 logarithm of the factor in ``scale`` and ``complement``, at most
             ``LARGEST_STEP``.
-        near_one: constants closer to 1 than this, and not 1, may move by their distance from 1.
+        near_one: maximum distance from 1, exclusive, of the constants to which ``complement`` applies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -103,5 +103,5 @@ class ConstantsConfig(BaseModel):
 
     @property
     def new(self) -> NewConstants:
-        """Where new constants come from."""
+        """Distribution of new constants."""
         return NewConstants(self.mean, self.spread, self.share)

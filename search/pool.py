@@ -1,6 +1,7 @@
-"""Calls of one function on many values, here or elsewhere, whose results come as they are ready.
+"""Pools: asynchronous calls of one function on many values.
 
-Whoever asks gives each call a number and gets it back with the result, so that nothing waits for the slowest call.
+The caller numbers the calls and receives (number, result) pairs in order of completion, so that a slow call does not
+block the others.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ Found = TypeVar("Found", covariant=True)
 
 
 class Pool(Protocol[Asked, Found]):
-    """Takes values, gives results in any order."""
+    """Protocol: accepts calls and returns their results in any order."""
 
     @property
     def room(self) -> int:
-        """Calls that may be on their way before more are of no use, at least 1."""
+        """Number of pending calls that keeps the pool fully occupied, at least 1."""
         ...
 
     def submit(self, number: int, value: Asked) -> None:
-        """Take a value; its number is none that is on its way."""
+        """Submits a call; its number must differ from those of all pending calls."""
         ...
 
     def collect(self) -> tuple[int, Found]:
-        """Number and result of a call that has ended; waits for one, of which at least one is on its way."""
+        """Returns the number and result of a completed call; blocks until there is one. Requires a pending call."""
         ...
 
 
 class Here(Generic[T, R]):
-    """Calls in this process, first come first served: a call is made when its result is collected."""
+    """In-process pool: ``collect`` executes the calls in order of submission."""
 
     room = 1
 
@@ -41,17 +42,17 @@ class Here(Generic[T, R]):
         self._run, self._queue = run, deque[tuple[int, T]]()
 
     def submit(self, number: int, value: T) -> None:
-        """Take a value."""
+        """Submits a call."""
         self._queue.append((number, value))
 
     def collect(self) -> tuple[int, R]:
-        """Call the function on the value that has waited longest."""
+        """Executes the oldest pending call."""
         number, value = self._queue.popleft()
         return number, self._run(value)
 
 
 def in_order(pool: Pool[T, R], values: Iterable[T]) -> Iterator[R]:
-    """Results in the order of the values, each as soon as it and all before it are there; nobody else asks the pool."""
+    """Yields results in the order of the values, as soon as available. The pool must have no other user."""
     count = 0
     for count, value in enumerate(values, start=1):
         pool.submit(count - 1, value)

@@ -1,7 +1,7 @@
-"""The ageing population: a queue from which parents are drawn by tournament.
+"""The ageing population: a queue from which parents are selected by tournament.
 
-Like a queue at a counter, everybody leaves after the same time, however good; a line of descent survives only by being
-picked again and again. This is what keeps a search from settling on one lucky evaluation.
+All members are removed at the same age, regardless of fitness. A lineage survives only if it is selected repeatedly,
+which prevents premature convergence to one lucky evaluation.
 
 Source: Real et al. 2019 (arXiv:1802.01548); Chen et al. 2023 (arXiv:2302.06675), section 2.2.
 """
@@ -23,8 +23,9 @@ class PopulationConfig(BaseModel):
     """Size of the population and of a tournament.
 
     Attributes:
-        size: programs that are alive at a time.
-        tournament: members drawn, with replacement, of which the best becomes the parent; 1 is a random walk.
+        size: number of members.
+        tournament: number of members sampled with replacement, of which the best becomes the parent; 1 gives a random
+            walk.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -41,10 +42,10 @@ class PopulationConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One living program.
+    """A member of the population.
 
     Attributes:
-        ticket: the ticket that made it; 0 for the warm start.
+        ticket: ticket of the program; 0 for the warm start.
         program: the program.
         fitness: lower is better; None for a program that did not train, which loses every tournament.
     """
@@ -55,10 +56,10 @@ class Member:
 
 
 class Population:
-    """A ring of ``size`` members in age order; adding one drops the oldest.
+    """A ring buffer of ``size`` members in age order; adding a member drops the oldest.
 
     Args:
-        founder: the warm start; it fills every place at first.
+        founder: the warm start, which initially fills the buffer.
         config: size and tournament.
     """
 
@@ -68,26 +69,26 @@ class Population:
         self._oldest = 0
 
     def add(self, member: Member) -> None:
-        """Append a member and drop the oldest."""
+        """Appends a member and drops the oldest."""
         self._members[self._oldest] = member
         self._oldest = (self._oldest + 1) % len(self._members)
 
     def select(self, rng: np.random.Generator) -> Member:
-        """The winner of one tournament.
+        """Selects a parent by tournament.
 
-        Members are drawn uniformly with replacement. The lowest fitness wins; among equals the younger wins, so that
-        rewritings which change nothing spread (they are the stepping stones of the search).
+        Members are sampled uniformly with replacement. The lowest fitness wins; ties are broken in favour of the
+        younger member, so that neutral mutations spread, which enables later improvements.
 
         Args:
-            rng: source of the draws; exactly ``tournament`` numbers are used.
+            rng: random number generator; exactly ``tournament`` numbers are consumed.
 
         Returns:
-            The winner.
+            The winner of the tournament.
         """
         members, oldest, size = self._members, self._oldest, len(self._members)
         draws = (rng.random(self._config.tournament) * size).astype(np.int64).tolist()
         best_age, best_fitness, winner = -1, float("inf"), members[oldest]
-        for age in draws:  # age counts from the oldest, so that a larger one is younger
+        for age in draws:  # position from the oldest: larger means younger
             member = members[(oldest + age) % size]
             fitness = float("inf") if member.fitness is None else member.fitness
             if fitness < best_fitness or (fitness == best_fitness and age > best_age):
@@ -95,18 +96,18 @@ class Population:
         return winner
 
     def members(self) -> tuple[Member, ...]:
-        """All members, the oldest first."""
+        """Returns all members, oldest first."""
         return (*self._members[self._oldest :], *self._members[: self._oldest])
 
 
 def population_digest(members: Iterable[tuple[str, float | None]]) -> str:
-    """A name for a population: equal for equal programs and fitness in equal order, whatever machine made it.
+    """Computes the SHA-256 digest of a population, from programs and fitness in order.
 
     Args:
-        members: program text and fitness of each member, the oldest first.
+        members: program text and fitness of each member, oldest first.
 
     Returns:
-        64 hex digits.
+        64 hexadecimal digits; independent of the machine.
     """
     digest = hashlib.sha256()
     for text, fitness in members:
@@ -117,9 +118,9 @@ def population_digest(members: Iterable[tuple[str, float | None]]) -> str:
 
 
 def redundancy(programs: Iterable[Program]) -> float | None:
-    """Share of the statements of programs that cannot influence their update; None for no statements.
+    """Computes the share of dead statements, which cannot influence the update; None if there are no statements.
 
-    They are what makes cache hits: Chen et al. 2023 report 70 % at the end of a search.
+    Changes of dead statements cause cache hits: Chen et al. 2023 report 70 % at the end of a search.
     """
     total = live = 0
     for program in programs:

@@ -1,7 +1,7 @@
-"""Random search: programs that are drawn independently of each other, with no selection.
+"""Random search: programs are sampled independently, without selection.
 
-A strong baseline when bad programs are stopped early (the campaign's hurdle), and the control that shows what
-evolution adds to drawing programs at all.
+Random search is a strong baseline when bad programs are stopped early by a hurdle. As a control, it measures the
+contribution of evolution.
 
 Source: Li & Talwalkar 2019 (arXiv:1902.07638); Real et al. 2020 (arXiv:2003.03384).
 """
@@ -19,13 +19,13 @@ from optsearch.search.mutate import Mutation
 
 
 class RandomPrograms:
-    """Draws programs; used in place of a mutator, it ignores the parent.
+    """Samples random programs; a variation operator that ignores the parent.
 
     Args:
         state: names of the state variables.
-        statements: largest number of statements; each number from 1 is equally likely.
-        functions: names of the functions that may be called; None for all.
-        constants: where constants come from.
+        statements: maximum number of statements; the number is uniform from 1 to this.
+        functions: names of the functions that may be called. Defaults to all.
+        constants: distribution of constants.
     """
 
     inherits = False
@@ -41,7 +41,7 @@ class RandomPrograms:
         self._functions = tuple(FUNCTIONS[name] for name in (FUNCTIONS if functions is None else functions))
 
     def mutate(self, rng: np.random.Generator, program: Program) -> tuple[Program, Mutation]:
-        """A random program; ``program`` has no influence on it."""
+        """Samples a random program, independent of ``program``."""
         statements = 1 + int(rng.random() * self._statements)
         drawn = random_program(
             rng, state=self._state, statements=statements, functions=self._functions, constants=self._constants

@@ -1,8 +1,8 @@
-"""What the programs of a campaign are measured against: the warm start's own evaluation.
+"""Reference values of a campaign, derived from the evaluation of the warm start.
 
-From it follow hurdles, which stop a bad program early, and the line below which a program counts as near the top, so
-that more is spent on it. Both are fixed once the warm start is evaluated. So a fitness stays a pure function of the
-program and of what the campaign has recorded, whoever evaluates it and when.
+They define the hurdles, which stop bad programs early, and the threshold below which a program is evaluated at several
+learning rates. Both are fixed once the warm start is evaluated. Fitness is therefore a pure function of the program and
+the records of the campaign, independent of the time and place of its evaluation.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from optsearch.search.fitness import Fitness, Limits, Reference
 
 
 class HurdleConfig(BaseModel):
-    """When a bad program is stopped early, measured against the warm start.
+    """Early stopping of bad programs, relative to the warm start.
 
     Attributes:
-        factor: a program is stopped when its running training loss exceeds this multiple of the warm start's.
-        at: where, as fractions of the task's steps; each means the nearest of the task's checkpoints.
+        factor: a program is stopped if its running training loss exceeds this multiple of the warm start's.
+        at: positions of the hurdles, as fractions of the task's steps; each is rounded to the nearest checkpoint.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -30,13 +30,13 @@ class HurdleConfig(BaseModel):
 
 
 class RateSweepConfig(BaseModel):
-    """The best of several learning rates as the fitness: a good program whose rate is off is not thrown away.
+    """Takes the best of several learning rates as the fitness, so that good programs with an unsuitable rate survive.
 
     Attributes:
-        factors: rates to try beside the program's own, as multiples of it.
-        within: only programs near the top at their own rate are tried at others: those whose loss is below the warm
-            start's fitness plus this share of it. Negative to ask for so much less. With several tasks the score has to
-            be below the warm start's plus this.
+        factors: additional learning rates, as multiples of the program's own.
+        within: relative margin of the threshold: a program is evaluated at the additional rates only if its loss at its
+            own rate is below ``(1 + within)`` times the warm start's. With several tasks, its score must be below
+            ``within``. Negative values require an improvement over the warm start.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -59,18 +59,18 @@ def make_reference(
     warm_start: Fitness,
     sweep: RateSweepConfig | None = None,
 ) -> Reference:
-    """What the programs of a campaign are measured against.
+    """Derives the reference values from the evaluation of the warm start.
 
     Args:
-        config: factor and places of hurdles; None for no hurdles.
-        checkpoints: for each task the steps at which it reports its running training loss.
+        config: factor and positions of the hurdles; None for no hurdles.
+        checkpoints: checkpoints of each task, in steps.
         seeds: number of training seeds.
         warm_start: fitness of the warm start, with curves.
-        sweep: which programs are tried at other rates; None for none.
+        sweep: settings of the rate sweep. Defaults to no rate sweep.
 
     Returns:
-        Its losses, for each run its hurdles, and the line below which other rates are tried; no hurdles and no line
-        where the warm start did not train.
+        The warm start's losses, the hurdles of each run, and the threshold of the rate sweep. If the warm start did not
+        train, there are no hurdles and no threshold.
     """
     limits: list[Limits] = []
     for number, steps in enumerate(checkpoints):
@@ -89,17 +89,18 @@ def make_reference(
 def hurdle_limits(
     config: HurdleConfig | None, checkpoints: Sequence[int], curves: Sequence[Sequence[float]]
 ) -> tuple[Limits, ...]:
-    """Hurdles that follow from the warm start's own training curves on a task.
+    """Derives hurdles from the warm start's training curves on a task.
 
-    A loss of ``x`` allows ``x + (factor - 1) * |x|``, which is ``factor * x`` for the usual positive losses.
+    For a loss ``x`` of the warm start, the limit is ``x + (factor - 1) * |x|``, which equals ``factor * x`` for
+    positive losses.
 
     Args:
-        config: factor and places; None for no hurdles.
-        checkpoints: steps at which the task reports its running training loss.
-        curves: for each training seed the warm start's curve.
+        config: factor and positions; None for no hurdles.
+        checkpoints: checkpoints of the task, in steps.
+        curves: training curve of the warm start for each training seed.
 
     Returns:
-        For each training seed its limits; empty where there are no hurdles.
+        Limits for each training seed; empty without hurdles.
     """
     if config is None:
         return ()

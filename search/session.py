@@ -1,9 +1,9 @@
-"""One sitting of a search: an evolution meets an evaluator, and what they find is made durable before it counts.
+"""Session: the search loop that connects evolution to an evaluator and records results before they take effect.
 
-    while not finished: draw tickets -> hand out evaluations -> collect -> record -> tell
+    while not finished: draw tickets -> submit evaluations -> collect -> record -> tell
 
-The session decides when things happen and nothing else: which results come when, how they are batched and how often it
-stops and goes on has no influence on what the search finds.
+A session controls only timing. Order of arrival, batching and interruptions have no influence on the results of the
+search.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from optsearch.search.meta_validation import MetaValidation, Validation
 from optsearch.search.reference import HurdleConfig, RateSweepConfig, make_reference
 
 DRAWS_A_TURN = 256
-"""Tickets drawn before results are looked at again, so that a stream of cache hits does not keep them waiting."""
+"""Maximum number of tickets drawn per iteration, so that a sequence of cache hits does not delay results."""
 
 WAIT_S = 0.25
-"""Longest wait for results before asking whether to stop."""
+"""Timeout for results, in seconds, between two calls of ``should_stop``."""
 
 
 class WarmStartError(UserError, RuntimeError):
-    """Programs cannot be measured against a warm start that does not train."""
+    """The warm start does not train, so it cannot serve as reference."""
 
     exit_code = 1
 
 
 class Ledger(Protocol):
-    """Where a session's records become durable; each call returns when they are."""
+    """Durable storage of a session's records; each call returns after the write is durable."""
 
     def append(self, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
-        """New results, before they are told; and the tickets settled so far, in order."""
+        """Stores new results, before they are told, and newly settled tickets in order."""
         ...
 
     def add_validation(self, validation: Validation) -> None:
-        """A program that was trained on the meta-validation task."""
+        """Stores the result of a meta-validation."""
         ...
 
     def program(self, ticket: int) -> Program:
-        """The program of a settled ticket."""
+        """Returns the program of a settled ticket."""
         ...
 
 
 class _Flights:
-    """Jobs on their way: programs of the search by their ticket, meta-validations by ``-1 - ticket``."""
+    """Pending jobs, keyed by the ticket for evaluations and by ``-1 - ticket`` for meta-validations."""
 
     def __init__(self, evaluator: Evaluator):
         self._evaluator = evaluator
@@ -75,7 +75,7 @@ class _Flights:
         self.validations.add(ticket)
 
     def land(self, timeout_s: float) -> tuple[list[Evaluated], list[tuple[int, Fitness]]]:
-        """Results of the search, and of meta-validation."""
+        """Collects results of the search and of meta-validation."""
         results: list[Evaluated] = []
         validated: list[tuple[int, Fitness]] = []
         for key, fitness in self._evaluator.collect(timeout_s):
@@ -103,29 +103,30 @@ def run_session(
     should_stop: Callable[[], bool] | None = None,
     timing: Timing | None = None,
 ) -> Progress:
-    """Searches until the budget is spent and its meta-validation is done, or somebody asks to stop.
+    """Runs a search until its budget is spent and meta-validation is complete, or until it is stopped.
 
     Args:
-        evolution: new, or restored from its history.
-        evaluator: where programs are evaluated; stays open.
-        ledger: where results become durable before they are told.
-        hurdle: when bad programs are stopped early; None for never.
-        sweep: which programs are tried at other rates; None for none.
-        checkpoints: for each task its checkpoints, in steps; only needed with a hurdle.
+        evolution: a new evolution, or one restored from its history.
+        evaluator: evaluates programs; remains open.
+        ledger: stores results before they are told.
+        hurdle: early stopping of bad programs. Defaults to no early stopping.
+        sweep: settings of the rate sweep. Defaults to no rate sweep.
+        checkpoints: checkpoints of each task, in steps; only required with a hurdle.
         seeds: number of training seeds.
-        reference: what programs are measured against; None for the warm start of this search.
-        validation: which programs are trained on another task as well; None for none.
-        batch_size: jobs that travel together.
-        progress: called after every turn; None for nobody watches.
-        should_stop: asked every turn; evaluations in flight are dropped when it says yes. None for never.
-        timing: is added to; None when nobody asks.
+        reference: reference values. Defaults to those derived from the warm start of this search.
+        validation: selects programs for meta-validation. Defaults to no meta-validation.
+        batch_size: number of jobs sent to a worker together.
+        progress: callback after every iteration. Defaults to no callback.
+        should_stop: called in every iteration; if it returns True, the session ends and drops pending evaluations.
+            Defaults to never stopping.
+        timing: accumulates the time breakdown. Defaults to no timing.
 
     Returns:
-        Where the search stands at the end.
+        Progress at the end of the session.
 
     Raises:
-        EvaluationError: an evaluation raised; everything before it is recorded.
-        WarmStartError: there are several tasks and the warm start fails on one.
+        EvaluationError: an evaluation raised an exception; all earlier results are recorded.
+        WarmStartError: the fitness has several tasks and the warm start fails on one of them.
     """
     waiting: deque[Candidate] = deque()
     flights = _Flights(evaluator)
@@ -182,7 +183,7 @@ def run_session(
 
 
 class _Clock:
-    """Adds the time since the last call to a part of the timing."""
+    """Adds the time since the last call to a field of the timing."""
 
     def __init__(self, timing: Timing):
         self._timing, self._last = timing, time.perf_counter()
@@ -201,7 +202,7 @@ def _note(validation: MetaValidation, settled: Sequence[Settled]) -> None:
 
 
 def _draw(evolution: Evolution, waiting: deque[Candidate], enough: int) -> int:
-    """Draws tickets until enough of them wait for evaluation; returns how many were drawn."""
+    """Draws tickets until ``enough`` wait for evaluation; returns the number drawn."""
     drawn = 0
     while drawn < DRAWS_A_TURN and len(waiting) < enough:
         candidate = evolution.ask()

@@ -1,8 +1,8 @@
-"""Evaluation on Ray: the only engine for more than one process, on this machine or on a cluster.
+"""Multi-process evaluation on Ray, on this machine or on a cluster.
 
-Each worker is an actor with one core and a trainer of its own. Jobs travel in batches as program text. A worker that
-is killed is replaced and its batches are handed out again; an evaluation is a pure function, so nobody can tell
-afterwards. An exception in an evaluation is a bug of ours and ends the search with the program's text.
+Each worker is a Ray actor with one core and its own trainers. Jobs are sent in batches, as program text. A killed
+worker is replaced and its batches are resubmitted; evaluations are pure functions, so results are unaffected. An
+exception in an evaluation is a bug and ends the search with an error that includes the program's text.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ from optsearch.search.evaluate import (
 from optsearch.search.fitness import Fitness, Job, Reference, Setting
 
 ATTEMPTS = 30
-"""Times that a batch is handed out before its workers' deaths are put down to the batch."""
+"""Maximum number of times a batch is submitted; then the batch is assumed to kill its workers."""
 
 LOOK_S = 5.0
-"""Time between two looks at Ray itself: when it dies, it says nothing."""
+"""Interval between health checks of Ray, in seconds; Ray does not report its own failure."""
 
 OBJECT_STORE_BYTES = 100_000_000
-"""Shared memory of a local Ray; results are a few hundred bytes each."""
+"""Shared memory of a local Ray instance; a result takes a few hundred bytes."""
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
-    "RAY_worker_niceness": "0",  # that of the command, not 15, behind whatever else the machine does
+    "RAY_worker_niceness": "0",  # that of the command; Ray's default of 15 yields to all others
 }
 
 LOST = "Ray has died or the cluster is lost; what was recorded is safe: start the same command again"
@@ -58,24 +58,24 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Parcel = tuple[int, str, Reference | None, bool, bool]
-"""A job on its way: ticket, program text, reference, whether to keep the curves, whether it is a meta-validation."""
+"""A serialised job: ticket, program text, reference, ``keep_curves``, ``validate``."""
 
 ABREAST = 2
-"""Batches, or calls, that a worker has at a time: one that runs, and one so that it never waits for the next."""
+"""Number of batches or calls assigned to a worker: one running and one queued, so that workers are never idle."""
 
 
 class WorkerError(UserError, RuntimeError):
-    """Workers cannot be started, or die again and again."""
+    """Workers cannot be started, or die repeatedly."""
 
     exit_code = 1
 
 
 class _Worker:
-    """What runs in a worker's process.
+    """The Ray actor of a worker.
 
     Args:
-        setting: what fitness means.
-        gpus: its share of a GPU; 0 for none.
+        setting: definition of the fitness.
+        gpus: share of a GPU; 0 for none.
     """
 
     def __init__(self, setting: Setting, gpus: float):
@@ -84,7 +84,7 @@ class _Worker:
         import_own_tasks(setting.imports)
 
     def machine(self) -> str:
-        """Kind of the machine that it computes on."""
+        """Returns the kind of machine on which the worker runs."""
         kind = f"{processor()} with {accelerator()}" if self._gpus else processor()
         return " and ".join(filter(None, (kind, environment())))
 
@@ -99,7 +99,7 @@ class _Worker:
 
 @dataclass(slots=True)
 class _Batch:
-    """A batch: what it holds, which worker has it, how often it was handed out."""
+    """A batch: its jobs, the index of its worker, and the number of times it was submitted."""
 
     parcels: list[Parcel]
     place: int
@@ -107,14 +107,16 @@ class _Batch:
 
 
 class RayEvaluator:
-    """Evaluates on Ray actors. A worker gets batches once it has said that it is there, so that one which Ray cannot
-    place, such as after the loss of a node, holds nothing back.
+    """Evaluator on Ray actors.
+
+    A worker receives batches only after it has reported that it started. A worker that Ray cannot place, for example
+    after the loss of a node, therefore delays no batch.
 
     Args:
-        setting: what fitness means.
-        workers: number of actors; None for one on each core of the cluster.
-        address: a Ray cluster to join, such as ``auto`` or ``ray://host:10001``; None to start Ray here.
-        gpus: share of a GPU that Ray gives each worker; 0 for none.
+        setting: definition of the fitness.
+        workers: number of actors; None for one per core of the cluster.
+        address: address of a Ray cluster, such as ``auto`` or ``ray://host:10001``. Defaults to a local Ray instance.
+        gpus: share of a GPU per worker; 0 for none.
 
     Raises:
         WorkerError: Ray cannot be started or joined.
@@ -134,41 +136,41 @@ class RayEvaluator:
         count = workers if workers is not None else int(ray.cluster_resources().get("CPU", 1))
         if count < 1:
             raise WorkerError(f"at least 1 worker is needed, got {count}")
-        # What a worker inherits is one thread on the CPU; a share of a GPU lets JAX see that GPU instead.
+        # Workers inherit the restriction to one CPU thread; with a share of a GPU, JAX uses that GPU instead.
         self._actor = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Worker)
-        self._starting: dict[Any, int] = {}  # reference to a worker's first sign of life -> its place
+        self._starting: dict[Any, int] = {}  # reference of a worker's first response -> its index
         for place in range(count):
             self._start(place)
         self._watch = RayWatch()
         self.replaced = 0
-        """Workers that died and were replaced."""
+        """Number of workers that died and were replaced."""
         self.machines: set[str] = set()
-        """Kinds of machines that workers run on."""
+        """Kinds of machines of the workers."""
         self.waited_s = 0.0
-        """Time spent waiting for results."""
+        """Time spent waiting for results, in seconds."""
 
     @property
     def workers(self) -> int:
-        """Jobs that can run at the same time."""
+        """Number of workers, which is the maximum number of concurrent jobs."""
         return len(self._workers)
 
     def ready(self) -> bool:
-        """Whether a worker is there; does not wait."""
+        """Returns True if at least one worker has started; does not block."""
         arrived, _ = self._ray.wait(list(self._starting), num_returns=1, timeout=0) if self._starting else ([], [])
         return bool(arrived) or len(self._starting) < len(self._workers)
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Take one batch; the next worker that has time for it gets it."""
+        """Enqueues a batch of jobs for the next free worker."""
         parcels = [(job.ticket, str(job.program), job.reference, job.keep_curves, job.validate) for job in jobs]
         self._queue.append(_Batch(parcels, -1, 0))
         self._hand_out()
 
     def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
-        """Results of the batches that are ready; waits at most ``timeout_s`` for the first.
+        """Returns the results of completed batches; waits up to ``timeout_s`` for the first.
 
         Raises:
-            EvaluationError: an evaluation raised.
-            WorkerError: Ray has died, workers cannot be made, or they die again and again with the same batch.
+            EvaluationError: an evaluation raised an exception.
+            WorkerError: Ray is lost, workers cannot be created, or they die repeatedly on the same batch.
         """
         pending = [*self._flying, *self._starting]
         if not self._flying and not self._queue:
@@ -185,13 +187,13 @@ class RayEvaluator:
         for reference in ready:
             if reference in self._starting:
                 self._arrive(reference)
-            elif reference in self._flying:  # not taken back by the death of its worker a moment ago
+            elif reference in self._flying:  # not yet requeued after the death of its worker
                 results += self._result(reference)
         self._hand_out()
         return results
 
     def pool(self, run: Callable[[Any], Any]) -> RayPool[Any, Any]:
-        """Calls on the workers' cores; the workers end, as they hold these, and nothing is evaluated here any more."""
+        """Creates a pool on the workers' cores. This ends the workers; the evaluator accepts no more jobs."""
         for worker in self._workers:
             self._ray.kill(worker)
         count, self._workers = len(self._workers), []
@@ -199,7 +201,7 @@ class RayEvaluator:
         return RayPool(run, count, imports=self._setting.imports)
 
     def close(self) -> None:
-        """End the workers, and Ray if it was started here."""
+        """Stops the workers, and Ray if it was started by this evaluator."""
         self._flying.clear()
         self._queue.clear()
         if self._started_ray:
@@ -209,7 +211,7 @@ class RayEvaluator:
             self._ray.kill(worker)
 
     def _start(self, place: int) -> None:
-        """Makes the worker of a place; it counts once ``_arrive`` has heard of it."""
+        """Creates the worker with an index; it is available once ``_arrive`` receives its first response."""
         worker: Any = self._actor.remote(self._setting, self._gpus)
         self._workers[place : place + 1] = [worker]
         self._starting[worker.machine.remote()] = place
@@ -225,7 +227,7 @@ class RayEvaluator:
             self._start(place)
 
     def _hand_out(self) -> None:
-        """Gives queued batches to the workers that are there and have the fewest."""
+        """Assigns queued batches to the available workers with the lowest load."""
         if not self._queue:
             return
         load = {place: 0 for place in range(len(self._workers)) if place not in self._starting.values()}
@@ -256,7 +258,7 @@ class RayEvaluator:
             return []
 
     def _replace(self, batch: _Batch, error: Exception) -> None:
-        """Puts a new worker in the place of a dead one and takes back all that it had."""
+        """Replaces a dead worker and requeues its batches."""
         lost = [batch]
         for reference, other in list(self._flying.items()):
             if other.place == batch.place:
@@ -274,19 +276,18 @@ class RayEvaluator:
 
 
 def _weight(batch: _Batch) -> int:
-    """A meta-validation takes long: nothing else waits behind it."""
+    """Load of a batch; a long meta-validation occupies a worker completely, so that no batch waits behind it."""
     return ABREAST if batch.parcels[0][4] else 1
 
 
 class RayPool(Generic[T, R]):
-    """A `Pool` on Ray, for functions and values that can be sent to another process; a call whose process dies is tried
-    again.
+    """A `Pool` on Ray, for serialisable functions and values. A call is retried if its process dies.
 
     Args:
-        run: what is called.
-        workers: calls that run at the same time; None for one on each core of the cluster.
-        address: a Ray cluster to join; None to start Ray here.
-        imports: references of the user's own tasks, which every process imports before it calls anything.
+        run: function to call.
+        workers: number of concurrent calls; None for one per core of the cluster.
+        address: address of a Ray cluster. Defaults to a local Ray instance.
+        imports: references of custom tasks, imported by every process before its first call.
 
     Raises:
         WorkerError: Ray cannot be started or joined.
@@ -306,14 +307,14 @@ class RayPool(Generic[T, R]):
         self.room = workers if workers and workers < cores else ABREAST * cores
 
     def submit(self, number: int, value: T) -> None:
-        """Take a value."""
+        """Submits a call."""
         self._flying[self._remote.remote(self._imports, self._run, value)] = number
 
     def collect(self) -> tuple[int, R]:
-        """Number and result of a call that has ended; waits for one.
+        """Returns the number and result of a completed call; blocks until there is one.
 
         Raises:
-            WorkerError: a process died again and again, or Ray itself has.
+            WorkerError: a process died repeatedly, or Ray is lost.
         """
         exceptions = self._ray.exceptions
         try:
@@ -329,16 +330,17 @@ class RayPool(Generic[T, R]):
             raise WorkerError(f"{LOST} ({error})") from error
 
     def close(self) -> None:
-        """End Ray if it was started here, or leave the cluster; what is still on its way is dropped."""
+        """Stops Ray if it was started by this pool; pending calls are dropped."""
         if self._started_ray:
             self._ray.shutdown()
 
 
 class RayWatch:
-    """Looks every ``LOOK_S`` whether Ray still runs, also while results arrive: workers go on without it, and Ray ends
-    this process a minute after its control service has gone, with a message of its own.
+    """Checks every ``LOOK_S`` seconds that Ray is alive.
 
-    It is lost when it is so at two looks in a row: the control service of a cluster can be started again.
+    The check also runs while results arrive: workers continue without Ray's control service, and Ray terminates this
+    process a minute after the service is lost. Ray counts as lost after two consecutive failed checks, because the
+    control service of a cluster can be restarted.
     """
 
     def __init__(self) -> None:
@@ -348,7 +350,7 @@ class RayWatch:
         self._next, self._was_gone = time.monotonic() + LOOK_S, False
 
     def look(self) -> None:
-        """Looks if it is time.
+        """Runs a health check if it is due.
 
         Raises:
             WorkerError: Ray is lost.
@@ -376,11 +378,15 @@ def _with_tasks(imports: Sequence[str], run: Callable[[T], R], value: T) -> R:
 
 
 def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -> bool:
-    """Starts Ray here, with the GPUs of this machine if they are wanted, or joins a cluster; does nothing in a process
-    that has done so.
+    """Starts a local Ray instance or joins a cluster; does nothing if Ray is already initialised in this process.
+
+    Args:
+        workers: number of CPUs of a local instance; None for all cores.
+        address: address of a cluster; None for a local instance.
+        gpus: if True, a local instance uses the GPUs of this machine.
 
     Returns:
-        Whether the caller has to end it.
+        True if the caller must shut Ray down.
 
     Raises:
         WorkerError: Ray cannot be started or joined.
@@ -393,10 +399,11 @@ def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -
 
 @contextmanager
 def _own_token() -> Generator[None]:
-    """The environment in which a local Ray is started, so that nothing but this process can use it.
+    """Sets a new authentication token in the environment, so that only this process can use a local Ray instance.
 
-    Ray listens on the network and runs what it is sent. Every local Ray gets a token of its own, which its processes
-    inherit and which is written nowhere. Ray does so by itself from 2.59 on, with a token in the user's home folder.
+    Ray listens on the network and executes code that it receives. Every local instance has its own token, which its
+    processes inherit and which is never written to disk. Ray 2.59 and later create a token themselves, stored in the
+    user's home folder.
     """
     ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     before = {name: os.environ.get(name) for name in ours}
@@ -418,19 +425,19 @@ def _start_ray(workers: int | None, address: str | None, *, gpus: bool) -> bool:
     if ray.is_initialized():
         return False
     logging.getLogger("ray").setLevel(logging.ERROR)
-    # Ray starts its processes by fork and exec at once, which JAX's threads do not mind.
+    # Ray starts processes by fork followed immediately by exec, which is safe with JAX's threads.
     warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     try:
         if address is not None and not answers(address):
             raise ConnectionError("no Ray answers there")
-        if stale:  # Ray reads how it authenticates once, when it is imported or first started
+        if stale:  # Ray reads the authentication mode only once, at import or first start
             from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
 
             Config.initialize("")
             AuthenticationTokenLoader.instance().reset_cache()
         if address is not None:
-            with tempfile.TemporaryDirectory() as folder:  # Ray uploads it before it returns
+            with tempfile.TemporaryDirectory() as folder:  # uploaded before ray.init returns
                 package = staged_package(Path(folder))
                 ray.init(address=address, runtime_env={"py_modules": [str(package)]}, **quiet)
         else:

@@ -1,4 +1,4 @@
-"""What every test runs under: strict JAX, and property tests that draw the same examples on every run in CI."""
+"""Settings for all tests: strict JAX, and property tests with deterministic examples in CI."""
 
 from __future__ import annotations
 

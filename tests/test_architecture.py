@@ -1,4 +1,4 @@
-"""The shape of the house, read from the import statements."""
+"""Architecture rules, checked on import statements."""
 
 import ast
 from collections.abc import Iterator

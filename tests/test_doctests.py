@@ -1,4 +1,4 @@
-"""Examples in docstrings are what happens."""
+"""Examples in docstrings give the shown output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed: one name, all of its data, and an import that loads no library and minds no folder of the user."""
+"""The installed package: one top-level name, complete data, a fast import, and independence of the working folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md are true: each is followed in a copy, in no other files than it names, and works."""
+"""Recipes of CONTRIBUTING.md: each one, followed in a copy, changes only the files it names, and works."""
 
 from __future__ import annotations
 

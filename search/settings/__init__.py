@@ -1,6 +1,6 @@
-"""How settings are read.
+"""Strict settings from YAML.
 
-settings       strict models: unknown keys are refused, all errors are reported at once
-config_errors  errors in settings, with file, line and the nearest valid name
+settings       strict models: unknown keys are rejected, all errors are reported at once
+config_errors  error messages with file, line and the nearest valid name
 yaml_text      YAML as plain data with the line of every value
 """

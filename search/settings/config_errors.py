@@ -1,6 +1,6 @@
-"""What is wrong with settings, in the words of the person who wrote them: file, line, key, rule, value, nearest name.
+"""Error messages for settings: file, line, key, rule, value and nearest valid name.
 
-pydantic finds the faults; here each becomes one line.
+Each pydantic error becomes a message of one line.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from optsearch.search.settings.yaml_text import Document
 Path = tuple[str | int, ...]
 
 LAST = 2**31
-"""Sorts faults of the command line after those of the file."""
+"""Sort key of command-line errors, which come after those of the file."""
 
 
 class ConfigError(UserError, ValueError):
-    """Settings break rules.
+    """The settings are not valid.
 
     Attributes:
-        faults: one line for each, naming file, line, key, rule and value.
+        faults: one message per error, with file, line, key, rule and value.
     """
 
     def __init__(self, faults: Sequence[str]):
@@ -36,10 +36,10 @@ class ConfigError(UserError, ValueError):
 
 
 class RuleError(ValueError):
-    """A rule between several settings is broken.
+    """Several settings are inconsistent.
 
     Attributes:
-        path: keys from the top to the setting that the message is about, whose line is given with it.
+        path: path of keys to the setting to which the message and its line number refer.
     """
 
     def __init__(self, path: Path, reason: str):
@@ -48,21 +48,21 @@ class RuleError(ValueError):
 
 
 def line_of(source: str, line: int | None, reason: str) -> str:
-    """A fault with its place."""
+    """Prefixes a message with source and line."""
     return f"{source}: {reason}" if line is None else f"{source}:{line}: {reason}"
 
 
 def describe(
     details: ErrorDetails, model: type[BaseModel], document: Document, source: str, given: Mapping[Path, str]
 ) -> tuple[int, str]:
-    """Line to sort by, and the fault as the user reads it.
+    """Formats a pydantic error; returns the line number as sort key, and the message.
 
     Args:
-        details: what pydantic found.
-        model: the model that was validated.
-        document: the text, with the line of every value.
-        source: what to call the text.
-        given: for each setting of the command line its key, and how it was written.
+        details: the pydantic error.
+        model: the validated model.
+        document: the parsed text, with the line of every value.
+        source: name of the text in messages.
+        given: settings of the command line: path of keys, and original text.
     """
     path = details["loc"]
     broken = details.get("ctx", {}).get("error")
@@ -98,7 +98,7 @@ _RULES = {
     "string_pattern_mismatch": "must start with a letter or digit and have only letters, digits, '.', '_' and '-' "
     "(at most 64)",
 }
-"""What each kind of pydantic error says to a user."""
+"""Message for each kind of pydantic error."""
 
 
 def _reason(details: ErrorDetails, model: type[BaseModel]) -> str:
@@ -129,7 +129,7 @@ def _shown(value: Any) -> str:
 def _nearest_key(path: Path, model: type[BaseModel]) -> str:
     inner: type[BaseModel] | None = model
     for part in path[:-1]:
-        if isinstance(part, int):  # an entry of a list, whose model was found at the list's own key
+        if isinstance(part, int):  # list index; the model was found at the key of the list
             continue
         inner = _model_of(inner.model_fields[part].annotation) if inner and part in inner.model_fields else None
     known = list(inner.model_fields) if inner else []
@@ -138,7 +138,7 @@ def _nearest_key(path: Path, model: type[BaseModel]) -> str:
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """The model in an annotation such as ``M``, ``M | None`` or ``list[M]``."""
+    """Returns the model in an annotation such as ``M``, ``M | None`` or ``list[M]``; None if there is none."""
     if isinstance(annotation, types.UnionType | types.GenericAlias):
         return next((model for option in typing.get_args(annotation) if (model := _model_of(option))), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

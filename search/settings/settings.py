@@ -1,4 +1,4 @@
-"""Settings from YAML: a model of them, a text, and overrides from the command line; all faults at once."""
+"""Loads settings from YAML and command-line overrides into a pydantic model; reports all errors at once."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def load_settings(model: type[M], text: str, source: str, overrides: Sequence[str] = ()) -> M:
-    """Reads settings.
+    """Loads and validates settings.
 
     Args:
-        model: what they are settings of.
-        text: YAML.
-        source: what to call the text in messages, such as the file's name.
-        overrides: ``key.sub=value`` settings that replace or add to those of the text; values are read as YAML.
+        model: pydantic model of the settings.
+        text: YAML text.
+        source: name of the text in messages, such as the file name.
+        overrides: ``key.sub=value`` settings that replace or extend those of the text; values are parsed as YAML.
 
     Returns:
-        The settings, all names checked.
+        The validated settings.
 
     Raises:
-        ConfigError: anything is wrong; all faults at once.
+        ConfigError: the settings are not valid; contains all errors.
     """
     document = read_yaml(text)
     found = [(fault.line or 0, line_of(source, fault.line, fault.reason)) for fault in document.faults]
@@ -53,14 +53,14 @@ def load_settings(model: type[M], text: str, source: str, overrides: Sequence[st
 
 
 def settings_text(path: Path) -> str:
-    """The text of a file of settings, as far as settings are read.
+    """Reads the text of a settings file, up to one character more than the maximum length.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: the file cannot be read.
     """
     try:
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe may never give anything, a device never end
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # pipes may block and devices may be endless
             raise ConfigError([f"{path}: not a regular file: write the settings to one"])
         with path.open(encoding="utf-8") as file:
             return file.read(MAX_CHARACTERS + 1)

@@ -1,9 +1,9 @@
-"""YAML as people mean it: plain data with the line of every value, and every fault at once.
+"""Strict YAML parser: plain data with the line of every value; reports all errors at once.
 
-Differences from YAML 1.1, each because it surprises: ``1e-3`` is a number; a key that stands twice is a fault; tags,
-anchors and aliases are refused (a settings file needs none, and some of them run code or grow without end); times,
-dates and octal numbers do not exist. ``yes``, ``no``, ``on`` and ``off`` are truth values as in YAML 1.1, which strict
-settings refuse wherever no truth value is meant.
+Differences from YAML 1.1, which avoid common pitfalls: ``1e-3`` is a number; duplicate keys are errors; tags and
+aliases are rejected, because settings do not need them and they can execute code or expand without limit; times, dates
+and octal numbers are not supported. ``yes``, ``no``, ``on`` and ``off`` are booleans as in YAML 1.1; strict settings
+reject them wherever no boolean is expected.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 MAX_CHARACTERS = 1_000_000
 
 Path = tuple[str | int, ...]
-"""Keys and indices from the top to a value."""
+"""Path of keys and indices from the root to a value."""
 
 _NULL = re.compile(r"(~|null|Null|NULL|)\Z")
 _TRUE = re.compile(r"(true|True|TRUE|yes|Yes|YES|on|On|ON)\Z")
@@ -30,7 +30,7 @@ _SPECIAL = re.compile(r"(?P<sign>[-+]?)\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes; what a plain scalar means is decided in ``_scalar``, not by the resolvers of YAML 1.1."""
+    """Composes nodes without the implicit resolvers of YAML 1.1; ``_scalar`` interprets plain scalars."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -38,11 +38,11 @@ _Loader.yaml_implicit_resolvers = {}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong.
+    """An error in the text.
 
     Attributes:
-        line: from 1; None where no line is meant.
-        reason: what and why.
+        line: line number, starting at 1; None if the error has no line.
+        reason: error message.
     """
 
     line: int | None
@@ -51,14 +51,14 @@ class Fault:
 
 @dataclass
 class Document:
-    """A text as plain data.
+    """A parsed YAML document.
 
     Attributes:
-        data: mappings, lists, texts, numbers, truth values and None.
-        lines: line of every value, and of the key before it.
-        faults: what is wrong with the text itself.
-        readable: whether it is YAML at all, so that the data mean something.
-        spoiled: values that could not be read, for which a fault stands already.
+        data: mappings, lists, strings, numbers, booleans and None.
+        lines: line of every value, or of its key in a mapping.
+        faults: errors in the text.
+        readable: False if the text is not valid YAML, so that the data are meaningless.
+        spoiled: paths of values that could not be parsed and have an entry in ``faults``.
     """
 
     data: Any = None
@@ -69,13 +69,13 @@ class Document:
 
 
 def read_yaml(text: str) -> Document:
-    """Reads one YAML document.
+    """Parses one YAML document.
 
     Args:
-        text: the document.
+        text: YAML text.
 
     Returns:
-        Its data and faults; the data are what can be made of a faulty text.
+        The data and errors. If there are errors, the data are those that could be parsed.
     """
     document = Document()
     if len(text) > MAX_CHARACTERS:
@@ -142,7 +142,7 @@ def _mapping(node: MappingNode, path: Path, document: Document, seen: set[int]) 
 
 def _scalar(node: Node) -> str | int | float | bool | None:
     text = str(node.value)
-    if getattr(node, "style", None) is not None:  # quoted, or a block of text
+    if getattr(node, "style", None) is not None:  # quoted or block scalar
         return text
     if _NULL.match(text):
         return None

@@ -1,4 +1,4 @@
-"""Random parameter trees and programs, and what rounding can do to a run; shared by the tests of the language."""
+"""Fixtures for the tests of the language: random parameter trees and programs, and the effect of rounding on a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exported files at work: loaded, run, and compared with the reference interpreter over many steps."""
+"""Helpers for exported files: load and run them, and compare them with the reference interpreter over many steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Costs match what one counts by hand."""
+"""Costs match those counted by hand."""
 
 from __future__ import annotations
 

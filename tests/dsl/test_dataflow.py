@@ -1,4 +1,4 @@
-"""Liveness crosses steps; pruning changes nothing that can be seen."""
+"""Liveness is tracked across steps; pruning preserves observable behaviour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step of a program: JAX against float64 NumPy, on trees of every shape."""
+"""Program steps: JAX agrees with float64 NumPy on parameter trees of all shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exported files stand alone and train as the program does."""
+"""Exported files have no dependency on this package and train as the program does."""
 
 from __future__ import annotations
 

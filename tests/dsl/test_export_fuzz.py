@@ -1,4 +1,4 @@
-"""Strange programs through both exports: any names, poles, extreme constants and calls on constants alone."""
+"""Unusual programs in both exports: arbitrary names, poles, extreme constants, and calls on constants only."""
 
 from __future__ import annotations
 

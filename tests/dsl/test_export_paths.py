@@ -1,8 +1,8 @@
-"""Exported files take the way of the interpreter: 100 steps in float64, to 1e-6 of the way gone.
+"""Exported files follow the trajectory of the interpreter: 100 steps in float64, to 1e-6 of the distance travelled.
 
-Chaotic programs part from themselves when any result is off by one unit in the last place. Each is compared for as many
-steps as the interpreter agrees with itself under such roundings, and at least 90 of 100 for all 100 steps. Weights that
-are not finite have to be so from the same step on.
+Chaotic programs diverge from themselves if any result changes by one unit in the last place. Each program is compared
+for as many steps as the interpreter agrees with itself under such perturbations; at least 90 of 100 programs must agree
+for all 100 steps. Non-finite weights must appear at the same step.
 """
 
 from __future__ import annotations

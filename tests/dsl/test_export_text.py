@@ -1,4 +1,4 @@
-"""Exports for readers."""
+"""Text of exported files."""
 
 from __future__ import annotations
 

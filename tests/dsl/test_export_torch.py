@@ -1,4 +1,4 @@
-"""Exported PyTorch optimizers among other people's code: groups, saved state, precision, names."""
+"""Exported PyTorch optimizers in user code: parameter groups, saved state, precision, names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One fingerprint means one training run, up to rounding; and what does not change a run does not change it."""
+"""Equal fingerprints imply equal training runs up to rounding; equivalent changes preserve the fingerprint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every row of the function table, and every law of every row; all tests iterate over the table itself."""
+"""Every row of the function table and every law of each row; all tests iterate over the table."""
 
 from __future__ import annotations
 

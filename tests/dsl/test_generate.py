@@ -1,4 +1,4 @@
-"""Random pieces of programs are valid, and uniform over what the rules allow."""
+"""Random parts of programs are valid, and uniform over the permitted choices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The library's optimizers are what their names say: each trains as its optax namesake does."""
+"""Library optimizers train as the optax optimizers of the same name."""
 
 from __future__ import annotations
 

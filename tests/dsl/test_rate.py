@@ -1,4 +1,4 @@
-"""A program at another rate: the same updates as the program that is called with another learning rate."""
+"""A program at another rate gives the updates of the program called with another learning rate."""
 
 from __future__ import annotations
 

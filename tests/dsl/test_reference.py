@@ -1,4 +1,4 @@
-"""docs/language.md is true: its table is the function table, its edges and examples are what happens."""
+"""docs/language.md matches the implementation: function table, edge cases and examples."""
 
 from __future__ import annotations
 

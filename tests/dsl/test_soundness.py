@@ -1,7 +1,7 @@
-"""Programs of one fingerprint train alike in float32, also at poles, growth, extreme constants and cancellation.
+"""Programs with equal fingerprints train equally in float32, even with poles, growth, extreme constants, cancellation.
 
-A program and a disguise of it, an identity that holds for ordinary real numbers, have one fingerprint or they have not;
-where they have, both are run in float32 until a state variable that doubles at every step has become infinite.
+A program and a variant, equal to it by an identity over the real numbers, may or may not have equal fingerprints. If
+they do, both run in float32 until a state variable that doubles at every step is infinite.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Exported Python files look as a person would write them, and their docstrings hold whatever they are given."""
+"""Exported Python files are formatted like hand-written code; their docstrings are valid for arbitrary input."""
 
 from __future__ import annotations
 

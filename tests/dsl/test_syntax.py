@@ -1,4 +1,4 @@
-"""The text of programs: what is printed is read back, and what cannot be read is refused clearly and quickly."""
+"""Program text: printing and parsing round-trip; invalid text is rejected with a clear error and without delay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs as optax transformations behave as optax's own do."""
+"""Programs as optax transformations behave like optax's own."""
 
 from __future__ import annotations
 

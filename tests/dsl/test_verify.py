@@ -1,4 +1,4 @@
-"""Verification: what it accepts, and the kind and shape that it gives to every value."""
+"""Verification: accepted programs, and the inferred kind and shape of every value."""
 
 from __future__ import annotations
 

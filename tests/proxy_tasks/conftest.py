@@ -1,4 +1,4 @@
-"""The shared trainers of the search proxy."""
+"""Fixtures: shared trainers of the search proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainers that all tests of a session share: compiling them is what these tests cost."""
+"""Trainers shared by all tests of a session, because their compilation dominates the time of these tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interpreting and compiling are two ways to the same losses, on every proxy, for known programs and generated ones."""
+"""Interpreted and compiled training give equal losses on every proxy, for known and generated programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints are made once, kept whole, and made again when they are missing or damaged."""
+"""Checkpoints are created once, stored intact, and recreated if missing or damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where compiled loops are kept, and which of JAX's settings decide a result: none."""
+"""Cache of compiled loops; results do not depend on JAX's settings."""
 
 from __future__ import annotations
 

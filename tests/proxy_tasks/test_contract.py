@@ -1,4 +1,4 @@
-"""The contract that every task keeps: proxies as they are, larger rungs, slowly, for a few steps."""
+"""The contract of all tasks: proxies unchanged, larger rungs with few steps; slow."""
 
 from __future__ import annotations
 

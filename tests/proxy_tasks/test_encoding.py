@@ -1,4 +1,4 @@
-"""The coded form: what is a column, what a row, and what does not fit."""
+"""Encoding of programs: columns, rows, and programs that exceed the limits."""
 
 from __future__ import annotations
 

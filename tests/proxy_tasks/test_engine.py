@@ -1,4 +1,4 @@
-"""The interpreter means what the table says: against the definition in JAX and the float64 reference."""
+"""The interpreter implements the function table: compared with its JAX definitions and the float64 reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 and WikiText from small data of the same form; nothing is downloaded."""
+"""CIFAR-10 and WikiText from small data of the same format; nothing is downloaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that are trained together give what they give alone, up to rounding, whoever their neighbours are."""
+"""Batched runs equal separate runs up to rounding, independently of the other lanes."""
 
 from __future__ import annotations
 

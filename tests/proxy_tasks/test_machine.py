@@ -1,4 +1,4 @@
-"""What is recorded of a machine tells apart those that round differently, and nothing else."""
+"""Machine records distinguish exactly the machines that round differently."""
 
 from __future__ import annotations
 

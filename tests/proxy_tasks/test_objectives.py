@@ -1,4 +1,4 @@
-"""Losses by their definitions, and models against slow independent forms."""
+"""Losses match their definitions, and models match slow independent implementations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However bad a program, its run ends in an outcome with its sentence, the step, and the loss so far."""
+"""Every run of a bad program ends with an outcome, its message, the step, and the loss so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks of users: the documented example, every form of data, and errors that name the thing and the fix."""
+"""Custom tasks: the documented example, all data formats, and errors that name the cause and the fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs in order: every lane's statements, all of them, in their order, and never another lane's."""
+"""Scheduling of statements: each lane executes all of its statements in order, and no others."""
 
 from __future__ import annotations
 

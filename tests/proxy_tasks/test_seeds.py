@@ -1,4 +1,4 @@
-"""No seed is for two purposes, and settings stay out of those that are not theirs."""
+"""Seed ranges are disjoint, and settings accept only seeds of their own range."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks are: schedules, orders, versions, ladders; `test_contract` has the laws about their data and training."""
+"""Properties of tasks: schedules, orders, versions, ladders; `test_contract` tests their data and training."""
 
 from __future__ import annotations
 

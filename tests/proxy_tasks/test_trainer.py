@@ -1,4 +1,4 @@
-"""Training runs: two ways that agree, one compilation, hurdles, and baselines."""
+"""Training runs: agreement of both execution modes, a single compilation, hurdles, and baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One small real campaign that the tests of this folder look at, and the command line in this process."""
+"""Fixtures: one small real campaign shared by the tests of this folder, and the command line in this process."""
 
 from pathlib import Path
 

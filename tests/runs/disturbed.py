@@ -1,4 +1,4 @@
-"""Searches in processes of their own, to be killed, starved and interrupted by tests."""
+"""Searches in subprocesses that tests kill, starve and interrupt."""
 
 from __future__ import annotations
 

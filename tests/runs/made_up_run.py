@@ -1,4 +1,4 @@
-"""Whole runs with made-up fitness: finished campaigns of any size within seconds, nothing trained."""
+"""Complete runs with synthetic fitness: finished campaigns of any size within seconds, without training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A funnel over a made-up run whose training runs are made up too: every chart of a selection within seconds."""
+"""A funnel over a synthetic run with synthetic training: all charts of a selection within seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small searches with made-up fitness that are recorded in a run file."""
+"""Small searches with synthetic fitness, recorded in a run file."""
 
 from __future__ import annotations
 

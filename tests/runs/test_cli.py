@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real campaigns, exit codes, and what it says about mistakes."""
+"""The command line: real campaigns, exit codes, and error messages."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""`evaluate` and `select` on a real cluster of two nodes on this machine, which loses one node, and then itself."""
+"""`evaluate` and `select` on a real local cluster of two nodes: loss of one node, then of the whole cluster."""
 
 from __future__ import annotations
 

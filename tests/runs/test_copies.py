@@ -1,4 +1,4 @@
-"""A run is read wherever it lies: in a folder that cannot be written, and as a copy that may miss something."""
+"""Runs are readable in read-only folders, and as incomplete copies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is recorded of a result beside its numbers comes back as it was."""
+"""Details recorded with a result are restored unchanged."""
 
 from __future__ import annotations
 

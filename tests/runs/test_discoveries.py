@@ -1,4 +1,4 @@
-"""Discovered programs: those that ship keep their laws, damage is found out, and entries come from records alone."""
+"""Discovered programs: shipped ones satisfy their laws, damage is detected, and entries derive from records only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same command gives the same result after whatever happened to the driver, its workers, Ray, the disk."""
+"""A repeated command gives the same result after failures of the driver, its workers, Ray, or the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing silently wrong: bit flips, cut files, kills and a full disk."""
+"""No data loss and no silent corruption: bit flips, truncated files, kills and a full disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate`: rows and comparisons, and what is not held out."""
+"""`evaluate`: rows, comparisons, and tasks that are not held out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a search finds is explained: sentences without holes, numbers that JSON can hold, formulas for the page."""
+"""Every discovered program has an explanation: complete sentences, numbers valid in JSON, formulas for the report."""
 
 from __future__ import annotations
 

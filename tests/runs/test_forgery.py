@@ -1,4 +1,4 @@
-"""`verify` finds forged claims whose checksums were computed again, and says what it did not look at."""
+"""`verify` detects forged claims with recomputed checksums, and reports the parts that it did not check."""
 
 from __future__ import annotations
 

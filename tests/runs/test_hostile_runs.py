@@ -1,4 +1,4 @@
-"""A run file is data of a stranger: whatever is in it, with checksums that fit, commands end in a sentence."""
+"""Run files are untrusted data: for any content with valid checksums, commands end with an error message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users give to commands beside programs and settings: strange files, numbers, addresses and streams."""
+"""Inputs of commands other than programs and settings: unusual files, numbers, addresses and streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run of the size of a published search, 300,000 programs, made by code: nothing is trained."""
+"""A synthetic run of the size of a published search, 300,000 programs, without training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run as objects: the example notebook runs, programs and tables show themselves, with and without data frames."""
+"""Runs as objects: the example notebook runs; programs and tables are displayed with and without data frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task of the user's own from the command line to the workers, and the commands about tasks."""
+"""Custom tasks from the command line to the workers, and the commands about tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live view fits its place, is calm, and says in plain lines what a terminal shows."""
+"""The live view fits 80 columns; piped output consists of plain lines."""
 
 from __future__ import annotations
 

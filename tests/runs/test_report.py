@@ -1,4 +1,4 @@
-"""The report holds what the run holds, in one file that loads nothing, whatever state the run is in."""
+"""The report contains all content of the run in one self-contained file, for every state of the run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The report in a real browser: it draws what the rows say, asks nobody for anything, and reacts.
+"""The report in a real browser: charts match the data, there are no network requests, and controls work.
 
-Needs Playwright and Debian's chromium, which `.ci/run` installs where they are available; otherwise it is skipped.
+Requires Playwright and Debian's chromium, which `.ci/run` installs if available; skipped otherwise.
 """
 
 from __future__ import annotations

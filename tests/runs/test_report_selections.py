@@ -1,4 +1,4 @@
-"""The report shows funnels and evaluations as they were recorded, whatever state they are in."""
+"""The report shows funnels and evaluations as recorded, for every state of the run."""
 
 from __future__ import annotations
 

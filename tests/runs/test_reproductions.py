@@ -1,4 +1,4 @@
-"""Every table of the documentation has its command and digest, and small versions come out as they did before."""
+"""Every table of the documentation has its command and digest; small versions match the recorded digests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A search for the schedule has a free power of the learning rate, whatever program it starts from."""
+"""A schedule search has a free power of the learning rate, for every initial program."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A file of every version of the format that was ever written, read by today's program.
+"""The current version reads files of every earlier schema version.
 
-``version-N.sqlite`` is a small finished run; nothing here trains, so the files say the same on every machine.
+``version-N.sqlite`` is a small finished run. These tests do not train, so they are independent of the machine.
 """
 
 from __future__ import annotations

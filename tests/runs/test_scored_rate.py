@@ -1,4 +1,4 @@
-"""A program that was scored at another learning rate than its own goes on with that rate, wherever it goes."""
+"""A program scored at a different learning rate keeps that rate in all later stages."""
 
 from __future__ import annotations
 

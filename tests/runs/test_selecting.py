@@ -1,4 +1,4 @@
-"""`select` keeps what holds up, records it in the run, and repeats nothing when it goes on."""
+"""`select` keeps programs that pass, records them in the run, and resumes without repeating work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Campaigns with several tasks are decided on all of them, in whatever order their last runs end."""
+"""Campaigns with several tasks use all of them for the final selection, independent of the order of results."""
 
 from __future__ import annotations
 

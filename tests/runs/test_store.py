@@ -1,4 +1,4 @@
-"""A run file keeps what it was given, for one writer and any number of readers."""
+"""Run files return the stored data, for one writer and any number of readers."""
 
 from __future__ import annotations
 

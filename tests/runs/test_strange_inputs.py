@@ -1,4 +1,4 @@
-"""Fuzzers of what users write: strange texts, settings and environments never end in a traceback or hang."""
+"""Fuzz tests of user input: unusual texts, settings and environments never cause a traceback or a hang."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is printed of other people's text: nothing that a terminal obeys."""
+"""Printed text from untrusted sources contains no terminal control sequences."""
 
 from __future__ import annotations
 

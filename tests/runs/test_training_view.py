@@ -1,4 +1,4 @@
-"""The live view of `evaluate` and `select` is calm, narrow and true."""
+"""The live view of `evaluate` and `select` fits 80 columns; piped output consists of plain lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training runs outlive whatever ends the command that made them, and every command knows those of the others."""
+"""Completed training runs survive interrupted commands and are shared between commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`verify` agrees with an honest run, whatever state it is in, and names what was tampered with."""
+"""`verify` accepts unmodified runs in every state, and names manipulated records."""
 
 from __future__ import annotations
 

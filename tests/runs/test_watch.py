@@ -1,4 +1,4 @@
-"""A run is followed from another shell until it ends, in words and as JSON."""
+"""A run can be followed from another shell until it ends, as text and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Readable formatting of numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shared trainer and the shared Ray."""
+"""Fixtures: the shared trainer and the shared Ray instance."""
 
 from __future__ import annotations
 

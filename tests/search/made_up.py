@@ -1,4 +1,4 @@
-"""Searches without training: fitness follows from the meaning, results come in random order."""
+"""Searches without training: fitness is a function of the fingerprint, and results arrive in random order."""
 
 from __future__ import annotations
 

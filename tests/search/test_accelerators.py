@@ -1,4 +1,4 @@
-"""Shares of an accelerator: asked for through Ray, and the memory that goes with them set before JAX starts."""
+"""Shares of an accelerator: requested from Ray, with their memory fraction set before JAX is initialised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch of evaluations, trained together by a trainer of several lanes, gives what each gives alone."""
+"""Batched evaluations on a trainer with several lanes equal separate evaluations."""
 
 from __future__ import annotations
 

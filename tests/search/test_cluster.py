@@ -1,4 +1,4 @@
-"""A real cluster of two nodes on this machine: the same result, also when a node dies in mid-run."""
+"""A real local cluster of two nodes gives equal results, even if a node dies during the run."""
 
 from __future__ import annotations
 

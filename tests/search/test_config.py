@@ -1,4 +1,4 @@
-"""A slip of the pen in a campaign file is reported with its line, all slips at once, and the nearest right name."""
+"""Errors in a campaign file are reported all at once, with line numbers and the nearest valid name."""
 
 from __future__ import annotations
 

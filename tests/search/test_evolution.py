@@ -1,4 +1,4 @@
-"""One seed, one result: whatever the order of results, the number of workers, and however often it is interrupted."""
+"""Results depend only on the seed: not on the order of results, the number of workers, or interruptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A head start changes who evaluates, and nothing else."""
+"""A head start changes only the place of evaluation."""
 
 from __future__ import annotations
 

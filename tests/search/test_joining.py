@@ -1,4 +1,4 @@
-"""Before a cluster is joined, and while one is used, Ray has to answer at its address; a local Ray answers us alone."""
+"""Ray must answer before and while a cluster is used; a local Ray instance accepts only this process."""
 
 from __future__ import annotations
 

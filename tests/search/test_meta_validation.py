@@ -1,4 +1,4 @@
-"""The best program is watched in ticket order, at most once in so many evaluations, however the search is cut up."""
+"""Meta-validation follows ticket order and its interval, independent of interruptions of the search."""
 
 from __future__ import annotations
 

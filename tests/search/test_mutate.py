@@ -1,4 +1,4 @@
-"""Children are valid, differ by one mutation, and mutations follow their weights."""
+"""Children are valid and differ by one mutation; mutation frequencies match their weights."""
 
 from __future__ import annotations
 

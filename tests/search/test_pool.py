@@ -1,5 +1,6 @@
-"""Pools: every call's result comes once, with its number; in a file of its own, as a pool on Ray waits for cores while
-an evaluator holds them.
+"""Pools return the result of every call once, with its number.
+
+These tests have a separate file because a pool on Ray waits for cores while an evaluator holds them.
 """
 
 import statistics

@@ -1,4 +1,4 @@
-"""The population is a queue; the tournament picks the best of what it draws."""
+"""The population is a queue; the tournament selects the best of its sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random search draws valid programs that depend on the random numbers alone, within the campaign's bounds."""
+"""Random search samples valid programs within the campaign's bounds, as a function of the random numbers only."""
 
 from __future__ import annotations
 

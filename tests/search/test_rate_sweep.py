@@ -1,4 +1,4 @@
-"""The best of several learning rates: spent near the top alone, a pure function of what the campaign records."""
+"""The rate sweep applies only near the top and is a pure function of the campaign's records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session decides when things happen, never what is found; it ends when asked and never waits for nobody."""
+"""A session controls only timing, stops on request, and never waits without pending jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fitness on several tasks: scores against the warm start, gates that never punish, the same numbers everywhere."""
+"""Fitness on several tasks: scores relative to the warm start, gates that never penalise, reproducible values."""
 
 from __future__ import annotations
 

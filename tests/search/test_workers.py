@@ -1,4 +1,4 @@
-"""Real evaluations: the same result in this process and on Ray, whatever happens to the workers."""
+"""Real evaluations: equal results in this process and on Ray, even if workers fail."""
 
 from __future__ import annotations
 

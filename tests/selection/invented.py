@@ -1,4 +1,4 @@
-"""Invents training results, so that what is asked for and concluded can be tested without training."""
+"""Synthetic training results, for tests of requests and conclusions without training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals, by scipy's and by their coverage."""
+"""Bootstrap intervals: agreement with scipy, and coverage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation: the same chances for all, on seeds that nothing has seen."""
+"""Evaluation: equal tuning budgets for all contenders, on unused seeds."""
 
 from __future__ import annotations
 

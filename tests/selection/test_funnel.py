@@ -1,4 +1,4 @@
-"""A funnel keeps what holds up: a program that fits the proxy alone falls, sound ones go on."""
+"""A funnel rejects programs that overfit the proxy and keeps sound ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The baselines that are made of optax's parts do what their sources say, by NumPy versions of their own."""
+"""Baselines composed of optax parts match independent NumPy implementations of their sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics over tasks and rankings, against scipy's."""
+"""Statistics over tasks and rankings match scipy's."""
 
 from __future__ import annotations
 

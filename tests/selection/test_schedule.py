@@ -1,4 +1,4 @@
-"""Tunings go on side by side: in which order, and how many runs at a time."""
+"""Concurrent tunings: order, and number of simultaneous runs."""
 
 from __future__ import annotations
 

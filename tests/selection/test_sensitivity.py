@@ -1,4 +1,4 @@
-"""Sensitivity and cost, read from trials and traces."""
+"""Sensitivity and cost from trials and traces."""
 
 from __future__ import annotations
 

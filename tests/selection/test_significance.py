@@ -1,4 +1,4 @@
-"""Tests of differences: against scipy, and by how often they err over simulated studies."""
+"""Significance tests: agreement with scipy, and error rates over simulated studies."""
 
 from __future__ import annotations
 

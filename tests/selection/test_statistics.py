@@ -1,4 +1,4 @@
-"""Intervals against scipy's own, and by their coverage."""
+"""Confidence intervals: agreement with scipy, and coverage."""
 
 from __future__ import annotations
 

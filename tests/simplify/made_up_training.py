@@ -1,4 +1,4 @@
-"""A training run that ended with a loss which was made up."""
+"""A completed training run with a synthetic loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs made unreadable on purpose: expansions, identities, dead code, dead state and other names."""
+"""Obfuscates programs: expansions, identities, dead code, dead state and renaming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ablation on an evaluator whose losses are known, and on a real task."""
+"""Ablation with an evaluator of known losses, and on a real task."""
 
 from __future__ import annotations
 

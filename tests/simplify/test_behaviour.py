@@ -1,4 +1,4 @@
-"""Probes say of known optimizers what theory says of them."""
+"""Probes of known optimizers agree with theory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole way, without training."""
+"""The complete distillation, without training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of the e-graph: equal values meet, whatever the order, and what is known of them follows."""
+"""Laws of the e-graph: equal values share a class, independent of order, and analysis data propagate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What algebra calls equal and float32 does not is told apart; rounding and the guard are not held against a form."""
+"""Equivalence tests reject forms that differ in float32, and tolerate rounding and the division guard."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Golden files: a program before, what it is, and the program after, in the language itself.
+"""Golden files of rewriting and recognition, in the language itself.
 
-A file holds a comment that says what it shows, a program, the line ``# becomes: ...`` with what is recognised, and the
-rewritten program.
+A file contains a comment that describes the case, a program, the line ``# becomes: ...`` with the recognised
+optimizer, and the rewritten program.
 """
 
 from __future__ import annotations

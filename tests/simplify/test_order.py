@@ -1,4 +1,4 @@
-"""Names and order change nothing that is computed."""
+"""Renaming and reordering preserve all computed values."""
 
 from __future__ import annotations
 

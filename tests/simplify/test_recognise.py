@@ -1,4 +1,4 @@
-"""What is recognised, and what is not."""
+"""Recognition of known optimizers: positive and negative cases."""
 
 from __future__ import annotations
 

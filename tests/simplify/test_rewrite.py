@@ -1,4 +1,4 @@
-"""Laws of rewriting: sound, never longer, stable, deterministic, and done in time."""
+"""Laws of rewriting: sound, never longer, idempotent, deterministic, and bounded in time."""
 
 from __future__ import annotations
 

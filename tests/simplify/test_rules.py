@@ -1,4 +1,4 @@
-"""Every rewrite rule, on the domain that it states."""
+"""Every rewrite rule holds on its stated domain."""
 
 from __future__ import annotations
 

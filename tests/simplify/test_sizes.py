@@ -1,4 +1,4 @@
-"""Sizes of values hold for the inputs that they assume, function by function, and rules stop where float32 does."""
+"""Size bounds hold for the assumed inputs, function by function; rules stop at the limits of float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs with extreme constants, and state that nothing moves, are simplified and described like others."""
+"""Programs with extreme constants or constant state are simplified and described like others."""
 
 from __future__ import annotations
 

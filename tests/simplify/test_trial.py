@@ -1,4 +1,4 @@
-"""The test that decides whether a change is kept."""
+"""The statistical test that decides on keeping a change."""
 
 from __future__ import annotations
 
