@@ -105,6 +105,55 @@ def _word(name: str) -> str:
     return rf"\operatorname{{{{{name}}}}}\left({{0}}\right)"
 
 
+_DOT_TEXT = (
+    '''def dot(x, y):
+    """Inner product over all arrays of two trees."""
+    pairs = zip(jax.tree.leaves(x), jax.tree.leaves(y))
+    return sum((jnp.sum(a * b) for a, b in pairs), start=jnp.float32(0.0))
+''',
+    '''def dot(x, y):
+    """Inner product over all arrays of two lists."""
+    return sum(torch.sum(a * b).to(home(x)) for a, b in zip(x, y))
+''',
+)
+_NORM_TEXT = (
+    '''def global_norm(x):
+    """Euclidean norm over all arrays of a tree."""
+    return jnp.sqrt(dot(x, x))
+''',
+    '''def global_norm(x):
+    """Euclidean norm over all arrays of a list."""
+    return torch.sqrt(dot(x, x))
+''',
+)
+_COSINE_TEXT = (
+    '''def cosine_sim(x, y):
+    """Cosine of the angle between two trees."""
+    return dot(x, y) / (global_norm(x) * global_norm(y) + 1e-8)
+''',
+    '''def cosine_sim(x, y):
+    """Cosine of the angle between two lists."""
+    return dot(x, y) / (global_norm(x) * global_norm(y) + 1e-8)
+''',
+)
+_CLIP_TEXT = (
+    '''def clip_by_global_norm(x, limit):
+    """Scales a tree down to at most the given norm."""
+    factor = jnp.minimum(1.0, jnp.abs(limit) / (global_norm(x) + 1e-8))
+    return jax.tree.map(lambda a: a * factor, x)
+''',
+    '''def clip_by_global_norm(x, limit):
+    """Scales a list of arrays down to at most the given norm."""
+    limit = torch.abs(torch.as_tensor(limit, dtype=x[0].dtype, device=home(x)))
+    factor = torch.clamp(limit / (global_norm(x) + 1e-8), max=1.0)
+    return [a * factor for a in x]
+''',
+)
+_SIGN_TEXT = '''def sign(x):
+    """Sign of every number; NaN stays NaN, of which torch.sign makes 0."""
+    return torch.where(torch.isnan(x), x, torch.sign(x))
+'''
+
 _ROWS = (
     # Constants
     constant("pi", math.pi, r"\pi"),
@@ -125,7 +174,7 @@ _ROWS = (
     unary("abs", latex=r"\left|{0}\right|", parity=EVEN, degree=1.0, operation=_ARITHMETIC,
         idempotent=True, range=_POSITIVE, total=True),
     unary("sign", code=("jnp.sign({0})", "sign({0})"), latex=_word("sign"), parity=ODD, degree=0.0,
-        operation=_ARITHMETIC, idempotent=True, range=_UNIT, keeps_sign=True, total=True),
+        operation=_ARITHMETIC, idempotent=True, range=_UNIT, keeps_sign=True, total=True, torch_definition=_SIGN_TEXT),
     unary("negative", (lambda jnp, x: -x, np.negative), "-{0}", "-{0}", parity=ODD, degree=1.0, operation=_ARITHMETIC,
         inverse="negative", total=True),
     unary("reciprocal", (lambda jnp, x: 1.0 / (x + GUARD), lambda x: 1.0 / _guarded(x)), "1.0 / ({0} + 1e-8)",
@@ -183,14 +232,18 @@ _ROWS = (
         r"\left\|{0}\right\|_{{\mathrm{{leaf}}}}", scope=Scope.LEAF, code="jnp.sqrt(jnp.sum({0} * {0}))",
         parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True),
     reduction("global_norm", (LEAVES,), Kind.SCALAR, _jax_norm, _norm, r"\left\|{0}\right\|",
-        parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True),
+        parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True,
+        definitions=_NORM_TEXT),
     reduction("dot", (LEAVES, LEAVES), Kind.SCALAR, _jax_dot, _dot, r"\left\langle {0}, {1} \right\rangle",
-        commutative=True, parity=(ODD, ODD), degree=(1.0, 1.0), total=True),
+        commutative=True, parity=(ODD, ODD), degree=(1.0, 1.0), total=True,
+        definitions=_DOT_TEXT),
     reduction("cosine_sim", (LEAVES, LEAVES), Kind.SCALAR, _jax_cosine, _cosine, r"\cos\angle\left({0}, {1}\right)",
-        operations=3, commutative=True, parity=(ODD, ODD), degree=(None, None), range=_UNIT, total=True),
+        operations=3, commutative=True, parity=(ODD, ODD), degree=(None, None), range=_UNIT, total=True,
+        definitions=_COSINE_TEXT),
     reduction("clip_by_global_norm", (LEAVES, SCALARS), Kind.LEAF, _jax_clip_norm, _clip_norm,
         r"\operatorname{{clip}}_{{\|\cdot\| \le {1}}}\left({0}\right)",
-        operations=2, parity=(ODD, EVEN), degree=(None, None), absorbing=0.0, total=True),
+        operations=2, parity=(ODD, EVEN), degree=(None, None), absorbing=0.0, total=True,
+        definitions=_CLIP_TEXT),
 )  # fmt: skip
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType({row.name: row for row in _ROWS})

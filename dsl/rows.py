@@ -78,6 +78,9 @@ class Function:
         domain: for each operand an interval on which all implementations agree to a few units in the last place.
         infix: the binary operator used in programs; None for call syntax.
         laws: algebraic laws that hold.
+        jax_definition: source of the function of this name that exported optax files define; empty if ``jax_code``
+            needs none.
+        torch_definition: the same for PyTorch files.
     """
 
     name: str
@@ -94,6 +97,8 @@ class Function:
     domain: tuple[Interval, ...] = ()
     infix: str | None = None
     laws: Laws = field(default_factory=Laws)
+    jax_definition: str = ""
+    torch_definition: str = ""
 
     @property
     def arity(self) -> int:
@@ -145,6 +150,7 @@ def unary(
     domain: Interval = WIDE,
     operation: Operation = Operation.TRANSCENDENTAL,
     operations: int = 1,
+    torch_definition: str = "",
     **laws: Any,
 ) -> Function:
     """A row for a function of one operand of any kind.
@@ -157,6 +163,7 @@ def unary(
         domain: sampling domain.
         operation: class of arithmetic.
         operations: number of operations per element.
+        torch_definition: source of a function that exported PyTorch files define.
         laws: its laws.
     """
     jax, reference = meanings or (lambda jnp, x: getattr(jnp, name)(x), getattr(np, name))
@@ -173,6 +180,7 @@ def unary(
         operations=operations,
         domain=(domain,),
         laws=_laws(1, **laws),
+        torch_definition=torch_definition,
     )
 
 
@@ -223,6 +231,7 @@ def reduction(
     scope: Scope = Scope.TREE,
     code: str | None = None,
     operations: int = 1,
+    definitions: tuple[str, str] = ("", ""),
     **laws: Any,
 ) -> Function:
     """A row for a function that sums over arrays; exported files call functions of the whole tree by name."""
@@ -241,4 +250,6 @@ def reduction(
         operations=operations,
         domain=(WIDE,) * len(operands),
         laws=_laws(len(operands), **laws),
+        jax_definition=definitions[0],
+        torch_definition=definitions[1],
     )

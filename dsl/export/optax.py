@@ -17,26 +17,6 @@ from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import input_kinds, verify
 
-_DEFINITIONS = {
-    "dot": '''def dot(x, y):
-    """Inner product over all arrays of two trees."""
-    pairs = zip(jax.tree.leaves(x), jax.tree.leaves(y))
-    return sum((jnp.sum(a * b) for a, b in pairs), start=jnp.float32(0.0))
-''',
-    "global_norm": '''def global_norm(x):
-    """Euclidean norm over all arrays of a tree."""
-    return jnp.sqrt(dot(x, x))
-''',
-    "cosine_sim": '''def cosine_sim(x, y):
-    """Cosine of the angle between two trees."""
-    return dot(x, y) / (global_norm(x) * global_norm(y) + 1e-8)
-''',
-    "clip_by_global_norm": '''def clip_by_global_norm(x, limit):
-    """Scales a tree down to at most the given norm."""
-    factor = jnp.minimum(1.0, jnp.abs(limit) / (global_norm(x) + 1e-8))
-    return jax.tree.map(lambda a: a * factor, x)
-''',
-}
 _FILE = '''"""{about}"""
 
 from typing import NamedTuple
@@ -132,7 +112,7 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
         method=method(title, named, "    "),
         extra=extra,
         keywords="".join(f", {name}={value!r}" for name, value in named.defaults.items()),
-        helpers=helpers(program, _DEFINITIONS),
+        helpers=helpers(program, lambda function: function.jax_definition),
         state_words=f", and the state ({', '.join(state)}), each like the parameters" if state else "",
         state_fields="".join(f"\n    {name}: optax.Params" for name in state),
         parameters=", ".join(program.signature.inputs),

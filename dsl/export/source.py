@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from textwrap import wrap
 
 from optsearch.dsl.export.formulas import TEXT, formulas, legend
+from optsearch.dsl.functions import FUNCTIONS, Function
 from optsearch.dsl.parameters import Parametrised, plain
 from optsearch.dsl.program import Program
 
@@ -18,16 +19,10 @@ LONGEST_TITLE = 100
 _PLAIN_POWER = re.compile(r"(?<![\w.])([\w.]+) \*\* ([\w.]+)(?![\w.(])")
 """A power of two names or numbers, which is written without spaces by convention."""
 
-_OPENING = {")": "(", "]": "[", "}": "{"}
+_CALL = re.compile(r"(?<![\w.])(\w+)\(")
+"""A call of a function that the file defines."""
 
-_NEEDS = {
-    "dot": ("dot",),
-    "global_norm": ("dot", "global_norm"),
-    "cosine_sim": ("dot", "global_norm", "cosine_sim"),
-    "clip_by_global_norm": ("dot", "global_norm", "clip_by_global_norm"),
-    "sign": ("sign",),
-}
-"""For each function, the helper definitions that an exported file needs."""
+_OPENING = {")": "(", "]": "[", "}": "{"}
 
 
 def about(title: str, program: Program, needs: str, notes: Sequence[str]) -> str:
@@ -72,10 +67,31 @@ def method(title: str, named: Parametrised, indent: str) -> str:
     return "\n".join([lines[0], *(f"{indent}{line}".rstrip() for line in lines[1:])])
 
 
-def helpers(program: Program, texts: Mapping[str, str], always: Sequence[str] = ()) -> str:
-    """Helper definitions for the functions that a program, or always the file, calls, in order of dependency."""
-    needed = {*always, *(need for statement in program.body for need in _NEEDS.get(statement.function, ()))}
-    return "".join(f"\n{texts[name]}\n" for name in texts if name in needed)
+def helpers(
+    program: Program, definition: Callable[[Function], str], own: Mapping[str, str] = {}, always: bool = False
+) -> str:
+    """Definitions that a file needs for the functions that a program calls, each after those that it calls itself.
+
+    Args:
+        program: the program.
+        definition: the definition of a function in the file's library; empty for one that needs none.
+        own: further definitions of the file that these may call.
+        always: whether the file itself calls those of ``own``.
+    """
+    texts = {**own, **{name: text for name, row in FUNCTIONS.items() if (text := definition(row))}}
+    ordered: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name in texts and name not in ordered:
+            for called in _CALL.findall(texts[name]):
+                if called != name:
+                    add(called)
+            ordered[name] = texts[name]
+
+    used = {statement.function for statement in program.body}
+    for name in [*(own if always else ()), *(name for name in FUNCTIONS if name in used)]:
+        add(name)
+    return "".join(f"\n{text}\n" for text in ordered.values())
 
 
 def formatted(source: str) -> str:

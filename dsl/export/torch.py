@@ -22,35 +22,12 @@ LARGE = 16_384
 BLOCK = 65_536
 """Elements updated at a time on a CPU, so that intermediate values fit into the cache."""
 
-_DEFINITIONS = {
-    "sign": '''def sign(x):
-    """Sign of every number; NaN stays NaN, of which torch.sign makes 0."""
-    return torch.where(torch.isnan(x), x, torch.sign(x))
-''',
-    "home": '''def home(x):
+_HOME = '''def home(x):
     """Device of numbers that belong to all arrays of a list: the CPU, whose numbers go with every device, or theirs."""
     devices = {a.device for a in x}
     return devices.pop() if len(devices) == 1 else torch.device("cpu")
-''',
-    "dot": '''def dot(x, y):
-    """Inner product over all arrays of two lists."""
-    return sum(torch.sum(a * b).to(home(x)) for a, b in zip(x, y))
-''',
-    "global_norm": '''def global_norm(x):
-    """Euclidean norm over all arrays of a list."""
-    return torch.sqrt(dot(x, x))
-''',
-    "cosine_sim": '''def cosine_sim(x, y):
-    """Cosine of the angle between two lists."""
-    return dot(x, y) / (global_norm(x) * global_norm(y) + 1e-8)
-''',
-    "clip_by_global_norm": '''def clip_by_global_norm(x, limit):
-    """Scales a list of arrays down to at most the given norm."""
-    limit = torch.abs(torch.as_tensor(limit, dtype=x[0].dtype, device=home(x)))
-    factor = torch.clamp(limit / (global_norm(x) + 1e-8), max=1.0)
-    return [a * factor for a in x]
-''',
-}
+'''
+
 _FILE = '''"""{about}"""
 
 import torch
@@ -174,7 +151,7 @@ def to_torch_source(
     call = _call_apart(state, constants) if apart else _call_joined(state, constants)
     source = _FILE.format(
         about=about(title, program, "torch alone", notes),
-        helpers=helpers(program, _DEFINITIONS, ("home",) if apart else ()),
+        helpers=helpers(program, lambda function: function.torch_definition, {"home": _HOME}, apart),
         join="" if apart else _JOIN,
         numbers="    number = lr.new_tensor\n" if any("number(" in line for line in lines) else "",
         parameters=", ".join(program.signature.inputs),
