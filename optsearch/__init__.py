@@ -21,6 +21,7 @@ True
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,11 @@ class _Callable(ModuleType):
         function = getattr(import_module("optsearch.runs.scripting"), self.__name__.rpartition(".")[2])
         return function(*args, **options)
 
+
+_checkout = Path(__file__).parent.parent
+if not (Path(__file__).parent / "dsl").is_dir() and (_checkout / "dsl").is_dir():
+    # Found by its folder in the repository, as Ray's workers do when a command runs there: the packages are beside it.
+    __path__.append(str(_checkout))
 
 for _name in ("optsearch.search", "optsearch.simplify"):
     import_module(_name).__class__ = _Callable

@@ -107,3 +107,14 @@ def test_packages_of_the_user_do_no_harm(users_folder: Path) -> None:
     assert "def train(w, g, lr):" in run(users_folder, "-m", "optsearch", "show", "sgd")
     code = "import optsearch; print(optsearch.to_optax(optsearch.LIBRARY['sgd'], 0.1).update is not None)"
     assert python(code, users_folder).strip() == "True"
+
+
+def test_the_repository_is_importable_without_an_installation() -> None:
+    """Ray's workers look into the working folder first, where a clone has the thin package alone."""
+    code = (
+        "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "import optsearch.search.config as config, optsearch; print(config.__file__); optsearch.parse\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(ROOT / "search" / "config.py")
