@@ -41,8 +41,9 @@ def staged_package(folder: Path) -> Path:
     root = folder / "optsearch"
     skip = shutil.ignore_patterns("__pycache__", "*.pyc")
     for name in ("", *PACKAGES):
-        module = import_module(f"optsearch.{name}" if name else "optsearch")
-        shutil.copytree(Path(module.__file__ or "").parent, root / name, ignore=skip, dirs_exist_ok=True)
+        if not (root / name).exists():  # a regular installation has all packages in the first folder
+            module = import_module(f"optsearch.{name}" if name else "optsearch")
+            shutil.copytree(Path(module.__file__ or "").parent, root / name, ignore=skip)
     return root
 
 

@@ -152,7 +152,7 @@ def run_session(
         if flights:
             results, validated = flights.land(0.0 if drawn == DRAWS_A_TURN else WAIT_S)
         elif not drawn and not evolution.finished:
-            raise RuntimeError("the search waits for results that nobody works on")
+            raise RuntimeError("the search waits for results that no evaluator is working on")
         clock.add("exchange")
         settled = evolution.take_settled()
         if results or settled:

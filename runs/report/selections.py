@@ -131,7 +131,7 @@ class Selection:
         many = len(self.stages)
         after = f"{many} stage{'' if many == 1 else 's'}{'' if self.status == 'finished' else ' so far'}"
         if not last.passed:
-            return [f"Of {len(self.candidates)} programs nobody is left after {after}."]
+            return [f"Of {len(self.candidates)} programs none is left after {after}."]
         named = last.passed[:MOST_NAMED]
         left = ", ".join(named) + (" and others" if len(last.passed) > MOST_NAMED else "")
         verb = "is" if len(last.passed) == 1 else "are"

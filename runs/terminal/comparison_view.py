@@ -192,7 +192,7 @@ def studies(rows: Sequence[Mapping[str, Any]]) -> None:
             cost = f"{stage['cost']['runs']} training runs, {stage['cost']['seconds']:,.0f} s"
             say(f"  {stage['name']} on {', '.join(stage['tasks'])}, {stage['seeds']} fresh seeds, {cost}:")
             if study["funnel"]:
-                say(f"    passed: {', '.join(name.removeprefix(own) for name in stage['passed']) or 'nobody'}")
+                say(f"    passed: {', '.join(name.removeprefix(own) for name in stage['passed']) or 'none'}")
                 for row in stage["fell"]:
                     say(f"    fell:   {row['contender'].removeprefix(own)}, {row['why']}")
                 continue

@@ -62,9 +62,12 @@ class Rewritten:
 
     @property
     def assumes(self) -> tuple[str, ...]:
-        """Name and domain of each rule that does not hold everywhere."""
-        used = {r.name: r for r in RULES if r.name in self.rules and r.domain}
-        return tuple(f"{name}: {', '.join(used[name].domain)}" for name in sorted(used))
+        """Assumptions of the rules that have any, one phrase for each name of a rule."""
+        found: dict[str, list[str]] = {}
+        for rule in RULES:
+            if rule.name in self.rules and rule.assumes:
+                found.setdefault(rule.name, []).extend(rule.assumes)
+        return tuple(f"{name}: {', '.join(dict.fromkeys(found[name]))}" for name in sorted(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,8 @@ def rewrite(program: Program, limits: SaturationLimits = LIMITS) -> Rewritten:
 
 
 def _lossy(rule: Rule) -> bool:
-    """True if a rule is dropped first after a rejection: at the edge of its domain, float32 contradicts it."""
-    return bool(rule.domain)
+    """True if a rule is dropped first after a rejection: it rests on assumptions that float32 can contradict."""
+    return bool(rule.assumes)
 
 
 def _inexact(rule: Rule) -> bool:

@@ -75,11 +75,13 @@ class Rule:
     sizes: tuple[tuple[str, Size], ...] = ()
 
     @property
-    def domain(self) -> tuple[str, ...]:
-        """Assumptions of the rule, one phrase each, such as ``|x| <= 1000``; empty if it always holds."""
-        size = tuple(_between(f"|{text}|", *bounds) for text, bounds in self.sizes)
-        interval = tuple(_between(text, *bounds) for text, bounds in self.where if not text.startswith("loss("))
-        return (*interval, *size, *(f"{name} is finite" for name in sorted(self.lost)))
+    def assumes(self) -> tuple[str, ...]:
+        """Assumptions of the rule, one phrase each, such as ``|x| <= 1000``; empty if there are none.
+
+        They follow from the assumed sizes of the inputs. The intervals of ``where`` are proven, not assumed.
+        """
+        sizes = tuple(_between(f"|{text}|", *size) for text, size in self.sizes)
+        return (*sizes, *(f"{name} is finite" for name in sorted(self.lost)))
 
     @property
     def form(self) -> Call:
@@ -180,11 +182,7 @@ def _short(value: float) -> str:
 
 
 def _between(text: str, low: float, high: float) -> str:
-    if low in (-math.inf, 0.0) and high == math.inf:
-        return f"{text} >= 0"
-    if low == -math.inf or (low == 0.0 and text[0] == "|"):
-        return f"{text} <= {_short(high)}"
-    return f"{text} >= {_short(low)}" if high == math.inf else f"{_short(low)} <= {text} <= {_short(high)}"
+    return f"{text} <= {_short(high)}" if low == 0.0 else f"{_short(low)} <= {text} <= {_short(high)}"
 
 
 def _both(name: str, left: str, right: str, exact: Exactness = Exactness.ROUNDING) -> tuple[Rule, Rule]:

@@ -61,7 +61,7 @@ class Talking(Line):
 TINY = """
 from dataclasses import replace
 import numpy as np
-from proxy_tasks import hub
+from optsearch.proxy_tasks import hub
 from optsearch.proxy_tasks.text import ALPHABET
 
 rng = np.random.default_rng(0)
