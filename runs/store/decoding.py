@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import zlib
 from collections.abc import Sequence
 from functools import cache
@@ -27,7 +28,14 @@ LARGEST_TEXT = 64_000_000
 LARGEST_PROGRAM = 1_000_000
 """Maximum number of bytes of a program's text; 200 statements need far fewer."""
 
-_TYPES: dict[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "REAL": (int, float), "BLOB": (bytes,)}
+_LARGEST = sys.float_info.max
+_KINDS: dict[str, tuple[tuple[type, ...], tuple[float, float] | None]] = {
+    "TEXT": ((str,), None),
+    "BLOB": ((bytes,), None),
+    "INTEGER": ((int,), (0, math.inf)),
+    "REAL": ((int, float), (-_LARGEST, _LARGEST)),
+}
+"""Types of a column's cells, and the range of its numbers."""
 
 _Count = Annotated[int, Field(ge=0)]
 _Loss = Annotated[float, Field(allow_inf_nan=False)] | None
@@ -35,10 +43,13 @@ _STRICT = ConfigDict(strict=True)
 
 
 @cache
-def _columns(declaration: str) -> tuple[tuple[str, tuple[type, ...], bool], ...]:
-    """Name, types and nullability of each column of a table."""
-    columns = [column.split() for column in declaration.split(", ")]
-    return tuple((name, _TYPES[kind], not rest) for name, kind, *rest in columns)
+def _columns(declaration: str) -> tuple[tuple[str, frozenset[type], tuple[float, float] | None], ...]:
+    """Name, types and range of each column of a table; a nullable column has the type of None, too."""
+    found: list[tuple[str, frozenset[type], tuple[float, float] | None]] = []
+    for name, kind, *rest in (column.split() for column in declaration.split(", ")):
+        types, span = _KINDS[kind]
+        found.append((name, frozenset(types if rest else (*types, type(None))), span))
+    return tuple(found)
 
 
 def check_cells(table: str, declaration: str, row: Sequence[Any]) -> None:
@@ -52,12 +63,8 @@ def check_cells(table: str, declaration: str, row: Sequence[Any]) -> None:
     Raises:
         DamagedRunError: a cell violates its column definition.
     """
-    for (name, types, nullable), cell in zip(_columns(declaration), row, strict=False):
-        if cell is None:
-            fits = nullable
-        else:
-            fits = isinstance(cell, types) and (isinstance(cell, (str, bytes)) or cell >= 0 or types != (int,))
-            fits = fits and not (isinstance(cell, float) and not math.isfinite(cell))
+    for (name, types, span), cell in zip(_columns(declaration), row, strict=False):
+        fits = type(cell) in types and (span is None or cell is None or span[0] <= cell <= span[1])
         if not fits:
             raise DamagedRunError(f"table {table}: {name} of a record is {_short(cell)}, which is no value of it")
 
