@@ -80,8 +80,8 @@ def measure(campaign: str, overrides: list[str], workers: int, folder: Path) -> 
         "time_shares": {
             "driver": round(timing.search / searched, 4),
             "store": round(timing.store / searched, 4),
-            "ray": round(max(timing.exchange - run.waited_s, 0.0) / searched, 4) if workers else 0.0,
-            "waiting": round(run.waited_s / searched, 4),
+            "ray": round(max(timing.exchange - timing.waiting, 0.0) / searched, 4) if workers else 0.0,
+            "waiting": round(timing.waiting / searched, 4),
             "evaluation": round(evaluation_s / (max(workers, 1) * searched), 4),
         },
         "driver_peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),

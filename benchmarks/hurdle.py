@@ -35,7 +35,7 @@ from optsearch.search.config import CampaignConfig
 from optsearch.search.evaluate import Evaluator, InProcessEvaluator
 from optsearch.search.evolution import WARM_START
 from optsearch.search.fitness import OK, Fitness, Job, Reference
-from optsearch.search.reference import HurdleConfig, make_reference
+from optsearch.search.reference import HurdleConfig, ReferenceRule
 
 FACTORS = (1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0)
 TOP = 0.01
@@ -148,7 +148,7 @@ def main() -> None:
             parser.error("the campaign must have a hurdle and a single task")
         arm, warm = store.arm(SEARCH), store.evaluation(store.arms()[0], WARM_START).fitness
         checkpoints, seeds = get_task(config.task).checkpoints, len(config.training_seeds)
-        reference = make_reference(config.hurdle, [checkpoints], seeds, warm, config.rate_sweep)
+        reference = ReferenceRule(config.hurdle, config.rate_sweep, [checkpoints], seeds).derive(warm)
         found, seconds = train_again(store, arm, config, reference, options.sample)
     line = top_line(found)
     as_run = [program.was.steps if program.was.outcome == "hurdle" else None for program in found]
@@ -160,7 +160,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for factor in FACTORS:
         other = HurdleConfig(factor=factor, at=config.hurdle.at)
-        limits = make_reference(other, [checkpoints], seeds, warm)
+        limits = ReferenceRule(other, None, [checkpoints], seeds).derive(warm)
         rows.append({"factor": factor, **saving(found, line, [stop(p, limits, checkpoints, seeds) for p in found])})
     evaluated = round(sum(program.weight for program in found))
     stopped = [program for program in found if program.was.outcome == "hurdle"]

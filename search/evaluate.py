@@ -11,10 +11,10 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from optsearch.proxy_tasks.compilation import DeviceError, import_jax
 from optsearch.proxy_tasks.machine import OUR_FLAGS
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from optsearch.proxy_tasks.outcome import TrainingResult
     from optsearch.proxy_tasks.run import TrainingRun
     from optsearch.proxy_tasks.task import Task
-    from optsearch.proxy_tasks.trainer import Trainer
+    from optsearch.proxy_tasks.trainer import Method, Trainer
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,6 +48,21 @@ class EvaluationError(RuntimeError):
         return f"the evaluation of program {self.ticket} raised, which is a bug: {self.details}\n{self.text}"
 
 
+@dataclass(frozen=True, slots=True)
+class EvaluatorStatistics:
+    """Counts of an evaluator since its creation. The defaults are those of an evaluator without worker processes.
+
+    Attributes:
+        waited_s: time spent waiting for results, in seconds.
+        replaced: number of workers that died and were replaced.
+        machines: kinds of machines of the workers.
+    """
+
+    waited_s: float = 0.0
+    replaced: int = 0
+    machines: frozenset[str] = frozenset()
+
+
 class Evaluator(Protocol):
     """Protocol: accepts jobs and returns results in any order."""
 
@@ -56,12 +71,17 @@ class Evaluator(Protocol):
         """Maximum number of concurrent jobs, at least 1."""
         ...
 
+    @property
+    def statistics(self) -> EvaluatorStatistics:
+        """Statistics so far."""
+        ...
+
     def submit(self, jobs: Sequence[Job]) -> None:
         """Enqueues a batch of jobs."""
         ...
 
-    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
-        """Returns the available results as (ticket, fitness). Waits up to ``timeout_s`` for the first; may be empty.
+    def collect(self, timeout_s: float) -> list[tuple[Job, Fitness]]:
+        """Returns completed jobs and their results. Waits up to ``timeout_s`` for the first; may be empty.
 
         Raises:
             EvaluationError: an evaluation raised an exception.
@@ -119,13 +139,19 @@ def use_accelerator_share(share: float) -> None:
     os.environ.setdefault("JAX_PLATFORMS", "")  # any platform, accelerators first
 
 
-def make_trainer(setting: Setting) -> Trainer:
-    """Creates the trainer of a setting's task, on one CPU thread unless the process has an accelerator."""
+def make_trainer(task: str, *, method: Method = "auto", lanes: int = 1) -> Trainer:
+    """Creates the trainer of a task, on one CPU thread unless the process has an accelerator.
+
+    Args:
+        task: name of the task.
+        method: execution method.
+        lanes: number of training runs that the trainer batches.
+    """
     use_one_cpu_thread()
     from optsearch.proxy_tasks.registry import get_task
     from optsearch.proxy_tasks.trainer import Trainer
 
-    return Trainer(get_task(setting.task), method=setting.method, lanes=setting.lanes)
+    return Trainer(get_task(task), method=method, lanes=lanes)
 
 
 class Trainers:
@@ -137,9 +163,10 @@ class Trainers:
         lanes: number of lanes of the other trainers.
     """
 
-    def __init__(self, *ready: Trainer, method: Literal["auto", "interpret", "compile"] = "auto", lanes: int = 1):
+    def __init__(self, *ready: Trainer, method: Method = "auto", lanes: int = 1):
         self._trainers = {trainer.task.name: trainer for trainer in ready}
-        self._setting = Setting("", (), method, lanes=lanes)
+        self._method: Method = method
+        self._lanes = lanes
 
     @classmethod
     def of(cls, setting: Setting) -> Trainers:
@@ -149,7 +176,7 @@ class Trainers:
     def __getitem__(self, task: str) -> Trainer:
         """Returns the trainer of a task."""
         if task not in self._trainers:
-            self._trainers[task] = make_trainer(replace(self._setting, task=task))
+            self._trainers[task] = make_trainer(task, method=self._method, lanes=self._lanes)
         return self._trainers[task]
 
 
@@ -247,18 +274,17 @@ class Naming:
             raise EvaluationError(self._jobs[0].ticket, texts, details) from error
 
 
-def evaluate_named(trainers: Trainers, setting: Setting, jobs: Sequence[Job]) -> list[tuple[int, Fitness]]:
-    """Evaluates jobs, as many at a time as there are lanes, and returns (ticket, fitness) pairs.
+def evaluate_named(trainers: Trainers, setting: Setting, jobs: Sequence[Job]) -> list[Fitness]:
+    """Evaluates jobs, as many at a time as there are lanes, and returns their fitness in order.
 
     Raises:
         EvaluationError: an evaluation raised an exception.
     """
-    results: list[tuple[int, Fitness]] = []
+    results: list[Fitness] = []
     for start in range(0, len(jobs), setting.lanes):
         together = jobs[start : start + setting.lanes]
         with Naming(together):
-            fitness = evaluate_all(trainers, setting, together)
-        results += zip((job.ticket for job in together), fitness, strict=True)
+            results += evaluate_all(trainers, setting, together)
     return results
 
 
@@ -273,6 +299,7 @@ class InProcessEvaluator:
     """
 
     workers = 1
+    statistics = EvaluatorStatistics()
 
     def __init__(self, setting: Setting, trainers: Trainers | None = None):
         self._setting, self._trainers = setting, trainers or Trainers.of(setting)
@@ -282,10 +309,10 @@ class InProcessEvaluator:
         """Enqueues a batch of jobs."""
         self._queue.extend(jobs)
 
-    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
+    def collect(self, timeout_s: float) -> list[tuple[Job, Fitness]]:
         """Evaluates the first jobs of the queue; ignores the timeout."""
         jobs = [self._queue.popleft() for _ in range(min(self._setting.lanes, len(self._queue)))]
-        return evaluate_named(self._trainers, self._setting, jobs)
+        return list(zip(jobs, evaluate_named(self._trainers, self._setting, jobs), strict=True))
 
     def pool(self, run: Callable[[T], R]) -> Pool[T, R]:
         """Creates an in-process pool."""

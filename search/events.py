@@ -106,7 +106,7 @@ class Timing:
         search: generating, verifying and fingerprinting programs, and processing results.
         store: writing results to disk.
         exchange: submitting jobs and collecting results, including waiting time.
-        waiting: waiting for results, as reported by the evaluator.
+        waiting: waiting for results, as reported by the evaluator; part of ``exchange``.
         total: total time.
     """
 

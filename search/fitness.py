@@ -18,7 +18,8 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,6 +28,7 @@ from optsearch.dsl.program import Program
 if TYPE_CHECKING:
     from optsearch.proxy_tasks.outcome import TrainingResult
     from optsearch.proxy_tasks.run import TrainingRun
+    from optsearch.proxy_tasks.trainer import Method
 
 OK = "ok"
 
@@ -107,23 +109,32 @@ class Reference:
     sweep_below: float | None = None
 
 
+class JobKind(Enum):
+    """Purpose of a job, which selects the tasks and seeds."""
+
+    EVALUATION = "evaluation"
+    """Fitness of a program of the search."""
+    META_VALIDATION = "meta-validation"
+    """Loss on the larger task of meta-validation; without hurdles, at all learning rates."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Request for one evaluation.
+    """Request for one evaluation. Pending jobs differ in their ticket or their kind.
 
     Attributes:
-        ticket: key of the result: the owner's ticket, or any other unused number.
+        ticket: ticket of the program; outside a search, any number.
         program: program to evaluate.
         reference: reference values; None for the warm start, from which they are derived.
         keep_curves: if True, the result includes the training curves.
-        validate: if True, the program is trained on the meta-validation task instead.
+        kind: evaluation or meta-validation.
     """
 
     ticket: int
     program: Program
     reference: Reference | None = None
     keep_curves: bool = False
-    validate: bool = False
+    kind: JobKind = JobKind.EVALUATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +155,7 @@ class Setting:
 
     task: str
     seeds: tuple[int, ...]
-    method: Literal["auto", "interpret", "compile"] = "auto"
+    method: Method = "auto"
     scale: float | None = None
     further: tuple[FurtherTask, ...] = ()
     validation: tuple[str, tuple[int, ...]] | None = None
@@ -171,8 +182,8 @@ Steps = Generator[Request, Sequence["TrainingResult"], Fitness]
 
 def steps_of(setting: Setting, job: Job) -> Steps:
     """Evaluates a job at the program's own learning rate and, if it is below the threshold, at the further rates."""
-    everywhere = job.validate and setting.validation is not None
-    if job.validate and setting.validation is not None:
+    everywhere = job.kind is JobKind.META_VALIDATION and setting.validation is not None
+    if job.kind is JobKind.META_VALIDATION and setting.validation is not None:
         task, seeds = setting.validation
         setting, job = replace(setting, task=task, seeds=seeds, further=()), Job(job.ticket, job.program)
     own = yield from _at_rate(setting, job, 1.0)

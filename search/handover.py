@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from optsearch.search.evaluate import Evaluator, InProcessEvaluator
+from optsearch.search.evaluate import Evaluator, EvaluatorStatistics, InProcessEvaluator
 from optsearch.search.fitness import Fitness, Job, Setting
 from optsearch.search.pool import Pool
 
@@ -51,6 +51,11 @@ class HeadStart:
         """The background evaluator; None until it is created."""
         return self._other
 
+    @property
+    def statistics(self) -> EvaluatorStatistics:
+        """Statistics of the background evaluator."""
+        return EvaluatorStatistics() if self._other is None else self._other.statistics
+
     def submit(self, jobs: Sequence[Job]) -> None:
         """Enqueues a batch of jobs."""
         if self._over and self._other is not None:
@@ -58,7 +63,7 @@ class HeadStart:
         else:
             self._queue.append(list(jobs))
 
-    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
+    def collect(self, timeout_s: float) -> list[tuple[Job, Fitness]]:
         """Returns results of the background evaluator once it is ready; until then, evaluates the next jobs here.
 
         Raises:

@@ -8,6 +8,7 @@ the records of the campaign, independent of the time and place of its evaluation
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -52,38 +53,49 @@ class RateSweepConfig(BaseModel):
         return factors
 
 
-def make_reference(
-    config: HurdleConfig | None,
-    checkpoints: Sequence[Sequence[int]],
-    seeds: int,
-    warm_start: Fitness,
-    sweep: RateSweepConfig | None = None,
-) -> Reference:
-    """Derives the reference values from the evaluation of the warm start.
+@dataclass(frozen=True, slots=True)
+class ReferenceRule:
+    """How a campaign derives its reference values from the warm start. The defaults give no hurdles and no rate sweep.
 
-    Args:
-        config: factor and positions of the hurdles; None for no hurdles.
+    Attributes:
+        hurdle: factor and positions of the hurdles; None for no hurdles.
+        sweep: settings of the rate sweep; None for no rate sweep.
         checkpoints: checkpoints of each task, in steps.
         seeds: number of training seeds.
-        warm_start: fitness of the warm start, with curves.
-        sweep: settings of the rate sweep. Defaults to no rate sweep.
-
-    Returns:
-        The warm start's losses, the hurdles of each run, and the threshold of the rate sweep. If the warm start did not
-        train, there are no hurdles and no threshold.
     """
-    limits: list[Limits] = []
-    for number, steps in enumerate(checkpoints):
-        curves = warm_start.curves[number * seeds : (number + 1) * seeds]
-        limits += hurdle_limits(config, steps, curves)
-    if warm_start.value is None:
-        return Reference(None, warm_start.losses)
-    line = None
-    if sweep is not None:
-        scale = 1.0 if warm_start.losses else abs(warm_start.value)
-        line = warm_start.value + sweep.within * scale
-    complete = len(limits) == len(checkpoints) * seeds
-    return Reference(tuple(limits) if complete else None, warm_start.losses, line)
+
+    hurdle: HurdleConfig | None = None
+    sweep: RateSweepConfig | None = None
+    checkpoints: Sequence[Sequence[int]] = ((),)
+    seeds: int = 1
+
+    @property
+    def several_tasks(self) -> bool:
+        """True if the fitness has more than one task."""
+        return len(self.checkpoints) > 1
+
+    def derive(self, warm_start: Fitness) -> Reference:
+        """Derives the reference values from the evaluation of the warm start.
+
+        Args:
+            warm_start: fitness of the warm start, with curves.
+
+        Returns:
+            The warm start's losses, the hurdles of each run, and the threshold of the rate sweep. If the warm start did
+            not train, there are no hurdles and no threshold.
+        """
+        limits: list[Limits] = []
+        for number, steps in enumerate(self.checkpoints):
+            curves = warm_start.curves[number * self.seeds : (number + 1) * self.seeds]
+            limits += hurdle_limits(self.hurdle, steps, curves)
+        if warm_start.value is None:
+            return Reference(None, warm_start.losses)
+        line = None
+        if self.sweep is not None:
+            scale = 1.0 if warm_start.losses else abs(warm_start.value)
+            line = warm_start.value + self.sweep.within * scale
+        complete = len(limits) == len(self.checkpoints) * self.seeds
+        return Reference(tuple(limits) if complete else None, warm_start.losses, line)
 
 
 def hurdle_limits(

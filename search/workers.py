@@ -7,67 +7,63 @@ exception in an evaluation is a bug and ends the search with an error that inclu
 
 from __future__ import annotations
 
-import logging
-import os
-import secrets
-import sys
-import tempfile
 import time
-import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from optsearch.dsl.errors import UserError
 from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.compilation import DeviceError
 from optsearch.proxy_tasks.machine import accelerator, environment, processor
-from optsearch.search.cluster import answers, staged_package
 from optsearch.search.evaluate import (
     EvaluationError,
+    EvaluatorStatistics,
     Trainers,
     evaluate_named,
     import_own_tasks,
     use_accelerator_share,
     use_one_cpu_thread,
 )
-from optsearch.search.fitness import Fitness, Job, Reference, Setting
+from optsearch.search.fitness import Fitness, Job, JobKind, Reference, Setting
+from optsearch.search.ray_runtime import LOOK_S, LOST, RayWatch, WorkerError, start_ray
 
 ATTEMPTS = 30
 """Maximum number of times a batch is submitted; then the batch is assumed to kill its workers."""
 
-LOOK_S = 5.0
-"""Interval between health checks of Ray, in seconds; Ray does not report its own failure."""
-
-OBJECT_STORE_BYTES = 100_000_000
-"""Shared memory of a local Ray instance; a result takes a few hundred bytes."""
-
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_worker_niceness": "0",  # that of the command; Ray's default of 15 yields to all others
-}
-
-LOST = "Ray has died or the cluster is lost; what was recorded is safe: start the same command again"
-
 T = TypeVar("T")
 R = TypeVar("R")
-
-Parcel = tuple[int, str, Reference | None, bool, bool]
-"""A serialised job: ticket, program text, reference, ``keep_curves``, ``validate``."""
 
 ABREAST = 2
 """Number of batches or calls assigned to a worker: one running and one queued, so that workers are never idle."""
 
 
-class WorkerError(UserError, RuntimeError):
-    """Workers cannot be started, or die repeatedly."""
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A job as sent to a worker.
 
-    exit_code = 1
+    Attributes:
+        ticket: as in ``Job``.
+        text: text of the program.
+        reference: as in ``Job``.
+        keep_curves: as in ``Job``.
+        kind: as in ``Job``.
+    """
+
+    ticket: int
+    text: str
+    reference: Reference | None
+    keep_curves: bool
+    kind: JobKind
+
+    @classmethod
+    def of(cls, job: Job) -> Parcel:
+        """Packs a job."""
+        return cls(job.ticket, str(job.program), job.reference, job.keep_curves, job.kind)
+
+    def job(self) -> Job:
+        """Unpacks the job."""
+        return Job(self.ticket, parse(self.text), self.reference, self.keep_curves, self.kind)
 
 
 class _Worker:
@@ -88,22 +84,35 @@ class _Worker:
         kind = f"{processor()} with {accelerator()}" if self._gpus else processor()
         return " and ".join(filter(None, (kind, environment())))
 
-    def evaluate(self, parcels: Sequence[Parcel]) -> list[tuple[int, Fitness]]:
-        """Evaluates a batch."""
-        jobs = [
-            Job(ticket, parse(text), reference, keep_curves, validate)
-            for ticket, text, reference, keep_curves, validate in parcels
-        ]
-        return evaluate_named(self._trainers, self._setting, jobs)
+    def evaluate(self, parcels: Sequence[Parcel]) -> list[Fitness]:
+        """Evaluates a batch and returns the fitness of each job in order."""
+        return evaluate_named(self._trainers, self._setting, [parcel.job() for parcel in parcels])
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Batch:
-    """A batch: its jobs, the index of its worker, and the number of times it was submitted."""
+    """Jobs that are sent to a worker together.
 
-    parcels: list[Parcel]
+    Attributes:
+        jobs: the jobs.
+        attempts: number of workers that died while they had this batch.
+    """
+
+    jobs: tuple[Job, ...]
+    attempts: int = 0
+
+    @property
+    def load(self) -> int:
+        """Load of its worker; a long meta-validation occupies a worker completely, so that no batch waits behind it."""
+        return ABREAST if any(job.kind is JobKind.META_VALIDATION for job in self.jobs) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A batch and the index of the worker that has it."""
+
+    batch: _Batch
     place: int
-    attempts: int
 
 
 class RayEvaluator:
@@ -129,7 +138,7 @@ class RayEvaluator:
         self._ray, self._setting, self._gpus = ray, setting, gpus
         self._workers: list[Any] = []
         self._queue: deque[_Batch] = deque()
-        self._flying: dict[Any, _Batch] = {}
+        self._flying: dict[Any, _Flight] = {}  # reference of the result -> its batch
         if gpus > ray.cluster_resources().get("GPU", 0):
             self.close()
             raise WorkerError(f"Ray knows of no GPU, and each worker is to have {gpus:g} of one: leave out the share")
@@ -142,12 +151,7 @@ class RayEvaluator:
         for place in range(count):
             self._start(place)
         self._watch = RayWatch()
-        self.replaced = 0
-        """Number of workers that died and were replaced."""
-        self.machines: set[str] = set()
-        """Kinds of machines of the workers."""
-        self.waited_s = 0.0
-        """Time spent waiting for results, in seconds."""
+        self.statistics = EvaluatorStatistics()
 
     @property
     def workers(self) -> int:
@@ -161,11 +165,10 @@ class RayEvaluator:
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Enqueues a batch of jobs for the next free worker."""
-        parcels = [(job.ticket, str(job.program), job.reference, job.keep_curves, job.validate) for job in jobs]
-        self._queue.append(_Batch(parcels, -1, 0))
+        self._queue.append(_Batch(tuple(jobs)))
         self._hand_out()
 
-    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
+    def collect(self, timeout_s: float) -> list[tuple[Job, Fitness]]:
         """Returns the results of completed batches; waits up to ``timeout_s`` for the first.
 
         Raises:
@@ -180,10 +183,10 @@ class RayEvaluator:
             self._ray.wait(pending, num_returns=1, timeout=timeout_s)
         else:
             time.sleep(timeout_s)
-        self.waited_s += time.monotonic() - began
+        self._count(waited_s=self.statistics.waited_s + time.monotonic() - began)
         ready, _ = self._ray.wait(pending, num_returns=len(pending), timeout=0) if pending else ([], [])
         self._watch.look()
-        results: list[tuple[int, Fitness]] = []
+        results: list[tuple[Job, Fitness]] = []
         for reference in ready:
             if reference in self._starting:
                 self._arrive(reference)
@@ -220,7 +223,8 @@ class RayEvaluator:
         place = self._starting.pop(reference)
         exceptions = self._ray.exceptions
         try:
-            self.machines.add(self._ray.get(reference))
+            machine: str = self._ray.get(reference)
+            self._count(machines=self.statistics.machines | {machine})
         except (exceptions.RayActorError, exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:
             if "creation task" in str(error):
                 raise WorkerError(f"a worker cannot start: {error}") from error
@@ -231,53 +235,52 @@ class RayEvaluator:
         if not self._queue:
             return
         load = {place: 0 for place in range(len(self._workers)) if place not in self._starting.values()}
-        for batch in self._flying.values():
-            if batch.place in load:
-                load[batch.place] += _weight(batch)
+        for flight in self._flying.values():
+            if flight.place in load:
+                load[flight.place] += flight.batch.load
         while self._queue and load:
             place = min(load, key=lambda place: load[place])
             if load[place] >= ABREAST:
                 return
             batch = self._queue.popleft()
-            reference = self._workers[place].evaluate.remote(batch.parcels)
-            self._flying[reference] = _Batch(batch.parcels, place, batch.attempts + 1)
-            load[place] += _weight(batch)
+            reference = self._workers[place].evaluate.remote([Parcel.of(job) for job in batch.jobs])
+            self._flying[reference] = _Flight(batch, place)
+            load[place] += batch.load
 
-    def _result(self, reference: Any) -> list[tuple[int, Fitness]]:
+    def _result(self, reference: Any) -> list[tuple[Job, Fitness]]:
         exceptions = self._ray.exceptions
-        batch = self._flying.pop(reference)
+        flight = self._flying.pop(reference)
         try:
-            return self._ray.get(reference)
+            return list(zip(flight.batch.jobs, self._ray.get(reference), strict=True))
         except exceptions.RayTaskError as error:
             cause = error.cause
             if isinstance(cause, (EvaluationError, DeviceError)):
                 raise cause from None
             raise
         except (exceptions.RayActorError, exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:
-            self._replace(batch, error)
+            self._replace(flight, error)
             return []
 
-    def _replace(self, batch: _Batch, error: Exception) -> None:
-        """Replaces a dead worker and requeues its batches."""
-        lost = [batch]
+    def _replace(self, flight: _Flight, error: Exception) -> None:
+        """Replaces the worker of a flight, which died, and requeues its batches."""
+        lost = [flight.batch]
         for reference, other in list(self._flying.items()):
-            if other.place == batch.place:
-                lost.append(self._flying.pop(reference))
-        for item in lost:
-            if item.attempts >= ATTEMPTS:
-                programs = "\n".join(parcel[1] for parcel in item.parcels)
+            if other.place == flight.place:
+                lost.append(self._flying.pop(reference).batch)
+        lost = [replace(batch, attempts=batch.attempts + 1) for batch in lost]
+        for batch in lost:
+            if batch.attempts >= ATTEMPTS:
+                programs = "\n".join(str(job.program) for job in batch.jobs)
                 raise WorkerError(
                     f"{ATTEMPTS} workers died while these programs were evaluated:\n{programs}"
                 ) from error
         self._queue.extendleft(reversed(lost))
-        self._ray.kill(self._workers[batch.place])
-        self._start(batch.place)
-        self.replaced += 1
+        self._ray.kill(self._workers[flight.place])
+        self._start(flight.place)
+        self._count(replaced=self.statistics.replaced + 1)
 
-
-def _weight(batch: _Batch) -> int:
-    """Load of a batch; a long meta-validation occupies a worker completely, so that no batch waits behind it."""
-    return ABREAST if batch.parcels[0][4] else 1
+    def _count(self, **changes: Any) -> None:
+        self.statistics = replace(self.statistics, **changes)
 
 
 class RayPool(Generic[T, R]):
@@ -335,125 +338,6 @@ class RayPool(Generic[T, R]):
             self._ray.shutdown()
 
 
-class RayWatch:
-    """Checks every ``LOOK_S`` seconds that Ray is alive.
-
-    The check also runs while results arrive: workers continue without Ray's control service, and Ray terminates this
-    process a minute after the service is lost. Ray counts as lost after two consecutive failed checks, because the
-    control service of a cluster can be restarted.
-    """
-
-    def __init__(self) -> None:
-        import ray
-
-        self._node = ray.get_runtime_context().get_node_id()
-        self._next, self._was_gone = time.monotonic() + LOOK_S, False
-
-    def look(self) -> None:
-        """Runs a health check if it is due.
-
-        Raises:
-            WorkerError: Ray is lost.
-        """
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + LOOK_S
-        gone = self._gone()
-        if gone and self._was_gone:
-            raise WorkerError(LOST)
-        self._was_gone = gone
-
-    def _gone(self) -> bool:
-        import ray
-        from ray.util.client import ray as client
-
-        if not client.is_connected() and not answers(ray.get_runtime_context().gcs_address):
-            return True
-        return self._node not in {entry["NodeID"] for entry in ray.nodes() if entry["Alive"]}
-
-
 def _with_tasks(imports: Sequence[str], run: Callable[[T], R], value: T) -> R:
     import_own_tasks(imports)
     return run(value)
-
-
-def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -> bool:
-    """Starts a local Ray instance or joins a cluster; does nothing if Ray is already initialised in this process.
-
-    Args:
-        workers: number of CPUs of a local instance; None for all cores.
-        address: address of a cluster; None for a local instance.
-        gpus: if True, a local instance uses the GPUs of this machine.
-
-    Returns:
-        True if the caller must shut Ray down.
-
-    Raises:
-        WorkerError: Ray cannot be started or joined.
-    """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    with _own_token() if address is None else nullcontext():
-        return _start_ray(workers, address, gpus=gpus)
-
-
-@contextmanager
-def _own_token() -> Generator[None]:
-    """Sets a new authentication token in the environment, so that only this process can use a local Ray instance.
-
-    Ray listens on the network and executes code that it receives. Every local instance has its own token, which its
-    processes inherit and which is never written to disk. Ray 2.59 and later create a token themselves, stored in the
-    user's home folder.
-    """
-    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    before = {name: os.environ.get(name) for name in ours}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _start_ray(workers: int | None, address: str | None, *, gpus: bool) -> bool:
-    stale = "ray" in sys.modules
-    import ray
-
-    if ray.is_initialized():
-        return False
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    # Ray starts processes by fork followed immediately by exec, which is safe with JAX's threads.
-    warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-    try:
-        if address is not None and not answers(address):
-            raise ConnectionError("no Ray answers there")
-        if stale:  # Ray reads the authentication mode only once, at import or first start
-            from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
-
-            Config.initialize("")
-            AuthenticationTokenLoader.instance().reset_cache()
-        if address is not None:
-            with tempfile.TemporaryDirectory() as folder:  # uploaded before ray.init returns
-                package = staged_package(Path(folder))
-                ray.init(address=address, runtime_env={"py_modules": [str(package)]}, **quiet)
-        else:
-            ray.init(
-                address="local",
-                num_cpus=workers,
-                num_gpus=None if gpus else 0,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                **quiet,
-            )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        if address is None:
-            raise WorkerError(f"Ray cannot be started here: {error}: --workers 0 evaluates without Ray") from error
-        raise WorkerError(
-            f"the Ray cluster at {address} cannot be joined: {error}: check that it runs there and, if it wants a "
-            "token, that this command has it (docs/cluster.md)"
-        ) from error
-    return True

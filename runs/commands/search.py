@@ -26,7 +26,15 @@ from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.ledger import ArmLedger
 from optsearch.runs.store.records import Arm
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import SEARCH, PlannedArm, make_evolution, planned_arms, reference_of, spent
+from optsearch.runs.summary.arms import (
+    SEARCH,
+    PlannedArm,
+    make_evolution,
+    planned_arms,
+    reference_of,
+    reference_rule,
+    spent,
+)
 from optsearch.runs.summary.run import glance, rivals
 from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
@@ -37,7 +45,7 @@ from optsearch.search.evolution import History
 from optsearch.search.fitness import Reference
 from optsearch.search.handover import HeadStart
 from optsearch.search.meta_validation import MetaValidation
-from optsearch.search.session import run_session
+from optsearch.search.session import Session
 from optsearch.search.settings.config_errors import ConfigError
 
 SHIPPED = files("optsearch.runs.commands.campaigns")
@@ -109,8 +117,6 @@ class Campaign:
         self._setting = config.setting
         self.timing = Timing()
         """Time spent by this process's searches, by activity."""
-        self.waited_s = 0.0
-        """Seconds spent waiting for results."""
 
     def run(
         self,
@@ -180,9 +186,7 @@ class Campaign:
                 self._arm(store, planned, evaluator, quiet, stop) for planned in planned_arms(store, self.config)
             )
             done = done and train_finals(store, evaluator.pool, quiet=quiet, stop=stop)
-            ray = evaluator.other if isinstance(evaluator, HeadStart) else evaluator
-            self.waited_s = float(getattr(ray, "waited_s", 0.0))
-            machines = sorted({*store.meta("worker_machines", []), *getattr(ray, "machines", ())})
+            machines = sorted({*store.meta("worker_machines", []), *evaluator.statistics.machines})
         if machines != store.meta("worker_machines", []):
             store.set_meta("worker_machines", machines)
         if len(machines) > 1 and not quiet:
@@ -207,21 +211,17 @@ class Campaign:
                 rivals=rivals(store, arm),
                 workers=f"{evaluator.workers} worker{'' if evaluator.workers == 1 else 's'}",
             ) as view:
-                progress = run_session(
+                session = Session(
                     evolution,
                     evaluator,
-                    ledger=ledger,
-                    hurdle=config.hurdle,
-                    sweep=config.rate_sweep,
-                    checkpoints=self._checkpoints(),
-                    seeds=len(config.training_seeds),
+                    ledger,
+                    rule=reference_rule(config),
                     reference=self._reference(store, arm),
                     validation=validation,
                     batch_size=max(config.batch_size, config.lanes),
-                    progress=None if quiet else view.update,
-                    should_stop=stop.is_set,
                     timing=self.timing,
                 )
+                progress = session.run(progress=None if quiet else view.update, should_stop=stop.is_set)
         except EvaluationError as error:
             store.add_failure(arm, error.ticket, error.text, error.details)
             raise RunError(f"{self.folder}: {error}") from error
@@ -238,9 +238,6 @@ class Campaign:
             return None
         results = () if history is None else (r for r in history.evaluated if r.ticket <= history.settled)
         return MetaValidation(config.every_evaluations, results, store.validations(arm))
-
-    def _checkpoints(self) -> Sequence[Sequence[int]]:
-        return [get_task(task.task).checkpoints for task in self._setting.tasks]
 
     @contextmanager
     def _evaluator(self, options: Workers, quiet: bool) -> Generator[Evaluator]:

@@ -31,7 +31,7 @@ from optsearch.runs.summary.run import INCOMPLETE, status
 from optsearch.search.config import CampaignConfig
 from optsearch.search.evaluate import Trainers, evaluate, import_own_tasks, train_alone
 from optsearch.search.evolution import WARM_START, Budget, ReplayError
-from optsearch.search.fitness import Fitness, Job
+from optsearch.search.fitness import Fitness, Job, JobKind
 from optsearch.search.meta_validation import MetaValidation
 
 T = TypeVar("T")
@@ -171,7 +171,7 @@ def _validations(store: RunReader, config: CampaignConfig, count: int, trainers:
         except RunError as error:
             yield Check(name, False, str(error))
             return
-        fitness = evaluate(trainers, config.setting, Job(-1 - ticket, program, validate=True))
+        fitness = evaluate(trainers, config.setting, Job(ticket, program, kind=JobKind.META_VALIDATION))
         difference = _difference(store, _known(fitness), _known(known[ticket]))
         if difference:
             yield Check(name, False, f"program {arm.program_id(ticket)} on {config.meta_validation.task} {difference}")

@@ -19,7 +19,7 @@ from optsearch.search.config import CampaignConfig
 from optsearch.search.events import Evaluated
 from optsearch.search.evolution import WARM_START, Budget, Evolution, History
 from optsearch.search.fitness import Reference
-from optsearch.search.reference import make_reference
+from optsearch.search.reference import ReferenceRule
 
 SEARCH = "search"
 """Name of the main search; ``search.algorithms.CONTROLS`` has the names of controls."""
@@ -151,6 +151,10 @@ def reference_of(store: RunReader, config: CampaignConfig) -> Reference:
         store: a run whose first search has evaluated its warm start.
         config: its campaign.
     """
-    warm_start = store.evaluation(store.arms()[0], WARM_START).fitness
+    return reference_rule(config).derive(store.evaluation(store.arms()[0], WARM_START).fitness)
+
+
+def reference_rule(config: CampaignConfig) -> ReferenceRule:
+    """The rule by which a campaign derives its reference from the evaluation of the warm start."""
     checkpoints = [get_task(task.task).checkpoints for task in config.setting.tasks]
-    return make_reference(config.hurdle, checkpoints, len(config.training_seeds), warm_start, config.rate_sweep)
+    return ReferenceRule(config.hurdle, config.rate_sweep, checkpoints, len(config.training_seeds))

@@ -20,7 +20,7 @@ from optsearch.runs.summary.finalists import best, finalist_seeds, finalists
 from optsearch.search.evolution import WARM_START
 from optsearch.search.fitness import Fitness, Job
 from optsearch.search.meta_validation import MetaValidation
-from optsearch.search.session import run_session
+from optsearch.search.session import Session
 
 
 class MadeUpEvaluator(QuickEvaluator):
@@ -34,9 +34,9 @@ class MadeUpEvaluator(QuickEvaluator):
         super().__init__()
         self._tasks = tasks
 
-    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
+    def collect(self, timeout_s: float) -> list[tuple[Job, Fitness]]:
         done, self.jobs = self.jobs, []
-        return [(job.ticket, self._fitness(job)) for job in done]
+        return [(job, self._fitness(job)) for job in done]
 
     def _fitness(self, job: Job) -> Fitness:
         program = prune(job.program)
@@ -70,12 +70,12 @@ def made_up_run(folder: Path, *settings: str, programs: int = 200) -> Path:
     recorded = config.model_dump(mode="json")
     with RunStore.create(folder, campaign=text, settings=recorded, about=about, tasks=tasks) as store:
         for planned in planned_arms(store, config):
-            run_session(
+            Session(
                 make_evolution(store, config, planned.arm, planned.budget),
                 MadeUpEvaluator(len(config.setting.tasks)),
-                ledger=ArmLedger(store, planned.arm),
+                ArmLedger(store, planned.arm),
                 validation=MetaValidation(10) if planned.arm.name == "search" else None,
-            )
+            ).run()
         arms = [arm for arm in store.arms() if arm.settings.get("stage") != "first"]
         for arm in arms:
             for entry in finalists(store, arm):

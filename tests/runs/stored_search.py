@@ -12,12 +12,13 @@ from optsearch.runs.store.ledger import ArmLedger
 from optsearch.runs.store.reader import Arm
 from optsearch.runs.store.writer import RunStore
 from optsearch.search.config import load_campaign
+from optsearch.search.evaluate import EvaluatorStatistics
 from optsearch.search.evolution import Budget, Evolution, History
 from optsearch.search.fitness import Fitness, Job
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights
 from optsearch.search.population import PopulationConfig
-from optsearch.search.session import run_session
+from optsearch.search.session import Session
 
 SETTINGS = load_campaign(
     "{name: x, task: ae, population: {size: 10, tournament: 3}, budget: {programs: 100}, seed: 1}", "x.yaml"
@@ -31,6 +32,7 @@ class QuickEvaluator:
     """Fitness from the fingerprint."""
 
     workers = 1
+    statistics = EvaluatorStatistics()
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
@@ -38,14 +40,12 @@ class QuickEvaluator:
     def submit(self, jobs: Sequence[Job]) -> None:
         self.jobs += jobs
 
-    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
+    def collect(self, timeout_s: float) -> list[tuple[Job, Fitness]]:
         job = self.jobs.pop(0)
         number = int(fingerprint(job.program)[:6], 16)
         curves = ((1.5, 0.1),) if job.keep_curves else ()
         value = (number % 997) / 997
-        return [
-            (job.ticket, Fitness(None, "hurdle", 3, 0.1) if number % 5 == 2 else Fitness(value, "ok", 9, 0.2, curves))
-        ]
+        return [(job, Fitness(None, "hurdle", 3, 0.1) if number % 5 == 2 else Fitness(value, "ok", 9, 0.2, curves))]
 
     def close(self) -> None:
         self.jobs.clear()
@@ -78,12 +78,7 @@ def search(store: RunStore, programs: int = 100, stop_after: int = 10**9) -> tup
     ledger = ArmLedger(store, arm)
     evolution = make_evolution(ledger.history(TAIL), programs)
     turns = iter(range(stop_after))
-    run_session(
-        evolution,
-        QuickEvaluator(),
-        ledger=ledger,
-        should_stop=lambda: next(turns, None) is None,
-    )
+    Session(evolution, QuickEvaluator(), ledger).run(should_stop=lambda: next(turns, None) is None)
     return arm, evolution
 
 

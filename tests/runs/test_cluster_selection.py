@@ -85,7 +85,7 @@ def found(view: dict[str, Any]) -> Any:
 @pytest.mark.slow
 def test_a_lost_node_changes_nothing_and_a_lost_cluster_is_said(tmp_path: Path, small_run: Path) -> None:
     from optsearch.runs.commands.select import run_selection
-    from optsearch.search.workers import LOST
+    from optsearch.search.ray_runtime import LOST
 
     for folder in ("small", "whole/small"):
         shutil.copytree(small_run, tmp_path / folder)

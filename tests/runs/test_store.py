@@ -213,8 +213,8 @@ def test_a_result_without_a_settled_ticket_is_not_made_again(tmp_path: Path) -> 
     with create(tmp_path / "run") as store:
         evaluator = QuickEvaluator()
         evaluator.submit([Job(0, LIBRARY["adamw"])])
-        ((ticket, fitness),) = evaluator.collect(0.0)
+        ((job, fitness),) = evaluator.collect(0.0)
         arm = store.add_arm("search", "", {"algorithm": "evolution"})
-        store.append(arm, [Evaluated(ticket, fingerprint(LIBRARY["adamw"]), fitness)], [])
+        store.append(arm, [Evaluated(job.ticket, fingerprint(LIBRARY["adamw"]), fitness)], [])
     with resume(tmp_path / "run") as store:
         assert search(store)[1].population_digest() == undisturbed(tmp_path / "undisturbed", 100)

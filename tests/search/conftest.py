@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from optsearch.search.evaluate import Trainers, make_trainer, use_one_cpu_thread
-from optsearch.search.fitness import Setting
 
 use_one_cpu_thread()  # before anything computes
 
@@ -16,7 +15,7 @@ use_one_cpu_thread()  # before anything computes
 @pytest.fixture(scope="session")
 def ae_trainer() -> Any:
     """The trainer of the search proxy, compiled once, among the trainers of this process."""
-    return Trainers(make_trainer(Setting("ae", (0,))))
+    return Trainers(make_trainer("ae"))
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +23,7 @@ def local_ray() -> Iterator[Any]:
     """One local Ray for all tests."""
     import ray
 
-    from optsearch.search.workers import start_ray
+    from optsearch.search.ray_runtime import start_ray
 
     start_ray(2, None)
     yield ray

@@ -11,6 +11,7 @@ from typing import Any
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
+from optsearch.search.evaluate import EvaluatorStatistics
 from optsearch.search.events import Evaluated, Settled
 from optsearch.search.evolution import Budget, Evolution, History
 from optsearch.search.fitness import Fitness, Job
@@ -31,6 +32,8 @@ def made_up_fitness(program: Program) -> Fitness:
 class MadeUpEvaluator:
     """Gives made-up results in random order, a few at a time."""
 
+    statistics = EvaluatorStatistics()
+
     def __init__(self, workers: int = 1, order: int = 0):
         self.workers = workers
         self.evaluated: list[int] = []
@@ -40,12 +43,12 @@ class MadeUpEvaluator:
     def submit(self, jobs: Sequence[Job]) -> None:
         self._jobs.extend(jobs)
 
-    def collect(self, timeout_s: float) -> list[tuple[int, Fitness]]:
+    def collect(self, timeout_s: float) -> list[tuple[Job, Fitness]]:
         self._random.shuffle(self._jobs)
         count = self._random.randint(0, min(len(self._jobs), 3))
         done, self._jobs = self._jobs[:count], self._jobs[count:]
         self.evaluated += [job.ticket for job in done]
-        return [(job.ticket, made_up_fitness(job.program)) for job in done]
+        return [(job, made_up_fitness(job.program)) for job in done]
 
     def close(self) -> None:
         self._jobs.clear()

@@ -11,7 +11,8 @@ import pytest
 
 from optsearch.search.evaluate import use_accelerator_share, use_one_cpu_thread
 from optsearch.search.fitness import Setting
-from optsearch.search.workers import RayEvaluator, WorkerError
+from optsearch.search.ray_runtime import WorkerError
+from optsearch.search.workers import RayEvaluator
 
 
 @pytest.fixture

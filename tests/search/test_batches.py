@@ -12,8 +12,8 @@ from optsearch.dsl.syntax import parse
 from optsearch.search.evaluate import InProcessEvaluator, Trainers, evaluate
 from optsearch.search.evolution import Budget
 from optsearch.search.fitness import Job, Reference, Setting
-from optsearch.search.reference import HurdleConfig, RateSweepConfig
-from optsearch.search.session import run_session
+from optsearch.search.reference import HurdleConfig, RateSweepConfig, ReferenceRule
+from optsearch.search.session import Session
 
 SETTING = Setting("ae", (0, 1), rates=(3.0,), lanes=4)
 STOPPED = parse("def train(w, g, lr):\n  update = g * 0.0\n  return update\n")
@@ -24,9 +24,9 @@ def test_a_batch_is_what_each_is_alone(ae_trainer: Trainers) -> None:
     programs = [LIBRARY["adamw"], STOPPED, LIBRARY["momentum"], LIBRARY["adam"], LIBRARY["rmsprop"]]
     evaluator = InProcessEvaluator(SETTING)
     evaluator.submit([Job(number, program, reference) for number, program in enumerate(programs)])
-    together = dict(evaluator.collect(0.0))
+    together = {job.ticket: fitness for job, fitness in evaluator.collect(0.0)}
     assert len(together) == SETTING.lanes
-    together |= dict(evaluator.collect(0.0))
+    together |= {job.ticket: fitness for job, fitness in evaluator.collect(0.0)}
     assert evaluator.collect(0.0) == []
     outcomes: set[str] = set()
     for number, program in enumerate(programs):
@@ -45,14 +45,7 @@ def test_a_search_with_lanes_finds_the_same_however_jobs_are_batched() -> None:
     for batch_size in (4, 7):
         evolution = make_evolution(budget=Budget(programs=40))
         checkpoints = (tuple(range(30, 301, 30)),)
-        run_session(
-            evolution,
-            evaluator,
-            ledger=Ledger(),
-            hurdle=HurdleConfig(),
-            sweep=RateSweepConfig(factors=[3.0]),
-            checkpoints=checkpoints,
-            batch_size=batch_size,
-        )
+        rule = ReferenceRule(HurdleConfig(), RateSweepConfig(factors=[3.0]), checkpoints)
+        Session(evolution, evaluator, Ledger(), rule=rule, batch_size=batch_size).run()
         digests.add(evolution.population_digest())
     assert len(digests) == 1

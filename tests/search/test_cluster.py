@@ -23,9 +23,9 @@ second = cluster.add_node(num_cpus=1, num_gpus=1)
 from made_up import Ledger, make_evolution
 from optsearch.search.evaluate import InProcessEvaluator, use_one_cpu_thread
 from optsearch.search.fitness import Setting
-from optsearch.search.reference import HurdleConfig
+from optsearch.search.reference import HurdleConfig, ReferenceRule
 from optsearch.search.evolution import Budget
-from optsearch.search.session import run_session
+from optsearch.search.session import Session
 from optsearch.search.workers import RayEvaluator
 
 use_one_cpu_thread()
@@ -34,10 +34,8 @@ PROGRAMS = int(sys.argv[1])
 def search(evaluator, stop=None):
     evolution = make_evolution(budget=Budget(programs=PROGRAMS))
     steps = (tuple(range(30, 301, 30)),)
-    run_session(
-        evolution, evaluator, ledger=Ledger(), hurdle=HurdleConfig(), checkpoints=steps, batch_size=2,
-        should_stop=stop, progress=lambda progress: seen.append(progress.evaluated),
-    )
+    session = Session(evolution, evaluator, Ledger(), rule=ReferenceRule(HurdleConfig(), None, steps), batch_size=2)
+    session.run(should_stop=stop, progress=lambda progress: seen.append(progress.evaluated))
     return evolution.population_digest()
 
 seen = []
@@ -59,7 +57,8 @@ def kill_a_node():
 
 seen = []
 said["one node lost"] = search(evaluator, kill_a_node)
-said["killed"], said["replaced"], said["machines"] = killed, evaluator.replaced, len(evaluator.machines)
+said["killed"], said["replaced"] = killed, evaluator.statistics.replaced
+said["machines"] = len(evaluator.statistics.machines)
 evaluator.close()
 print(json.dumps(said))
 os._exit(0)  # Ray's cluster utilities wait for a node that is gone

@@ -16,7 +16,7 @@ from optsearch.search.fitness_cache import FitnessCache
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights
 from optsearch.search.population import PopulationConfig, population_digest
-from optsearch.search.session import run_session
+from optsearch.search.session import Session
 
 
 def weights(name: str) -> MutationWeights:
@@ -25,12 +25,7 @@ def weights(name: str) -> MutationWeights:
 
 def run(ledger: Ledger | None = None, *, workers: int = 1, order: int = 0, batch_size: int = 2, **changes):
     evolution = make_evolution(**changes)
-    run_session(
-        evolution,
-        MadeUpEvaluator(workers, order),
-        ledger=ledger or Ledger(),
-        batch_size=batch_size,
-    )
+    Session(evolution, MadeUpEvaluator(workers, order), ledger or Ledger(), batch_size=batch_size).run()
     return evolution
 
 
@@ -106,7 +101,7 @@ def test_nothing_counts_before_it_is_recorded() -> None:
             assert item.candidate.owner in seen
         seen.update(e.ticket for e in evaluated)
 
-    run_session(evolution, MadeUpEvaluator(2, 1), ledger=Watched(record))
+    Session(evolution, MadeUpEvaluator(2, 1), Watched(record)).run()
     assert evolution.finished
 
 
@@ -123,7 +118,7 @@ def test_a_search_that_finds_nothing_new_ends(monkeypatch: pytest.MonkeyPatch) -
     for mutator in (Mutator(MutationWeights().constants_only()), Mutator(weights("delete"))):
         ledger = Ledger()
         evolution = make_evolution(warm_start=program, variation=mutator, budget=Budget(evaluations=5))
-        run_session(evolution, MadeUpEvaluator(), ledger=ledger)
+        Session(evolution, MadeUpEvaluator(), ledger).run()
         assert evolution.progress.evaluated == 0
         assert evolution.progress.generated == 150
         assert {s.candidate.mutation for s in ledger.settled} == {"warm start", "none"}
@@ -156,7 +151,7 @@ def test_resume_after_a_kill_at_every_record(moment: str) -> None:
                 raise KilledError
 
         try:
-            run_session(make_evolution(budget=budget), evaluator, ledger=Watched(record))
+            Session(make_evolution(budget=budget), evaluator, Watched(record)).run()
         except KilledError:
             pass
         else:
@@ -164,7 +159,7 @@ def test_resume_after_a_kill_at_every_record(moment: str) -> None:
         durable = {e.ticket for e in ledger.evaluated}
         again = MadeUpEvaluator(3, stop + 1)
         evolution = make_evolution(ledger.history(20 + 16), budget=budget)
-        run_session(evolution, again, ledger=ledger)
+        Session(evolution, again, ledger).run()
         assert evolution.population_digest() == expected
         assert not durable & set(again.evaluated)  # nothing durable is repeated
         key = lambda e: e.ticket  # noqa: E731
@@ -183,7 +178,7 @@ def test_stopping_at_every_turn_and_going_on_gives_the_same() -> None:
         evolution = make_evolution(ledger.history(25) if ledger.settled else None, look_ahead=5)
         turns = iter([False, False, True])
         evaluator = MadeUpEvaluator(2, sessions)
-        run_session(evolution, evaluator, ledger=ledger, should_stop=lambda turns=turns: next(turns))
+        Session(evolution, evaluator, ledger).run(should_stop=lambda turns=turns: next(turns))
         sessions += 1
         if evolution.finished:
             break
@@ -196,7 +191,7 @@ def test_a_finished_search_can_be_extended() -> None:
     run(ledger, budget=Budget(programs=90))
     longer = make_evolution(ledger.history(36))
     assert not longer.finished
-    run_session(longer, MadeUpEvaluator(), ledger=ledger)
+    Session(longer, MadeUpEvaluator(), ledger).run()
     assert longer.population_digest() == run().population_digest()
 
 
@@ -214,10 +209,10 @@ def test_resume_needs_only_the_tail() -> None:
 def test_records_of_another_search_are_refused() -> None:
     ledger, evaluator = Ledger(), MadeUpEvaluator(2, 1)
     stop = iter([False] * 12 + [True])
-    run_session(make_evolution(), evaluator, ledger=ledger, should_stop=lambda: next(stop))
+    Session(make_evolution(), evaluator, ledger).run(should_stop=lambda: next(stop))
     ledger.settled = ledger.settled[:-8]
     with pytest.raises(ReplayError, match="another version"):
-        run_session(make_evolution(ledger.history(36), seed=99), MadeUpEvaluator(), ledger=ledger)
+        Session(make_evolution(ledger.history(36), seed=99), MadeUpEvaluator(), ledger).run()
 
 
 def test_unasked_results_are_refused() -> None:

@@ -14,7 +14,7 @@ from optsearch.search.evolution import Budget
 from optsearch.search.fitness import Setting
 from optsearch.search.handover import HeadStart
 from optsearch.search.pool import Here
-from optsearch.search.session import run_session
+from optsearch.search.session import Session
 
 
 class LateEvaluator(InProcessEvaluator):
@@ -41,14 +41,14 @@ class LateEvaluator(InProcessEvaluator):
 def test_the_search_is_the_same_whenever_the_workers_come(ae_trainer: Any, questions: int) -> None:
     setting, budget = Setting("ae", (0,)), Budget(programs=25)
     plain = make_evolution(budget=budget)
-    run_session(plain, InProcessEvaluator(setting, ae_trainer), ledger=Ledger())
+    Session(plain, InProcessEvaluator(setting, ae_trainer), Ledger()).run()
     late = LateEvaluator(setting, ae_trainer, questions)
     evaluator = HeadStart(setting, lambda: late, workers=2)
     here = InProcessEvaluator(setting, ae_trainer)
     evaluator._here, kept = here, weakref.ref(here)
     del here
     evolution = make_evolution(budget=budget)
-    run_session(evolution, evaluator, ledger=Ledger())
+    Session(evolution, evaluator, Ledger()).run()
     assert (late.done > 0) == (questions < 10**6)
     assert (kept() is None) == (late.done > 0)  # what it has compiled is let go of once others evaluate
     evaluator.close()
@@ -63,7 +63,7 @@ def test_workers_that_cannot_be_made_are_said() -> None:
     evaluator = HeadStart(Setting("ae", (0,)), fail, workers=1)
     evaluator._thread.join()
     with pytest.raises(RuntimeError, match="no workers today"):
-        run_session(make_evolution(), evaluator, ledger=Ledger())
+        Session(make_evolution(), evaluator, Ledger()).run()
     evaluator.close()
 
 

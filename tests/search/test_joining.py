@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from optsearch.search.cluster import answers
-from optsearch.search.workers import WorkerError, start_ray
+from optsearch.search.ray_runtime import WorkerError, start_ray
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +90,8 @@ KILL = """
 import os, signal, subprocess, sys, time
 from optsearch.dsl.library import LIBRARY
 from optsearch.search.fitness import Job, Setting
-from optsearch.search.workers import RayEvaluator, WorkerError
+from optsearch.search.ray_runtime import WorkerError
+from optsearch.search.workers import RayEvaluator
 
 evaluator = RayEvaluator(Setting("ae", (0,)), 1)
 children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True).stdout

@@ -8,7 +8,7 @@ from made_up import Ledger, MadeUpEvaluator, make_evolution
 from optsearch.search.events import Evaluated
 from optsearch.search.fitness import Fitness
 from optsearch.search.meta_validation import MetaValidation
-from optsearch.search.session import run_session
+from optsearch.search.session import Session
 
 
 def results(values: list[float | None]) -> list[Evaluated]:
@@ -45,20 +45,15 @@ def test_nothing_is_watched_before_anything_has_trained() -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_same_programs_are_watched_for_any_order_and_interruption(workers: int) -> None:
     whole, cut, evolution = Ledger(), Ledger(), make_evolution()
-    run_session(evolution, MadeUpEvaluator(), ledger=whole, validation=MetaValidation(10))
+    Session(evolution, MadeUpEvaluator(), whole, validation=MetaValidation(10)).run()
     for sitting in range(1000):
         history = cut.history(36) if cut.settled else None
         settled = {item.candidate.ticket for item in cut.settled}
         done = sorted((r for r in cut.evaluated if r.ticket in settled), key=lambda r: r.ticket)
         part, turns = make_evolution(history), iter([False] * 7 + [True])
         watch = MetaValidation(10, done, cut.validations)
-        run_session(
-            part,
-            MadeUpEvaluator(workers, sitting),
-            ledger=cut,
-            validation=watch,
-            should_stop=lambda turns=turns: next(turns),
-        )
+        session = Session(part, MadeUpEvaluator(workers, sitting), cut, validation=watch)
+        session.run(should_stop=lambda turns=turns: next(turns))
         if part.finished and not watch.waiting:
             break
     assert part.population_digest() == evolution.population_digest()

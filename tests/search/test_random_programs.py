@@ -11,7 +11,7 @@ from optsearch.search.evolution import Budget
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import ConstantsConfig, MutationWeights
 from optsearch.search.random_programs import RandomPrograms
-from optsearch.search.session import run_session
+from optsearch.search.session import Session
 
 
 def test_programs_are_valid_and_ignore_the_parent() -> None:
@@ -29,7 +29,7 @@ def test_programs_are_valid_and_ignore_the_parent() -> None:
 def test_drawn_programs_have_no_parent() -> None:
     ledger = Ledger()
     evolution = make_evolution(variation=RandomPrograms(("m",), 6), budget=Budget(programs=50))
-    run_session(evolution, MadeUpEvaluator(), ledger=ledger)
+    Session(evolution, MadeUpEvaluator(), ledger).run()
     assert {item.candidate.parent for item in ledger.settled} == {None}
     assert evolution.progress.generated == 50
 

@@ -11,8 +11,8 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
 from optsearch.search.evaluate import Trainers, evaluate, evaluate_all
-from optsearch.search.fitness import Fitness, FurtherTask, Job, Reference, Setting
-from optsearch.search.reference import RateSweepConfig, make_reference
+from optsearch.search.fitness import Fitness, FurtherTask, Job, JobKind, Reference, Setting
+from optsearch.search.reference import RateSweepConfig, ReferenceRule
 
 OWN = Setting("ae", (0,))
 SWEPT = replace(OWN, rates=(1 / 3, 3.0))
@@ -57,12 +57,12 @@ def test_a_rate_that_fails_does_no_harm(ae_trainer: Trainers) -> None:
 def test_the_line_follows_from_the_warm_start() -> None:
     warm = Fitness(0.5, "ok", 300, 0.1, ((0.6,) * 10,))
     steps = (tuple(range(30, 301, 30)),)
-    assert make_reference(None, steps, 1, warm).sweep_below is None
-    assert make_reference(None, steps, 1, warm, RateSweepConfig(within=0.1)).sweep_below == pytest.approx(0.55)
+    assert ReferenceRule(None, None, steps, 1).derive(warm).sweep_below is None
+    assert ReferenceRule(None, RateSweepConfig(within=0.1), steps, 1).derive(warm).sweep_below == pytest.approx(0.55)
     several = replace(warm, value=-0.1, losses=(0.5, 0.7))
-    assert make_reference(None, steps, 1, several, RateSweepConfig(within=0.1)).sweep_below == pytest.approx(0.0)
+    assert ReferenceRule(None, RateSweepConfig(within=0.1), steps, 1).derive(several).sweep_below == pytest.approx(0.0)
     failed = Fitness(None, "non_finite", 3, 0.1)
-    assert make_reference(None, steps, 1, failed, RateSweepConfig()).sweep_below is None
+    assert ReferenceRule(None, RateSweepConfig(), steps, 1).derive(failed).sweep_below is None
 
 
 def test_the_warm_start_is_tried_at_every_rate_and_keeps_its_own_curves(ae_trainer: Trainers) -> None:
@@ -94,7 +94,12 @@ def test_factors_are_other_rates(factors: list[float]) -> None:
 def test_many_jobs_are_what_each_is_alone(ae_trainer: Trainers) -> None:
     diverging = parse("def train(w, g, lr):\n  update = g * -1e30\n  return update\n")
     setting = replace(SWEPT, seeds=(0, 1), validation=("digits", (2,)))
-    jobs = [job(ADAMW, 1e9), job(LIBRARY["lion"], None), job(diverging, 1e9), Job(4, ADAMW, validate=True)]
+    jobs = [
+        job(ADAMW, 1e9),
+        job(LIBRARY["lion"], None),
+        job(diverging, 1e9),
+        Job(4, ADAMW, kind=JobKind.META_VALIDATION),
+    ]
     alone = [evaluate(ae_trainer, setting, one) for one in jobs]
     for one, other in zip(evaluate_all(ae_trainer, setting, jobs), alone, strict=True):
         assert one == replace(other, seconds=one.seconds)

@@ -10,8 +10,8 @@ import pytest
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
 from optsearch.search.evaluate import Trainers, evaluate
-from optsearch.search.fitness import FurtherTask, Job, Reference, Setting
-from optsearch.search.reference import make_reference
+from optsearch.search.fitness import FurtherTask, Job, JobKind, Reference, Setting
+from optsearch.search.reference import ReferenceRule
 
 OTHER = parse(str(LIBRARY["adamw"]).replace("0.01", "0.03"))
 DIGITS = FurtherTask(task="digits")
@@ -22,7 +22,7 @@ BOTH = Setting("ae", (0,), further=(DIGITS,))
 def reference(ae_trainer: Trainers) -> Reference:
     warm = evaluate(ae_trainer, BOTH, Job(0, LIBRARY["adamw"], keep_curves=True))
     assert (warm.value, warm.outcome, len(warm.losses), len(warm.curves)) == (0.0, "ok", 2, 2)
-    return make_reference(None, ((30,), (30,)), 1, warm)
+    return ReferenceRule(None, None, ((30,), (30,)), 1).derive(warm)
 
 
 def test_the_fitness_is_the_mean_score(ae_trainer: Trainers, reference: Reference) -> None:
@@ -60,5 +60,5 @@ def test_a_failure_on_any_task_is_a_failure(ae_trainer: Trainers, reference: Ref
 
 def test_meta_validation_has_a_task_and_seeds_of_its_own(ae_trainer: Trainers) -> None:
     setting = Setting("ae", (0,), validation=("digits", (1, 2)))
-    fitness = evaluate(ae_trainer, setting, Job(1, OTHER, validate=True))
+    fitness = evaluate(ae_trainer, setting, Job(1, OTHER, kind=JobKind.META_VALIDATION))
     assert fitness == replace(evaluate(ae_trainer, Setting("digits", (1, 2)), Job(1, OTHER)), seconds=fitness.seconds)

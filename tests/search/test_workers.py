@@ -14,11 +14,11 @@ from made_up import Ledger, make_evolution
 from optsearch.dsl.library import LIBRARY
 from optsearch.search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, evaluate
 from optsearch.search.evolution import Budget, Evolution
-from optsearch.search.fitness import Fitness, Job, Reference, Setting
+from optsearch.search.fitness import Fitness, Job, JobKind, Reference, Setting
 from optsearch.search.population import PopulationConfig
-from optsearch.search.reference import HurdleConfig, make_reference
-from optsearch.search.session import run_session
-from optsearch.search.workers import RayEvaluator
+from optsearch.search.reference import HurdleConfig, ReferenceRule
+from optsearch.search.session import Session
+from optsearch.search.workers import Parcel, RayEvaluator
 
 SETTING = Setting("ae", (0,))
 CHECKPOINTS = tuple(range(30, 301, 30))
@@ -36,14 +36,8 @@ def search(evaluator: Evaluator, ledger: Ledger | None = None, history: Any = No
     evolution = make_evolution(
         history, budget=Budget(programs=PROGRAMS), population=PopulationConfig(size=20, tournament=4)
     )
-    run_session(
-        evolution,
-        evaluator,
-        ledger=ledger or Ledger(),
-        hurdle=HurdleConfig(),
-        checkpoints=(CHECKPOINTS,),
-        should_stop=stop,
-    )
+    rule = ReferenceRule(hurdle=HurdleConfig(), checkpoints=(CHECKPOINTS,))
+    Session(evolution, evaluator, ledger or Ledger(), rule=rule).run(should_stop=stop)
     return evolution
 
 
@@ -56,6 +50,8 @@ def undisturbed(ae_trainer: Any) -> str:
 
 def test_two_workers_find_the_same(ray_evaluator: RayEvaluator, undisturbed: str) -> None:
     assert search(ray_evaluator).population_digest() == undisturbed
+    assert ray_evaluator.statistics.waited_s > 0.0
+    assert len(ray_evaluator.statistics.machines) == 1
 
 
 def test_one_worker_finds_the_same(local_ray: Any, ray_evaluator: RayEvaluator, undisturbed: str) -> None:
@@ -93,7 +89,7 @@ def test_killed_workers_are_replaced(ray_evaluator: RayEvaluator, undisturbed: s
     kill_sometimes.calls = 0  # type: ignore[attr-defined]
     assert search(ray_evaluator, stop=kill_sometimes).population_digest() == undisturbed
     assert len(killed) == 2
-    assert ray_evaluator.replaced == 2
+    assert ray_evaluator.statistics.replaced == 2
     assert not set(killed) & set(worker_processes())
 
 
@@ -132,6 +128,12 @@ def test_exceptions_are_ours_and_name_the_program(ray_evaluator: RayEvaluator, a
         assert "hurdle at step 17" in caught.value.details
 
 
+@pytest.mark.parametrize("kind", JobKind)
+def test_a_parcel_contains_the_whole_job(kind: JobKind) -> None:
+    job = Job(7, LIBRARY["lion"], Reference((((30, 1.0),),), (2.0,), 0.5), keep_curves=True, kind=kind)
+    assert Parcel.of(job).job() == job
+
+
 def test_fitness_is_the_mean_over_seeds(ae_trainer: Any) -> None:
     job = Job(0, LIBRARY["adamw"], keep_curves=True)
     single = [evaluate(ae_trainer, Setting("ae", (seed,)), job) for seed in (1, 2)]
@@ -152,9 +154,9 @@ def test_hurdles_follow_from_the_warm_start() -> None:
     warm = Fitness(0.5, "ok", 20, 0.1, ((4.0, 2.0, -1.0), (5.0, 3.0, -2.0)))
     config, steps = HurdleConfig(factor=1.5, at=[0.3, 1.0, 0.29]), ((10, 20, 30),)
     expected = (((10, 6.0), (30, -0.5)), ((10, 7.5), (30, -1.0)))
-    assert make_reference(config, steps, 2, warm) == Reference(expected)
-    assert make_reference(None, steps, 2, warm) == Reference()
-    assert make_reference(config, steps, 2, Fitness(None, "non_finite", 5, 0.1)) == Reference()
+    assert ReferenceRule(config, None, steps, 2).derive(warm) == Reference(expected)
+    assert ReferenceRule(None, None, steps, 2).derive(warm) == Reference()
+    assert ReferenceRule(config, None, steps, 2).derive(Fitness(None, "non_finite", 5, 0.1)) == Reference()
 
 
 def test_the_workers_cores_go_to_a_pool(ray_evaluator: RayEvaluator) -> None:

@@ -1,0 +1,158 @@
+"""Starts, joins and watches Ray: a local instance with a private token, or an existing cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from optsearch.dsl.errors import UserError
+from optsearch.search.cluster import answers, staged_package
+
+LOOK_S = 5.0
+"""Interval between health checks of Ray, in seconds; Ray does not report its own failure."""
+
+OBJECT_STORE_BYTES = 100_000_000
+"""Shared memory of a local Ray instance; a result takes a few hundred bytes."""
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",  # that of the command; Ray's default of 15 yields to all others
+}
+
+LOST = "Ray has died or the cluster is lost; what was recorded is safe: start the same command again"
+
+
+class WorkerError(UserError, RuntimeError):
+    """Workers cannot be started, or die repeatedly."""
+
+    exit_code = 1
+
+
+def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -> bool:
+    """Starts a local Ray instance or joins a cluster; does nothing if Ray is already initialised in this process.
+
+    Args:
+        workers: number of CPUs of a local instance; None for all cores.
+        address: address of a cluster; None for a local instance.
+        gpus: if True, a local instance uses the GPUs of this machine.
+
+    Returns:
+        True if the caller must shut Ray down.
+
+    Raises:
+        WorkerError: Ray cannot be started or joined.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    with _own_token() if address is None else nullcontext():
+        return _start_ray(workers, address, gpus=gpus)
+
+
+@contextmanager
+def _own_token() -> Generator[None]:
+    """Sets a new authentication token in the environment, so that only this process can use a local Ray instance.
+
+    Ray listens on the network and executes code that it receives. Every local instance has its own token, which its
+    processes inherit and which is never written to disk. Ray 2.59 and later create a token themselves, stored in the
+    user's home folder.
+    """
+    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_ray(workers: int | None, address: str | None, *, gpus: bool) -> bool:
+    stale = "ray" in sys.modules
+    import ray
+
+    if ray.is_initialized():
+        return False
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    # Ray starts processes by fork followed immediately by exec, which is safe with JAX's threads.
+    warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    try:
+        if address is not None and not answers(address):
+            raise ConnectionError("no Ray answers there")
+        if stale:  # Ray reads the authentication mode only once, at import or first start
+            from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
+
+            Config.initialize("")
+            AuthenticationTokenLoader.instance().reset_cache()
+        if address is not None:
+            with tempfile.TemporaryDirectory() as folder:  # uploaded before ray.init returns
+                package = staged_package(Path(folder))
+                ray.init(address=address, runtime_env={"py_modules": [str(package)]}, **quiet)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                num_gpus=None if gpus else 0,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                **quiet,
+            )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        if address is None:
+            raise WorkerError(f"Ray cannot be started here: {error}: --workers 0 evaluates without Ray") from error
+        raise WorkerError(
+            f"the Ray cluster at {address} cannot be joined: {error}: check that it runs there and, if it wants a "
+            "token, that this command has it (docs/cluster.md)"
+        ) from error
+    return True
+
+
+class RayWatch:
+    """Checks every ``LOOK_S`` seconds that Ray is alive.
+
+    The check also runs while results arrive: workers continue without Ray's control service, and Ray terminates this
+    process a minute after the service is lost. Ray counts as lost after two consecutive failed checks, because the
+    control service of a cluster can be restarted.
+    """
+
+    def __init__(self) -> None:
+        import ray
+
+        self._node = ray.get_runtime_context().get_node_id()
+        self._next, self._was_gone = time.monotonic() + LOOK_S, False
+
+    def look(self) -> None:
+        """Runs a health check if it is due.
+
+        Raises:
+            WorkerError: Ray is lost.
+        """
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + LOOK_S
+        gone = self._gone()
+        if gone and self._was_gone:
+            raise WorkerError(LOST)
+        self._was_gone = gone
+
+    def _gone(self) -> bool:
+        import ray
+        from ray.util.client import ray as client
+
+        if not client.is_connected() and not answers(ray.get_runtime_context().gcs_address):
+            return True
+        return self._node not in {entry["NodeID"] for entry in ray.nodes() if entry["Alive"]}
