@@ -16,22 +16,20 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recorded_runs import RecordedRuns, mean_loss
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
-from optsearch.proxy_tasks.outcome import TrainingResult
 from optsearch.proxy_tasks.registry import TASKS, get_task
 from optsearch.proxy_tasks.task import RUNGS, Task
 from optsearch.search.evaluate import use_one_cpu_thread
@@ -41,6 +39,7 @@ from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights
 from optsearch.search.population import PopulationConfig
 from optsearch.selection.baselines import BASELINES
+from optsearch.selection.ranks import kendall_tau
 from optsearch.selection.tuning import fresh_seeds, tuning_seeds
 
 OPTIMIZERS = (
@@ -81,61 +80,6 @@ search."""
 
 MEASURED = Path(__file__).parent.parent / "proxy_tasks" / "data" / "measured.json"
 
-Runs = dict[str, list[float | None]]
-
-
-class Bench:
-    """Persistent cache of training runs.
-
-    Args:
-        path: path of the file.
-    """
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._runs: Runs = json.loads(path.read_text()) if path.exists() else {}
-
-    def run(
-        self, task: Task, contender: str, rate: float, seed: int, train: Callable[[], TrainingResult]
-    ) -> list[float | None]:
-        """Returns validation loss, test loss and accuracy of a run; the loss is infinite if it failed."""
-        key = f"{task.name} {task.version} {contender} {rate:.6g} {seed}"
-        if key not in self._runs:
-            result = train()
-            self._runs[key] = [result.loss, result.test_loss, result.accuracy]
-            scratch = self._path.with_suffix(".new")
-            scratch.write_text(json.dumps(self._runs, indent=0))
-            os.replace(scratch, self._path)
-        loss, *others = self._runs[key]
-        return [math.inf if loss is None else loss, *others]
-
-    def baseline(self, task: Task, name: str, rate: float, seed: int) -> list[float | None]:
-        """Trains an optax baseline."""
-        return self.run(task, name, rate, seed, lambda: trainer(task).run_optax(maker(name), seed, rate=rate))
-
-    def program(self, task: Task, name: str, program: Program, rate: float, seed: int) -> list[float | None]:
-        """Trains a program."""
-        return self.run(task, name, rate, seed, lambda: trainer(task).run(program, seed, rate=rate))
-
-
-@cache
-def trainer(task: Task) -> Any:
-    """Returns the trainer of a task, created once."""
-    from optsearch.proxy_tasks.trainer import Trainer
-
-    return Trainer(task)
-
-
-@cache
-def maker(name: str) -> Callable[[Any], Any]:
-    """Returns the same function object for each call with a baseline, so that it is compiled once."""
-    return partial(BASELINES[name].optimizer)
-
-
-def mean_loss(runs: Sequence[Sequence[float | None]]) -> float:
-    """Computes the mean validation loss; infinite if a run failed."""
-    return statistics.fmean(float(run[0]) for run in runs if run[0] is not None)
-
 
 def tuned_rate(losses: Callable[[float], float], first: float) -> float:
     """Finds the best learning rate on a grid of half-decades, by descent from the first.
@@ -160,16 +104,18 @@ def tuned_rate(losses: Callable[[float], float], first: float) -> float:
     return first * STEP**best
 
 
-def tuned(bench: Bench, task: Task, name: str, first: float) -> tuple[float, list[list[float | None]]]:
+def tuned(recorded: RecordedRuns, task: Task, name: str, first: float) -> tuple[float, list[list[float | None]]]:
     """Tunes the learning rate of a baseline; returns it and the runs on fresh seeds."""
     tuning, fresh = SEEDS[task.rung]
     rate = tuned_rate(
-        lambda rate: mean_loss([bench.baseline(task, name, rate, seed) for seed in tuning_seeds(tuning)]), first
+        lambda rate: mean_loss([recorded.baseline(task, name, rate, seed) for seed in tuning_seeds(tuning)]), first
     )
-    return rate, [bench.baseline(task, name, rate, seed) for seed in fresh_seeds(fresh)]
+    return rate, [recorded.baseline(task, name, rate, seed) for seed in fresh_seeds(fresh)]
 
 
-def ladder(bench: Bench, family: str, rungs: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, float]]:
+def ladder(
+    recorded: RecordedRuns, family: str, rungs: Sequence[str], names: Sequence[str]
+) -> dict[str, dict[str, float]]:
     """Computes the loss of each baseline on each rung; tuning starts at the best rate of the previous rung."""
     losses: dict[str, dict[str, float]] = {}
     first = {name: BASELINES[name].reference for name in names}
@@ -177,17 +123,15 @@ def ladder(bench: Bench, family: str, rungs: Sequence[str], names: Sequence[str]
         task = get_task(family if rung == RUNGS[0] else f"{family}-{rung}")
         losses[rung] = {}
         for name in names:
-            rate, runs = tuned(bench, task, name, first[name])
+            rate, runs = tuned(recorded, task, name, first[name])
             first[name], losses[rung][name] = rate, mean_loss(runs)
             print(f"{task.name:<16} {name:<10} rate {rate:<10.3g} loss {losses[rung][name]:.5g}", flush=True)
     return losses
 
 
 def kendall(first: Mapping[str, float], second: Mapping[str, float]) -> float:
-    """Computes Kendall's tau-b of two rankings: 1 for equal, -1 for reversed rankings."""
-    signs = [(np.sign(first[a] - first[b]), np.sign(second[a] - second[b])) for a, b in combinations(first, 2)]
-    sizes = [sum(1 for pair in signs if pair[i]) for i in range(2)]
-    return float(sum(a * b for a, b in signs) / math.sqrt(max(sizes[0], 1) * max(sizes[1], 1)))
+    """Computes Kendall's tau-b of two rankings: 1 for equal, -1 for reversed rankings, 0 if all of one are tied."""
+    return kendall_tau(list(first.values()), [second[name] for name in first]) or 0.0
 
 
 def tau_interval(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float, float]:
@@ -203,12 +147,12 @@ def tau_interval(first: Mapping[str, float], second: Mapping[str, float]) -> tup
     return tau, max(-1.0, tau - half), min(1.0, tau + half)
 
 
-def measure_adamw(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
+def measure_adamw(recorded: RecordedRuns, names: Sequence[str]) -> dict[str, Any]:
     """Measures AdamW's loss and the noise of tasks, and writes the file shipped with them."""
     kept = json.loads(MEASURED.read_text()) if MEASURED.exists() else {"tasks": {}}
     for name in names:
         task = get_task(name)
-        rate, runs = tuned(bench, task, "adamw", BASELINES["adamw"].reference)
+        rate, runs = tuned(recorded, task, "adamw", BASELINES["adamw"].reference)
         losses, tests, accuracies = zip(*runs, strict=True)
         untrained = statistics.fmean(untrained_loss(task, seed) for seed in fresh_seeds(2))
         found = {
@@ -238,12 +182,12 @@ def untrained_loss(task: Task, seed: int) -> float:
 
 
 def measure_ranks(
-    bench: Bench, families: Sequence[str], smaller: str, rungs: Sequence[str], names: Sequence[str]
+    recorded: RecordedRuns, families: Sequence[str], smaller: str, rungs: Sequence[str], names: Sequence[str]
 ) -> dict[str, Any]:
     """Measures the rank correlation of optimizers between a rung and larger ones."""
     result: dict[str, Any] = {}
     for family in families:
-        losses = ladder(bench, family, [smaller, *rungs], names)
+        losses = ladder(recorded, family, [smaller, *rungs], names)
         result[family] = {rung: [round(x, 3) for x in tau_interval(losses[smaller], losses[rung])] for rung in rungs}
     print(f"\n| {smaller} | {' | '.join(f'tau with {rung}' for rung in rungs)} |\n|---|{'---|' * len(rungs)}")
     for family, found in result.items():
@@ -251,11 +195,13 @@ def measure_ranks(
     return result
 
 
-def tuned_constants(bench: Bench, task: Task, name: str, program: Program, trials: int) -> tuple[Program, list[float]]:
+def tuned_constants(
+    recorded: RecordedRuns, task: Task, name: str, program: Program, trials: int
+) -> tuple[Program, list[float]]:
     """Tunes the constants of a program by an evolution of constants only, on the tuning seeds.
 
     Args:
-        bench: cache of the runs.
+        recorded: recorded runs.
         task: the task.
         name: name of the program in the cache.
         program: initial program.
@@ -268,7 +214,7 @@ def tuned_constants(bench: Bench, task: Task, name: str, program: Program, trial
 
     def loss(tried: Program, seeds: Sequence[int]) -> list[float]:
         label = f"{name}-{fingerprint(tried)}"
-        return [mean_loss([bench.program(task, label, tried, 1.0, seed)]) for seed in seeds]
+        return [mean_loss([recorded.program(task, label, tried, 1.0, seed)]) for seed in seeds]
 
     evolution = Evolution(
         program,
@@ -293,15 +239,17 @@ def tuned_constants(bench: Bench, task: Task, name: str, program: Program, trial
     return best[1], loss(best[1], fresh_seeds(fresh))
 
 
-def measure_headroom(bench: Bench, families: Sequence[str], names: Sequence[str], trials: int) -> dict[str, Any]:
+def measure_headroom(
+    recorded: RecordedRuns, families: Sequence[str], names: Sequence[str], trials: int
+) -> dict[str, Any]:
     """Measures the gain of a wider family and of the best other optimizer over fully tuned AdamW."""
     result: dict[str, Any] = {}
     for family in families:
         task = get_task(family)
-        losses = ladder(bench, family, RUNGS[:1], names)[RUNGS[0]]
+        losses = ladder(recorded, family, RUNGS[:1], names)[RUNGS[0]]
         others = {name: loss for name, loss in losses.items() if not name.startswith(("adamw", "nadamw"))}
-        tuned_adamw, control = tuned_constants(bench, task, "adamw-constants", LIBRARY["adamw"], trials)
-        tuned_wider, wider = tuned_constants(bench, task, "wider-constants", parse(WIDER), trials)
+        tuned_adamw, control = tuned_constants(recorded, task, "adamw-constants", LIBRARY["adamw"], trials)
+        tuned_wider, wider = tuned_constants(recorded, task, "wider-constants", parse(WIDER), trials)
         noise, winner = statistics.stdev(control), min(others, key=lambda name: others[name])
         mean = statistics.fmean(control)
         found = {
@@ -317,18 +265,18 @@ def measure_headroom(bench: Bench, families: Sequence[str], names: Sequence[str]
     return result
 
 
-def measure_sweep(bench: Bench, families: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+def measure_sweep(recorded: RecordedRuns, families: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """Measures the effect of a learning-rate sweep in the fitness, for rates perturbed by up to half a decade."""
     result: dict[str, Any] = {}
     for family in families:
         task = get_task(family)
-        ladders = ladder(bench, family, RUNGS[:2], names)
+        ladders = ladder(recorded, family, RUNGS[:2], names)
         seeds = tuning_seeds(SEEDS[task.rung][0])[:1]
         losses: dict[str, list[float]] = {}
         for name in names:
-            rate, _ = tuned(bench, task, name, BASELINES[name].reference)
+            rate, _ = tuned(recorded, task, name, BASELINES[name].reference)
             losses[name] = [
-                mean_loss([bench.baseline(task, name, rate * STEP**place, seed) for seed in seeds])
+                mean_loss([recorded.baseline(task, name, rate * STEP**place, seed) for seed in seeds])
                 for place in range(-2, 3)
             ]
         taus: dict[str, list[float]] = {}
@@ -347,9 +295,9 @@ def measure_sweep(bench: Bench, families: Sequence[str], names: Sequence[str]) -
     return result
 
 
-def measure_sets(bench: Bench, families: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+def measure_sets(recorded: RecordedRuns, families: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """Computes tau between the mean normalised score over a set of proxies and that over all their x10 rungs."""
-    ladders = {family: ladder(bench, family, RUNGS[:2], names) for family in families}
+    ladders = {family: ladder(recorded, family, RUNGS[:2], names) for family in families}
 
     def scores(losses: Mapping[str, float]) -> dict[str, float]:
         middle, best = statistics.median(losses.values()), min(losses.values())
@@ -383,19 +331,19 @@ def main() -> None:
     if options.smaller in options.rungs:
         parser.error(f"--rungs {options.smaller}: compare '{options.smaller}' with larger rungs, not with itself")
     use_one_cpu_thread()
-    bench = Bench(options.runs)
+    recorded = RecordedRuns(options.runs)
     searchable = [task.family for task in TASKS.values() if task.use != "held out" and task.rung == RUNGS[0]]
     proxies = [task.name for task in TASKS.values() if task.rung == RUNGS[0]]
     if options.what == "adamw":
-        result = measure_adamw(bench, options.names or proxies)
+        result = measure_adamw(recorded, options.names or proxies)
     elif options.what == "ranks":
-        result = measure_ranks(bench, options.names or proxies, options.smaller, options.rungs, options.optimizers)
+        result = measure_ranks(recorded, options.names or proxies, options.smaller, options.rungs, options.optimizers)
     elif options.what == "headroom":
-        result = measure_headroom(bench, options.names or searchable, options.optimizers, options.trials)
+        result = measure_headroom(recorded, options.names or searchable, options.optimizers, options.trials)
     elif options.what == "sweep":
-        result = measure_sweep(bench, options.names or searchable, options.optimizers)
+        result = measure_sweep(recorded, options.names or searchable, options.optimizers)
     else:
-        result = measure_sets(bench, options.names or searchable, options.optimizers)
+        result = measure_sets(recorded, options.names or searchable, options.optimizers)
     sys.stdout.write(json.dumps(result) + "\n")
 
 
