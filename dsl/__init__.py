@@ -19,6 +19,7 @@ execute      one step on a parameter tree, in JAX and in float64 NumPy as the or
 transform    a program as an optax gradient transformation
 generate     random well-typed statements
 library      known optimizers as programs
+directions   distances between the behaviours of programs, from their updates
 rate         folds a learning-rate factor into a program
 parameters   names of constants in exported files
 export/      programs as optax and PyTorch optimizers, LaTeX, pseudocode and JSON

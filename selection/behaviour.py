@@ -2,7 +2,9 @@
 
 All programs receive the same weights and gradients, those of a noisy quadratic under plain gradient descent, and
 produce an update at every step. Learning rate and weight decay are tuned before any comparison, so only the direction
-of the sequence of updates counts, not its norm.
+of the sequence of updates counts, not its norm: programs are compared by the `sequence_distance` of
+`optsearch.dsl.directions`. The similarity to known optimizers that reports show (`optsearch.simplify.behaviour`) uses
+the other distance, on a stream of gradients that is more diverse than those of a training run.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from functools import cache
 import numpy as np
 
 from optsearch.dsl.dataflow import prune
+from optsearch.dsl.directions import sequence_direction, sequence_distance
 from optsearch.dsl.execute import reference_step
 from optsearch.dsl.program import Program
 from optsearch.selection.space import decay_constant
@@ -46,9 +49,7 @@ def direction(program: Program) -> np.ndarray | None:
     for weights, gradients, rate in _problem():
         update, state = reference_step(program, weights, gradients, state, rate)
         updates += [np.broadcast_to(leaf, shape).ravel() for leaf, shape in zip(update, SHAPES, strict=True)]
-    sequence = np.concatenate(updates)
-    length = float(np.linalg.norm(sequence))
-    return sequence / length if 0.0 < length < np.inf else None
+    return sequence_direction(np.concatenate(updates))
 
 
 def distinct(programs: Sequence[Program], distance: float) -> list[int]:
@@ -67,7 +68,7 @@ def distinct(programs: Sequence[Program], distance: float) -> list[int]:
     for index, program in enumerate(programs):
         mine, alike = direction(program), directions[decay_constant(program) is not None]
         if mine is not None:
-            if any(float(np.linalg.norm(mine - other)) < distance for other in alike):
+            if any(sequence_distance(mine, other) < distance for other in alike):
                 continue
             alike.append(mine)
         kept.append(index)

@@ -1,5 +1,8 @@
 """Behavioural similarity to known optimizers, and influence of each statement, on a common gradient stream.
 
+Similarity is the `step_distance` of `optsearch.dsl.directions`: it ignores step sizes. The
+deduplication of `optsearch.selection.behaviour` uses the other distance, on the problem of a training run.
+
 The parameters of the stream have gradients that differ by up to three orders of magnitude, with noise, a drift and a
 sign change, so that momentum, adaptation and memory are all visible. Weights are small and fixed.
 """
@@ -14,6 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from optsearch.dsl.dataflow import liveness, prune
+from optsearch.dsl.directions import step_directions, step_distance
 from optsearch.dsl.functions import FUNCTIONS
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
@@ -33,8 +37,8 @@ _KEPT = 100
 class Likeness:
     """Attributes:
     name: name of a library program.
-    distance: 0 for equal directions at every step, 1 for unrelated ones, up to 2 for opposite ones; invariant to a
-        constant factor between the programs.
+    distance: `step_distance` to it: 0 for equal directions at every step, 1 for unrelated ones, 2 for opposite ones;
+        invariant to a factor between the programs.
     """
 
     name: str
@@ -62,14 +66,14 @@ def likenesses(program: Program) -> tuple[Likeness, ...]:
     Args:
         program: a verified program.
     """
-    mine = _direction(_response(program))
+    mine = step_directions(_response(program))
     if mine is None:
         return ()
     found: list[Likeness] = []
     for name in LIBRARY:
-        other = _direction(_response(LIBRARY[name]))
+        other = step_directions(_response(LIBRARY[name]))
         if other is not None:
-            found.append(Likeness(name, float(1.0 - np.mean(np.sum(mine * other, axis=1)))))
+            found.append(Likeness(name, step_distance(mine, other)))
     return tuple(sorted(found, key=lambda like: (round(like.distance, 12), like.name)))
 
 
@@ -123,13 +127,6 @@ def _response(program: Program) -> Array:
     weights = 0.1 * rng.standard_normal((1, PARAMETERS))
     updates, _ = simulate(program, lambda t, _: gradients[t][None], weights, STEPS, lr=_SCHEDULE)
     return np.asarray(updates[-_KEPT:, 0])
-
-
-def _direction(updates: Array) -> Array | None:
-    """Updates normalised to length 1; None if one is zero or not finite."""
-    with np.errstate(all="ignore"):
-        length = np.sqrt(np.sum(updates**2, axis=1, keepdims=True))
-        return updates / length if np.isfinite(length).all() and (length > 0.0).all() else None
 
 
 def _change(before: Array, after: Array) -> float | None:
