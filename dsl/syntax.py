@@ -134,7 +134,7 @@ def parse(text: str) -> Program:
     lines = _lines(text)
     number, source = next(lines, (0, ""))
     if not number:
-        raise ProgramError("the text holds no program: it starts with `def train(w, g, ..., lr):`")
+        raise ProgramError("the text contains no program: a program starts with `def train(w, g, ..., lr):`")
     state = _signature(_Line(number, source))
     places, body = [(number, source)], list[Statement]()
     for number, source in lines:

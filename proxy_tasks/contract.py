@@ -106,7 +106,7 @@ def _no_leak(subject: Subject) -> str | None:
     for first, second in combinations(range(3), 2):
         shared = np.intersect1d(sources[first], sources[second], assume_unique=True)
         if shared.size:
-            return f"{NAMES[first]} and {NAMES[second]} share {shared.size} of their examples or of what these are of"
+            return f"{NAMES[first]} and {NAMES[second]} share {shared.size} of their examples or example sources"
     return None
 
 
@@ -118,7 +118,7 @@ def _parameters(subject: Subject) -> str | None:
     if wrong := {str(leaf.dtype) for leaf in leaves} - {"float32"}:
         return f"parameters are {', '.join(sorted(wrong))}; only float32 can be trained"
     if (total := sum(leaf.size for leaf in leaves)) != task.parameters or not total:
-        return f"init gives {total} parameters, but the model says {task.parameters}"
+        return f"init creates {total} parameters, but the model declares {task.parameters}"
     return None
 
 
@@ -150,7 +150,10 @@ def _gradient(subject: Subject) -> str | None:
         by_gradient = float(compiled(0.0)[1])
     size = max(abs(difference), abs(by_gradient), 1e-6)
     if not abs(difference - by_gradient) <= tolerance * size:
-        return f"along a random direction the gradient says {by_gradient:.6g}, differences of the loss {difference:.6g}"
+        return (
+            f"along a random direction, the slope is {by_gradient:.6g} by the gradient and {difference:.6g} by finite "
+            "differences of the loss"
+        )
     return None
 
 
@@ -158,9 +161,9 @@ def _deterministic(subject: Subject) -> str | None:
     first, other = subject.adamw(0, 1.0), subject.adamw(1, 1.0)
     again = subject.trainer.run(LIBRARY["adamw"], 0)
     if first != again:
-        return f"seed 0 gave the validation loss {first.loss} and then {again.loss}"
+        return f"two runs with seed 0 gave the validation losses {first.loss} and {again.loss}"
     if first.outcome is Outcome.OK and first.train_losses == other.train_losses:
-        return "seeds 0 and 1 train alike: initial parameters and batches must come from the key"
+        return "seeds 0 and 1 give the same training losses: initial parameters and batches must come from the key"
     return None if subject.reference is None else _in_another_process(subject, subject.reference)
 
 
@@ -194,11 +197,11 @@ def _in_another_process(subject: Subject, reference: str) -> str | None:
     other, result, loss = json.loads(done.stdout)
     advice = "draw them from jax.random with the key, or from numpy.random.default_rng(0)"
     if other != version:
-        return f"another process has other data or settings: if there are random numbers in them, {advice}"
+        return f"the data or settings differ in another process; if they contain random numbers, {advice}"
     if result != repr(here):
         return (
-            f"seed 0 gave the validation loss {here.loss} and, in another process, {loss}: if there are random numbers "
-            f"in it, {advice}"
+            f"seed 0 gave the validation loss {here.loss} and, in another process, {loss}; if the task uses random "
+            f"numbers, {advice}"
         )
     return None
 
@@ -208,28 +211,32 @@ def _learns(subject: Subject) -> str | None:
     runs = [subject.adamw(0, rate) for rate in RATES]
     losses = [run.loss for run in runs if run.loss is not None]
     if not losses or untrained is None:
-        return f"AdamW ends as {runs[0].outcome.value}: {runs[0].outcome.sentence}"
+        return f"training with AdamW ends with the outcome {runs[0].outcome.value}: {runs[0].outcome.sentence}"
     if not min(losses) <= untrained - LEAST_GAIN * abs(untrained):
-        return f"AdamW brings the validation loss from {untrained:.6g} to {min(losses):.6g} only"
+        return f"AdamW lowers the validation loss only from {untrained:.6g} to {min(losses):.6g}"
     return None
 
 
 def _diverges_cleanly(subject: Subject) -> str | None:
     result = subject.trainer.run(LIBRARY["adamw"], 0, rate=math.inf)
     if result.outcome is not Outcome.NON_FINITE:
-        return f"a program whose updates are infinite ends as {result.outcome.value} with the loss {result.loss}"
+        return f"a program with infinite updates ends with outcome {result.outcome.value} and loss {result.loss}"
     if result.steps > subject.task.checkpoints[0]:
-        return f"a program whose updates are infinite runs for {result.steps} steps"
+        return f"a program with infinite updates is stopped only after {result.steps} steps"
     return None
 
 
 LAWS = (
     Law("splits", "Splits are arrays of finite numbers, and none is empty.", _splits, True),
-    Law("no leak", "Training, validation and test share nothing.", _no_leak),
-    Law("parameters", "The model makes as many float32 parameters as it says.", _parameters, True),
-    Law("gradient", "The gradient agrees with differences of the loss.", _gradient),
-    Law("deterministic", "A seed gives the same result in every process, another seed another.", _deterministic),
+    Law("no leak", "Training, validation and test splits are disjoint.", _no_leak),
+    Law("parameters", "The number of float32 parameters is the declared one.", _parameters, True),
+    Law("gradient", "The gradient agrees with finite differences of the loss.", _gradient),
+    Law(
+        "deterministic",
+        "A seed has the same result in every process; other seeds have other results.",
+        _deterministic,
+    ),
     Law("learns", "AdamW at a learning rate of 1e-3 or 1e-2 lowers the validation loss.", _learns),
-    Law("diverging", "A program whose updates are infinite ends as non-finite at once.", _diverges_cleanly),
+    Law("diverging", "A program with infinite updates ends as non-finite immediately.", _diverges_cleanly),
 )
 """The laws, from cheapest to most expensive."""

@@ -116,7 +116,9 @@ def _import(module: str, reference: str) -> Any:
             raise TaskError(
                 f"import {reference}: there is no module '{error.name}', neither in {folder} nor installed"
             ) from error
-        raise TaskError(f"import {reference}: '{module}' needs module '{error.name}', which is not here") from error
+        raise TaskError(
+            f"import {reference}: '{module}' needs module '{error.name}', which is not installed"
+        ) from error
 
 
 def _task(name: str, made: Any, reference: str, module: Any) -> Task:
@@ -160,10 +162,10 @@ def _check_shapes(task: Task) -> None:
     leaves = jax.tree.leaves(params)
     if not leaves or any(leaf.dtype != np.float32 for leaf in leaves):
         found = ", ".join(sorted({str(leaf.dtype) for leaf in leaves})) or "nothing"
-        raise TaskError(f"init gives {found}; the parameters must be arrays of float32")
+        raise TaskError(f"init returns {found}; the parameters must be arrays of float32")
     batch = tuple(jax.ShapeDtypeStruct((task.batch_size, *c.shape[1:]), c.dtype) for c in task.data.train)
     if (shape := jax.eval_shape(task.loss, params, batch).shape) != ():
-        raise TaskError(f"loss gives an array of shape {shape}; it must be one number")
+        raise TaskError(f"loss returns an array of shape {shape}; it must be one number")
 
 
 class _Data:
@@ -210,7 +212,7 @@ class _Data:
             example: Any = split[index]
             form = jax.tree.structure(example)
             if form != self.structure:
-                raise TaskError(f"{name}[{index}] has the form {form}, train[0] {self.structure}")
+                raise TaskError(f"{name}[{index}] has the structure {form}, but train[0] has {self.structure}")
             leaves.append(jax.tree.leaves(example))
         if not leaves[0]:
             raise TaskError(f"{name} has examples without numbers: {split[0]!r}")

@@ -210,7 +210,7 @@ def _imported(reference: str) -> Task:
     name = own_task_name(reference)
     known, task = _IMPORTED.get(name.lower(), (reference, None))
     if known != reference:
-        raise TaskError(f"import {reference}: a task '{name}' comes from {known} already: give one another name")
+        raise TaskError(f"import {reference}: task '{name}' is already imported from {known}: rename one of them")
     if task is None:
         task = own.own_task(reference)
         _IMPORTED[name.lower()] = reference, task
@@ -225,7 +225,7 @@ def own_task_name(reference: str) -> str:
     """
     _, name = own.parts(reference)
     if name.lower() in map(str.lower, TASKS):
-        raise TaskError(f"import {reference}: a shipped task is called '{name}': give yours another name")
+        raise TaskError(f"import {reference}: '{name}' is the name of a shipped task: choose another name")
     return name
 
 

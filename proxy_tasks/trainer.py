@@ -206,7 +206,7 @@ class Trainer:
     def _batches(self, seeds: tuple[int, ...]) -> Batches:
         for seed in seeds:
             if not 0 <= seed < 2**32:
-                raise ValueError(f"a seed lies between 0 and {2**32 - 1}, got {seed}")
+                raise ValueError(f"a seed must be between 0 and {2**32 - 1}, got {seed}")
         if seeds not in self._seeds:
             weights, order = self._prepare(np.array(seeds, np.uint32))
             self._seeds[seeds] = Batches(weights, order, *self._data)

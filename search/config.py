@@ -203,7 +203,7 @@ class CampaignConfig(BaseModel):
             if name not in FUNCTIONS:
                 raise ValueError(f"unknown function '{name}'{nearest(name, FUNCTIONS)}")
         if len(set(names)) != len(names):
-            raise ValueError("a function stands twice")
+            raise ValueError("a function is listed twice")
         if not any(LEAVES not in FUNCTIONS[name].operands for name in names):
             raise ValueError("list at least one function that takes operands of any kind, or leave the key out for all")
         return names
@@ -212,23 +212,23 @@ class CampaignConfig(BaseModel):
     @classmethod
     def _distinct(cls, values: list[Any]) -> list[Any]:
         if len(set(values)) != len(values):
-            raise ValueError(f"a value stands twice in {values}")
+            raise ValueError(f"a value is listed twice in {values}")
         return values
 
     @model_validator(mode="after")
     def _tasks_differ(self) -> CampaignConfig:
         names = [self.task, *(task.task for task in self.further_tasks)]
         if len(set(names)) != len(names):
-            raise RuleError(("further_tasks",), f"a task stands twice in the fitness: {', '.join(names)}")
+            raise RuleError(("further_tasks",), f"a task is listed twice in the fitness: {', '.join(names)}")
         if self.meta_validation is not None and self.meta_validation.task in names:
             raise RuleError(
                 ("meta_validation", "task"),
                 f"meta_validation.task is '{self.meta_validation.task}', which is part of the fitness",
             )
         if self.task_scale is not None and not self.further_tasks:
-            raise RuleError(("task_scale",), "task_scale has a meaning only with further_tasks")
+            raise RuleError(("task_scale",), "task_scale requires further_tasks")
         if self.algorithm in self.controls:
-            raise RuleError(("controls",), f"the search itself is '{self.algorithm}': leave it out of controls")
+            raise RuleError(("controls",), f"the search itself uses '{self.algorithm}': remove it from controls")
         return self
 
     @model_validator(mode="after")
@@ -356,8 +356,8 @@ def known_task(name: str, *, for_: Sequence[Use] = (), imports: Sequence[str] = 
         raise ValueError(str(error)) from None
     if for_ == ("search",) and task.use == "set":
         raise ValueError(
-            f"task '{task.name}' is for sets: alone it leaves nothing to gain over tuned AdamW. Name it under "
-            "further_tasks, beside a task that is for search"
+            f"task '{task.name}' is only for fitness over several tasks: on its own it has no headroom over tuned "
+            "AdamW. List it in further_tasks, next to a search task"
         )
     if for_ and task.use not in for_:
         raise ValueError(f"task '{task.name}' is held out for evaluation: a search must not use it")

@@ -204,7 +204,7 @@ class Evolution:
             ValueError: the ticket was not generated, or its result is already known.
         """
         if ticket > self._drawn or self._cache.get(ticket) is not None:
-            raise ValueError(f"ticket {ticket} does not wait for a result")
+            raise ValueError(f"ticket {ticket} has no pending evaluation")
         self._note(ticket, fitness)
         self._settle()
 
@@ -311,7 +311,7 @@ class Evolution:
         wanted = range(max(joined - self._population_config.size + 1, 1), settled + 1)
         tail = [item for item in history.tail if item.candidate.ticket in wanted]
         if [item.candidate.ticket for item in tail] != list(wanted):
-            raise ReplayError(f"the tickets {wanted.start} to {settled} are not all there")
+            raise ReplayError(f"the tickets {wanted.start} to {settled} are incomplete")
         for item in tail:
             candidate = item.candidate
             if self._cache.get(candidate.owner) is None:

@@ -27,10 +27,10 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
-    "RAY_worker_niceness": "0",  # that of the command; Ray's default of 15 yields to all others
+    "RAY_worker_niceness": "0",  # that of the command; at Ray's default of 15, workers yield to all others
 }
 
-LOST = "Ray has died or the cluster is lost; what was recorded is safe: start the same command again"
+LOST = "Ray has died or the cluster was lost; recorded results are safe: run the same command again"
 
 
 class WorkerError(UserError, RuntimeError):
@@ -92,7 +92,7 @@ def _start_ray(workers: int | None, address: str | None, *, gpus: bool) -> bool:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     try:
         if address is not None and not answers(address):
-            raise ConnectionError("no Ray answers there")
+            raise ConnectionError("Ray does not respond")
         if stale:  # Ray reads the authentication mode only once, at import or first start
             from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -113,10 +113,10 @@ def _start_ray(workers: int | None, address: str | None, *, gpus: bool) -> bool:
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         if address is None:
-            raise WorkerError(f"Ray cannot be started here: {error}: --workers 0 evaluates without Ray") from error
+            raise WorkerError(f"Ray cannot be started: {error}; use --workers 0 to evaluate without Ray") from error
         raise WorkerError(
-            f"the Ray cluster at {address} cannot be joined: {error}: check that it runs there and, if it wants a "
-            "token, that this command has it (docs/cluster.md)"
+            f"the Ray cluster at {address} cannot be joined: {error}; check that it is running and, if it "
+            "requires a token, that this command has the token (docs/cluster.md)"
         ) from error
     return True
 

@@ -49,7 +49,9 @@ class RateSweepConfig(BaseModel):
     @classmethod
     def _others(cls, factors: list[float]) -> list[float]:
         if 1.0 in factors or len(set(factors)) != len(factors):
-            raise ValueError(f"give other rates than the program's own, which is 1, and each once; got {factors}")
+            raise ValueError(
+                f"the factors must be distinct and different from 1, the program's own rate; got {factors}"
+            )
         return factors
 
 

@@ -23,7 +23,7 @@ BLOCK = 65_536
 """Elements updated at a time on a CPU, so that intermediate values fit into the cache."""
 
 _HOME = '''def home(x):
-    """Device of numbers that belong to all arrays of a list: the CPU, whose numbers go with every device, or theirs."""
+    """Device of scalars that apply to all arrays of a list: their common device, or the CPU if they have several."""
     devices = {a.device for a in x}
     return devices.pop() if len(devices) == 1 else torch.device("cpu")
 '''
@@ -34,7 +34,7 @@ import torch
 
 
 def single(x):
-    """The array in single precision or better: in bfloat16 itself, 0.999 is 1."""
+    """Converts an array to at least single precision; bfloat16 rounds 0.999 to 1."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 {helpers}{join}
@@ -73,7 +73,7 @@ class {name}(torch.optim.Optimizer):
 
 _LOAD = '''
     def load_state_dict(self, state_dict):
-        """Goes on from a saved state, in the precision in which it was saved."""
+        """Restores a saved state in its saved precision."""
         super().load_state_dict(state_dict)
         weights = [w for group in self.param_groups for w in group["params"]]
         numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
@@ -84,13 +84,13 @@ _LOAD = '''
 
 _JOIN = '''
 def joined(arrays):
-    """Arrays end to end as one, in single precision or better; a single array is not copied."""
+    """Concatenates arrays in at least single precision; a single array is not copied."""
     flat = [x.reshape(-1) for x in arrays]
     return single(flat[0] if len(flat) == 1 else torch.cat(flat))
 
 
 def put_back(whole, arrays):
-    """Takes joined arrays apart again, where joining has copied them."""
+    """Copies concatenated values back to their arrays, unless `whole` is a view."""
     if whole.data_ptr() != arrays[0].data_ptr():
         parts = whole.split([x.numel() for x in arrays])
         torch._foreach_copy_(arrays, [part.view_as(x) for part, x in zip(parts, arrays)])
@@ -110,7 +110,7 @@ _GATHER_APART = """            weights = [w for w in group["params"] if w.grad i
                 self._update(weights, group)"""
 
 _JOINED = """        whole = [{gathered}]
-        size = {block:_} if whole[0].is_cpu else max(whole[0].numel(), 1)  # on a CPU what fits into its cache
+        size = {block:_} if whole[0].is_cpu else max(whole[0].numel(), 1)  # fits into a CPU's cache
         for w, g{olds} in zip(*(x.split(size) for x in whole)):
 {change}
         put_back(whole[0], weights)"""

@@ -83,7 +83,7 @@ _RULES = {
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "bool_type": "must be true or false",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
     "list_type": "must be a list",
     "model_type": "must be a mapping of keys to values",
     "dict_type": "must be a mapping of keys to values",
@@ -113,7 +113,7 @@ def _reason(details: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{details['msg']}, got {_shown(value)}"
     hint = ""
     if isinstance(value, bool) and kind != "bool_type":
-        hint = " (yes, no, on, off, true and false are truth values: put quotes around a text)"
+        hint = " (yes, no, on, off, true and false are truth values: put quotes around a string)"
     elif kind == "int_type" and isinstance(value, float) and value.is_integer():
         hint = f" (write {int(value)})"
     return f"{_RULES[kind].format(**context)}, got {_shown(value)}{hint}"

@@ -133,7 +133,7 @@ def _mapping(node: MappingNode, path: Path, document: Document, seen: set[int]) 
         key = str(key_node.value)
         if key in data:
             first = document.lines[(*path, key)]
-            document.faults.append(Fault(line, f"{_dotted((*path, key))}: the key stands twice, first in line {first}"))
+            document.faults.append(Fault(line, f"{_dotted((*path, key))}: duplicate key, first in line {first}"))
             continue
         document.lines[(*path, key)] = line
         data[key] = _value(value_node, (*path, key), document, seen)

@@ -137,9 +137,9 @@ def evenness_probe(program: Program) -> Probe:
     if not math.isfinite(value):
         return Probe("evenness", *titles, x, curve, False, None, "The sizes of steps are not finite, or all zero.")
     if value < EVEN:
-        says = "All parameters take steps of one size, as by the sign."
+        says = "All parameters take steps of equal size, as with sign updates."
     else:
-        says = f"The sizes of steps differ by {value:.0%} from parameter to parameter (AdamW 49%, a sign 0%)."
+        says = f"The sizes of steps differ by {value:.0%} between parameters (AdamW 49%, sign updates 0%)."
     return Probe("evenness", *titles, x, curve, False, value, says)
 
 
@@ -165,7 +165,7 @@ def spike_probe(program: Program) -> Probe:
     x = tuple(float(t) for t in range(SPIKE_AFTER))
     titles = "steps after the spike", "mean change of the update"
     if not np.isfinite(response).all():
-        says = "A spike changes nothing." if peak == 0.0 else "A spike makes updates that are not finite."
+        says = "A spike has no effect." if peak == 0.0 else "A spike causes updates that are not finite."
         return Probe("spike", *titles, x, _known(response), False, 0.0 if peak == 0.0 else None, says)
     half, tenth = _gone(response, 0.5), _gone(response, 0.1)
     if tenth == 1:
@@ -202,13 +202,13 @@ def noise_probe(program: Program) -> Probe:
     value = float(averaged[-1])
     titles = "noise, in mean gradients", "gradients averaged"
     if not math.isfinite(value):
-        says = "The update says nothing of the mean gradient under noise."
+        says = "Under noise, the update contains no information about the mean gradient."
         return Probe("noise", *titles, NOISES, _known(averaged), True, None, says)
     if value < 1.2:
         kept = "all" if value > 0.8 else f"about {value:.0%}"
-        says = f"Noise is not averaged: an update keeps {kept} of what one gradient tells of the mean."
+        says = f"Noise is not averaged: an update retains {kept} of the information in one gradient."
     else:
-        says = f"Under strong noise an update is as good as the mean of {value:.3g} gradients."
+        says = f"Under strong noise, an update is as accurate as the mean of {value:.3g} gradients."
     return Probe("noise", *titles, NOISES, _known(averaged), True, value, says)
 
 
@@ -231,15 +231,15 @@ def turn_probe(program: Program) -> Probe:
     x = tuple(float(t) for t in range(-20, TURN_AFTER))
     titles = "steps after the turn", "update (before the turn: 1)"
     if not np.isfinite(path).all() or not math.isfinite(shaken):
-        return Probe("turn", *titles, x, _known(path), False, None, "Equal gradients give no finite update.")
+        return Probe("turn", *titles, x, _known(path), False, None, "Updates of constant gradients are not finite.")
     turned = np.flatnonzero(path[20:] * np.sign(path[19]) <= 0.0)
     goes_on = int(turned[0]) if len(turned) else None
-    when = f"goes on for {goes_on} steps" if goes_on else "turns at once"
-    when = f"does not turn within {TURN_AFTER} steps" if goes_on is None else when
+    when = f"keeps its sign for {goes_on} steps" if goes_on else "changes sign immediately"
+    when = f"does not change sign within {TURN_AFTER} steps" if goes_on is None else when
     size = "as large as" if 0.99 < shaken < 1.01 else f"{shaken:.3g} times as large as"
     says = (
-        f"When the gradient changes its sign for good, the update {when}; gradients that alternate in sign give "
-        f"updates {size} those of equal ones."
+        f"After a permanent sign change of the gradient, the update {when}; gradients of alternating sign give updates "
+        f"{size} those of constant gradients."
     )
     return Probe("turn", *titles, x, _known(path), False, None if goes_on is None else float(goes_on), says)
 
@@ -263,13 +263,13 @@ def schedule_probe(program: Program) -> Probe:
     if not np.isfinite(relative).all():
         says = "The update is not finite at some values of the schedule."
     elif np.max(np.abs(relative - 1.0)) < _INVARIANT:
-        value, says = 0.0, "It ignores the learning-rate schedule: its steps do not shrink as training ends."
+        value, says = 0.0, "It ignores the learning-rate schedule: its steps do not shrink towards the end of training."
     elif np.ptp(slopes) < 0.02:
         value = float(np.mean(slopes))
         if abs(value - 1.0) < 0.02:
-            value, says = 1.0, "The update is in proportion to the schedule."
+            value, says = 1.0, "The update is proportional to the schedule."
         else:
-            says = f"The update goes with the power {value:.2g} of the schedule: give controls that schedule too."
+            says = f"The update is proportional to schedule^{value:.2g}: give the controls this schedule too."
     else:
         says = f"The schedule is reshaped: at half its value the update is {relative[-2]:.3g} times as large."
     title = "update (at 1: 1)"

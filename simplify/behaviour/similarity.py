@@ -98,7 +98,7 @@ def influences(program: Program) -> tuple[Influence, ...]:
 def likeness_words(found: tuple[Likeness, ...]) -> str:
     """Describes the nearest library programs in one sentence."""
     if not found:
-        return "Its updates on the common stream are not finite, so it is like nothing known."
+        return "Its updates on the common stream are not finite, so it resembles no known optimizer."
     nearest = found[0]
     if nearest.distance < 0.005:
         return f"On the common stream its updates have the direction of {nearest.name}'s."

@@ -38,7 +38,7 @@ DecayKind = Literal["none", "decoupled", "coupled"]
 
 
 STUCK = (
-    "Its steps are scaled by the weight: a weight of 0 stays 0, and what is said of gradients holds at weights of 1."
+    "Its steps are scaled by the weight: a weight of 0 stays 0, and statements about gradients hold at weights of 1."
 )
 """Note on programs that leave weights of zero unchanged."""
 
@@ -100,17 +100,17 @@ def restraint(program: Program) -> Restraint:
     says.append(_update_words(largest, bounded, proved))
     bound = reached = None
     if decay == "none":
-        says.append("There is no weight decay: the weights do not matter to the update.")
+        says.append("There is no weight decay: the update does not depend on the weights.")
     elif decay == "coupled":
         says.append("The weights enter the update in a way that depends on the gradients: no decoupled weight decay.")
     elif share is not None:
-        says.append(f"Weight decay is decoupled: each step takes {share:.3g} of the weights, whatever the gradients.")
+        says.append(f"Weight decay is decoupled: each step removes {share:.3g} of the weights, for all gradients.")
         limit = proved if proved is not None else largest if bounded else None
         if limit and share > 0.0:
             bound = min(limit / share, sys.float_info.max)
             reached = _reached(program)
             ground = "hence" if proved is not None else "as far as the probes show,"
-            tried = "" if reached is None else f"; pushed outward by steady gradients they ended at {reached:.3f} of it"
+            tried = "" if reached is None else f"; under constant outward gradients they reached {reached:.3f} of it"
             says.append(f"Bounded update, decoupled decay: {ground} max |w| <= {bound:.4g}{tried}.")
     return Restraint(largest, bounded or proved is not None, proved, decay, share, bound, reached, tuple(says))
 
@@ -159,21 +159,20 @@ def _is_stable(program: Program, pairs: list[tuple[float, float]]) -> np.ndarray
 def _law(rates: tuple[float | None, ...]) -> Stability:
     known = [(h, rate) for h, rate in zip(CURVATURES, rates, strict=True) if rate is not None]
     if len(known) < 3:
-        return Stability(
-            CURVATURES, rates, None, "No value of the schedule makes the difference between stable and unstable."
-        )
+        says = "The largest stable learning rate is outside the tested range for most curvatures."
+        return Stability(CURVATURES, rates, None, says)
     x, y = np.log10([h for h, _ in known]), np.log10([rate for _, rate in known])
     slope = float(np.polyfit(x, y, 1)[0])
     if np.max(np.abs(y - np.polyval(np.polyfit(x, y, 1), x))) > 0.15:
         says = f"The largest stable learning rate runs from {min(10**y):.3g} to {max(10**y):.3g} over the curvatures."
         return Stability(CURVATURES, rates, None, says)
     if abs(slope) < 0.05:
-        says = f"The largest stable learning rate is about {10 ** float(np.mean(y)):.3g} whatever the curvature."
+        says = f"The largest stable learning rate is about {10 ** float(np.mean(y)):.3g} for every curvature."
     elif abs(slope + 1.0) < 0.05:
         at_one = 10 ** float(np.mean(x + y))
         says = f"The largest stable learning rate is {at_one:.3g} / curvature, as for gradient descent."
     else:
-        says = f"The largest stable learning rate goes with the power {slope:.2g} of the curvature."
+        says = f"The largest stable learning rate is proportional to the power {slope:.2g} of the curvature."
     return Stability(CURVATURES, rates, slope, says)
 
 
@@ -274,7 +273,7 @@ def _reached(program: Program) -> float | None:
 
 def _update_words(largest: float | None, bounded: bool, proved: float | None) -> str:
     if proved is not None:
-        return f"The update is bounded: at most {proved:.4g} times the schedule, whatever the gradients."
+        return f"The update is bounded: at most {proved:.4g} times the schedule, for all gradients."
     if largest is None:
         return "Large gradients give updates that are not finite."
     if bounded:

@@ -65,8 +65,8 @@ def test_infix_and_call_forms_are_one() -> None:
 # --- What is refused
 
 REFUSED = [
-    ("", None, "holds no program"),
-    ("# only a comment", None, "holds no program"),
+    ("", None, "contains no program"),
+    ("# only a comment", None, "contains no program"),
     ("import os", 1, "expected `def train"),
     ("def train(w, g, lr):\n update = g * lr", 2, "ends without `return update`"),
     ("def train(g, w, lr):\n update = g * lr\n return update", 1, "parameters are `w, g`, then the state, then `lr`"),

@@ -78,7 +78,7 @@ class Doubled(Reconstruction):
         ("no leak", {"dataset": leaking}, "train and validation share"),
         ("splits", {"dataset": unequal}, "train: the arrays have different lengths, 5087, 5088"),
         ("splits", {"dataset": poisoned}, "test: an array has a value that is not finite"),
-        ("gradient", {"objective": Doubled()}, "along a random direction the gradient says"),
+        ("gradient", {"objective": Doubled()}, "along a random direction, the slope is"),
     ],
 )
 def test_a_task_that_breaks_a_law_is_told_so(law: str, change: dict[str, Callable[[], Dataset]], says: str) -> None:

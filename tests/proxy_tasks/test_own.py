@@ -148,8 +148,8 @@ class Source:
         ("iter([1.0])", "train has no __len__ and __getitem__"),
         ("['a', 'b']", "train holds <U1, not numbers"),
         ("[np.ones(3), np.ones(2)]", "the examples of train differ in shape"),
-        ("[np.ones(3), (np.ones(3), 1)]", r"train\[1\] has the form"),
-        ("[[1, 2], [3]]", r"train\[1\] has the form"),
+        ("[np.ones(3), (np.ones(3), 1)]", r"train\[1\] has the structure"),
+        ("[[1, 2], [3]]", r"train\[1\] has the structure"),
         ("[None, None]", "train has examples without numbers: None"),
         ("np.ones((8, 0))", r"train has examples without numbers, of shape \(0,\)"),
         ("np.array(3)", "train has no __len__ and __getitem__"),
@@ -181,10 +181,10 @@ def test_data_of_no_use_are_refused(folder: Path, data: str, says: str) -> None:
         ("good:broken", "it has no train, validation, test, batch_size"),
         ("good:Fraction", "task 'Fraction': steps is 0.5; it must be a whole number of 10 or more"),
         ("good:Brief", "task 'Brief': steps is 9; it must be a whole number of 10 or more, since a run has 10"),
-        ("good:Whole", "init gives int32; the parameters must be arrays of float32"),
-        ("good:Weightless", "init gives nothing; the parameters must be arrays of float32"),
-        ("good:Vector", r"loss gives an array of shape \(4,\); it must be one number"),
-        ("needy:Line", "'needy' needs module 'nowhere', which is not here"),
+        ("good:Whole", "init returns int32; the parameters must be arrays of float32"),
+        ("good:Weightless", "init returns nothing; the parameters must be arrays of float32"),
+        ("good:Vector", r"loss returns an array of shape \(4,\); it must be one number"),
+        ("needy:Line", "'needy' needs module 'nowhere', which is not installed"),
     ],
 )
 def test_a_bad_import_names_the_thing(folder: Path, reference: str, says: str) -> None:
@@ -199,10 +199,10 @@ def test_names_are_taken_once(folder: Path) -> None:
         (folder / f"{name}.py").write_text(
             "from optsearch.proxy_tasks.registry import TASKS\nmine = ae = TASKS['ae']\n"
         )
-    with pytest.raises(TaskError, match="a shipped task is called 'ae'"):
+    with pytest.raises(TaskError, match="'ae' is the name of a shipped task"):
         import_tasks(["one:ae"])
     assert import_tasks(["one:mine"])[0].name == "mine"
-    with pytest.raises(TaskError, match="a task 'mine' comes from one:mine already"):
+    with pytest.raises(TaskError, match="task 'mine' is already imported from one:mine"):
         import_tasks(["two:mine"])
 
 

@@ -129,9 +129,11 @@ class Chance(Line):
 @pytest.mark.parametrize(
     ("start", "noise", "differs"),
     [
-        ("0.0", "np.random.normal()", "another process has other data"),
+        ("0.0", "np.random.normal()", "data or settings differ in another process"),
         pytest.param("random.random()", "0.0", "and, in another process, ", marks=pytest.mark.slow),
-        pytest.param("len(str(hash('a')))", "hash('a') % 7", "another process has other data", marks=pytest.mark.slow),
+        pytest.param(
+            "len(str(hash('a')))", "hash('a') % 7", "data or settings differ in another process", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_random_numbers_that_no_key_decides_are_found(
@@ -253,7 +255,7 @@ def test_reading_settings_imports_nothing(folder: Path) -> None:
     [
         ("task: line", "task: lines", "unknown task 'lines'"),
         ("[lines:Line]", "[lines]", "imports: import lines: write it as module:object"),
-        ("[lines:Line]", "[lines:ae]", "imports: import lines:ae: a shipped task is called 'ae'"),
+        ("[lines:Line]", "[lines:ae]", "imports: import lines:ae: 'ae' is the name of a shipped task"),
         ("[lines:Line]", "lines:Line", "imports: "),
     ],
 )

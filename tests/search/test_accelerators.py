@@ -52,5 +52,5 @@ def test_jax_starts_with_a_share() -> None:
 def test_a_share_of_nothing_is_refused(local_ray: Any) -> None:
     if local_ray.cluster_resources().get("GPU", 0):
         pytest.skip("there is a GPU here")
-    with pytest.raises(WorkerError, match="Ray knows of no GPU, and each worker is to have"):
+    with pytest.raises(WorkerError, match=r"each worker requests 0\.5 GPUs, but Ray has fewer"):
         RayEvaluator(Setting("ae", (0,)), 1, gpus=0.5)

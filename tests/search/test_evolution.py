@@ -202,7 +202,7 @@ def test_resume_needs_only_the_tail() -> None:
     assert restored.finished
     assert restored.population_digest() == done.population_digest()
     assert restored.progress == done.progress
-    with pytest.raises(ReplayError, match="are not all there"):
+    with pytest.raises(ReplayError, match="are incomplete"):
         make_evolution(ledger.history(30))
 
 

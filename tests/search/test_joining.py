@@ -82,7 +82,7 @@ def test_local_ray_refuses_others(local_ray: Any, settings: dict[str, str], tmp_
 
 def test_a_cluster_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.is_initialized", lambda: False)  # by another test of this process
-    with pytest.raises(WorkerError, match=r"cluster at 127\.0\.0\.1:1 cannot be joined: no Ray answers there: check"):
+    with pytest.raises(WorkerError, match=r"cluster at 127\.0\.0\.1:1 cannot be joined: Ray does not respond; check"):
         start_ray(1, "127.0.0.1:1")
 
 

@@ -85,7 +85,7 @@ def test_evenness() -> None:
     stepped = evenness_probe(program("update = tanh(g); update = update * lr"))  # a soft sign: small gradients show
     assert EVEN < (stepped.value or 0.0) < found["sgd"]
     assert list(stepped.y) == sorted(stepped.y)  # type: ignore[type-var]
-    assert "one size" in evenness_probe(LIBRARY["lion"]).says
+    assert "equal size" in evenness_probe(LIBRARY["lion"]).says
     assert evenness_probe(program("update = w * lr")).value == pytest.approx(0.755, abs=0.05)  # of half a normal
     assert evenness_probe(program("update = w * 0.0")).value is None
 
