@@ -80,12 +80,12 @@ def measure(task: str, lanes: int, rounds: int, grouped: bool | None) -> dict[st
     import jax
     import numpy as np
 
-    from optsearch.proxy_tasks import engine
-    from optsearch.proxy_tasks.encoding import CODE_WIDTH, COLUMNS, Code
-    from optsearch.proxy_tasks.loop import Batches, prepare_lanes
+    from optsearch.proxy_tasks.execution import engine
+    from optsearch.proxy_tasks.execution.encoding import CODE_WIDTH, COLUMNS, Code
+    from optsearch.proxy_tasks.execution.loop import Batches, prepare_lanes
+    from optsearch.proxy_tasks.execution.script import scripts
     from optsearch.proxy_tasks.registry import get_task
     from optsearch.proxy_tasks.run import TrainingRun
-    from optsearch.proxy_tasks.script import scripts
     from optsearch.proxy_tasks.trainer import Trainer
 
     chosen = get_task(task)
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--task", default="ae")
     parser.add_argument("--lanes", help="numbers of candidates at once, with commas between")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--order", choices=["auto", "serial", "grouped"], default="auto", help="see proxy_tasks/script")
+    parser.add_argument("--order", choices=["auto", "serial", "grouped"], default="auto", help="see execution/script")
     parser.add_argument("--one-core", type=int, metavar="N", help="only time N candidates on one core, one by one")
     options = parser.parse_args()
     if options.one_core:

@@ -49,7 +49,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
-from optsearch.proxy_tasks.encoding import encode  # noqa: E402
+from optsearch.proxy_tasks.execution.encoding import encode  # noqa: E402
 from optsearch.proxy_tasks.models import MLP  # noqa: E402
 from optsearch.proxy_tasks.registry import get_task  # noqa: E402
 from optsearch.proxy_tasks.task import Task  # noqa: E402

@@ -9,9 +9,6 @@
 - `objectives`: losses and metrics; `checkpoint`: pretrained parameters for fine-tuning
 - `trainer`: trains a task with a program or an optax optimizer; `run`: a training run as a value, and its cache key;
   `outcome`: result of a run; `hurdle`: early stopping
-- `instructions`: instruction set of the interpreter; `encoding`: programs as arrays; `script`: instruction schedule of
-  several runs
-- `engine`: the interpreter, which runs inside the compiled training loop; `loop`: that loop
-- `compiled_loop`: an optimizer compiled into its own loop; `compilation`: configuration of JAX; `machine`: the
-  machine and environment, which determine rounding
+- `execution`: programs in the compiled training loop: the interpreter, its instructions, and the loop itself
+- `compilation`: configuration of JAX; `machine`: the machine and environment, which determine rounding
 """

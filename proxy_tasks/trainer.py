@@ -26,15 +26,15 @@ import numpy as np
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.program import Program
-from optsearch.proxy_tasks import compiled_loop, engine, loop
 from optsearch.proxy_tasks.compilation import give_memory_back, pinned_settings, prepare_process
-from optsearch.proxy_tasks.compiled_loop import MakeOptimizer, UpdateRule
-from optsearch.proxy_tasks.encoding import CODE_WIDTH, COLUMNS, Code, encode
+from optsearch.proxy_tasks.execution import compiled_loop, engine, loop
+from optsearch.proxy_tasks.execution.compiled_loop import MakeOptimizer, UpdateRule
+from optsearch.proxy_tasks.execution.encoding import CODE_WIDTH, COLUMNS, Code, encode
+from optsearch.proxy_tasks.execution.loop import Batches, LoopResult
+from optsearch.proxy_tasks.execution.script import Scripts, scripts
 from optsearch.proxy_tasks.hurdle import NO_HURDLE, Hurdle
-from optsearch.proxy_tasks.loop import Batches, LoopResult
 from optsearch.proxy_tasks.outcome import TrainingResult
 from optsearch.proxy_tasks.run import TrainingRun
-from optsearch.proxy_tasks.script import Scripts, scripts
 from optsearch.proxy_tasks.task import Task
 
 Method = Literal["auto", "interpret", "compile"]

@@ -16,6 +16,15 @@ ROOMS = {
         "text": 0, "store": 1, "summary": 2, "library": 3, "report": 4, "terminal": 4, "commands": 5, "notebook": 5,
         "scripting": 6, "cli": 6,
     },
+    "proxy_tasks": {
+        "compilation": 0, "data": 0, "datasets": 0, "hurdle": 0, "machine": 0, "models": 0, "outcome": 0, "seeds": 0,
+        "convolution": 1, "images": 1, "objectives": 1, "quadratic": 1, "run": 1, "synthetic": 1, "text": 1,
+        "transformer": 1,
+        "task": 2,
+        "checkpoint": 3, "custom_task": 3, "execution": 3, "hub": 3, "measured": 3,
+        "registry": 4, "trainer": 4,
+        "contract": 5,
+    },
     "simplify": {"prune": 0, "rewriting": 1, "ablation": 2, "behaviour": 2, "distil": 3},
 }  # fmt: skip
 """Folders and modules of a package; the same holds for them."""

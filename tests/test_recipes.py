@@ -196,7 +196,7 @@ def test_a_function(copy: Copy) -> None:
     copy.raise_versions()
     copy.shows(
         function_works()
-        + "from optsearch.proxy_tasks.instructions import STEP_FORMS\n"
+        + "from optsearch.proxy_tasks.execution.instructions import STEP_FORMS\n"
         + "assert 'toy' in STEP_FORMS, 'the interpreter knows it'\n"
     )
 

@@ -11,8 +11,13 @@ from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.syntax import parse
-from optsearch.proxy_tasks.encoding import COLUMNS, FIRST_STATE, ROWS, SPARE_ROW, WEIGHTS, Code, encode
-from optsearch.proxy_tasks.instructions import SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, STEP_OPCODES, Instruction
+from optsearch.proxy_tasks.execution.encoding import COLUMNS, FIRST_STATE, ROWS, SPARE_ROW, WEIGHTS, Code, encode
+from optsearch.proxy_tasks.execution.instructions import (
+    SCHEDULE_INSTRUCTIONS,
+    STEP_INSTRUCTIONS,
+    STEP_OPCODES,
+    Instruction,
+)
 
 
 def coded(program: Program) -> Code:

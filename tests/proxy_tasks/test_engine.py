@@ -17,10 +17,10 @@ from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
-from optsearch.proxy_tasks import engine
-from optsearch.proxy_tasks.encoding import FIRST_STATE, GRADIENT, ROWS, WEIGHTS, encode
-from optsearch.proxy_tasks.engine import Layout
-from optsearch.proxy_tasks.script import Scripts, scripts
+from optsearch.proxy_tasks.execution import engine
+from optsearch.proxy_tasks.execution.encoding import FIRST_STATE, GRADIENT, ROWS, WEIGHTS, encode
+from optsearch.proxy_tasks.execution.engine import Layout
+from optsearch.proxy_tasks.execution.script import Scripts, scripts
 
 SHAPES = ((3, 4), (4,), (), (4, 2))
 STEPS = 3

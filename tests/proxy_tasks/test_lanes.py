@@ -12,14 +12,14 @@ from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.syntax import parse
-from optsearch.proxy_tasks import engine
-from optsearch.proxy_tasks.encoding import encode
+from optsearch.proxy_tasks.execution import engine
+from optsearch.proxy_tasks.execution.encoding import encode
+from optsearch.proxy_tasks.execution.loop import Batches, prepare_lanes
+from optsearch.proxy_tasks.execution.script import scripts
 from optsearch.proxy_tasks.hurdle import Hurdle
-from optsearch.proxy_tasks.loop import Batches, prepare_lanes
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.registry import TASKS
 from optsearch.proxy_tasks.run import TrainingRun
-from optsearch.proxy_tasks.script import scripts
 from optsearch.proxy_tasks.trainer import Trainer
 
 DIVERGING = parse("def train(w, g, lr):\n  update = g * -1e30\n  return update\n")

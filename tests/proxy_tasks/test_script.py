@@ -8,9 +8,9 @@ import pytest
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
-from optsearch.proxy_tasks.encoding import COLUMNS, ROWS, SPARE_ROW, Code, encode
-from optsearch.proxy_tasks.instructions import ROW, STEP_INSTRUCTIONS
-from optsearch.proxy_tasks.script import scripts
+from optsearch.proxy_tasks.execution.encoding import COLUMNS, ROWS, SPARE_ROW, Code, encode
+from optsearch.proxy_tasks.execution.instructions import ROW, STEP_INSTRUCTIONS
+from optsearch.proxy_tasks.execution.script import scripts
 
 
 @pytest.fixture(scope="module")

@@ -105,7 +105,7 @@ def test_each_fault_is_said_with_its_line(line: str, said: str) -> None:
 def test_names_are_checked() -> None:
     assert "did you mean 'ae'" in faults(GOOD.replace("ae", "aee"))[0]
     assert "held out" in faults(GOOD.replace("ae", "digits"))[0]
-    assert "under further_tasks" in faults(GOOD.replace("ae", "teach"))[0]
+    assert "in further_tasks" in faults(GOOD.replace("ae", "teach"))[0]
     assert load_campaign(f"{GOOD}further_tasks: [{{task: teach}}]\n", "c.yaml").further_tasks[0].task == "teach"
     assert "did you mean 'adamw'" in faults(GOOD.replace("adamw", "adanw"))[0]
     bad = GOOD.replace("adamw", "|\n  def train(w, g, lr):\n    update = sqr(g)\n    return update")

@@ -218,11 +218,11 @@ def test_records_of_another_search_are_refused() -> None:
 def test_unasked_results_are_refused() -> None:
     evolution = make_evolution()
     fitness = made_up_fitness(LIBRARY["adamw"])
-    with pytest.raises(ValueError, match="ticket 0 does not wait"):
+    with pytest.raises(ValueError, match="ticket 0 has no pending evaluation"):
         evolution.tell(0, fitness)
     evolution.ask()
     evolution.tell(0, fitness)
-    with pytest.raises(ValueError, match="ticket 0 does not wait"):
+    with pytest.raises(ValueError, match="ticket 0 has no pending evaluation"):
         evolution.tell(0, fitness)
 
 

@@ -22,8 +22,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from optsearch.proxy_tasks.encoding import COLUMNS, ROWS, SPARE_COLUMN, SPARE_ROW, Code
-from optsearch.proxy_tasks.instructions import MAX_OPERANDS, ROW, SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, Instruction
+from optsearch.proxy_tasks.execution.encoding import COLUMNS, ROWS, SPARE_COLUMN, SPARE_ROW, Code
+from optsearch.proxy_tasks.execution.instructions import (
+    MAX_OPERANDS,
+    ROW,
+    SCHEDULE_INSTRUCTIONS,
+    STEP_INSTRUCTIONS,
+    Instruction,
+)
 
 SHORTEST = 256
 """Minimum script length; longer scripts are padded to a power of two, to limit the number of compiled lengths."""

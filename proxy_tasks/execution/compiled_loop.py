@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optsearch.dsl import execute
 from optsearch.dsl.program import Program
-from optsearch.proxy_tasks.loop import Batches, LoopResult, gradients, train
+from optsearch.proxy_tasks.execution.loop import Batches, LoopResult, gradients, train
 from optsearch.proxy_tasks.task import Task
 
 if TYPE_CHECKING:

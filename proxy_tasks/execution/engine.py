@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optsearch.dsl.functions import LEAVES, Function, Scope
 from optsearch.dsl.types import Kind
-from optsearch.proxy_tasks.encoding import COLUMNS, GRADIENT, LEARNING_RATE, ROWS, WEIGHTS
-from optsearch.proxy_tasks.instructions import ROW, SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, Instruction
-from optsearch.proxy_tasks.loop import Batches, LoopResult, gradients, train
-from optsearch.proxy_tasks.script import Script, Scripts
+from optsearch.proxy_tasks.execution.encoding import COLUMNS, GRADIENT, LEARNING_RATE, ROWS, WEIGHTS
+from optsearch.proxy_tasks.execution.instructions import ROW, SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, Instruction
+from optsearch.proxy_tasks.execution.loop import Batches, LoopResult, gradients, train
+from optsearch.proxy_tasks.execution.script import Script, Scripts
 from optsearch.proxy_tasks.task import Task
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import numpy as np
 
 from optsearch.dsl.functions import FUNCTIONS, Scope
 from optsearch.dsl.program import LR, OUTPUT, Argument, G, Program, W
-from optsearch.proxy_tasks.instructions import (
+from optsearch.proxy_tasks.execution.instructions import (
     COLUMN,
     MAX_OPERANDS,
     ROW,

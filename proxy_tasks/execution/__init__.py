@@ -1,0 +1,9 @@
+"""Execution of programs inside the compiled training loop of a task.
+
+loop           the training loop: batches, gradients, checkpoints, hurdles, outcome
+engine         the interpreter: one optimizer step of several programs, as data of the loop
+instructions   instruction set of the interpreter
+encoding       programs as arrays of instructions
+script         instruction schedule of several runs
+compiled_loop  an optimizer compiled into its own loop
+"""
