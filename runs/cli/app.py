@@ -11,12 +11,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from optsearch.dsl.errors import UserError
-from optsearch.runs.cli import comparing
+from optsearch.runs.cli import comparing, listing
 from optsearch.runs.cli.options import (
     AsJson,
     Imports,
@@ -26,7 +26,6 @@ from optsearch.runs.cli.options import (
     Workers,
     check_workers,
     print_json,
-    print_rows,
 )
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.text.plain import printable
@@ -81,11 +80,13 @@ def search(
     The search and its controls run one after the other; then the best programs are trained on seeds that none has used.
     With --seeds, runs follow each other in the folders DIR/seedS, and a summary over them ends the study.
     """
+    from optsearch.runs.cli.json_values import run_json, study_json
     from optsearch.runs.commands.search import Campaign, load_named
     from optsearch.runs.store.writer import RunStore
     from optsearch.runs.summary.replicates import study_summary
-    from optsearch.runs.summary.run import summary
-    from optsearch.runs.terminal.tables import errors, run_summary, say, study
+    from optsearch.runs.summary.run import RunSummary, summary
+    from optsearch.runs.terminal.run_view import run_summary, study
+    from optsearch.runs.terminal.tables import errors, say
     from optsearch.search.config import SEEDS
 
     check_workers(workers, address)
@@ -98,7 +99,7 @@ def search(
             f"{seeds} seeds from {config.seed} on reach {config.seed + seeds - 1}, but a seed is below {SEEDS}",
             param_hint="--seeds",
         )
-    views: list[dict[str, Any]] = []
+    views: list[RunSummary] = []
     for number in range(config.seed, config.seed + seeds):
         folder = out / f"seed{number}" if out and seeds > 1 else out
         one = Campaign(config.model_copy(update={"seed": number}), text, folder)
@@ -111,7 +112,7 @@ def search(
             views.append(summary(store))
         if finished.interrupted:
             if as_json:
-                print_json(views[-1])
+                print_json(run_json(views[-1]))
             errors.print(
                 f"Interrupted; everything is saved in {finished.folder}. The same command resumes.", markup=False
             )
@@ -125,9 +126,10 @@ def search(
             say(f"Take it home: optsearch export {finished.folder}:best --to optax")
     if seeds > 1:
         together = study_summary(views)
-        print_json({"runs": views, "study": together}) if as_json else study(together)
+        both = {"runs": [run_json(view) for view in views], "study": study_json(together)}
+        print_json(both) if as_json else study(together)
     elif as_json:
-        print_json(views[0])
+        print_json(run_json(views[0]))
 
 
 @app.command()
@@ -139,11 +141,21 @@ def watch(
     """Follow a run from another shell until it ends; exit code 1 when it has failed or crashed, or is a
     copy that misses records.
     """
+    from optsearch.runs.cli.json_values import snapshot_json
     from optsearch.runs.library.references import run_folder
+    from optsearch.runs.terminal.watch import snapshots
     from optsearch.runs.terminal.watch import watch as follow
 
+    folder, status, last = run_folder(run), "", ""
     try:
-        status = follow(run_folder(run), "json" if as_json else "plain" if plain else "live")
+        if not as_json:
+            status = follow(folder, live=not plain)
+        for seen in snapshots(folder) if as_json else ():
+            status, line = seen.status, json.dumps(snapshot_json(seen), allow_nan=False)
+            if line != last:
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
+            last = line
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     if status in ("failed", "crashed", "incomplete"):
@@ -164,19 +176,20 @@ def verify(
     Exit code 0 only if all agree. The sample holds what the best programs reached; the rest of it is drawn by chance.
     What was not checked is said.
     """
-    from optsearch.runs.commands.verify import verify_run
+    from optsearch.runs.cli.json_values import check_json
+    from optsearch.runs.commands.verify import Check, verify_run
     from optsearch.runs.library.references import run_folder
     from optsearch.runs.terminal.tables import say
 
-    checks: list[dict[str, Any]] = []
+    checks: list[Check] = []
     marks = {True: "ok  ", False: "FAIL", None: "--  "}
     for check in verify_run(run_folder(run), sample, imports or ()):
-        checks.append({"check": check.name, "agrees": check.agrees, "says": check.says})
+        checks.append(check)
         if not as_json:
             say(f"{marks[check.agrees]} {check.name}: {check.says}")
     if as_json:
-        print_json(checks)
-    if any(check["agrees"] is False for check in checks):
+        print_json([check_json(check) for check in checks])
+    if any(check.agrees is False for check in checks):
         raise typer.Exit(1)
 
 
@@ -192,40 +205,44 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run's leaderboard, controls and studies, or one program: text, cost, behaviour, lineage, evaluations."""
+    from optsearch.runs.cli.json_values import leaderboard_json, named_program_json, program_json, run_json
     from optsearch.runs.library.references import is_program, load_program, program_names, run_folder
-    from optsearch.runs.report.explain import behaviour_of
+    from optsearch.runs.report.explain import explain
     from optsearch.runs.store.writer import RunStore
-    from optsearch.runs.summary import run as inspect
-    from optsearch.runs.summary import selections as studies
-    from optsearch.runs.terminal import comparison_view, discovery_view
-    from optsearch.runs.terminal import tables as terminal
+    from optsearch.runs.summary.leaderboard import leaderboard
+    from optsearch.runs.summary.program import program_forms, program_summary
+    from optsearch.runs.summary.run import summary
+    from optsearch.runs.summary.selections import studies
+    from optsearch.runs.terminal import comparison_view, discovery_view, program_view
+    from optsearch.runs.terminal.run_view import run_summary
 
     if is_program(run):
         named = load_program(run)
-        view = inspect.text_view(named.program) | {"id": named.name, "behaviour": behaviour_of(named.program)}
-        found = named.discovery
+        forms, behaviour, found = program_forms(named.program), explain(named.program), named.discovery
         if as_json:
-            print_json(view if found is None else view | {"discovery": found.as_values()})
+            print_json(named_program_json(named.name, forms, behaviour, found))
             return
-        terminal.program_view(view)
+        program_view.named_program(named.name, forms, behaviour.sentences)
         if found is not None:
             discovery_view.shown(found)
         return
     path, colon, program_id = (run, "", "") if RunStore.exists(Path(run)) else run.rpartition(":")
     with RunStore.read(run_folder(path if colon else run, program_names())) as store:
         if colon:
-            view = inspect.program_view(store, program_id)
-            view["behaviour"] = behaviour_of(view["pruned"])
-            print_json(view) if as_json else terminal.program_view(view)
-        else:
-            view = inspect.summary(store)
-            rows = inspect.leaderboard(store, top) if view["generated"] or view["best"] else []
-            been_through = studies.studies(store)
+            program = program_summary(store, program_id)
+            behaviour = explain(program.forms.pruned)
             if as_json:
-                print_json(view | {"leaderboard": rows, "studies": been_through})
+                print_json(program_json(program, behaviour))
             else:
-                terminal.run_summary(view, rows)
-                comparison_view.studies(been_through)
+                program_view.program_of_run(program, behaviour.sentences)
+            return
+        view, been_through = summary(store), studies(store)
+        ranked = leaderboard(store, top) if view.counts.generated or view.best else []
+        if as_json:
+            print_json(run_json(view) | {"leaderboard": leaderboard_json(ranked), "studies": been_through})
+        else:
+            run_summary(view, ranked)
+            comparison_view.studies(been_through)
 
 
 @app.command()
@@ -327,64 +344,10 @@ def export(
         raise RunError(f"{out}: cannot be written: {error.strerror}") from error
 
 
-@app.command()
-def tasks(
-    check: Annotated[
-        str | None, typer.Option("--check", metavar="NAME", help="Hold one task to the laws that every task keeps.")
-    ] = None,
-    imports: Imports = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the tasks that programs are trained on, or check one: exit code 1 when it breaks a law."""
-    from optsearch.runs.library import catalog
-    from optsearch.runs.terminal import tables as terminal
-    from optsearch.search.evaluate import import_own_tasks
-
-    own = import_own_tasks(imports or ())
-    if check is None:
-        print_json(catalog.tasks(own)) if as_json else terminal.tasks(catalog.tasks(own))
-        return
-    laws: list[dict[str, Any]] = []
-    for law in catalog.check_task(check):
-        laws.append(law)
-        if not as_json:
-            terminal.say(f"{'ok  ' if law['kept'] else 'FAIL'} {law['law']}: {law['says'] or law['sentence']}")
-    if as_json:
-        print_json(laws)
-    if not all(law["kept"] for law in laws):
-        raise typer.Exit(1)
-
-
-@app.command()
-def functions(as_json: AsJson = False) -> None:
-    """List the functions that programs can call."""
-    from optsearch.runs.library import catalog
-
-    print_rows(catalog.functions(), as_json)
-
-
-@app.command()
-def library(as_json: AsJson = False) -> None:
-    """List the optimizers that ship as programs: known ones, and those that searches have discovered."""
-    from optsearch.runs.library import catalog
-    from optsearch.runs.library.discovery import DISCOVERED
-    from optsearch.runs.terminal import discovery_view
-
-    rows = catalog.library()
-    if as_json:
-        print_json(rows)
-        return
-    known = [row for row in rows if row["discovery"] is None]
-    print_rows(known, as_json, hidden=["text", "discovery"], right=["statements"])
-    discovery_view.listing(list(DISCOVERED.values()))
-
-
-@app.command()
-def campaigns(as_json: AsJson = False) -> None:
-    """List the campaigns that ship with optsearch."""
-    from optsearch.runs.library import catalog
-
-    print_rows(catalog.campaigns(), as_json, right=["programs", "population"])
+app.command()(listing.tasks)
+app.command()(listing.functions)
+app.command()(listing.library)
+app.command()(listing.campaigns)
 
 
 def main() -> None:

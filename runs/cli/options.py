@@ -12,6 +12,9 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+Json = dict[str, Any]
+"""A JSON object. ``json_values`` and ``json_rows`` define its keys."""
+
 _output: ContextVar[TextIO | None] = ContextVar("_output", default=None)
 """The standard output while it is reserved for JSON; None otherwise."""
 
@@ -90,14 +93,10 @@ def check_workers(workers: int | None, address: str | None) -> None:
 
 def print_json(value: Any) -> None:
     """Prints a value as JSON on the standard output, which ``--json`` reserves for it."""
-    from optsearch.runs.summary.run import json_text
-
-    (_output.get() or sys.stdout).write(json.dumps(value, indent=2, allow_nan=False, default=json_text) + "\n")
+    (_output.get() or sys.stdout).write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def print_rows(
-    rows: Sequence[dict[str, Any]], as_json: bool, *, hidden: Sequence[str] = (), right: Sequence[str] = ()
-) -> None:
+def print_rows(rows: Sequence[Json], as_json: bool, *, hidden: Sequence[str] = (), right: Sequence[str] = ()) -> None:
     """Prints rows with the same keys as a table, or as JSON.
 
     Args:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from optsearch.dsl.verify import nearest
 from optsearch.proxy_tasks.registry import get_task
@@ -24,10 +23,10 @@ from optsearch.runs.library.references import RUNS_FOLDER
 from optsearch.runs.store.environment import about_machine, available_cores, machine_changes
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.ledger import ArmLedger
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Arm, JsonObject
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.arms import SEARCH, PlannedArm, make_evolution, planned_arms, reference_of, spent
-from optsearch.runs.summary.run import glance, rivals
+from optsearch.runs.summary.glance import glance, rivals
 from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.search.config import CampaignConfig, load_campaign, load_campaign_file
@@ -164,7 +163,7 @@ class Campaign:
                 self.folder, campaign=self._text, settings=settings, about=about, tasks=tasks, force=force
             )
         store = RunStore.resume(self.folder, settings=settings, about=about, tasks=tasks, complete=_completed)
-        changed = machine_changes(store.sessions()[0]["about"], about)
+        changed = machine_changes(store.sessions()[0].about, about)
         if changed:
             errors.print(
                 f"Not the machine that the run was started on: {'; '.join(changed)}. Results may differ in their last "
@@ -277,7 +276,7 @@ class Campaign:
             evaluator.close()
 
 
-def _completed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+def _completed(settings: JsonObject) -> JsonObject:
     """Completes settings recorded by an older version with the defaults of newer settings."""
     return CampaignConfig.model_validate(dict(settings)).model_dump(mode="json")
 

@@ -19,15 +19,16 @@ from typing import TypeVar
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.proxy_tasks.run import TrainingRun
 from optsearch.runs.commands.final_runs import due, fresh_seeds
+from optsearch.runs.store.compatibility import task_changes, version_fault
 from optsearch.runs.store.environment import about_machine, machine_changes
 from optsearch.runs.store.errors import DamagedRunError, RunError
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm, Final
-from optsearch.runs.store.writer import RunStore, task_changes, version_fault
+from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.arms import SEARCH, contenders, make_evolution, reference_of, spent
 from optsearch.runs.summary.finalists import best, finalist_seeds
 from optsearch.runs.summary.finals import measure_of
-from optsearch.runs.summary.run import INCOMPLETE, status
+from optsearch.runs.summary.status import INCOMPLETE, status
 from optsearch.search.config import CampaignConfig
 from optsearch.search.evaluate import Trainers, evaluate, import_own_tasks, train_alone
 from optsearch.search.evolution import WARM_START, Budget, ReplayError
@@ -253,6 +254,6 @@ def _difference(store: RunReader, now: tuple[object, ...], was: tuple[object, ..
     """Describes the difference between a recorded and a repeated result; empty if they are equal."""
     if now == was:
         return ""
-    changes = machine_changes(store.sessions()[0]["about"], about_machine())
+    changes = machine_changes(store.sessions()[0].about, about_machine())
     why = f"; the machine differs: {'; '.join(changes)}" if changes else ""
     return f"was {was!s:.200} and is now {now!s:.200}{why}"

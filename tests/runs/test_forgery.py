@@ -18,8 +18,7 @@ from optsearch.runs.commands.search import Campaign, load_named
 from optsearch.runs.store.reader import RUN_FILE
 from optsearch.runs.store.schema import checksum
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.finalists import finalist_seeds
-from optsearch.runs.summary.run import best_ticket
+from optsearch.runs.summary.finalists import best_ticket, finalist_seeds
 
 
 @pytest.fixture(scope="module")
