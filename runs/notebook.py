@@ -182,7 +182,7 @@ class Run:
             RunError: no program has trained yet.
         """
         if self.summary.best is None:
-            raise RunError(f"{self.folder}: no program has been evaluated yet: let the search run on")
+            raise RunError(f"{self.folder}: no program has trained yet: continue the search")
         return self.program(self.summary.best.id)
 
     @property

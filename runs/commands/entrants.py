@@ -61,7 +61,7 @@ def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> tuple[l
     kept = distinct([candidate.program for candidate in unique], config.distance)
     found = [unique[index] for index in kept][: config.most]
     if not found:
-        raise RunError(f"{stores[0].folder}: no program has been evaluated yet: let the search run on")
+        raise RunError(f"{stores[0].folder}: no program has trained yet: continue the search")
     return found, considered
 
 

@@ -62,7 +62,7 @@ def load_named(reference: str, overrides: Sequence[str] = ()) -> tuple[CampaignC
     if Path(reference).exists() or reference.endswith((".yaml", ".yml")):
         return load_campaign_file(Path(reference), overrides)
     hint = nearest(reference, [*names, *DISCOVERED]) or f"; the shipped ones are {', '.join(names)}"
-    raise ConfigError([f"unknown campaign '{reference}': it is no shipped campaign and no YAML file{hint}"])
+    raise ConfigError([f"unknown campaign '{reference}': it is neither a shipped campaign nor a YAML file{hint}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +166,8 @@ class Campaign:
         changed = machine_changes(store.sessions()[0].about, about)
         if changed:
             errors.print(
-                f"Not the machine that the run was started on: {'; '.join(changed)}. Results may differ in their last "
-                "digits from those of an undisturbed run; this session is recorded with its machine.",
+                f"This machine differs from the one that started the run: {'; '.join(changed)}. Results may differ in "
+                "their last digits from those of an uninterrupted run; this session is recorded with its machine.",
                 markup=False,
             )
         return store
@@ -295,7 +295,9 @@ def _interruptible(stop: threading.Event) -> Generator[None]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        errors.print("\nStopping: results in flight are dropped, everything else is saved. Again to stop at once.")
+        errors.print(
+            "\nStopping: results in flight are discarded, all others are saved. Press Ctrl-C again to stop immediately."
+        )
 
     previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -35,9 +35,9 @@ def require_run(folder: Path) -> None:
         RunError: the folder does not exist, is not a run, or contains a symbolic link in place of a file.
     """
     if not folder.exists():
-        raise RunError(f"{folder}: there is no such folder")
+        raise RunError(f"{folder}: the folder does not exist")
     if not is_run(folder):
-        raise RunError(f"{folder}: this is not a run: a run is a folder with a file {RUN_FILE}")
+        raise RunError(f"{folder}: the folder is not a run: it contains no file {RUN_FILE}")
     refuse_links(folder, RUN_FILE)
 
 
@@ -51,7 +51,7 @@ def check_version(connection: sqlite3.Connection, folder: Path) -> int:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID or version < 1:
-        raise RunError(f"{folder}: {RUN_FILE} is not the file of a run, or it was damaged")
+        raise RunError(f"{folder}: {RUN_FILE} is not a run file, or it is damaged")
     if version > SCHEMA_VERSION:
         raise RunError(
             f"{folder}: the run was written by a newer version (format {version}, this program reads up to "

@@ -53,7 +53,7 @@ def best(store: RunReader, arm: Arm, finals: Sequence[Final]) -> Evaluated:
     """
     candidates, seeds = finalists(store, arm), finalist_seeds(store)
     if not candidates:
-        raise RunError(f"{store.folder}: no program has been evaluated yet: let the search run on")
+        raise RunError(f"{store.folder}: no program has trained yet: continue the search")
     measure = measure_of(store)
     runs: dict[str, list[Final]] = {}
     for final in finals:

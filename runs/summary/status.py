@@ -7,8 +7,8 @@ from optsearch.runs.store.reader import RUN_FILE, RunReader, has_log
 from optsearch.runs.store.records import Arm
 
 INCOMPLETE = (
-    f"This is a copy of {RUN_FILE} alone, made while the run went on: its latest records were in {RUN_FILE}-wal and "
-    "are missing here. Copy the whole folder."
+    f"This is a copy of {RUN_FILE} alone, made while the run was in progress: its latest records were in "
+    f"{RUN_FILE}-wal and are missing here. Copy the whole folder."
 )
 """Message for runs whose status is ``incomplete``."""
 

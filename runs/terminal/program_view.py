@@ -32,7 +32,7 @@ def program_of_run(found: ProgramSummary, behaviour: Sequence[str]) -> None:
     """
     say(f"Program {found.id}: fitness {number(found.fitness)}, outcome {found.outcome}", "bold")
     if found.evaluated_as != found.id:
-        say(f"It means the same as program {found.evaluated_as}, whose evaluation it shares.")
+        say(f"It is equivalent to program {found.evaluated_as}, whose evaluation applies.")
     _forms(found.forms)
     _behaviour(behaviour)
     say()
@@ -48,11 +48,11 @@ def program_of_run(found: ProgramSummary, behaviour: Sequence[str]) -> None:
     by_search = found.evaluations[0]
     if by_search.losses:
         words = ", ".join(f"{task} {number(loss)}" for task, loss in by_search.losses.items())
-        say(f"The search's number is the score over the tasks that were reached, with the losses {words}.")
+        say(f"The fitness is the score over the tasks that were reached; their losses are {words}.")
     if by_search.rate != 1.0:
         say(
-            f"The losses are those at {by_search.rate:g} times the program's own learning rate, the best of the rates "
-            "tried; `export` writes the program with it."
+            f"The losses are those at {by_search.rate:g} times the program's own learning rate, the best rate tried; "
+            "`export` writes the program with this rate."
         )
     say(evaluation_ending(by_search.outcome, by_search.steps, by_search.loss_so_far))
     say()
@@ -84,7 +84,7 @@ def evaluation_ending(outcome: str, steps: int, loss_so_far: float | None) -> st
 
 def at_rate(rate: float) -> str:
     """Describes the factor on a program's learning rate; empty for 1."""
-    return "" if rate == 1.0 else f", at the learning rate that it was scored at, {rate:g} times its own"
+    return "" if rate == 1.0 else f", at the learning rate of its evaluation, {rate:g} times its own"
 
 
 def _forms(forms: ProgramForms) -> None:

@@ -106,7 +106,7 @@ def tasks(entries: Sequence[TaskEntry]) -> None:
         )
         say()
     say("AdamW: mean validation loss at its best learning rate. Noise: its standard deviation over seeds.")
-    say("--json says everything; docs/tasks.md explains.")
+    say("--json prints further properties, which docs/tasks.md explains.")
 
 
 def program(shown: Program) -> None:

@@ -181,9 +181,7 @@ def test_words_tables_charts_and_studies_say_so(view: RunSummary, decided: Path,
     (_, fresh), *_ = entries(view)
     for number in (fresh.mean, fresh.on(TASKS[2]).mean):
         assert f"{number:.5f}" in words
-    assert "The search's number is the score over the tasks" in " ".join(
-        optsearch("show", f"{decided}:best").out.split()
-    )
+    assert "The fitness is the score over the tasks" in " ".join(optsearch("show", f"{decided}:best").out.split())
     assert "ae, teach and lmmlp" in headline(view) or "not shown" in headline(view) or "control wins" in headline(view)
     run = load(decided)
     finals, rows = run.table("finals", "rows"), run.table("comparison", "rows")
