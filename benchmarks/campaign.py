@@ -74,7 +74,7 @@ def measure(campaign: str, overrides: list[str], workers: int, folder: Path) -> 
         "programs_per_second": round(generated / searched, 1),
         "evaluations_per_second": round(len(evaluations) / searched, 1),
         "evaluation_ms": round(1000 * evaluation_s / max(len(results), 1), 2),
-        "cache_hit_rate": round(view["cache_hits"] / max(generated, 1), 4),
+        "cache_hit_rate": round(view.counts.cache_hits / max(generated, 1), 4),
         "redundant_share": course[-1]["redundant_share"],
         "worker_utilisation": round(evaluation_s / (max(workers, 1) * searched), 4),
         "time_shares": {
@@ -87,8 +87,8 @@ def measure(campaign: str, overrides: list[str], workers: int, folder: Path) -> 
         "driver_peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "run_file_mb": round((folder / RUN_FILE).stat().st_size / 1e6, 2),
         "workers": workers,
-        "best": view["best"] and view["best"]["fitness"],
-        "population_digest": view["population_digest"],
+        "best": view.best and view.best.fitness,
+        "population_digest": view.population_digest,
         "course": course,
         "timing": {name: round(value, 2) for name, value in asdict(timing).items()},
     }

@@ -163,7 +163,7 @@ def main() -> None:
             runs.append(curves(store, trainer, options.seeds))
             history = read_history(store, store.arm(SEARCH))
             shares["cache_hits"].append(float((history.owners[1:] != range(1, len(history))).mean()))
-            shares["redundant"].append(float(over_time(store, history)[-1]["redundant"] or 0.0))
+            shares["redundant"].append(over_time(store, history)[-1].redundant or 0.0)
         print(f"{folder.name}: " + ", ".join(f"{name} {at(c, max(c)):.5f}" for name, c in runs[-1].items()), flush=True)
     mine = [at(run["evolution"], max(run["evolution"])) for run in runs]
     table = [compare(runs, name) for name in runs[0] if name != "evolution"]

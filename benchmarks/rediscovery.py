@@ -25,13 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optsearch.dsl.program import Program
-from optsearch.dsl.syntax import parse
 from optsearch.runs.commands.simplify import run_distillation
 from optsearch.runs.store.reader import Arm, RunReader
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.arms import first_stage
+from optsearch.runs.summary.finalists import best_ticket
 from optsearch.runs.summary.lineage import line_of
-from optsearch.runs.summary.run import best_ticket
 from optsearch.simplify.behaviour.probes import EVEN, evenness_probe, turn_probe
 from optsearch.simplify.distil import STEPS
 from optsearch.simplify.rewriting.recognise import recognise
@@ -87,9 +86,9 @@ def path(store: RunReader, program_id: str) -> Iterator[str]:
     """Yields the lineage of a program, at the start and at every improvement of the best fitness."""
     rows = line_of(store, *store.find(program_id))
     for number, row in enumerate(rows):
-        if number in (0, len(rows) - 1) or row["best"]:
-            seen = look(row["id"], row["fitness"], parse(row["text"]))
-            yield f"| {number} | {row['mutation'].replace('|', ' ')} | {seen} |"
+        if number in (0, len(rows) - 1) or row.best:
+            seen = look(row.id, row.fitness, row.program)
+            yield f"| {number} | {row.mutation.replace('|', ' ')} | {seen} |"
 
 
 def main() -> None:

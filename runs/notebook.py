@@ -11,7 +11,7 @@ All data are read when the run is loaded. Load a running run again to update it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -23,23 +23,38 @@ from optsearch.dsl.dataflow import prune
 from optsearch.dsl.program import Program
 from optsearch.dsl.verify import nearest
 from optsearch.runs.library.references import run_folder
-from optsearch.runs.report.chart import Chart, Row
+from optsearch.runs.report.chart import Chart, row_of
 from optsearch.runs.report.explain import Explanation, explain
-from optsearch.runs.report.findings import Findings, comparison_rows, final_rows, without
+from optsearch.runs.report.final_charts import FreshRun, compared_controls, fresh_runs
+from optsearch.runs.report.findings import Findings
 from optsearch.runs.report.html import Report, read_report
 from optsearch.runs.report.render import to_svg
+from optsearch.runs.report.search_charts import without_program
 from optsearch.runs.report.selections import ShownStage
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.history import SearchHistory, best_so_far, evaluated_points, mutation_statistics
-from optsearch.runs.summary.lineage import line_of
+from optsearch.runs.summary.history import (
+    MutationStatistics,
+    Point,
+    SearchHistory,
+    best_so_far,
+    evaluated_points,
+    mutation_statistics,
+)
+from optsearch.runs.summary.leaderboard import RankedChild
+from optsearch.runs.summary.lineage import LineageStep, line_of
+from optsearch.runs.summary.run import RunSummary
+from optsearch.runs.summary.sentences import verdict
 from optsearch.runs.text.highlight import html_lines
-from optsearch.runs.text.phrasing import number, verdict
+from optsearch.runs.text.phrasing import number
 
 if TYPE_CHECKING:
     import optax
 
 FrameLibrary = Literal["pandas", "polars", "rows"]
+TableRow = dict[str, Any]
+"""A row of a table: data frame libraries take rows as mappings of columns to values."""
+
 FRAMES: tuple[FrameLibrary, ...] = ("pandas", "polars")
 """Data frame libraries in order of preference."""
 
@@ -66,13 +81,13 @@ class FoundProgram:
         id: its id within the run.
         fitness: fitness, lower is better; None if the program did not train.
         program: the program, with the learning rate of its evaluation.
-        lineage: ancestors from the warm start on: rows with ``id``, ``fitness``, ``gain``, ``mutation``.
+        lineage: the program and its ancestors, from the warm start on.
     """
 
     id: str
     fitness: float | None
     program: Program
-    lineage: Sequence[Row]
+    lineage: Sequence[LineageStep]
 
     @property
     def pruned(self) -> Program:
@@ -123,21 +138,21 @@ class Run:
     def __init__(self, folder: Path, report: Report):
         self.folder = folder
         self._report = report
-        self._tables: dict[str, Callable[[], list[Row]]] = {
-            "leaderboard": self._leaderboard,
-            "progress": lambda: self._by_search(best_so_far),
-            "evaluations": lambda: self._by_search(lambda history: evaluated_points(history, len(history))[0]),
-            "windows": lambda: list(self._findings.windows),
-            "mutations": lambda: self._by_search(mutation_statistics),
-            "lineage": lambda: [without(row, "text") for row in self._findings.line],
-            "finals": lambda: final_rows(self.summary),
-            "comparison": lambda: comparison_rows(self.summary),
+        self._tables: dict[str, Callable[[], list[TableRow]]] = {
+            "leaderboard": lambda: [_board_row(row) for row in self._findings.board],
+            "progress": lambda: self._by_search(lambda history: map(row_of, best_so_far(history))),
+            "evaluations": lambda: self._by_search(lambda history: map(row_of, _evaluated(history))),
+            "windows": lambda: [row_of(window) for window in self._findings.windows],
+            "mutations": lambda: self._by_search(lambda history: map(_mutation_row, mutation_statistics(history))),
+            "lineage": lambda: [without_program(step) for step in self._findings.line],
+            "finals": lambda: [_final_row(run, len(self.summary.tasks)) for run in fresh_runs(self.summary)],
+            "comparison": lambda: [row_of(compared) for compared in compared_controls(self.summary)],
             "verdicts": lambda: self._of_stages(lambda stage: stage.verdict_rows()),
             "trials": lambda: self._of_stages(lambda stage: stage.trials_tried),
             "fresh_runs": lambda: self._of_stages(lambda stage: stage.runs),
         }
 
-    def _of_stages(self, rows_of: Callable[[ShownStage], Sequence[Row]]) -> list[Row]:
+    def _of_stages(self, rows_of: Callable[[ShownStage], Sequence[TableRow]]) -> list[TableRow]:
         """Rows of all stages of all funnels and evaluations."""
         return [
             {"selection": found.number, "stage": stage.name, **row}
@@ -146,10 +161,7 @@ class Run:
             for row in rows_of(stage)
         ]
 
-    def _leaderboard(self) -> list[Row]:
-        return [without(row, "program", "parent") | {"text": str(row["program"])} for row in self._findings.board]
-
-    def _by_search(self, rows_of: Callable[[SearchHistory], list[Row]]) -> list[Row]:
+    def _by_search(self, rows_of: Callable[[SearchHistory], Iterable[TableRow]]) -> list[TableRow]:
         histories = self._findings.histories
         return [{"search": name, **row} for name, history in histories.items() for row in rows_of(history)]
 
@@ -158,8 +170,8 @@ class Run:
         return self._report.runs[0]
 
     @property
-    def summary(self) -> dict[str, Any]:
-        """Summary of the run, as printed by ``optsearch show RUN --json``, with programs as `Program` values."""
+    def summary(self) -> RunSummary:
+        """Summary of the run: status, counts, best program, controls and comparisons."""
         return self._findings.view
 
     @property
@@ -169,14 +181,14 @@ class Run:
         Raises:
             RunError: no program has trained yet.
         """
-        if self.summary["best"] is None:
-            raise RunError(f"{self.folder}: no program has been evaluated yet: let the search run on")
-        return self.program(self.summary["best"]["id"])
+        if self.summary.best is None:
+            raise RunError(f"{self.folder}: no program has trained yet: continue the search")
+        return self.program(self.summary.best.id)
 
     @property
     def programs(self) -> list[FoundProgram]:
         """The best semantically distinct programs, in order of increasing fitness."""
-        return [self.program(row["id"]) for row in self._findings.board]
+        return [self.program(row.id) for row in self._findings.board]
 
     def program(self, program_id: str) -> FoundProgram:
         """Returns a program by its id, such as ``8123``, or ``c8123`` for a program of the control.
@@ -215,16 +227,16 @@ class Run:
         return {chart.name: Drawing(chart) for chart in self._report.all_charts()}
 
     def __repr__(self) -> str:
-        best = self.summary["best"]
-        words = f"best program {best['id']}, fitness {number(best['fitness'])}" if best else "nothing has trained yet"
-        return f"<Run {self.folder.name}: {self.summary['status']}, {self.summary['generated']:,} programs, {words}>"
+        best, counts = self.summary.best, self.summary.counts
+        words = "nothing has trained yet" if best is None else f"best program {best.id}, fitness {number(best.fitness)}"
+        return f"<Run {self.folder.name}: {self.summary.status}, {counts.generated:,} programs, {words}>"
 
     def _repr_html_(self) -> str:
         view = self.summary
-        warm = view["warm_start"]["name"] if view["warm_start"] else ""
-        says = Markup("").join(Markup("<li>{}</li>").format(verdict(row, warm)) for row in view["comparison"])
+        sentences = [verdict(row, view.warm_start_name) for row in view.comparison]
+        says = Markup("").join(Markup("<li>{}</li>").format(sentence) for sentence in sentences)
         line = Markup("<tr><td>{}</td><td>{}</td><td>{}</td></tr>")
-        board = [(row["id"], number(row["fitness"]), row["live_statements"]) for row in self._findings.board[:10]]
+        board = [(row.id, number(row.fitness), len(row.live.body)) for row in self._findings.board[:10]]
         rows = Markup("").join(line.format(*cells) for cells in board)
         head = Markup("<tr><th>program</th><th>fitness</th><th>live statements</th></tr>")
         return str(Markup("<p>{}</p><ul>{}</ul><table>{}{}</table>").format(repr(self), says, head, rows))
@@ -243,7 +255,35 @@ def load_run(reference: str | Path) -> Run:
     return Run(folder, read_report([folder]))
 
 
-def _frame(rows: list[Row], library: FrameLibrary | None) -> Any:
+def _board_row(row: RankedChild) -> TableRow:
+    return {
+        "id": row.id,
+        "fitness": row.fitness,
+        "statements": len(row.program.body),
+        "live_statements": len(row.live.body),
+        "state": list(row.live.state),
+        "mutation": row.mutation,
+        "parent_id": row.parent_id,
+        "text": str(row.program),
+    }
+
+
+def _evaluated(history: SearchHistory) -> list[Point]:
+    return evaluated_points(history, len(history))[0]
+
+
+def _mutation_row(found: MutationStatistics) -> TableRow:
+    """Statistics of a kind of mutation, with a column for each verdict."""
+    return {"kind": found.kind, "children": found.children, **found.verdicts, "median_gain": found.median_gain}
+
+
+def _final_row(run: FreshRun, tasks: int) -> TableRow:
+    """A run on a fresh seed; scores exist only with several tasks."""
+    row = row_of(run)
+    return row if tasks > 1 else {name: value for name, value in row.items() if name != "score"}
+
+
+def _frame(rows: list[TableRow], library: FrameLibrary | None) -> Any:
     if library == "rows":
         return rows
     for name in FRAMES if library is None else (library,):

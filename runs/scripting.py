@@ -19,14 +19,17 @@ from optsearch.search.config import load_campaign
 from optsearch.selection.tuning import TRIALS
 from optsearch.simplify.distil import Distilled
 
+Settings = Mapping[str, Any]
+"""Settings of a campaign by name: strings, numbers, lists and mappings, as in a campaign file."""
+
 
 def search(
-    campaign: str | Path | Mapping[str, Any],
+    campaign: str | Path | Settings,
     *,
     out: str | Path | None = None,
     workers: int | None = None,
     address: str | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
     force: bool = False,
     quiet: bool = False,
 ) -> Run:

@@ -294,7 +294,7 @@ with RunStore.read(folder) as store:
     assert evaluations_of(store, arms[1]) == evaluations_of(store, arms[0]) > 0
     assert arms[1].program_id(1) == "i1"
     view = summary(store)
-    assert [row["control"] for row in view["comparison"]] == ["warm start", "constants", "insertions"]
+    assert [row.control for row in view.comparison] == ["warm start", "constants", "insertions"]
     assert control_name("insertions", "adamw") == "insertions alone"
     (progress,) = [chart for chart in _shared_charts([read_findings(store, "run")]) if chart.name == "progress"]
 assert "insertions alone" in {row.get("series") for row in progress.rows}
@@ -307,9 +307,10 @@ def test_a_chart(copy: Copy) -> None:
     copy.insert(
         "runs/report/search_charts.py",
         "def mutations_chart(",
-        '''def lengths_chart(rows: Sequence[Row]) -> Chart:
+        '''def lengths_chart(windows: Sequence[Window]) -> Chart:
     """Best fitness of each window."""
     encoding = {"x": axis("programs", PROGRAMS), "y": axis("best", "fitness", scale=NOT_ZERO)}
+    rows = [row_of(window) for window in windows]
     return Chart("toy", "A toy", "Made up.", {"mark": {"type": "line"}, "encoding": encoding}, rows)
 
 
@@ -375,7 +376,7 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.runs.library.catalog import library
 from optsearch.search.config import load_campaign
 assert LIBRARY["toy"].body[0].function == "sign"
-assert "toy" in [row["name"] for row in library()]
+assert "toy" in [entry.name for entry in library()]
 campaign = "{name: x, task: ae, warm_start: toy, controls: [], budget: {programs: 1}}"
 assert load_campaign(campaign, "x.yaml").warm_start == "toy"
 """
@@ -386,7 +387,7 @@ assert load_campaign(campaign, "x.yaml").warm_start == "toy"
 def test_a_campaign(copy: Copy) -> None:
     copy.add("runs/commands/campaigns/toy.yaml", "name: toy\ntask: ae\nbudget: {programs: 10}\n")
     copy.shows(
-        "from optsearch.runs.library.catalog import campaigns\nassert 'toy' in [c['name'] for c in campaigns()]\n"
+        "from optsearch.runs.library.catalog import campaigns\nassert 'toy' in [one.name for one in campaigns()]\n"
     )
 
 

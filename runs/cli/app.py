@@ -11,12 +11,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from optsearch.dsl.errors import UserError
-from optsearch.runs.cli import comparing
+from optsearch.runs.cli import comparing, listing
 from optsearch.runs.cli.options import (
     AsJson,
     Imports,
@@ -26,13 +26,12 @@ from optsearch.runs.cli.options import (
     Workers,
     check_workers,
     print_json,
-    print_rows,
 )
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.text.plain import printable
 
 app = typer.Typer(
-    help="Discovers optimizers: evolves small programs, scores each by training tiny models, and hands the best back.",
+    help="Discovers optimizers: evolves small programs and scores each by training tiny models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -62,30 +61,32 @@ def search(
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="optsearch-runs/NAME-seedS")] = None,
     workers: Workers = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
-    gpus: Annotated[
-        float, typer.Option("--gpus-per-worker", help="Share of a GPU that Ray gives a worker.", min=0)
-    ] = 0,
-    seed: Annotated[int | None, typer.Option(help="Seed of the search, instead of the campaign's.")] = None,
+    gpus: Annotated[float, typer.Option("--gpus-per-worker", help="Fraction of a GPU for each worker.", min=0)] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the search; overrides that of the campaign.")] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", help="Run a study: this many seeds, a run folder for each.", min=1, max=1000)
+        int,
+        typer.Option("--seeds", help="Run a study of this many seeds, a run folder for each.", min=1, max=1000),
     ] = 1,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
     ] = None,
     imports: Imports = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the run that is in the folder.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing run in the folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a campaign; the same command again resumes it.
+    """Run a campaign; the same command resumes an interrupted one.
 
-    The search and its controls run one after the other; then the best programs are trained on seeds that none has used.
-    With --seeds, runs follow each other in the folders DIR/seedS, and a summary over them ends the study.
+    The search and its controls run one after another; then their best programs are trained on seeds that no search has
+    used. With --seeds, the runs of the study are executed one after another in the folders DIR/seedS, and a summary
+    over them is printed at the end.
     """
+    from optsearch.runs.cli.json_values import run_json, study_json
     from optsearch.runs.commands.search import Campaign, load_named
     from optsearch.runs.store.writer import RunStore
     from optsearch.runs.summary.replicates import study_summary
-    from optsearch.runs.summary.run import summary
-    from optsearch.runs.terminal.tables import errors, run_summary, say, study
+    from optsearch.runs.summary.run import RunSummary, summary
+    from optsearch.runs.terminal.run_view import run_summary, study
+    from optsearch.runs.terminal.tables import errors, say
     from optsearch.search.config import SEEDS
 
     check_workers(workers, address)
@@ -98,52 +99,66 @@ def search(
             f"{seeds} seeds from {config.seed} on reach {config.seed + seeds - 1}, but a seed is below {SEEDS}",
             param_hint="--seeds",
         )
-    views: list[dict[str, Any]] = []
+    views: list[RunSummary] = []
     for number in range(config.seed, config.seed + seeds):
         folder = out / f"seed{number}" if out and seeds > 1 else out
         one = Campaign(config.model_copy(update={"seed": number}), text, folder)
         try:
             finished = one.run(workers=workers, address=address, gpus=gpus, force=force, quiet=as_json)
         except KeyboardInterrupt:
-            errors.print(f"Stopped at once; what is recorded in {one.folder} is safe. The same command resumes.")
+            errors.print(
+                f"Stopped immediately; the recorded results in {one.folder} are intact. The same command resumes the "
+                "run.",
+                markup=False,
+            )
             raise typer.Exit(130) from None
         with RunStore.read(finished.folder) as store:
             views.append(summary(store))
         if finished.interrupted:
             if as_json:
-                print_json(views[-1])
+                print_json(run_json(views[-1]))
             errors.print(
-                f"Interrupted; everything is saved in {finished.folder}. The same command resumes.", markup=False
+                f"Interrupted; all results are saved in {finished.folder}. The same command resumes the run.",
+                markup=False,
             )
             raise typer.Exit(130)
         if not as_json:
             say()
             run_summary(views[-1])
             say()
-            say(f"Look closer:  optsearch show {finished.folder}")
-            say(f"See it all:   optsearch report {finished.folder}")
-            say(f"Take it home: optsearch export {finished.folder}:best --to optax")
+            say(f"Details: optsearch show {finished.folder}")
+            say(f"Report:  optsearch report {finished.folder}")
+            say(f"Export:  optsearch export {finished.folder}:best --to optax")
     if seeds > 1:
         together = study_summary(views)
-        print_json({"runs": views, "study": together}) if as_json else study(together)
+        both = {"runs": [run_json(view) for view in views], "study": study_json(together)}
+        print_json(both) if as_json else study(together)
     elif as_json:
-        print_json(views[0])
+        print_json(run_json(views[0]))
 
 
 @app.command()
 def watch(
     run: RunArgument,
-    plain: Annotated[bool, typer.Option("--plain", help="One line now and then, also in a terminal.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON whenever something has changed.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Print a line every few seconds, also in a terminal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON after every change.")] = False,
 ) -> None:
-    """Follow a run from another shell until it ends; exit code 1 when it has failed or crashed, or is a
-    copy that misses records.
-    """
+    """Follow a run from another shell until it ends; exit code 1 if it failed or crashed, or is an incomplete copy."""
+    from optsearch.runs.cli.json_values import snapshot_json
     from optsearch.runs.library.references import run_folder
+    from optsearch.runs.terminal.watch import snapshots
     from optsearch.runs.terminal.watch import watch as follow
 
+    folder, status, last = run_folder(run), "", ""
     try:
-        status = follow(run_folder(run), "json" if as_json else "plain" if plain else "live")
+        if not as_json:
+            status = follow(folder, live=not plain)
+        for seen in snapshots(folder) if as_json else ():
+            status, line = seen.status, json.dumps(snapshot_json(seen), allow_nan=False)
+            if line != last:
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
+            last = line
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     if status in ("failed", "crashed", "incomplete"):
@@ -154,29 +169,30 @@ def watch(
 def verify(
     run: RunArgument,
     sample: Annotated[
-        int, typer.Option(help="Training runs of each kind that are made again, the best programs' always.", min=0)
+        int, typer.Option(help="Training runs of each kind to repeat; those of the best programs always are.", min=0)
     ] = 20,
     imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a run: every checksum and program, the whole history, and a sample of all that was trained.
+    """Verify a run: all checksums and programs, the complete history, and a sample of the training runs.
 
-    Exit code 0 only if all agree. The sample holds what the best programs reached; the rest of it is drawn by chance.
-    What was not checked is said.
+    Exit code 0 only if all records agree. The sample includes the training runs of the best programs; the others are
+    drawn at random. The last line lists what was not checked.
     """
-    from optsearch.runs.commands.verify import verify_run
+    from optsearch.runs.cli.json_values import check_json
+    from optsearch.runs.commands.verify import Check, verify_run
     from optsearch.runs.library.references import run_folder
     from optsearch.runs.terminal.tables import say
 
-    checks: list[dict[str, Any]] = []
+    checks: list[Check] = []
     marks = {True: "ok  ", False: "FAIL", None: "--  "}
     for check in verify_run(run_folder(run), sample, imports or ()):
-        checks.append({"check": check.name, "agrees": check.agrees, "says": check.says})
+        checks.append(check)
         if not as_json:
             say(f"{marks[check.agrees]} {check.name}: {check.says}")
     if as_json:
-        print_json(checks)
-    if any(check["agrees"] is False for check in checks):
+        print_json([check_json(check) for check in checks])
+    if any(check.agrees is False for check in checks):
         raise typer.Exit(1)
 
 
@@ -185,47 +201,52 @@ def show(
     run: Annotated[
         str,
         typer.Argument(
-            metavar="RUN[:ID]", help="A run; one program of it, ID may be best; a file or a name of `library`."
+            metavar="RUN[:ID]",
+            help="A run; one of its programs, by ID or as RUN:best; a file; a name of `library`.",
         ),
     ],
     top: Annotated[int, typer.Option(help="Number of programs on the leaderboard.", min=1)] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Show a run's leaderboard, controls and studies, or one program: text, cost, behaviour, lineage, evaluations."""
+    from optsearch.runs.cli.json_values import leaderboard_json, named_program_json, program_json, run_json
     from optsearch.runs.library.references import is_program, load_program, program_names, run_folder
-    from optsearch.runs.report.explain import behaviour_of
+    from optsearch.runs.report.explain import explain
     from optsearch.runs.store.writer import RunStore
-    from optsearch.runs.summary import run as inspect
-    from optsearch.runs.summary import selections as studies
-    from optsearch.runs.terminal import comparison_view, discovery_view
-    from optsearch.runs.terminal import tables as terminal
+    from optsearch.runs.summary.leaderboard import leaderboard
+    from optsearch.runs.summary.program import program_forms, program_summary
+    from optsearch.runs.summary.run import summary
+    from optsearch.runs.summary.selections import studies
+    from optsearch.runs.terminal import comparison_view, discovery_view, program_view
+    from optsearch.runs.terminal.run_view import run_summary
 
     if is_program(run):
         named = load_program(run)
-        view = inspect.text_view(named.program) | {"id": named.name, "behaviour": behaviour_of(named.program)}
-        found = named.discovery
+        forms, behaviour, found = program_forms(named.program), explain(named.program), named.discovery
         if as_json:
-            print_json(view if found is None else view | {"discovery": found.as_values()})
+            print_json(named_program_json(named.name, forms, behaviour, found))
             return
-        terminal.program_view(view)
+        program_view.named_program(named.name, forms, behaviour.sentences)
         if found is not None:
             discovery_view.shown(found)
         return
     path, colon, program_id = (run, "", "") if RunStore.exists(Path(run)) else run.rpartition(":")
     with RunStore.read(run_folder(path if colon else run, program_names())) as store:
         if colon:
-            view = inspect.program_view(store, program_id)
-            view["behaviour"] = behaviour_of(view["pruned"])
-            print_json(view) if as_json else terminal.program_view(view)
-        else:
-            view = inspect.summary(store)
-            rows = inspect.leaderboard(store, top) if view["generated"] or view["best"] else []
-            been_through = studies.studies(store)
+            program = program_summary(store, program_id)
+            behaviour = explain(program.forms.pruned)
             if as_json:
-                print_json(view | {"leaderboard": rows, "studies": been_through})
+                print_json(program_json(program, behaviour))
             else:
-                terminal.run_summary(view, rows)
-                comparison_view.studies(been_through)
+                program_view.program_of_run(program, behaviour.sentences)
+            return
+        view, been_through = summary(store), studies(store)
+        ranked = leaderboard(store, top) if view.counts.generated or view.best else []
+        if as_json:
+            print_json(run_json(view) | {"leaderboard": leaderboard_json(ranked), "studies": been_through})
+        else:
+            run_summary(view, ranked)
+            comparison_view.studies(been_through)
 
 
 @app.command()
@@ -233,12 +254,12 @@ def report(
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN...", help="Folders of runs or studies, or names in optsearch-runs/.")
     ],
-    out: Annotated[Path, typer.Option(help="HTML file to write; an earlier one is replaced.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option(help="HTML file to write; an existing one is replaced.")] = Path("report.html"),
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write the charts there, as SVG, PDF and CSV.")
+        Path | None, typer.Option(metavar="DIR", help="Also write the charts to this folder, as SVG, PDF and CSV.")
     ] = None,
 ) -> None:
-    """Write one HTML file that shows what runs have found: it holds everything and needs no network."""
+    """Write a report of runs: one self-contained HTML file that needs no network."""
     from optsearch.runs.library.references import run_folders
     from optsearch.runs.report.html import read_report, to_html
     from optsearch.runs.report.render import write_figures
@@ -259,21 +280,22 @@ def report(
 def simplify(
     program: ProgramArgument,
     steps: Annotated[
-        str, typer.Option(help="Steps to take, separated by commas; ablate trains, the others do not.")
+        str, typer.Option(help="Steps, separated by commas; only ablate trains.")
     ] = "prune,rewrite,ablate",
     tasks: Annotated[
         list[str] | None,
-        typer.Option("--task", help="Task of ablation; may be repeated.", show_default="those of its search, else ae"),
+        typer.Option("--task", help="Task for ablation; may be repeated.", show_default="those of its search, or ae"),
     ] = None,
     imports: Imports = None,
     workers: Workers = None,
     kept: Kept = None,
     as_json: AsJson = False,
 ) -> None:
-    """Distil a program to the shortest readable form that trains as well, with a record of every step.
+    """Distil a program to the shortest readable form that trains equally well, with a record of every step.
 
-    Prune removes what cannot influence the update (exact); rewrite finds the cheapest program that is equal by the laws
-    of the functions; ablate leaves out what training does not miss. The same command goes on after an interruption.
+    Prune removes statements that cannot influence the update (exact); rewrite finds the cheapest program that is equal
+    by the laws of the functions; ablate removes statements that training does not need. The same command resumes after
+    an interruption.
     """
     from optsearch.runs.commands.simplify import run_distillation
     from optsearch.runs.terminal import tables as terminal
@@ -290,7 +312,7 @@ def simplify(
             quiet=as_json,
         )
     except KeyboardInterrupt:
-        terminal.errors.print("Interrupted; the trainings are kept. The same command goes on.")
+        terminal.errors.print("Interrupted; finished training runs are saved. The same command resumes.")
         raise typer.Exit(130) from None
     print_json(result.as_values()) if as_json else terminal.distilled(result)
 
@@ -302,18 +324,16 @@ app.command()(comparing.select)
 @app.command()
 def export(
     program: ProgramArgument,
-    to: Annotated[str, typer.Option("--to", help="Form: optax, torch, latex, pseudocode or json.")] = "optax",
-    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="print it")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    to: Annotated[str, typer.Option("--to", help="Format: optax, torch, latex, pseudocode or json.")] = "optax",
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write a program as a file that needs nothing of this project."""
+    """Export a program to a file that does not depend on optsearch."""
     from optsearch.runs.library.export import FORMS, exported
     from optsearch.runs.library.references import load_program
 
     if to not in FORMS:
-        raise typer.BadParameter(
-            f"'{to}' is not a form that programs are exported to: use {', '.join(FORMS)}", param_hint="--to"
-        )
+        raise typer.BadParameter(f"'{to}' is not an export format: use {', '.join(FORMS)}", param_hint="--to")
     source = exported(load_program(program), to)
     if out is None:
         sys.stdout.write(printable(source))
@@ -322,69 +342,15 @@ def export(
         with out.open("w" if force else "x", encoding="utf-8") as file:
             file.write(source)
     except FileExistsError:
-        raise RunError(f"{out}: the file is there already: choose another name, or --force to replace it") from None
+        raise RunError(f"{out}: the file exists: choose another name, or replace it with --force") from None
     except OSError as error:
         raise RunError(f"{out}: cannot be written: {error.strerror}") from error
 
 
-@app.command()
-def tasks(
-    check: Annotated[
-        str | None, typer.Option("--check", metavar="NAME", help="Hold one task to the laws that every task keeps.")
-    ] = None,
-    imports: Imports = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the tasks that programs are trained on, or check one: exit code 1 when it breaks a law."""
-    from optsearch.runs.library import catalog
-    from optsearch.runs.terminal import tables as terminal
-    from optsearch.search.evaluate import import_own_tasks
-
-    own = import_own_tasks(imports or ())
-    if check is None:
-        print_json(catalog.tasks(own)) if as_json else terminal.tasks(catalog.tasks(own))
-        return
-    laws: list[dict[str, Any]] = []
-    for law in catalog.check_task(check):
-        laws.append(law)
-        if not as_json:
-            terminal.say(f"{'ok  ' if law['kept'] else 'FAIL'} {law['law']}: {law['says'] or law['sentence']}")
-    if as_json:
-        print_json(laws)
-    if not all(law["kept"] for law in laws):
-        raise typer.Exit(1)
-
-
-@app.command()
-def functions(as_json: AsJson = False) -> None:
-    """List the functions that programs can call."""
-    from optsearch.runs.library import catalog
-
-    print_rows(catalog.functions(), as_json)
-
-
-@app.command()
-def library(as_json: AsJson = False) -> None:
-    """List the optimizers that ship as programs: known ones, and those that searches have discovered."""
-    from optsearch.runs.library import catalog
-    from optsearch.runs.library.discovery import DISCOVERED
-    from optsearch.runs.terminal import discovery_view
-
-    rows = catalog.library()
-    if as_json:
-        print_json(rows)
-        return
-    known = [row for row in rows if row["discovery"] is None]
-    print_rows(known, as_json, hidden=["text", "discovery"], right=["statements"])
-    discovery_view.listing(list(DISCOVERED.values()))
-
-
-@app.command()
-def campaigns(as_json: AsJson = False) -> None:
-    """List the campaigns that ship with optsearch."""
-    from optsearch.runs.library import catalog
-
-    print_rows(catalog.campaigns(), as_json, right=["programs", "population"])
+app.command()(listing.tasks)
+app.command()(listing.functions)
+app.command()(listing.library)
+app.command()(listing.campaigns)
 
 
 def main() -> None:

@@ -25,19 +25,19 @@ def evaluate(
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Number of fresh seeds.", min=2, max=1000)] = 8,
     skip: Annotated[
-        int, typer.Option("--skip-seeds", help="Pass over so many fresh seeds, which an earlier look has used.", min=0)
+        int, typer.Option("--skip-seeds", help="Fresh seeds to skip, because an earlier evaluation used them.", min=0)
     ] = 0,
     baselines: Annotated[
         list[str] | None,
-        typer.Option("--baseline", help="An optax optimizer; may be repeated.", show_default="adamw, lion"),
+        typer.Option("--baseline", help="Optax optimizer; may be repeated.", show_default="adamw, lion"),
     ] = None,
     batch: Annotated[
-        str | None, typer.Option(help="Batch sizes, such as 16,64,256.", show_default="each task's own")
+        str | None, typer.Option(help="Batch sizes, such as 16,64,256.", show_default="the default of each task")
     ] = None,
     tune: Annotated[
         int, typer.Option("--tune", help="Tuning trials for each contender and task.", min=0, max=10_000)
     ] = 24,
-    constants: Annotated[bool, typer.Option("--constants", help="Tune betas and other constants too.")] = False,
+    constants: Annotated[bool, typer.Option("--constants", help="Also tune betas and other constants.")] = False,
     kept: Kept = None,
     workers: Workers = None,
     imports: Imports = None,
@@ -46,8 +46,9 @@ def evaluate(
 ) -> None:
     """Compare programs with optax baselines on larger tasks.
 
-    Every contender's learning rate and weight decay are tuned with the same number of trials by validation loss; then
-    all run on the same fresh seeds and are compared by test loss. The same command again goes on where it stopped.
+    The learning rate and weight decay of every contender are tuned by validation loss with the same number of trials;
+    then all are trained on the same fresh seeds and compared by test loss. The same command resumes an interrupted
+    evaluation.
     """
     from optsearch.runs.commands.evaluate import run_evaluation
     from optsearch.runs.terminal import comparison_view
@@ -86,10 +87,10 @@ def select(
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find out which programs of runs hold up: fresh seeds, then larger tasks beside tuned baselines.
+    """Select the best programs of runs in stages: on fresh seeds, then on larger tasks against tuned baselines.
 
-    Only programs that a stage keeps go on to the next. What each stage found is recorded in the runs. The same command
-    again goes on where it stopped.
+    Only programs that pass a stage enter the next one. The results of each stage are recorded in the runs. The same
+    command resumes an interrupted selection.
     """
     from optsearch.runs.commands.select import run_selection
     from optsearch.runs.terminal import comparison_view
@@ -117,7 +118,7 @@ def _resumable() -> Generator[None]:
     except KeyboardInterrupt:
         from optsearch.runs.terminal.tables import errors
 
-        errors.print("Interrupted; finished training runs are saved. The same command goes on where it stopped.")
+        errors.print("Interrupted; finished training runs are saved. The same command resumes.")
         raise typer.Exit(130) from None
 
 
@@ -125,7 +126,7 @@ def _batches(text: str) -> list[int]:
     sizes = [part.strip() for part in text.split(",")]
     if not all(size.isascii() and size.isdigit() and len(size) < 9 and int(size) > 0 for size in sizes):
         raise typer.BadParameter(
-            f"'{text}' is no list of batch sizes: write whole numbers with commas, such as 16,64,256",
+            f"'{text}' is not a list of batch sizes: write integers separated by commas, such as 16,64,256",
             param_hint="--batch",
         )
     return [int(size) for size in sizes]

@@ -12,6 +12,9 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+Json = dict[str, Any]
+"""A JSON object. ``json_values`` and ``json_rows`` define its keys."""
+
 _output: ContextVar[TextIO | None] = ContextVar("_output", default=None)
 """The standard output while it is reserved for JSON; None otherwise."""
 
@@ -33,7 +36,7 @@ def _reserve_output(context: typer.Context, as_json: bool) -> bool:
     return as_json
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.", callback=_reserve_output)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", callback=_reserve_output)]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name in optsearch-runs/.")]
 MOST_WORKERS = 10_000
 """Maximum number of workers on a cluster; Ray starts a process for each."""
@@ -44,7 +47,10 @@ MOST_A_CORE = 16
 Workers = Annotated[
     int | None,
     typer.Option(
-        help="Worker processes; 0 trains in this one.", show_default="one for each core", min=0, max=MOST_WORKERS
+        help="Worker processes; 0 trains in this process.",
+        show_default="one per core",
+        min=0,
+        max=MOST_WORKERS,
     ),
 ]
 ProgramArgument = Annotated[
@@ -53,12 +59,12 @@ ProgramArgument = Annotated[
 
 Imports = Annotated[
     list[str] | None,
-    typer.Option("--import", metavar="MODULE:OBJECT", help="Your own task, called as the object; may be repeated."),
+    typer.Option("--import", metavar="MODULE:OBJECT", help="Import a user-defined task; may be repeated."),
 ]
 
 Kept = Annotated[
     Path | None,
-    typer.Option("--kept-in", help="Folder where training runs are kept and shared.", show_default="optsearch-runs"),
+    typer.Option("--kept-in", help="Folder of the training cache.", show_default="optsearch-runs"),
 ]
 
 
@@ -76,13 +82,13 @@ def check_workers(workers: int | None, address: str | None) -> None:
 
     if address is not None and workers == 0:
         raise typer.BadParameter(
-            f"0 trains in this process, not on the Ray cluster at {address}: leave out --address, or ask for 1 or more",
+            f"0 trains in this process, not on the Ray cluster at {address}: leave out --address, or use 1 or more",
             param_hint="--workers",
         )
     cores = available_cores()
     if address is None and workers is not None and workers > MOST_A_CORE * cores:
         raise typer.BadParameter(
-            f"{workers} workers are too many for {cores} core{'' if cores == 1 else 's'}: ask for at most "
+            f"{workers} workers are too many for {cores} core{'' if cores == 1 else 's'}: use at most "
             f"{MOST_A_CORE * cores}, or join a cluster with --address",
             param_hint="--workers",
         )
@@ -90,14 +96,10 @@ def check_workers(workers: int | None, address: str | None) -> None:
 
 def print_json(value: Any) -> None:
     """Prints a value as JSON on the standard output, which ``--json`` reserves for it."""
-    from optsearch.runs.summary.run import json_text
-
-    (_output.get() or sys.stdout).write(json.dumps(value, indent=2, allow_nan=False, default=json_text) + "\n")
+    (_output.get() or sys.stdout).write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def print_rows(
-    rows: Sequence[dict[str, Any]], as_json: bool, *, hidden: Sequence[str] = (), right: Sequence[str] = ()
-) -> None:
+def print_rows(rows: Sequence[Json], as_json: bool, *, hidden: Sequence[str] = (), right: Sequence[str] = ()) -> None:
     """Prints rows with the same keys as a table, or as JSON.
 
     Args:

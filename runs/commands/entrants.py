@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
 from optsearch.runs.library.references import recorded
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
+from optsearch.runs.store.records import JsonObject
 from optsearch.runs.summary.arms import searches
 from optsearch.selection.behaviour import distinct
 from optsearch.selection.funnel import CandidatesConfig
@@ -32,8 +32,8 @@ class Entrant:
     fitness: float
     fingerprint: str
 
-    def as_values(self) -> dict[str, Any]:
-        """JSON representation."""
+    def as_values(self) -> JsonObject:
+        """The candidate as recorded in the settings of a study."""
         return {
             "name": self.name,
             "fingerprint": self.fingerprint,
@@ -61,7 +61,7 @@ def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> tuple[l
     kept = distinct([candidate.program for candidate in unique], config.distance)
     found = [unique[index] for index in kept][: config.most]
     if not found:
-        raise RunError(f"{stores[0].folder}: no program has been evaluated yet: let the search run on")
+        raise RunError(f"{stores[0].folder}: no program has trained yet: continue the search")
     return found, considered
 
 

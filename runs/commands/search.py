@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from optsearch.dsl.verify import nearest
 from optsearch.proxy_tasks.registry import get_task
@@ -24,7 +23,7 @@ from optsearch.runs.library.references import RUNS_FOLDER
 from optsearch.runs.store.environment import about_machine, available_cores, machine_changes
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.ledger import ArmLedger
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Arm, JsonObject
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.arms import (
     SEARCH,
@@ -35,7 +34,7 @@ from optsearch.runs.summary.arms import (
     reference_rule,
     spent,
 )
-from optsearch.runs.summary.run import glance, rivals
+from optsearch.runs.summary.glance import glance, rivals
 from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.search.config import CampaignConfig, load_campaign, load_campaign_file
@@ -71,7 +70,7 @@ def load_named(reference: str, overrides: Sequence[str] = ()) -> tuple[CampaignC
     if Path(reference).exists() or reference.endswith((".yaml", ".yml")):
         return load_campaign_file(Path(reference), overrides)
     hint = nearest(reference, [*names, *DISCOVERED]) or f"; the shipped ones are {', '.join(names)}"
-    raise ConfigError([f"unknown campaign '{reference}': it is no shipped campaign and no YAML file{hint}"])
+    raise ConfigError([f"unknown campaign '{reference}': it is neither a shipped campaign nor a YAML file{hint}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +169,11 @@ class Campaign:
                 self.folder, campaign=self._text, settings=settings, about=about, tasks=tasks, force=force
             )
         store = RunStore.resume(self.folder, settings=settings, about=about, tasks=tasks, complete=_completed)
-        changed = machine_changes(store.sessions()[0]["about"], about)
+        changed = machine_changes(store.sessions()[0].about, about)
         if changed:
             errors.print(
-                f"Not the machine that the run was started on: {'; '.join(changed)}. Results may differ in their last "
-                "digits from those of an undisturbed run; this session is recorded with its machine.",
+                f"This machine differs from the one that started the run: {'; '.join(changed)}. Results may differ in "
+                "their last digits from those of an uninterrupted run; this session is recorded with its machine.",
                 markup=False,
             )
         return store
@@ -274,7 +273,7 @@ class Campaign:
             evaluator.close()
 
 
-def _completed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+def _completed(settings: JsonObject) -> JsonObject:
     """Completes settings recorded by an older version with the defaults of newer settings."""
     return CampaignConfig.model_validate(dict(settings)).model_dump(mode="json")
 
@@ -293,7 +292,9 @@ def _interruptible(stop: threading.Event) -> Generator[None]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        errors.print("\nStopping: results in flight are dropped, everything else is saved. Again to stop at once.")
+        errors.print(
+            "\nStopping: results in flight are discarded, all others are saved. Press Ctrl-C again to stop immediately."
+        )
 
     previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -60,5 +60,5 @@ def run_distillation(
     with training(train, folder or RUNS_FOLDER, count, imports=imports) as (pool, kept):
         result = distil(named.program, chosen, panel=Panel(names, pool, max(count, 1)), watch=None if quiet else show)
         if not quiet:
-            show(f"{kept.trained} trainings made, {kept.known} known before")
+            show(f"{kept.trained} training runs executed, {kept.known} read from the cache")
         return result

@@ -19,15 +19,16 @@ from typing import TypeVar
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.proxy_tasks.run import TrainingRun
 from optsearch.runs.commands.final_runs import due, fresh_seeds
+from optsearch.runs.store.compatibility import task_changes, version_fault
 from optsearch.runs.store.environment import about_machine, machine_changes
 from optsearch.runs.store.errors import DamagedRunError, RunError
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm, Final
-from optsearch.runs.store.writer import RunStore, task_changes, version_fault
+from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.arms import SEARCH, contenders, make_evolution, reference_of, spent
 from optsearch.runs.summary.finalists import best, finalist_seeds
 from optsearch.runs.summary.finals import measure_of
-from optsearch.runs.summary.run import INCOMPLETE, status
+from optsearch.runs.summary.status import INCOMPLETE, status
 from optsearch.search.config import CampaignConfig
 from optsearch.search.evaluate import Trainers, evaluate, import_own_tasks, train_alone
 from optsearch.search.evolution import WARM_START, Budget, ReplayError
@@ -75,18 +76,18 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
             yield Check("completeness", False, INCOMPLETE)
         fault = version_fault(store)
         if fault is not None:
-            yield Check("history", False, f"{fault}: only that version can draw its programs again")
+            yield Check("history", False, f"{fault}: only that version can reproduce its programs")
             return
         config = store.config
         if unsaid := [reference for reference in config.imports if reference not in imports]:
             raise RunError(
-                f"{folder}: the run trains on {unsaid[0]}, which is code and no part of the run: if you trust it, "
+                f"{folder}: the run trains on {unsaid[0]}, whose code is not part of the run: if you trust it, "
                 f"verify with --import {unsaid[0]}"
             )
         import_own_tasks(config.imports)
         changed = task_changes(store, {name: get_task(name).version for name in config.tasks})
         if changed:
-            yield Check("tasks", False, f"{'; '.join(changed)}: only that version can train its programs again")
+            yield Check("tasks", False, f"{'; '.join(changed)}: only that version can repeat its training runs")
             return
         for arm in store.arms():
             if store.settled(arm):
@@ -107,14 +108,14 @@ def _replay(store: RunReader, config: CampaignConfig, arm: Arm) -> Check:
         for recorded in store.tickets(arm, 0, results):
             drawn, ours = evolution.ask(), recorded.candidate
             if drawn is None:
-                return Check(name, False, f"program {arm.program_id(ours.ticket)} is recorded, but was not drawn")
+                return Check(name, False, f"program {arm.program_id(ours.ticket)} is recorded, but is not generated")
             for what in ("parent", "mutation", "program", "fingerprint", "owner"):
                 if getattr(drawn, what) != getattr(ours, what):
                     return Check(
                         name,
                         False,
-                        f"program {arm.program_id(ours.ticket)}: its {what} is recorded as {getattr(ours, what)} and "
-                        f"follows from the results as {getattr(drawn, what)}",
+                        f"program {arm.program_id(ours.ticket)}: its {what} is recorded as {getattr(ours, what)}, but "
+                        f"is {getattr(drawn, what)} according to the results",
                     )
             if drawn.evaluate:
                 evolution.tell(drawn.ticket, results[drawn.ticket].fitness)
@@ -122,8 +123,8 @@ def _replay(store: RunReader, config: CampaignConfig, arm: Arm) -> Check:
         return Check(name, False, str(error))
     digest = evolution.population_digest()
     if digest != store.population_digest(arm, config.population.size):
-        return Check(name, False, f"the population that follows has the digest {digest}, the recorded one another")
-    return Check(name, True, f"{settled - 1:,} programs drawn again, population digest {digest[:12]}")
+        return Check(name, False, f"the reproduced population has the digest {digest}, the recorded one has another")
+    return Check(name, True, f"{settled - 1:,} programs reproduced, population digest {digest[:12]}")
 
 
 def _sample(store: RunReader, config: CampaignConfig, arm: Arm, count: int, trainers: Trainers) -> Check:
@@ -145,7 +146,7 @@ def _sample(store: RunReader, config: CampaignConfig, arm: Arm, count: int, trai
         difference = next(filter(None, differences), "")
         if difference:
             return Check(name, False, f"program {arm.program_id(result.ticket)} {difference}")
-    return Check(name, True, f"{len(chosen):,} of {len(results):,} made again, all equal")
+    return Check(name, True, f"{len(chosen):,} of {len(results):,} repeated, all equal")
 
 
 def _validations(store: RunReader, config: CampaignConfig, count: int, trainers: Trainers) -> Iterator[Check]:
@@ -161,7 +162,7 @@ def _validations(store: RunReader, config: CampaignConfig, count: int, trainers:
         watch.finish()
         missing = [ticket for ticket in watch.due() if ticket not in known]
         if missing:
-            yield Check(name, False, f"that of program {arm.program_id(missing[0])} is missing")
+            yield Check(name, False, f"the result of program {arm.program_id(missing[0])} is missing")
             return
     trained = [(fitness.key, ticket) for ticket, fitness in known.items() if fitness.trained]
     chosen = _chosen(list(known), [min(trained)[1]] if trained else [], count)
@@ -176,7 +177,7 @@ def _validations(store: RunReader, config: CampaignConfig, count: int, trainers:
         if difference:
             yield Check(name, False, f"program {arm.program_id(ticket)} on {config.meta_validation.task} {difference}")
             return
-    yield Check(name, True, f"{len(chosen):,} of {len(known):,} made again, all equal")
+    yield Check(name, True, f"{len(chosen):,} of {len(known):,} repeated, all equal")
 
 
 def _finals(store: RunReader, config: CampaignConfig, count: int) -> Check:
@@ -187,7 +188,7 @@ def _finals(store: RunReader, config: CampaignConfig, count: int) -> Check:
     name, finals = "finalists and fresh seeds", store.finals()
     if store.meta("status") == "finished":
         if not spent(store, config):
-            return Check(name, False, "the run is recorded as finished, but its searches or controls are not")
+            return Check(name, False, "the run is recorded as finished, but its searches or controls are incomplete")
         missing = due(store)
         if missing is not None:
             contender, task, seed = missing.runs[0]
@@ -210,7 +211,7 @@ def _finals(store: RunReader, config: CampaignConfig, count: int) -> Check:
     for final in chosen:
         what = f"program {final.contender} on {final.task} with seed {final.seed}"
         if final.task not in measure_of(store).names:
-            return Check(name, False, f"{what} is on no task of the run")
+            return Check(name, False, f"{what} uses a task that is not part of the fitness")
         try:
             settled = store.ticket(*store.find(final.contender))
         except RunError as error:
@@ -221,16 +222,16 @@ def _finals(store: RunReader, config: CampaignConfig, count: int) -> Check:
         difference = _difference(store, now, was)
         if difference:
             return Check(name, False, f"{what} {difference}")
-    return Check(name, True, f"{len(chosen):,} of {len(finals):,} made again, all equal")
+    return Check(name, True, f"{len(chosen):,} of {len(finals):,} repeated, all equal")
 
 
 def _unchecked(store: RunReader) -> str:
     """Describes the unchecked parts of a run."""
-    words = ["what the samples left out", "times and machines", "who made the run: a checksum is no signature"]
+    words = ["training runs outside the samples", "times and machines", "author: a checksum is not a signature"]
     if studies := len(store.studies()):
         words.insert(1, f"{studies} selection{'s' if studies > 1 else ''} and evaluations among programs of this run")
     if store.meta("status") != "finished":
-        words.insert(0, f"whether anything is missing at the end, since the run is recorded as {status(store)}")
+        words.insert(0, f"completeness of the last records, since the status of the run is {status(store)}")
     return "; ".join(words)
 
 
@@ -253,6 +254,6 @@ def _difference(store: RunReader, now: tuple[object, ...], was: tuple[object, ..
     """Describes the difference between a recorded and a repeated result; empty if they are equal."""
     if now == was:
         return ""
-    changes = machine_changes(store.sessions()[0]["about"], about_machine())
+    changes = machine_changes(store.sessions()[0].about, about_machine())
     why = f"; the machine differs: {'; '.join(changes)}" if changes else ""
     return f"was {was!s:.200} and is now {now!s:.200}{why}"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,19 @@ from optsearch.runs.library.references import load_program
 from optsearch.runs.store.environment import PACKAGES
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm, Study
+from optsearch.runs.store.records import Arm, JsonObject, Study
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.arms import SEARCH, first_stage
+from optsearch.runs.summary.campaign_file import campaign_file
 from optsearch.runs.summary.held_out import tasks_chosen_on
-from optsearch.runs.summary.run import campaign_file
 from optsearch.runs.text.plain import printable
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.yaml_text import read_yaml
 from optsearch.selection.bootstrap import bootstrap_interval
+
+Fields = dict[str, Any]
+"""Fields of a part of the record before `read_discovery` validates the whole; the schema is that of
+`discovery.Record`."""
 
 HOME = Path(__file__).parent / "discovered"
 """Folder of the shipped entries."""
@@ -82,7 +86,7 @@ def add(
     chosen = prune(named.program) if given is None else given
     with RunStore.read(named.run[0]) as store:
         held = _evaluation(store, reference, chosen, study)
-        record: dict[str, Any] = {"description": description, "fingerprint": fingerprint(chosen)}
+        record: Fields = {"description": description, "fingerprint": fingerprint(chosen)}
         record |= {"fingerprint_version": FINGERPRINT_VERSION}
         record |= {"origin": _origin(store, named.run[1], "pruned" if given is None else "simplified")}
         record |= {"cost": _cost(store, held), "chosen_on": tasks_chosen_on(store)}
@@ -133,11 +137,11 @@ def _called(study: Study, program: Program) -> str:
     )
 
 
-def _result(study: Study) -> Mapping[str, Any]:
+def _result(study: Study) -> JsonObject:
     return study.stages[0].result
 
 
-def _origin(store: RunReader, program_id: str, distilled: str) -> dict[str, Any]:
+def _origin(store: RunReader, program_id: str, distilled: str) -> Fields:
     config, about = store.config, store.meta("about")
     arm, ticket = store.find(program_id)
     found = store.ticket(arm, ticket)
@@ -158,7 +162,7 @@ def _origin(store: RunReader, program_id: str, distilled: str) -> dict[str, Any]
     }
 
 
-def _cost(store: RunReader, study: Study) -> dict[str, Any]:
+def _cost(store: RunReader, study: Study) -> Fields:
     searched = {arm.name for arm in (*first_stage(store), store.arm(SEARCH))}
     rest = [arm for arm in store.arms() if arm.name not in searched]
     spent = _result(study)["cost"]
@@ -169,7 +173,7 @@ def _cost(store: RunReader, study: Study) -> dict[str, Any]:
     }
 
 
-def _spent(store: RunReader, arms: Iterable[Arm]) -> dict[str, Any]:
+def _spent(store: RunReader, arms: Iterable[Arm]) -> Fields:
     programs, evaluations, seconds = 0, 0, 0.0
     for arm in arms:
         programs += store.progress(arm).generated
@@ -178,10 +182,10 @@ def _spent(store: RunReader, arms: Iterable[Arm]) -> dict[str, Any]:
     return _Line(programs=programs, evaluations=evaluations, seconds=round(seconds, 1))
 
 
-def _held_out(study: Study, program: str) -> dict[str, Any]:
+def _held_out(study: Study, program: str) -> Fields:
     asked, found = study.settings["evaluation"], _result(study)["evaluation"]
     (overall,) = [row for row in found["overall"] if row["contender"] == program]
-    results: list[dict[str, Any]] = []
+    results: list[Fields] = []
     for task in found["tasks"]:
         against = [
             _Line(
@@ -208,7 +212,7 @@ def _held_out(study: Study, program: str) -> dict[str, Any]:
     }
 
 
-def _losses(found: Mapping[str, Any], task: str, contender: str) -> dict[str, Any]:
+def _losses(found: JsonObject, task: str, contender: str) -> Fields:
     """Mean test loss over the fresh seeds with its interval, as printed by `evaluate`, and number of failed seeds."""
     rows = [row["test_loss"] for row in found["rows"] if row["task"] == task and row["contender"] == contender]
     losses = [loss for loss in rows if loss is not None]
@@ -217,7 +221,7 @@ def _losses(found: Mapping[str, Any], task: str, contender: str) -> dict[str, An
     return {"loss": ends, "failed": len(rows) - len(losses)}
 
 
-def _ends(interval: Mapping[str, Any] | None) -> list[float | None]:
+def _ends(interval: JsonObject | None) -> list[float | None]:
     return [None] * 3 if interval is None else [_short(interval[key]) for key in ("mean", "low", "high")]
 
 
@@ -226,7 +230,7 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-class _Line(dict[str, Any]):
+class _Line(Fields):
     """A mapping that is dumped in flow style, on one line."""
 
 

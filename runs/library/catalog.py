@@ -1,20 +1,68 @@
-"""Lists of tasks, functions, library programs and shipped campaigns, as rows for tables and JSON."""
+"""Lists of tasks, functions, library programs and shipped campaigns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from optsearch.dsl.functions import Function
+    from optsearch.dsl.program import Program
+    from optsearch.proxy_tasks.measured import Measured
     from optsearch.proxy_tasks.task import Task
+    from optsearch.runs.library.discovery import Discovery
+    from optsearch.search.config import CampaignConfig
 
-Row = dict[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class TaskEntry:
+    """A task with its measurements.
+
+    Attributes:
+        task: the task.
+        adamw: measurements of AdamW on this version of the task; None if there are none.
+    """
+
+    task: Task
+    adamw: Measured | None
 
 
-def tasks(own: Sequence[Task] = ()) -> list[Row]:
-    """Lists all tasks with their size, permitted use and measured values.
+@dataclass(frozen=True, slots=True)
+class CheckedLaw:
+    """Result of checking a task against one law of the contract.
+
+    Attributes:
+        law: name of the law.
+        sentence: statement of the law.
+        fault: description of the violation; None if the task keeps the law.
+    """
+
+    law: str
+    sentence: str
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryEntry:
+    """A shipped program.
+
+    Attributes:
+        name: name of the program.
+        program: the program.
+        description: short description.
+        discovery: record of a discovered program; None for a known optimizer.
+    """
+
+    name: str
+    program: Program
+    description: str
+    discovery: Discovery | None
+
+
+def tasks(own: Sequence[Task] = ()) -> list[TaskEntry]:
+    """Lists all tasks.
 
     Args:
         own: user-defined tasks, listed after the shipped ones.
@@ -22,30 +70,10 @@ def tasks(own: Sequence[Task] = ()) -> list[Row]:
     from optsearch.proxy_tasks.measured import measured
     from optsearch.proxy_tasks.registry import TASKS
 
-    rows: list[Row] = []
-    for task in (*TASKS.values(), *own):
-        found = measured(task)
-        rows.append(
-            {
-                "name": task.name,
-                "family": task.family,
-                "rung": task.rung,
-                "parameters": task.parameters,
-                "steps": task.steps,
-                "batch": task.batch_size,
-                "compute": task.compute,
-                "examples": [len(split[0]) for split in task.data.splits],
-                "objective": task.objective.name,
-                "use": task.use,
-                "version": task.version,
-                "adamw": None if found is None else asdict(found),
-                "description": task.description,
-            }
-        )
-    return rows
+    return [TaskEntry(task, measured(task)) for task in (*TASKS.values(), *own)]
 
 
-def check_task(name: str) -> Iterator[Row]:
+def check_task(name: str) -> Iterator[CheckedLaw]:
     """Checks a task against each law of the contract; stops early if later checks would be meaningless.
 
     Args:
@@ -61,62 +89,34 @@ def check_task(name: str) -> Iterator[Row]:
     subject = Subject(task, reference=reference_of(task))
     for law in LAWS:
         fault = law.check(subject)
-        yield {"law": law.name, "sentence": law.sentence, "kept": fault is None, "says": fault}
+        yield CheckedLaw(law.name, law.sentence, fault)
         if fault is not None and law.decides:
             return
 
 
-def functions() -> list[Row]:
-    """Lists all functions of the language with signature and laws."""
+def functions() -> list[Function]:
+    """Lists all functions of the language."""
     from optsearch.dsl.functions import FUNCTIONS
 
-    return [
-        {
-            "name": row.name,
-            "operator": row.infix,
-            "signature": row.signature,
-            "operation": row.operation.value,
-            "formula": row.latex.format("x", "y", "a"),
-        }
-        for row in FUNCTIONS.values()
-    ]
+    return list(FUNCTIONS.values())
 
 
-def library() -> list[Row]:
-    """Lists all shipped programs with their size: known optimizers, then discovered ones with their records."""
+def library() -> list[LibraryEntry]:
+    """Lists all shipped programs: known optimizers, then discovered ones with their records."""
     from optsearch.dsl.library import DESCRIPTIONS, LIBRARY
     from optsearch.runs.library.discovery import DISCOVERED
 
-    known = [(name, program, DESCRIPTIONS[name], None) for name, program in LIBRARY.items()]
-    found = [(one.name, one.program, one.record.description, one.as_values()) for one in DISCOVERED.values()]
-    return [
-        {
-            "name": name,
-            "statements": len(program.body),
-            "state": list(program.state),
-            "description": description,
-            "text": str(program),
-            "discovery": discovery,
-        }
-        for name, program, description, discovery in (*known, *found)
-    ]
+    known = [LibraryEntry(name, program, DESCRIPTIONS[name], None) for name, program in LIBRARY.items()]
+    found = [LibraryEntry(one.name, one.program, one.record.description, one) for one in DISCOVERED.values()]
+    return [*known, *found]
 
 
-def campaigns() -> list[Row]:
-    """Lists all shipped campaigns with their descriptions."""
+def campaigns() -> list[CampaignConfig]:
+    """Lists the settings of all shipped campaigns."""
     from optsearch.search.config import load_campaign
 
-    rows: list[Row] = []
-    for file in sorted(files("optsearch.runs.commands.campaigns").iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".yaml"):
-            config = load_campaign(file.read_text(encoding="utf-8"), source=file.name)
-            rows.append(
-                {
-                    "name": config.name,
-                    "tasks": ", ".join(task.task for task in config.setting.tasks),
-                    "programs": config.budget.programs,
-                    "population": config.population.size,
-                    "description": config.description,
-                }
-            )
-    return rows
+    return [
+        load_campaign(file.read_text(encoding="utf-8"), source=file.name)
+        for file in sorted(files("optsearch.runs.commands.campaigns").iterdir(), key=lambda entry: entry.name)
+        if file.name.endswith(".yaml")
+    ]

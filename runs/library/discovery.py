@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -253,10 +253,6 @@ class Discovery:
             f"optsearch show {origin.run}:{origin.program}",
             f"optsearch evaluate {self.name} {tasks} {baselines}{constants} {budget}",
         ]
-
-    def as_values(self) -> dict[str, Any]:
-        """JSON representation of the program and its record."""
-        return self.record.model_dump(mode="json") | {"headline": self.headline, "commands": self.commands}
 
 
 def read_discovery(name: str, program: str, record: str) -> Discovery:

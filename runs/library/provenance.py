@@ -5,16 +5,16 @@ The lines contain no dates and no machine, so that they depend only on the progr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
 
 from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
 from optsearch.runs.library.description import lines as discovery_lines
 from optsearch.runs.library.references import NamedProgram
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.finals import values_of
-from optsearch.runs.summary.run import fresh_runs, program_view, summary
+from optsearch.runs.summary.finals import FurtherRuns
+from optsearch.runs.summary.program import ProgramSummary, program_summary
+from optsearch.runs.summary.run import ProgramEntry, RunSummary, further_runs, summary
 from optsearch.selection.statistics import CONFIDENCE
 
 
@@ -39,39 +39,37 @@ def notes(named: NamedProgram) -> list[str]:
         )
     folder, program_id = named.run
     with RunStore.read(folder) as store:
-        view, about = program_view(store, program_id), summary(store)
-        fresh = fresh_runs(store, view["evaluated_as"], store.finals())
-    return [*lines, *_measured(view, about, fresh)]
+        program, run = program_summary(store, program_id), summary(store)
+        _, fresh = further_runs(store, program.evaluated_as, store.finals())
+    return [*lines, *_measured(program, run, fresh)]
 
 
-def _measured(view: Mapping[str, Any], about: Mapping[str, Any], fresh: Mapping[str, Any] | None) -> list[str]:
-    found, several = view["evaluations"][0], len(about["tasks"]) > 1
+def _measured(program: ProgramSummary, run: RunSummary, fresh: FurtherRuns | None) -> list[str]:
+    found, several = program.evaluations[0], len(run.tasks) > 1
     measure, task = ("score", "tasks") if several else ("validation loss", "task")
-    result = f"{measure} {found['loss']:.6g}" if found["loss"] is not None else f"outcome {found['outcome']}"
-    lines = [f"In the search: {result} on {task} {found['task']}, seeds {_seeds(found['seeds'])}"]
+    result = f"{measure} {found.loss:.6g}" if found.loss is not None else f"outcome {found.outcome}"
+    lines = [f"In the search: {result} on {task} {', '.join(found.tasks)}, seeds {_seeds(found.seeds)}"]
     if fresh is None:
         return lines
     lines.append(
-        f"On {len(fresh['seeds'])} seeds that the search never used, mean {measure} with its "
+        f"On {len(fresh.seeds)} seeds that the search never used, mean {measure} with its "
         f"{CONFIDENCE:.0%} interval: {_mean(fresh)}"
     )
-    lines += [f"Mean validation loss on {on['task']} there: {_mean(on)}" for on in fresh.get("tasks", ())]
-    warm = about["warm_start"]
-    controls = [(f"warm start {warm['name']}" if warm else "", warm)]
-    controls += [(f"best of the control {control['name']}", control["best"]) for control in about["controls"]]
-    beside = [f"{name} {_mean(entry['fresh'])}" for name, entry in controls if entry and entry["fresh"]]
+    lines += [f"Mean validation loss on {name} there: {_mean(losses)}" for name, losses in fresh.tasks.items()]
+    entries: list[tuple[str, ProgramEntry | None]] = [(f"warm start {run.warm_start_name}", run.warm_start)]
+    entries += [(f"best of the control {control.name}", control.best) for control in run.controls]
+    beside = [f"{name} {_mean(entry.fresh)}" for name, entry in entries if entry is not None and entry.fresh]
     if beside:
         lines.append(f"Controls on the same seeds: {'; '.join(beside)}")
     return lines
 
 
-def _mean(runs: Mapping[str, Any]) -> str:
-    if runs["mean"] is None:
-        trained = sum(value is not None for value in values_of(runs).values())
-        return f"trained on {trained} of {len(runs['seeds'])} seeds only"
-    low, high = runs["interval"]
+def _mean(runs: FurtherRuns) -> str:
+    if runs.interval is None:
+        return f"trained on {len(runs.trained)} of {len(runs.seeds)} seeds only"
+    low, high = runs.interval.low, runs.interval.high
     interval = "" if low is None or high is None else f" ({low:.6g} to {high:.6g})"
-    return f"{runs['mean']:.6g}{interval}"
+    return f"{runs.interval.mean:.6g}{interval}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -16,7 +16,7 @@ from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.run import best_ticket
+from optsearch.runs.summary.finalists import best_ticket
 from optsearch.search.events import Settled
 
 RUNS_FOLDER = Path("optsearch-runs")

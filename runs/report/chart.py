@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Row = dict[str, Any]
+"""A record of a chart's data: Vega-Lite, the page and the CSV file take rows as mappings of columns to values."""
+
 Spec = dict[str, Any]
+"""Part of a Vega-Lite specification, whose schema is that of Vega-Lite."""
 
 PALETTE = ("#4c86c6", "#e0783a", "#3a9d78", "#b8527a", "#8a70c0", "#9a8534", "#4ba3b0", "#888888")
 """Colours of series, in order; distinguishable on white and on black, and with colour vision deficiency."""
@@ -80,6 +86,11 @@ class Chart:
     def drawn(self, width: int) -> Spec:
         """Complete specification, with data and the common style."""
         return self.bare(width) | {"config": CONFIG}
+
+
+def row_of(record: DataclassInstance) -> Row:
+    """A flat dataclass as a row, with a column for each field."""
+    return {part.name: getattr(record, part.name) for part in fields(record)}
 
 
 def axis(field: str, title: str, **more: Any) -> Spec:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -13,7 +12,7 @@ from optsearch.dsl.cost import Cost, cost
 from optsearch.dsl.export.text import to_latex
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
-from optsearch.runs.report.chart import Chart, Row, axis, decades, picked, series, tips
+from optsearch.runs.report.chart import Chart, Row, Spec, axis, decades, picked, series, tips
 from optsearch.simplify.behaviour.probes import Probe, probes
 from optsearch.simplify.behaviour.similarity import (
     Influence,
@@ -88,29 +87,10 @@ class Explanation:
             ("statements", influence_words(self.influences)),
         ]
 
-    def as_values(self) -> dict[str, Any]:
-        """JSON representation."""
-        held = self.restraint
-        return {
-            "cost": {
-                "state_arrays": self.cost.state,
-                "state_bytes": BYTES * self.cost.state,
-                "operations": {operation.value: count for operation, count in self.cost.operations.items()},
-                "arithmetic": self.cost.arithmetic,
-                "traffic_bytes": BYTES * self.cost.traffic,
-                "traffic_of_adamw": self.cost.traffic / cost(LIBRARY["adamw"]).traffic,
-            },
-            "probes": {p.name: {"value": p.value, "x": p.x, "y": p.y, "says": p.says} for p in self.probes},
-            "bounded": held.bounded,
-            "largest_update": held.proved if held.proved is not None else held.largest,
-            "weight_decay": held.decay,
-            "decay_share": held.share,
-            "weight_bound": held.weight_bound,
-            "stable_rates": dict(zip(map(str, self.stability.curvatures), self.stability.rates, strict=True)),
-            "distances": {like.name: like.distance for like in self.likenesses},
-            "statements": [{"line": i.line, "statement": i.statement, "change": i.change} for i in self.influences],
-            "says": [sentence for _, sentence in self.says()],
-        }
+    @property
+    def sentences(self) -> list[str]:
+        """All results as sentences."""
+        return [sentence for _, sentence in self.says()]
 
 
 def explain(program: Program) -> Explanation:
@@ -128,11 +108,6 @@ def explain(program: Program) -> Explanation:
         likenesses(program),
         influences(program),
     )
-
-
-def behaviour_of(program: Program) -> dict[str, Any]:
-    """Explanation of a program as plain values."""
-    return explain(program).as_values()
 
 
 def distilled(program: Program) -> Distilled:
@@ -175,7 +150,7 @@ def _response_chart(
 ) -> Chart:
     known = [row for row in rows if row["y"] is not None and (not logarithmic or row["y"] > 0.0)]
     hidden = len(rows) - len(known)
-    scale: Row = {"type": "log"} if logarithmic else {"zero": True, "nice": True}
+    scale: Spec = {"type": "log"} if logarithmic else {"zero": True, "nice": True}
     names = list(dict.fromkeys(row["series"] for row in rows))
     pick = picked()
     ticks = {key: decades(row[key] for row in known) if logarithmic else {} for key in ("x", "y")}
@@ -188,7 +163,7 @@ def _response_chart(
         "tooltip": tips(("series", "program", None), ("x", titles[0], ".4~g"), ("y", titles[1], ".4~g")),
     }  # fmt: skip
     mark = {"type": "line", "point": {"size": 18}} if logarithmic else {"type": "line"}
-    spec: Row = {"params": pick["params"], "mark": mark, "encoding": encoding, "height": 220}
+    spec: Spec = {"params": pick["params"], "mark": mark, "encoding": encoding, "height": 220}
     note = says + (f" {hidden} points without a finite value are not drawn." if hidden else "")
     return Chart(f"{prefix}{name}", TITLES[name], note, spec, known)
 

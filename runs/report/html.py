@@ -11,32 +11,24 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import numpy as np
 
 from optsearch.runs.report import search_charts as charts
-from optsearch.runs.report.chart import CONFIG, Chart, Row
-from optsearch.runs.report.explain import (
-    TOPICS,
-    cost_table,
-    distilled,
-    explain,
-    formula,
-    influence_marks,
-    response_charts,
-)
-from optsearch.runs.report.findings import FINALS, Findings, fitness_range, read_findings
+from optsearch.runs.report.chart import CONFIG, Chart
+from optsearch.runs.report.explain import explain, response_charts
+from optsearch.runs.report.final_charts import FINALS
+from optsearch.runs.report.findings import Findings, fitness_range, read_findings
 from optsearch.runs.report.render import library
+from optsearch.runs.report.search_charts import Band, ProgressPoint, Share, ValidatedPoint
+from optsearch.runs.report.section import read_section
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.arms import SEARCH
-from optsearch.runs.summary.history import best_so_far, evaluated_points
-from optsearch.runs.summary.lineage import difference
-from optsearch.runs.summary.replicates import study_summary
-from optsearch.runs.summary.run import INCOMPLETE
-from optsearch.runs.text.highlight import html_line, html_lines
-from optsearch.runs.text.phrasing import bounds, control_name, gain, headline, number, share, study_differences, verdict
+from optsearch.runs.summary.history import Point, best_so_far, evaluated_points
+from optsearch.runs.summary.replicates import StudySummary, study_summary
+from optsearch.runs.summary.sentences import study_differences
+from optsearch.runs.text.phrasing import bounds, control_name, gain, interval_bounds, number, share
 from optsearch.search.algorithms import CONTROLS
 from optsearch.selection.statistics import mean_interval
 
@@ -45,9 +37,6 @@ POINTS = 1500
 
 GRID = 40
 """Number of points of the mean curve of a study."""
-
-WINNERS = {"best": "better", "undecided": "undecided", None: "undecided"}
-"""Relation of the best program to a control, by winner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +84,8 @@ def read_report(folders: Sequence[Path]) -> Report:
         seen |= {found.key for found in new}
         run = replace(run, selections=new)
         runs.append(run)
-        if run.best is not None:
-            title = f"best program {run.view['best']['id']}"
+        if run.best is not None and run.view.best is not None:
+            title = f"best program {run.view.best.id}"
             responses[label] = response_charts(explain(run.best), title, prefix)
     shared = _shared_charts(runs)
     if len(runs) == 1:  # place the final comparison next to the progress chart
@@ -113,13 +102,13 @@ def to_html(report: Report) -> str:
     specs = {chart.name: chart.bare() | {"description": chart.title} for chart in report.all_charts()}
     return page.render(
         report=report,
-        runs=[_run_values(run, report.responses.get(run.name, [])) for run in report.runs],
+        runs=[read_section(run, report.responses.get(run.name, [])) for run in report.runs],
         study=_study(report.runs),
         charts={"config": CONFIG, "specs": specs},
         library=library(),
         style=sources["report.css"],
         script=sources["report.js"],
-        title=", ".join(dict.fromkeys(run.view["name"] for run in report.runs)),
+        title=", ".join(dict.fromkeys(run.view.name for run in report.runs)),
     )
 
 
@@ -142,7 +131,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "bounds": bounds, "share": share, "gain": gain}
+    environment.filters |= {"number": number, "bounds": bounds, "ends": interval_bounds, "share": share, "gain": gain}
     return environment
 
 
@@ -160,46 +149,47 @@ def _labels(folders: Sequence[Path]) -> list[str]:
 
 def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
     alike = len(runs) == 1 or _is_study(runs)  # runs of a study share colours by search
-    lines: list[Row] = []
-    shares: list[Row] = []
-    validated: list[Row] = []
+    lines: list[ProgressPoint] = []
+    shares: list[Share] = []
+    validated: list[ValidatedPoint] = []
     for run in runs:
         for name, history in run.histories.items():
             label = _label(run, name) if alike else f"{run.name}: {_label(run, name)}"
-            lines += [{"series": label, "run": run.name, **row} for row in best_so_far(history)]
+            lines += _progress(label, run, best_so_far(history))
         label = "" if alike else f"{run.name}: "
         for row in run.windows:
-            for what, words in (("hits", "cache hits"), ("redundant", "redundant statements")):
-                if row[what] is not None:
-                    shares.append(
-                        {"series": label + words, "run": run.name, "programs": row["programs"], "share": row[what]}
-                    )
-        meta = run.view["meta_validation"]
-        rows = (
-            [row for row in meta["programs"] if row["loss"] is not None and row["fitness"] is not None] if meta else []
-        )
-        validated += [
-            {"series": run.name, "program": row["id"], **{key: row[key] for key in ("evaluations", "fitness", "loss")}}
-            for row in rows
-        ]
+            shares.append(Share(f"{label}cache hits", run.name, row.programs, row.hits))
+            if row.redundant is not None:
+                shares.append(Share(f"{label}redundant statements", run.name, row.programs, row.redundant))
+        if run.view.meta_validation is not None:
+            validated += [
+                ValidatedPoint(run.name, row.id, row.evaluations, row.fitness, row.loss)
+                for row in run.view.meta_validation.programs
+                if row.fitness is not None and row.loss is not None
+            ]
     shown: list[Chart] = []
-    points, hidden = [], 0
+    points: list[ProgressPoint] = []
+    hidden = 0
     if len(runs) == 1 and SEARCH in runs[0].histories:
         found, hidden = evaluated_points(runs[0].histories[SEARCH], POINTS)
-        points = [{"series": SEARCH, "run": runs[0].name, **row} for row in found]
+        points = _progress(SEARCH, runs[0], found)
     if lines:
         shown.append(charts.progress_chart(lines, points, _bands(runs), hidden, fitness_range(runs)))
     if shares:
         shown.append(charts.time_chart(shares))
     if validated:
-        tasks = dict.fromkeys(run.view["meta_validation"]["task"] for run in runs if run.view["meta_validation"])
+        tasks = dict.fromkeys(run.view.meta_validation.task for run in runs if run.view.meta_validation)
         shown.append(charts.meta_chart(validated, ", ".join(tasks)))
     return shown
 
 
+def _progress(label: str, run: Findings, found: Sequence[Point]) -> list[ProgressPoint]:
+    return [ProgressPoint(label, run.name, point.programs, point.fitness, point.program) for point in found]
+
+
 def _label(run: Findings, name: str) -> str:
     """Display name of a search; a control is described by its kind."""
-    warm = run.view["warm_start"]["name"] if run.view["warm_start"] else "the warm start"
+    warm = run.view.warm_start_name or "the warm start"
     return control_name(CONTROLS[name].name, warm) if name in CONTROLS else name
 
 
@@ -210,18 +200,19 @@ def _is_study(runs: Sequence[Findings]) -> bool:
     return len(runs) > 1 and len(seeds) == len(runs) and all(other == others[0] for other in others)
 
 
-def _study(runs: Sequence[Findings]) -> dict[str, Any] | None:
+def _study(runs: Sequence[Findings]) -> tuple[StudySummary, list[str]] | None:
+    """Statistics over the runs of a study and sentences about them; None if the runs are not a study."""
     if not _is_study(runs):
         return None
     found = study_summary([run.view for run in runs])
-    return found | {"says": study_differences(found)}
+    return found, study_differences(found)
 
 
-def _bands(runs: Sequence[Findings]) -> list[Row]:
+def _bands(runs: Sequence[Findings]) -> list[Band]:
     """Mean best fitness over the runs of a study with its interval, up to the length of the shortest run."""
     if not _is_study(runs):
         return []
-    rows: list[Row] = []
+    bands: list[Band] = []
     for name in dict.fromkeys(name for run in runs for name in run.histories):
         histories = [run.histories[name] for run in runs if name in run.histories]
         if len(histories) < 2:
@@ -231,52 +222,5 @@ def _bands(runs: Sequence[Findings]) -> list[Row]:
             values = [float(line[programs]) for line in best]
             if np.isfinite(values).all():
                 mean = mean_interval(values)
-                row = {"series": _label(runs[0], name), "programs": int(programs)}
-                rows.append(row | {"mean": mean.mean, "low": mean.low, "high": mean.high})
-    return rows
-
-
-def _run_values(run: Findings, responses: Sequence[Chart]) -> dict[str, Any]:
-    """Template variables of a run."""
-    view = run.view
-    warm = view["warm_start"]["name"] if view["warm_start"] else ""
-    values: dict[str, Any] = {
-        "run": run,
-        "view": view,
-        "headline": headline(view),
-        "verdicts": [(WINNERS.get(row["winner"], "worse"), verdict(row, warm)) for row in view["comparison"]],
-        "incomplete": INCOMPLETE if view["status"] == "incomplete" else "",
-        "cautions": [],
-        "controls": [(control_name(c["name"], warm), c) for c in view["controls"]],
-        "responses": responses,
-        "selections": [(found, found.says()) for found in run.selections],
-        "best": None,
-        "board": [_board_values(row) for row in run.board],
-        "line": [row | {"changed": bool(row["gain"]) or row is run.line[0]} for row in run.line],
-    }
-    if run.best is not None:
-        short, explanation = distilled(run.best), explain(run.best)
-        values["cautions"] = [p.says for p in explanation.probes if p.name == "schedule" and p.value != 1.0]
-        marks = influence_marks(explanation.influences)
-        lines = html_lines(run.best)
-        values["best"] = {
-            "explanation": explanation,
-            "says": [(TOPICS.get(topic, topic), sentence) for topic, sentence in explanation.says()],
-            "lines": [(line, marks.get(place, "")) for place, line in enumerate(lines, start=1)],
-            "distilled": short,
-            "distilled_lines": html_lines(short.program),
-            "formula": formula(short.program),
-            "cost": cost_table(explanation.cost),
-        }
-    return values
-
-
-def _board_values(row: Row) -> Row:
-    parent = row["parent"]
-    changes = [] if parent is None else difference(str(parent), str(row["program"]))
-    state = row["program"].state
-    return row | {
-        "text": str(row["program"]),
-        "lines": html_lines(row["program"]),
-        "changes": [(sign, html_line(line, state)) for sign, line in changes],
-    }
+                bands.append(Band(_label(runs[0], name), int(programs), mean.mean, mean.low, mean.high))
+    return bands

@@ -1,4 +1,4 @@
-"""The charts of a search; each function turns plain rows into a chart.
+"""The charts of a search; each function turns typed records into a chart.
 
 Rows without a value are omitted; the note of the chart states their number.
 """
@@ -6,6 +6,7 @@ Rows without a value are omitted; the note of the chart states their number.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from optsearch.runs.report.chart import (
     NOT_ZERO,
@@ -18,28 +19,109 @@ from optsearch.runs.report.chart import (
     axis,
     layer,
     picked,
+    row_of,
     series,
     tips,
 )
+from optsearch.runs.summary.history import VERDICTS, MutationStatistics, OutcomeShare, Window
+from optsearch.runs.summary.lineage import Edge, LineageStep
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressPoint:
+    """A program in the progress chart.
+
+    Attributes:
+        series: name of the line that it belongs to.
+        run: name of the run.
+        programs: number of generated programs.
+        fitness: fitness of the program.
+        program: id of the program within the run.
+    """
+
+    series: str
+    run: str
+    programs: int
+    fitness: float
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Mean best fitness over the runs of a study.
+
+    Attributes:
+        series: name of the search.
+        programs: number of generated programs.
+        mean: mean over the runs.
+        low: lower end of the 95 % interval; None for a single run.
+        high: upper end of the interval; None for a single run.
+    """
+
+    series: str
+    programs: int
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A fraction of the programs or statements in a window of a search.
+
+    Attributes:
+        series: description of the fraction.
+        run: name of the run.
+        programs: number of generated programs at the end of the window.
+        share: the fraction.
+    """
+
+    series: str
+    run: str
+    programs: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatedPoint:
+    """A best program in the chart of the meta-validation.
+
+    Attributes:
+        series: name of the run.
+        program: id of the program within the run.
+        evaluations: number of evaluations when the program was the best.
+        fitness: fitness in the search.
+        loss: loss on the larger task.
+    """
+
+    series: str
+    program: str
+    evaluations: int
+    fitness: float
+    loss: float
 
 
 def progress_chart(
-    lines: Sequence[Row], points: Sequence[Row], bands: Sequence[Row], hidden: int, span: tuple[float, float]
+    lines: Sequence[ProgressPoint],
+    points: Sequence[ProgressPoint],
+    bands: Sequence[Band],
+    hidden: int,
+    span: tuple[float, float],
 ) -> Chart:
     """Best fitness against generated programs, for every search of every run.
 
     Args:
-        lines: ``series``, ``run``, ``programs``, ``fitness``, ``program``.
-        points: evaluated programs, with the same fields.
-        bands: ``series``, ``programs``, ``mean``, ``low``, ``high`` over the runs of a study.
+        lines: changes of the best program.
+        points: evaluated programs.
+        bands: means over the runs of a study; empty without a study.
         hidden: number of evaluated programs that ``points`` omits.
         span: minimum and maximum displayed fitness; points outside are omitted.
     """
-    inside = [point for point in points if point["fitness"] <= span[1]]
+    inside = [point for point in points if point.fitness <= span[1]]
     hidden += len(points) - len(inside)
-    rows = [{"part": "points", **row} for row in inside]
-    rows += [{"part": "line", **row} for row in lines] + [{"part": "band", **row} for row in bands]
-    names = list(dict.fromkeys(row["series"] for row in lines))
+    rows = [{"part": "points", **row_of(row)} for row in inside]
+    rows += [{"part": "line", **row_of(row)} for row in lines] + [{"part": "band", **row_of(row)} for row in bands]
+    names = list(dict.fromkeys(row.series for row in lines))
     scale = {"domain": list(span), "nice": False, "zero": False, "clamp": True}
     title, x, color = "best fitness (validation loss)", axis("programs", PROGRAMS), series(domain=names)
     y, pick = axis("fitness", title, scale=scale), picked()
@@ -67,8 +149,8 @@ def progress_chart(
     return Chart("progress", "Search progress", note, {"layer": layers, "height": 320}, rows)
 
 
-def time_chart(rows: Sequence[Row]) -> Chart:
-    """Fractions of cache hits and redundant statements: ``series``, ``run``, ``programs``, ``share``."""
+def time_chart(shares: Sequence[Share]) -> Chart:
+    """Fractions of cache hits and redundant statements over time."""
     pick = picked()
     y = axis("share", "share", axis=PERCENT, scale={"domain": [0, 1]})
     tooltip = tips(
@@ -85,11 +167,17 @@ def time_chart(rows: Sequence[Row]) -> Chart:
     spec = {"params": pick["params"], "mark": {"type": "line", "point": {"size": 14}}, "encoding": encoding}
     note = "Shares in windows of the search: programs that an earlier one stands for, and statements that cannot "
     note += "influence the update."
-    return Chart("cache", "Cache hits and redundant statements", note, spec, rows)
+    return Chart("cache", "Cache hits and redundant statements", note, spec, [row_of(row) for row in shares])
 
 
-def meta_chart(rows: Sequence[Row], task: str) -> Chart:
-    """Meta-validation: ``series``, ``program``, ``evaluations``, ``fitness``, ``loss``."""
+def meta_chart(points: Sequence[ValidatedPoint], task: str) -> Chart:
+    """Meta-validation: loss on the larger task against fitness.
+
+    Args:
+        points: best programs that train on the larger task.
+        task: name of the larger task.
+    """
+    rows = [row_of(point) for point in points]
     tooltip = tips(
         ("series", "run", None), ("program", "program", None), ("evaluations", "after evaluations", ",d"),
         ("fitness", "fitness", ".5f"), ("loss", "larger task", ".5f"),
@@ -113,8 +201,8 @@ def meta_chart(rows: Sequence[Row], task: str) -> Chart:
     )
 
 
-def outcomes_chart(rows: Sequence[Row]) -> Chart:
-    """Outcomes of evaluations over time: ``series``, ``programs``, ``outcome``, ``share``, ``count``."""
+def outcomes_chart(shares: Sequence[OutcomeShare]) -> Chart:
+    """Outcomes of evaluations over time."""
     tooltip = tips(
         ("series", "", None),
         ("outcome", "outcome", None),
@@ -130,23 +218,23 @@ def outcomes_chart(rows: Sequence[Row]) -> Chart:
         "Outcomes of evaluations",
         "What became of the programs that were trained, in windows of the search.",
         spec,
-        rows,
+        [row_of(row) for row in shares],
     )
 
 
-def mutations_chart(rows: Sequence[Row], verdicts: Sequence[str]) -> Chart:
-    """Effects of mutations by kind: ``kind``, ``verdict``, ``children``, ``share``, ``median_gain``."""
+def mutations_chart(kinds: Sequence[MutationStatistics]) -> Chart:
+    """Effects of mutations by kind."""
     tooltip = tips(
         ("kind", "mutation", None),
         ("verdict", "child is", None),
         ("children", "children", ",d"),
         ("share", "share", ".2%"),
     )
-    places = [{"calculate": f"indexof({list(verdicts)!r}, datum.verdict)", "as": "place"}]
+    places = [{"calculate": f"indexof({list(VERDICTS)!r}, datum.verdict)", "as": "place"}]
     encoding = {
         "y": {"field": "kind", "type": "nominal", "title": None},
         "x": axis("share", "share of children", stack="zero", axis=PERCENT, scale={"domain": [0, 1]}),
-        "color": series("verdict", domain=verdicts),
+        "color": series("verdict", domain=VERDICTS),
         "order": axis("place", ""),
         "tooltip": tooltip,
     }
@@ -154,19 +242,27 @@ def mutations_chart(rows: Sequence[Row], verdicts: Sequence[str]) -> Chart:
         "transform": places,
         "mark": {"type": "bar"},
         "encoding": encoding,
-        "height": 90 + 26 * len({row["kind"] for row in rows}),
+        "height": 90 + 26 * len(kinds),
     }
     return Chart(
         "mutations",
         "What mutations led to",
         "Children by the kind of mutation that made them, against their parents.",
         spec,
-        rows,
+        [
+            {"kind": kind.kind, "verdict": name, "children": count, "share": count / kind.children}
+            for kind in kinds
+            for name, count in kind.verdicts.items()
+        ],
     )
 
 
-def population_chart(rows: Sequence[Row]) -> Chart:
-    """Fitness of the population over time: ``programs``, ``best``, ``tenth``, ``median``, ``ninetieth``."""
+def population_chart(windows: Sequence[Window]) -> Chart:
+    """Fitness of the population over time.
+
+    Args:
+        windows: windows whose population has members that trained.
+    """
     tooltip = tips(
         ("programs", "generated", ",d"),
         ("best", "best alive", ".5f"),
@@ -188,10 +284,16 @@ def population_chart(rows: Sequence[Row]) -> Chart:
         "encoding": {"x": x, "y": axis("best", title, scale=scale), "tooltip": tooltip},
     }
     note = "Median, the best alive (dashed) and the range from 10 % to 90 % of the members that trained."
-    return Chart("population", "The population over time", note, {"layer": [band, median, best]}, rows)
+    return Chart(
+        "population",
+        "The population over time",
+        note,
+        {"layer": [band, median, best]},
+        [row_of(row) for row in windows],
+    )
 
 
-def tree_chart(edges: Sequence[Row], hidden: int, top: float) -> Chart:
+def tree_chart(edges: Sequence[Edge], hidden: int, top: float) -> Chart:
     """The family tree of a search.
 
     Args:
@@ -199,7 +301,7 @@ def tree_chart(edges: Sequence[Row], hidden: int, top: float) -> Chart:
         hidden: number of programs that the edges omit.
         top: maximum displayed fitness.
     """
-    rows = [edge for edge in edges if edge["fitness"] <= top]
+    rows = [row_of(edge) for edge in edges if edge.fitness <= top]
     hidden += len(edges) - len(rows)
     names = ["winner's line", "others"]
     tooltip = tips(
@@ -230,13 +332,18 @@ def tree_chart(edges: Sequence[Row], hidden: int, top: float) -> Chart:
     return Chart("family-tree", "The population's tree", note, {"layer": [edge, dot], "height": 320}, rows)
 
 
-def lineage_chart(rows: Sequence[Row]) -> Chart:
-    """Fitness along the winner's lineage: ``step``, ``id``, ``fitness``, ``gain``, ``mutation``, ``kind``."""
+def without_program(step: LineageStep) -> Row:
+    """A step of a lineage as a row, without the text of its program."""
+    return {name: value for name, value in row_of(step).items() if name != "program"}
+
+
+def lineage_chart(line: Sequence[LineageStep]) -> Chart:
+    """Fitness along the lineage of the best program, from the warm start on."""
     tooltip = tips(
         ("id", "program", None), ("mutation", "mutation", None), ("fitness", "fitness", ".5f"), ("gain", "gain", "+.5f")
     )
     x, y = axis("step", "mutations since the warm start"), axis("fitness", "fitness", scale=NOT_ZERO)
-    line = {
+    path = {
         "mark": {"type": "line", "interpolate": "step-after", "opacity": 0.5, "color": PALETTE[-1]},
         "encoding": {"x": x, "y": y},
     }
@@ -244,8 +351,9 @@ def lineage_chart(rows: Sequence[Row]) -> Chart:
         "mark": {"type": "circle", "size": 55, "opacity": 1},
         "encoding": {"x": x, "y": y, "color": series("kind"), "tooltip": tooltip},
     }
-    hidden = sum(row["fitness"] is None for row in rows)
+    hidden = sum(step.fitness is None for step in line)
     note = "Every mutation from the warm start to the best program." + (
         f" {hidden} programs that did not train are not drawn." if hidden else ""
     )
-    return Chart("lineage", "From the warm start to the winner", note, {"layer": [line, dots]}, rows)
+    rows = [{"step": place, **without_program(step)} for place, step in enumerate(line)]
+    return Chart("lineage", "From the warm start to the winner", note, {"layer": [path, dots]}, rows)

@@ -5,7 +5,10 @@ records      rows of a run file as frozen values
 decoding     validation of stored records
 errors       exceptions of run files
 lock         exclusive writer lock
+rows         rows of a run file as values of the search
 reader       read access to a run
+opening      connection to a run file, and checks of its version
+compatibility  whether this version can resume a run
 writer       write access to a run
 ledger       records of one search, for its session
 environment  machine and package versions of a run

@@ -19,16 +19,15 @@ from pydantic import BaseModel, TypeAdapter
 
 from optsearch.dsl.program import Program, ProgramError
 from optsearch.dsl.syntax import parse
-from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.runs.store.decoding import ABOUT, META, STAGE, STUDY, Cell, read_json
 from optsearch.runs.store.errors import DamagedRunError, RunError, plain_errors
-from optsearch.runs.store.records import Arm, Final, Stage, Study
-from optsearch.runs.store.schema import ADDED, COLUMNS, unpack_details, unpack_program, verified
+from optsearch.runs.store.records import Arm, Final, SessionRecord, Stage, Study
+from optsearch.runs.store.rows import check_links, check_outcome, read_evaluated, read_fitness
+from optsearch.runs.store.schema import ADDED, COLUMNS, unpack_program, verified
 from optsearch.search.algorithms import AlgorithmName
 from optsearch.search.config import CampaignConfig
 from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settled
 from optsearch.search.evolution import WARM_START, History
-from optsearch.search.fitness import OK, Fitness
 from optsearch.search.meta_validation import Validation
 from optsearch.search.population import population_digest
 
@@ -37,8 +36,6 @@ RUN_FILE = "run.sqlite"
 REQUIRED = ("campaign", "settings", "about", "status", "created", "fingerprint_version")
 """Keys of the table ``meta`` that every run has."""
 
-
-_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 
 SETTINGS: TypeAdapter[Any] = TypeAdapter(CampaignConfig)
 """Model of the settings of a run, including those recorded by older versions."""
@@ -199,7 +196,7 @@ class RunReader:
             _, _, _, count, total, *_ = self._totals(arm)
             for row in self._rows("evaluations", "arm = ? ORDER BY ticket", (arm.number,)):
                 count, total = count - 1, total - row[-1]
-                yield _evaluated(row)
+                yield read_evaluated(row)
             if count or total:
                 raise DamagedRunError("table evaluations: records are missing or were replaced")
 
@@ -222,7 +219,7 @@ class RunReader:
             upper = end if last is None else min(last, end)
             where = "arm = ? AND ticket BETWEEN ? AND ? ORDER BY ticket"
             for row in self._rows("tickets", where, (arm.number, first, upper)):
-                _, ticket, parent, mutation, owner, packed, _ = _links_back(row)
+                _, ticket, parent, mutation, owner, packed, _ = check_links(row)
                 if ticket != first:
                     break
                 first += 1
@@ -242,7 +239,7 @@ class RunReader:
         """Parent, mutation and owner of all recorded tickets in order; skips the programs, which are slow to read."""
         with plain_errors(self.path):
             for row in self._rows("tickets", "arm = ? ORDER BY ticket", (arm.number,)):
-                _, _, parent, mutation, owner, *_ = _links_back(row)
+                _, _, parent, mutation, owner, *_ = check_links(row)
                 yield parent, mutation, owner
 
     def ticket(self, arm: Arm, ticket: int) -> Settled:
@@ -254,14 +251,14 @@ class RunReader:
         with plain_errors(self.path):
             if not 0 <= ticket < self._totals(arm)[1]:
                 raise RunError(f"{self.folder}: the run has no program '{arm.program_id(ticket)}'")
-            row = _links_back(self._row("tickets", "arm = ? AND ticket = ?", (arm.number, ticket)))
+            row = check_links(self._row("tickets", "arm = ? AND ticket = ?", (arm.number, ticket)))
             result = self.evaluation(arm, int(row[4]))
         return next(self.tickets(arm, ticket, {result.ticket: result}, ticket))
 
     def evaluation(self, arm: Arm, owner: int) -> Evaluated:
         """The result of an owner ticket."""
         with plain_errors(self.path):
-            return _evaluated(self._row("evaluations", "arm = ? AND ticket = ?", (arm.number, owner)))
+            return read_evaluated(self._row("evaluations", "arm = ? AND ticket = ?", (arm.number, owner)))
 
     def validations(self, arm: Arm) -> tuple[Validation, ...]:
         """Meta-validations of a search, in the order in which their programs were selected."""
@@ -272,7 +269,7 @@ class RunReader:
             if [len(rows), sum(row[-1] for row in rows)] != self.meta("validations", [0, 0]):
                 raise DamagedRunError("table validations: records are missing or were replaced")
             mine = [row for row in rows if row[0] == arm.number]
-            return tuple(Validation(row[1], row[2], _fitness("validations", row, row[3:7])) for row in mine)
+            return tuple(Validation(row[1], row[2], read_fitness("validations", row, row[3:7])) for row in mine)
 
     def lineage(self, arm: Arm, ticket: int) -> tuple[Settled, ...]:
         """A ticket and its ancestors, ending with the warm start."""
@@ -344,7 +341,7 @@ class RunReader:
             if [len(rows), sum(row[-1] for row in rows)] != self.meta("finals", [0, 0]):
                 raise DamagedRunError("table finals: records are missing or were replaced")
             for row in rows:
-                _ended("finals", row, row[3], row[4])
+                check_outcome("finals", row, row[3], row[4])
             return tuple(Final(*row[:-1]) for row in rows)
 
     def studies(self) -> tuple[Study, ...]:
@@ -365,14 +362,11 @@ class RunReader:
                 for r in ordered
             )
 
-    def sessions(self) -> tuple[Mapping[str, Any], ...]:
-        """Sessions in order: ``started``, ``seconds``, and ``about`` with machine and packages."""
+    def sessions(self) -> tuple[SessionRecord, ...]:
+        """Sessions in order."""
         with plain_errors(self.path):
             rows = list(self._rows("sessions", "1 ORDER BY session"))
-            return tuple(
-                {"started": row[1], "seconds": row[2], "about": read_json("sessions", row[0], row[3], ABOUT)}
-                for row in rows
-            )
+            return tuple(SessionRecord(row[1], row[2], read_json("sessions", row[0], row[3], ABOUT)) for row in rows)
 
     def seconds(self) -> float:
         """Recorded time spent on the run, over all sessions."""
@@ -391,34 +385,3 @@ class RunReader:
         query = f"SELECT {COLUMNS[table]} FROM {table} WHERE {where}"  # noqa: S608 - all parts are constants
         for row in self._connection.execute(query, tuple(key)):
             yield verified(table, row)
-
-
-def _evaluated(row: Sequence[Any]) -> Evaluated:
-    _, ticket, fingerprint, outcome, value, steps, seconds, curves, _ = row
-    more = unpack_details(curves, ticket)
-    return Evaluated(ticket, fingerprint, _fitness("evaluations", row, (outcome, value, steps, seconds), **more))
-
-
-def _fitness(table: str, row: Sequence[Any], cells: Sequence[Any], **more: Any) -> Fitness:
-    outcome, value, steps, seconds = cells
-    _ended(table, row, outcome, value)
-    return Fitness(value, outcome, steps, seconds, **more)
-
-
-def _ended(table: str, row: Sequence[Any], outcome: str, loss: float | None) -> None:
-    """Checks the outcome of a result: it must be known, and have a loss if and only if the program trained."""
-    if outcome not in _OUTCOMES or (loss is None) != (outcome != OK):
-        raise DamagedRunError(
-            f"table {table}: record {tuple(row[:3])} has the outcome '{outcome:.20}' and the loss {loss}"
-        )
-
-
-def _links_back(row: Sequence[Any]) -> Sequence[Any]:
-    """Checks the references of a ticket: its parent precedes it, and its owner does not follow it."""
-    ticket, parent, owner = row[1], row[2], row[4]
-    if owner > ticket or (parent is not None and parent >= ticket):
-        raise DamagedRunError(
-            f"table tickets: record ({row[0]}, {ticket}) has the parent {parent} and the owner {owner}, which are not "
-            "drawn before it"
-        )
-    return row

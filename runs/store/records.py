@@ -1,10 +1,14 @@
-"""Records of a run other than tickets: arms, runs on further seeds, and studies."""
+"""Records of a run other than tickets: arms, runs on further seeds, studies, and sessions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+JsonObject = Mapping[str, Any]
+"""A JSON object of a run file. Its schema is that of the file: ``decoding`` validates the keys that this version reads,
+and keeps further ones, which another version may have recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class Arm:
     number: int
     name: str
     prefix: str
-    settings: Mapping[str, Any]
+    settings: JsonObject
 
     def program_id(self, ticket: int) -> str:
         """Id of a ticket's program within the run, such as ``8123`` or ``c8123``; ``0`` for the warm start.
@@ -66,7 +70,7 @@ class Stage:
     """
 
     name: str
-    result: Mapping[str, Any]
+    result: JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,21 @@ class Study:
 
     number: int
     created: str
-    settings: Mapping[str, Any]
+    settings: JsonObject
     status: str
     stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """One process that wrote the run.
+
+    Attributes:
+        started: date and time of the start.
+        seconds: time until the last record.
+        about: machine type, environment variables and versions of packages, by name.
+    """
+
+    started: str
+    seconds: float
+    about: Mapping[str, str]

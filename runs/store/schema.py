@@ -16,7 +16,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
 
 from optsearch.runs.store.decoding import DETAILS, Cell, check_cells, inflate, read_json
 from optsearch.runs.store.errors import DamagedRunError
@@ -196,18 +196,25 @@ def pack_details(fitness: Fitness) -> str:
     return json.dumps(fitness.curves) if fitness.curves else ""
 
 
-def unpack_details(text: str, record: object) -> dict[str, Any]:
-    """Decodes the fields of ``Fitness`` that ``pack_details`` encoded.
+def unpack_details(text: str, record: object, fitness: Fitness) -> Fitness:
+    """Decodes the further values of a result; unknown keys, which later versions may add, are ignored.
 
     Args:
         text: output of ``pack_details``.
         record: key of the record, for errors.
+        fitness: the result without further values.
 
     Raises:
         DamagedRunError: the text is not valid output of ``pack_details``.
     """
     if not text:
-        return {}
+        return fitness
     value = read_json("evaluations", record, text, DETAILS)
-    fields: dict[str, Any] = value if isinstance(value, dict) else {"curves": value}
-    return fields | {"curves": tuple(map(tuple, fields["curves"])), "losses": tuple(fields.get("losses", ()))}
+    found = value if isinstance(value, dict) else {"curves": value}
+    return replace(
+        fitness,
+        curves=tuple(map(tuple, found["curves"])),
+        losses=tuple(found.get("losses", ())),
+        rate=found.get("rate", 1.0),
+        loss_so_far=found.get("loss_so_far"),
+    )

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from optsearch.dsl.fingerprint import FINGERPRINT_VERSION
-from optsearch.runs.store.decoding import Cell, refuse_links
+from optsearch.runs.store.compatibility import differences, task_changes, version_fault
+from optsearch.runs.store.decoding import Cell
 from optsearch.runs.store.errors import RunError, plain_errors
 from optsearch.runs.store.lock import LOCK_FILE, WriterLock, is_locked
+from optsearch.runs.store.opening import BUSY_TIMEOUT_S, check_version, connect, is_run, make_durable, require_run
 from optsearch.runs.store.reader import RUN_FILE, RunReader, has_log
-from optsearch.runs.store.records import Arm, Final
+from optsearch.runs.store.records import Arm, Final, JsonObject
 from optsearch.runs.store.schema import (
-    APPLICATION_ID,
     SCHEMA_VERSION,
-    check_schema,
     create_tables,
     insert,
     pack_details,
@@ -37,7 +37,6 @@ from optsearch.search.evolution import SEARCH_VERSION
 from optsearch.search.meta_validation import Validation
 
 _NEW_FILE = "run.sqlite.new"
-_BUSY_TIMEOUT_S = 10.0
 
 
 class RunStore(RunReader):
@@ -54,7 +53,7 @@ class RunStore(RunReader):
     @staticmethod
     def exists(folder: Path) -> bool:
         """True if a folder contains a run."""
-        return (folder / RUN_FILE).is_file()
+        return is_run(folder)
 
     @classmethod
     def create(
@@ -62,8 +61,8 @@ class RunStore(RunReader):
         folder: Path,
         *,
         campaign: str,
-        settings: Mapping[str, Any],
-        about: Mapping[str, Any],
+        settings: JsonObject,
+        about: Mapping[str, str],
         tasks: Mapping[str, str],
         force: bool = False,
     ) -> RunStore:
@@ -98,7 +97,7 @@ class RunStore(RunReader):
             for name in sorted(ours - {LOCK_FILE}):
                 (folder / name).unlink(missing_ok=True)
             with plain_errors(folder / RUN_FILE):
-                connection = _connect(folder / _NEW_FILE)
+                connection = connect(folder / _NEW_FILE)
                 with connection:
                     create_tables(connection)
                     created = {"campaign": campaign, "settings": settings, "about": about, "status": "new"}
@@ -109,7 +108,7 @@ class RunStore(RunReader):
                 connection.execute("PRAGMA journal_mode = DELETE")  # leaves a single complete file
                 connection.close()
             os.replace(folder / _NEW_FILE, folder / RUN_FILE)
-            _make_durable(folder)
+            make_durable(folder)
             return cls._open_writer(folder, lock, about)
         except BaseException:
             lock.release()
@@ -120,11 +119,11 @@ class RunStore(RunReader):
         cls,
         folder: Path,
         *,
-        settings: Mapping[str, Any],
-        about: Mapping[str, Any],
+        settings: JsonObject,
+        about: Mapping[str, str],
         tasks: Mapping[str, str],
         extendable: Sequence[str] = ("budget", "controls"),
-        complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+        complete: Callable[[JsonObject], JsonObject] = dict,
     ) -> RunStore:
         """Opens a run for writing, to resume it.
 
@@ -143,11 +142,9 @@ class RunStore(RunReader):
         store = cls.amend(folder, about)
         try:
             recorded = _plain(complete(store.meta("settings")))
-            differences = [d for d in _differences(recorded, _plain(settings)) if d[0].split(".")[0] not in extendable]
-            if differences:
-                listed = "; ".join(
-                    f"{key} is {_dump(was)} there and {_dump(now)} here" for key, was, now in differences
-                )
+            changes = [d for d in differences(recorded, _plain(settings)) if d[0].split(".")[0] not in extendable]
+            if changes:
+                listed = "; ".join(f"{key} is {_dump(was)} there and {_dump(now)} here" for key, was, now in changes)
                 raise RunError(
                     f"{folder}: the run was started with other settings: {listed}: use the same settings to go on with "
                     "it, another folder (--out), or --force to start again"
@@ -169,7 +166,7 @@ class RunStore(RunReader):
         return store
 
     @classmethod
-    def amend(cls, folder: Path, about: Mapping[str, Any]) -> RunStore:
+    def amend(cls, folder: Path, about: Mapping[str, str]) -> RunStore:
         """Opens a run to add studies; its searches are not modified.
 
         Args:
@@ -179,7 +176,7 @@ class RunStore(RunReader):
         Raises:
             RunError: the folder is not a run, another process writes it, or a newer version of the program created it.
         """
-        _require_run(folder)
+        require_run(folder)
         lock = WriterLock(folder)
         try:
             return cls._open_writer(folder, lock, about)
@@ -200,7 +197,7 @@ class RunStore(RunReader):
             RunError: the folder is not a run, a newer version of the program created it, or the folder is read-only and
                 its write-ahead log has not been merged into the file.
         """
-        _require_run(folder)
+        require_run(folder)
         path = folder / RUN_FILE
         still = not os.access(folder, os.W_OK) and not is_locked(folder)  # SQLite cannot create its index of the log
         if still and has_log(folder) and not (folder / f"{RUN_FILE}-shm").exists():
@@ -211,18 +208,18 @@ class RunStore(RunReader):
         mode = "immutable=1" if still and not has_log(folder) else "mode=ro"
         with plain_errors(path):
             connection = sqlite3.connect(
-                f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
+                f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
             )
-            _check_version(connection, folder)
+            check_version(connection, folder)
             connection.execute("BEGIN")
         return RunReader(folder, connection)
 
     @classmethod
-    def _open_writer(cls, folder: Path, lock: WriterLock, about: Mapping[str, Any]) -> RunStore:
+    def _open_writer(cls, folder: Path, lock: WriterLock, about: Mapping[str, str]) -> RunStore:
         path = folder / RUN_FILE
         with plain_errors(path):
-            connection = _connect(path)
-            version = _check_version(connection, folder)
+            connection = connect(path)
+            version = check_version(connection, folder)
             store = cls(folder, connection, lock)
             connection.execute("PRAGMA trusted_schema = OFF")
             with connection:
@@ -247,7 +244,7 @@ class RunStore(RunReader):
         with plain_errors(self.path), self._connection:
             self._replace("meta", (key, _dump(value)))
 
-    def add_arm(self, name: str, prefix: str, settings: Mapping[str, Any]) -> Arm:
+    def add_arm(self, name: str, prefix: str, settings: JsonObject) -> Arm:
         """Returns an arm by name; creates it if the run does not have it."""
         for arm in self.arms():
             if arm.name == name:
@@ -321,13 +318,13 @@ class RunStore(RunReader):
             self._replace("meta", ("finals", _dump(total)))
             self._note_time()
 
-    def add_study(self, settings: Mapping[str, Any]) -> int:
+    def add_study(self, settings: JsonObject) -> int:
         """Creates a study and returns its number."""
         number = len(self.studies()) + 1
         self._record("studies", (number, _now(), _dump(settings), "running"))
         return number
 
-    def add_stage(self, study: int, name: str, result: Mapping[str, Any]) -> None:
+    def add_stage(self, study: int, name: str, result: JsonObject) -> None:
         """Records the next stage of a study durably."""
         stage = len(self.studies()[study - 1].stages)
         self._record("stages", (study, stage, name, _dump(result)))
@@ -359,69 +356,6 @@ class RunStore(RunReader):
         self._replace("sessions", (*row[:2], time.monotonic() - self._began, row[3]))
 
 
-def version_fault(store: RunReader) -> str | None:
-    """Reason why this version of the program cannot resume a run; None if it can."""
-    for name, ours in (("fingerprint_version", FINGERPRINT_VERSION), ("search_version", SEARCH_VERSION)):
-        theirs = store.meta(name, 1)
-        if theirs != ours:
-            return f"the run was started by a version with {name} {theirs}, this one has {ours}"
-    return None
-
-
-def task_changes(store: RunReader, tasks: Mapping[str, str]) -> list[str]:
-    """Differences between the recorded and the current versions of a run's tasks.
-
-    Args:
-        store: the run.
-        tasks: current versions by name.
-    """
-    recorded = store.meta("tasks", {})
-    return [
-        f"the run was trained on version {recorded.get(name, 'unknown')} of task '{name}', which is now {version}"
-        for name, version in tasks.items()
-        if recorded.get(name) != version
-    ]
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
-
-
-def _require_run(folder: Path) -> None:
-    if not folder.exists():
-        raise RunError(f"{folder}: there is no such folder")
-    if not RunStore.exists(folder):
-        raise RunError(f"{folder}: this is not a run: a run is a folder with a file {RUN_FILE}")
-    refuse_links(folder, RUN_FILE)
-
-
-def _check_version(connection: sqlite3.Connection, folder: Path) -> int:
-    """Returns the schema version of a run file; raises an error if it is not supported."""
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application != APPLICATION_ID or version < 1:
-        raise RunError(f"{folder}: {RUN_FILE} is not the file of a run, or it was damaged")
-    if version > SCHEMA_VERSION:
-        raise RunError(
-            f"{folder}: the run was written by a newer version (format {version}, this program reads up to "
-            f"{SCHEMA_VERSION}): upgrade this program"
-        )
-    with plain_errors(folder / RUN_FILE):
-        check_schema(connection, version)
-    return version
-
-
-def _make_durable(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -433,12 +367,3 @@ def _dump(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """Converts a value to the form in which JSON returns it."""
     return json.loads(_dump(value))
-
-
-def _differences(was: Any, now: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    if isinstance(was, dict) and isinstance(now, dict):
-        found: list[tuple[str, Any, Any]] = []
-        for key in sorted({*was, *now}):
-            found += _differences(was.get(key), now.get(key), f"{path}.{key}" if path else key)
-        return found
-    return [] if was == now else [(path, was, now)]

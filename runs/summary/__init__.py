@@ -1,6 +1,14 @@
-"""Content of a run as plain values, without output.
+"""Content of a run as typed values, without output.
 
-run          summary of one run: status, best programs, finals, comparison
+run          summary of one run: status, best programs, controls, comparison
+program      summary of one program: forms, evaluations, lineage
+leaderboard  the best programs of a search
+snapshot     progress of a run at one moment
+glance       values of a live view that are queried rarely
+status       status of a run
+counts       counts of a search, and its best program so far
+meta_validation  results of successive best programs on a larger task
+sentences    comparisons and results as sentences
 arms         the searches of a campaign, in order
 finalists    selection of the best program of a search
 finals       results of training on further seeds, and comparison with controls
@@ -10,4 +18,5 @@ held_out     tasks that were used to select a program
 evaluation_result  result of an evaluation, as plain values
 selections   short summary of the funnels and evaluations of a run
 replicates   statistics over several seeds of one campaign
+campaign_file  settings of a run as a campaign file
 """

@@ -15,6 +15,7 @@ from optsearch.proxy_tasks.seeds import FINALISTS
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm, Final
+from optsearch.runs.summary.arms import SEARCH
 from optsearch.runs.summary.finals import measure_of
 from optsearch.search.events import Evaluated
 
@@ -27,6 +28,16 @@ def finalist_seeds(store: RunReader) -> range:
 def finalists(store: RunReader, arm: Arm) -> list[Evaluated]:
     """The finalists of an arm, in order of fitness."""
     return store.leaderboard(arm, store.config.finalists.count)
+
+
+def best_ticket(store: RunReader) -> tuple[Arm, int]:
+    """The best program of the main search, selected by `best`.
+
+    Raises:
+        RunError: no program has trained yet.
+    """
+    arm = store.arm(SEARCH)
+    return arm, best(store, arm, store.finals()).ticket
 
 
 def best(store: RunReader, arm: Arm, finals: Sequence[Final]) -> Evaluated:
@@ -42,7 +53,7 @@ def best(store: RunReader, arm: Arm, finals: Sequence[Final]) -> Evaluated:
     """
     candidates, seeds = finalists(store, arm), finalist_seeds(store)
     if not candidates:
-        raise RunError(f"{store.folder}: no program has been evaluated yet: let the search run on")
+        raise RunError(f"{store.folder}: no program has trained yet: continue the search")
     measure = measure_of(store)
     runs: dict[str, list[Final]] = {}
     for final in finals:

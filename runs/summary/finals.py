@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Final
 from optsearch.search.evolution import WARM_START
 from optsearch.search.fitness import OK, FurtherTask, score
-from optsearch.selection.statistics import mean_interval, paired_difference
+from optsearch.selection.statistics import Interval, mean_interval, paired_difference
+
+Winner = Literal["best", "control", "undecided"]
+"""The contender with the lower mean: the best program, the control, or neither if the interval includes 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,78 @@ def measure_of(store: RunReader) -> Measure:
     return Measure(tasks, store.evaluation(store.arms()[0], WARM_START).fitness.losses)
 
 
-def summarize(runs: Sequence[Final], measure: Measure) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class FurtherRuns:
+    """Results of one program on further seeds.
+
+    Attributes:
+        seeds: seeds on which the program was trained on every task.
+        values: loss on each seed, or score with several tasks; None if a run of the seed failed.
+        outcomes: number of seeds with each outcome; with several tasks, that of the seed's first failed run.
+        interval: mean of the values with its 95 % interval; None if a run failed.
+        tasks: losses on each of several tasks, by its name; empty with one task.
+    """
+
+    seeds: tuple[int, ...]
+    values: tuple[float | None, ...]
+    outcomes: Mapping[str, int]
+    interval: Interval | None
+    tasks: Mapping[str, FurtherRuns] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the values; None if a run failed."""
+        return None if self.interval is None else self.interval.mean
+
+    @property
+    def by_seed(self) -> dict[int, float | None]:
+        """Maps seeds to values."""
+        return dict(zip(self.seeds, self.values, strict=True))
+
+    @property
+    def trained(self) -> dict[int, float]:
+        """Maps the seeds on which no run failed to their values."""
+        return {seed: value for seed, value in self.by_seed.items() if value is not None}
+
+    def on(self, task: str | None) -> FurtherRuns:
+        """Losses on one of several tasks; the results themselves for None."""
+        return self if task is None else self.tasks[task]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Value of a control minus that of the best program on the same seeds; positive if the best program is better.
+
+    Attributes:
+        interval: mean paired difference with its 95 % interval; None if a run of either failed, or for a single seed.
+        winner: the better one; if only one of the two trains on every seed, that one. None if neither does, or for a
+            single seed.
+    """
+
+    interval: Interval | None
+    winner: Winner | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Comparison of the best program with one control.
+
+    Attributes:
+        control: name of the control, or ``warm start``.
+        overall: difference of the losses, or of the scores with several tasks.
+        tasks: difference of the losses on each of several tasks, by its name; empty with one task.
+    """
+
+    control: str
+    overall: Difference
+    tasks: Mapping[str, Difference]
+
+    def name_of(self, winner: Winner | None) -> str | None:
+        """The winner, where the name of the control stands for ``control``."""
+        return self.control if winner == "control" else winner
+
+
+def summarize(runs: Sequence[Final], measure: Measure) -> FurtherRuns | None:
     """Summarises the runs of a program on further seeds.
 
     Args:
@@ -71,70 +145,48 @@ def summarize(runs: Sequence[Final], measure: Measure) -> dict[str, Any] | None:
         measure: the metric.
 
     Returns:
-        ``seeds``, ``losses``, ``outcomes`` and, if all runs trained, ``mean`` and ``interval``. With several tasks,
-        ``scores`` replace losses, an outcome is that of the seed's first failed run, and ``tasks`` holds the same for
-        each task. None if no seed is complete.
+        Losses, or scores with several tasks and the losses on each of them. None if no seed is complete.
     """
     whole = measure.by_seed(runs)
     if not whole:
         return None
-    each = [_block(whole, "losses", [row[n].loss for row in whole.values()], [row[n].outcome for row in whole.values()])
-            for n in range(len(measure.tasks))]  # fmt: skip
+    seeds, rows = tuple(whole), list(whole.values())
+    each = [
+        _further_runs(seeds, [row[place].loss for row in rows], [row[place].outcome for row in rows])
+        for place in range(len(measure.tasks))
+    ]
     if len(each) == 1:
         return each[0]
-    outcomes = [next((run.outcome for run in row if run.loss is None), OK) for row in whole.values()]
-    scores = _block(whole, "scores", [measure.value(row) for row in whole.values()], outcomes)
-    return scores | {"tasks": [{"task": name, **block} for name, block in zip(measure.names, each, strict=True)]}
+    outcomes = [next((run.outcome for run in row if run.loss is None), OK) for row in rows]
+    tasks = dict(zip(measure.names, each, strict=True))
+    return replace(_further_runs(seeds, [measure.value(row) for row in rows], outcomes), tasks=tasks)
 
 
-def _block(
-    seeds: Mapping[int, object], name: str, values: Sequence[float | None], outcomes: Sequence[str]
-) -> dict[str, Any]:
-    block: dict[str, Any] = {"seeds": list(seeds), name: list(values), "outcomes": dict(Counter(outcomes))}
-    block |= {"mean": None, "interval": None}
+def _further_runs(seeds: tuple[int, ...], values: Sequence[float | None], outcomes: Sequence[str]) -> FurtherRuns:
     trained = [value for value in values if value is not None]
-    if len(trained) == len(values):
-        estimate = mean_interval(trained)
-        block |= {"mean": estimate.mean, "interval": [estimate.low, estimate.high]}
-    return block
+    interval = mean_interval(trained) if len(trained) == len(values) else None
+    return FurtherRuns(seeds, tuple(values), dict(Counter(outcomes)), interval)
 
 
-def values_of(fresh: Mapping[str, Any]) -> dict[int, float | None]:
-    """Maps seeds to values, for a result of `summarize` or one of its tasks."""
-    return dict(zip(fresh["seeds"], fresh["scores"] if "scores" in fresh else fresh["losses"], strict=True))
-
-
-def compare(control: str, best: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Compares the best program with a control on the same seeds: control minus best, positive if best wins.
+def compare(control: str, best: FurtherRuns, other: FurtherRuns) -> Comparison:
+    """Compares the best program with a control on the same seeds.
 
     Args:
         control: name of the control.
-        best: result of `summarize` for the best program.
-        other: result of `summarize` for the control.
-
-    Returns:
-        ``control``, ``difference``, ``interval`` and ``winner``; with several tasks also ``tasks``, the same for each.
+        best: results of the best program.
+        other: results of the control, on the same tasks.
     """
-    row = {"control": control, **_difference(control, best, other)}
-    if "tasks" in best:
-        row["tasks"] = [
-            {"task": mine["task"], **_difference(control, mine, theirs)}
-            for mine, theirs in zip(best["tasks"], other["tasks"], strict=True)
-        ]
-    return row
+    tasks = {task: _difference(mine, other.tasks[task]) for task, mine in best.tasks.items()}
+    return Comparison(control, _difference(best, other), tasks)
 
 
-def _difference(control: str, best: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {"difference": None, "interval": None, "winner": None}
-    if best["mean"] is not None and other["mean"] is not None:
-        difference = paired_difference(_trained(other), _trained(best))
-        if difference is not None and difference.low is not None and difference.high is not None:
-            row |= {"difference": difference.mean, "interval": [difference.low, difference.high]}
-            row["winner"] = "best" if difference.low > 0 else control if difference.high < 0 else "undecided"
-    elif best["mean"] is not None or other["mean"] is not None:
-        row["winner"] = "best" if best["mean"] is not None else control
-    return row
-
-
-def _trained(fresh: Mapping[str, Any]) -> dict[int, float]:
-    return {seed: value for seed, value in values_of(fresh).items() if value is not None}
+def _difference(best: FurtherRuns, other: FurtherRuns) -> Difference:
+    if best.interval is None or other.interval is None:
+        trains: Winner | None = (
+            "best" if best.interval is not None else "control" if other.interval is not None else None
+        )
+        return Difference(None, trains)
+    interval = paired_difference(other.trained, best.trained)
+    if interval is None or interval.low is None or interval.high is None:
+        return Difference(None, None)
+    return Difference(interval, "best" if interval.low > 0 else "control" if interval.high < 0 else "undecided")

@@ -7,8 +7,8 @@ consecutive windows without overlap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ WINDOWS = 50
 LOOKED_AT = 12
 """Number of programs per window whose statements are counted."""
 
-Row = dict[str, Any]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -55,6 +54,79 @@ class SearchHistory:
         return self.arm.program_id(ticket)
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A program of a search.
+
+    Attributes:
+        programs: number of generated programs at this point.
+        fitness: fitness of the program.
+        program: id of the program within the run.
+    """
+
+    programs: int
+    fitness: float
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Statistics of consecutive programs, and of the population at their end.
+
+    Attributes:
+        programs: number of generated programs at the end of the window.
+        hits: fraction of programs that are equivalent to an earlier one.
+        redundant: fraction of statements that cannot influence the update, in a sample of the programs; None if there
+            are no statements.
+        best: lowest fitness of the population; None, as the quantiles, if none of its members trained.
+        tenth: 10 % quantile of the fitness of the trained members.
+        median: median of the fitness of the trained members.
+        ninetieth: 90 % quantile of the fitness of the trained members.
+    """
+
+    programs: int
+    hits: float
+    redundant: float | None
+    best: float | None
+    tenth: float | None
+    median: float | None
+    ninetieth: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeShare:
+    """Frequency of one outcome among consecutive evaluations.
+
+    Attributes:
+        programs: number of generated programs at the end of the window.
+        outcome: name of the outcome.
+        share: fraction of the evaluations with this outcome.
+        count: number of evaluations with this outcome.
+    """
+
+    programs: int
+    outcome: str
+    share: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MutationStatistics:
+    """Effects of one kind of mutation.
+
+    Attributes:
+        kind: name of the mutation, such as ``insert``.
+        children: number of programs that it produced.
+        verdicts: number of these programs with each of ``VERDICTS``.
+        median_gain: median improvement in fitness of the better ones; None if there are none.
+    """
+
+    kind: str
+    children: int
+    verdicts: Mapping[str, int]
+    median_gain: float | None
+
+
 def read_history(store: RunReader, arm: Arm) -> SearchHistory:
     """Reads the history of a search.
 
@@ -80,22 +152,22 @@ def read_history(store: RunReader, arm: Arm) -> SearchHistory:
     return SearchHistory(arm, np.array(parents, dtype=np.int64), places, kinds, known[places], outcomes)
 
 
-def best_so_far(history: SearchHistory) -> list[Row]:
-    """The best program at each improvement and at the end: ``programs``, ``fitness``, ``program``."""
+def best_so_far(history: SearchHistory) -> list[Point]:
+    """The best program at each improvement and at the end; empty if no program has trained."""
     if not np.isfinite(history.fitness).any():
         return []
     values = np.where(np.isfinite(history.fitness), history.fitness, np.inf)
     running = np.minimum.accumulate(values)
     changed = np.flatnonzero((running < np.concatenate([[np.inf], running[:-1]])) & np.isfinite(running))
-    rows = [{"programs": int(t), "fitness": float(running[t]), "program": history.id(int(t))} for t in changed]
+    points = [Point(int(t), float(running[t]), history.id(int(t))) for t in changed]
     last = len(history) - 1
-    if rows[-1]["programs"] != last:
-        rows.append(rows[-1] | {"programs": last})
-    return rows
+    if points[-1].programs != last:
+        points.append(replace(points[-1], programs=last))
+    return points
 
 
-def evaluated_points(history: SearchHistory, most: int) -> tuple[list[Row], int]:
-    """Successfully trained programs: ``programs``, ``fitness``, ``program``; and the number of omitted ones.
+def evaluated_points(history: SearchHistory, most: int) -> tuple[list[Point], int]:
+    """Programs that were evaluated and trained, and the number of omitted ones.
 
     Args:
         history: history of the search.
@@ -103,16 +175,16 @@ def evaluated_points(history: SearchHistory, most: int) -> tuple[list[Row], int]
     """
     owners = np.flatnonzero(np.isfinite(history.fitness) & (history.owners == np.arange(len(history))))
     kept = owners[:: max(-(-len(owners) // most), 1)]
-    rows = [{"programs": int(t), "fitness": float(history.fitness[t]), "program": history.id(int(t))} for t in kept]
-    return rows, len(owners) - len(kept)
+    points = [Point(int(t), float(history.fitness[t]), history.id(int(t))) for t in kept]
+    return points, len(owners) - len(kept)
 
 
-def over_time(store: RunReader, history: SearchHistory) -> list[Row]:
-    """Windows of the search: ``programs`` at the end of each, and statistics of the window.
+def over_time(store: RunReader, history: SearchHistory) -> list[Window]:
+    """Statistics of a search in consecutive windows.
 
-    ``hits`` is the fraction of programs that are equivalent to an earlier one. ``redundant`` is the fraction of
-    statements that cannot influence the update, in a sample of the programs. ``best``, ``tenth``, ``median`` and
-    ``ninetieth`` are quantiles of the fitness of trained members of the population at the end of the window.
+    Args:
+        store: the run.
+        history: history of the search.
     """
     total = len(history) - 1
     if total < 1:
@@ -120,49 +192,34 @@ def over_time(store: RunReader, history: SearchHistory) -> list[Row]:
     size = store.config.population.size
     edges = np.unique(np.linspace(0, total, min(WINDOWS, total) + 1).astype(np.int64))
     hits = history.owners != np.arange(len(history))
-    rows: list[Row] = []
+    windows: list[Window] = []
     for first, last in zip(edges[:-1] + 1, edges[1:], strict=True):
-        row: Row = {"programs": int(last), "hits": float(np.mean(hits[first : last + 1]))}
-        row["redundant"] = redundancy(store.programs(history.arm, _spread(int(first), int(last))))
+        redundant = redundancy(store.programs(history.arm, _spread(int(first), int(last))))
         alive = history.fitness[max(last + 1 - size, 0) : last + 1]
         alive = alive[np.isfinite(alive)]
-        names = ("best", "tenth", "median", "ninetieth")
-        marks = np.quantile(alive, (0.0, 0.1, 0.5, 0.9)) if len(alive) else [None] * 4
-        rows.append(row | {name: None if x is None else float(x) for name, x in zip(names, marks, strict=True)})
-    return rows
+        marks = np.quantile(alive, (0.0, 0.1, 0.5, 0.9)).tolist() if len(alive) else [None] * 4
+        windows.append(Window(int(last), float(np.mean(hits[first : last + 1])), redundant, *marks))
+    return windows
 
 
-def outcomes_over_time(history: SearchHistory) -> list[Row]:
-    """Windows of evaluations: ``programs`` at the end, ``outcome``, and ``share`` and ``count`` of the outcome."""
+def outcomes_over_time(history: SearchHistory) -> list[OutcomeShare]:
+    """Frequency of each outcome in consecutive windows of the evaluations, without the warm start."""
     owners = np.array(sorted(ticket for ticket in history.outcomes if ticket), dtype=np.int64)
     names = sorted({history.outcomes[int(owner)] for owner in owners})
-    rows: list[Row] = []
+    shares: list[OutcomeShare] = []
     for window in np.array_split(owners, min(WINDOWS // 2, max(len(owners), 1))):
         found = [history.outcomes[int(owner)] for owner in window]
-        rows += [
-            {
-                "programs": int(window[-1]),
-                "outcome": name,
-                "share": found.count(name) / len(found),
-                "count": found.count(name),
-            }
-            for name in names
-            if found
-        ]
-    return rows
+        counts = [(name, found.count(name)) for name in names if found]
+        shares += [OutcomeShare(int(window[-1]), name, count / len(found), count) for name, count in counts]
+    return shares
 
 
 VERDICTS = ("better", "same meaning", "no better", "failed")
 """Verdicts on a child relative to its parent."""
 
 
-def mutation_statistics(history: SearchHistory) -> list[Row]:
-    """Statistics of the effects of each kind of mutation.
-
-    Returns:
-        For each kind the number of ``children``, the number with each verdict, and the ``median_gain`` in fitness of
-        the better ones, None if there are none.
-    """
+def mutation_statistics(history: SearchHistory) -> list[MutationStatistics]:
+    """Statistics of the effects of each kind of mutation, sorted by its name."""
     child = np.flatnonzero(history.parents >= 0)
     if not len(child):
         return []
@@ -173,15 +230,15 @@ def mutation_statistics(history: SearchHistory) -> list[Row]:
     failed = ~np.isfinite(mine) & ~same
     verdict = np.select([same, better, failed], [1, 0, 3], 2)
     kinds = np.array([history.kinds[int(t)] for t in child])
-    rows: list[Row] = []
+    found: list[MutationStatistics] = []
     for kind in sorted(set(kinds.tolist())):
         of_kind = kinds == kind
         gains = (before - mine)[of_kind & (verdict == 0)]
         gains = gains[np.isfinite(gains)]
         counts = {name: int(np.sum(verdict[of_kind] == place)) for place, name in enumerate(VERDICTS)}
         median = float(np.median(gains)) if len(gains) else None
-        rows.append({"kind": kind, "children": int(np.sum(of_kind)), **counts, "median_gain": median})
-    return rows
+        found.append(MutationStatistics(kind, int(np.sum(of_kind)), counts, median))
+    return found
 
 
 def _spread(first: int, last: int) -> list[int]:

@@ -7,50 +7,103 @@ the winner's lineage) and contracts the others to edges.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from difflib import ndiff
-from typing import Any
+from typing import Literal
 
 import networkx as nx
 import numpy as np
 
+from optsearch.dsl.program import Program
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm
-from optsearch.runs.summary.history import Row, SearchHistory
+from optsearch.runs.summary.history import SearchHistory
 
 MEMBERS = 60
 """Maximum number of members of the last population whose ancestors form the tree."""
 
 
-def line_of(store: RunReader, arm: Arm, ticket: int) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class LineageStep:
+    """One program of a lineage.
+
+    Attributes:
+        id: id of the program within the run.
+        ticket: ticket of the program in its search.
+        mutation: description of the mutation of its parent.
+        kind: name of the mutation, such as ``insert``; ``warm start`` for the first program.
+        fitness: fitness; None if the program did not train.
+        gain: fitness of the parent minus its own; None for the first program, or if one of the two did not train.
+        best: True if the program is better than all its ancestors.
+        outcome: name of the outcome of its evaluation.
+        program: the program.
+    """
+
+    id: str
+    ticket: int
+    mutation: str
+    kind: str
+    fitness: float | None
+    gain: float | None
+    best: bool
+    outcome: str
+    program: Program
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An edge of a family tree, from a displayed ancestor to a program.
+
+    Attributes:
+        programs: ticket of the program.
+        fitness: fitness of the program.
+        from_programs: ticket of its nearest displayed ancestor.
+        from_fitness: fitness of this ancestor.
+        program: id of the program within the run.
+        line: ``winner's line`` if both are ancestors of the best program or that program, otherwise ``others``.
+        steps: number of mutations between the two.
+    """
+
+    programs: int
+    fitness: float
+    from_programs: int
+    from_fitness: float
+    program: str
+    line: Literal["winner's line", "others"]
+    steps: int
+
+
+def line_of(store: RunReader, arm: Arm, ticket: int) -> list[LineageStep]:
     """The lineage from the warm start to a program, including the first stage if its search started there.
 
-    Returns:
-        For each program, starting with the warm start: ``id``, ``ticket``, ``mutation`` as text, ``kind``, ``fitness``,
-        ``gain`` (fitness of the parent minus its own, None at the start or if one did not train), ``best`` (True if
-        it is better than all its ancestors), ``outcome``.
+    Args:
+        store: the run.
+        arm: search of the program.
+        ticket: ticket of the program.
+
+    Raises:
+        RunError: the ticket is not recorded.
     """
-    rows: list[Row] = []
+    steps: list[LineageStep] = []
     before: float | None = None
     lowest = math.inf
     for item in reversed(store.lineage(arm, ticket)):
-        mine, mutation = item.fitness.value, item.candidate.mutation
-        gain = before - mine if rows and before is not None and mine is not None else None
-        rows.append(
-            {
-                "id": arm.program_id(item.candidate.ticket),
-                "ticket": item.candidate.ticket,
-                "mutation": mutation,
-                "kind": mutation.split(" ", 1)[0] if rows else "warm start",
-                "fitness": mine,
-                "gain": gain,
-                "best": bool(rows) and mine is not None and mine < lowest,
-                "outcome": item.fitness.outcome,
-                "text": str(item.candidate.program),
-            }
+        candidate, mine = item.candidate, item.fitness.value
+        step = LineageStep(
+            id=arm.program_id(candidate.ticket),
+            ticket=candidate.ticket,
+            mutation=candidate.mutation,
+            kind=candidate.mutation.split(" ", 1)[0] if steps else "warm start",
+            fitness=mine,
+            gain=before - mine if steps and before is not None and mine is not None else None,
+            best=bool(steps) and mine is not None and mine < lowest,
+            outcome=item.fitness.outcome,
+            program=candidate.program,
         )
+        steps.append(step)
         lowest, before = min(lowest, math.inf if mine is None else mine), mine
     start = str(arm.settings.get("start", "0"))
-    return rows if start == "0" else line_of(store, *store.find(start)) + rows[1:]
+    return steps if start == "0" else line_of(store, *store.find(start)) + steps[1:]
 
 
 def difference(parent: str, child: str) -> list[tuple[str, str]]:
@@ -59,7 +112,7 @@ def difference(parent: str, child: str) -> list[tuple[str, str]]:
     return [(line[0], line[2:]) for line in lines if line[0] != "?"]
 
 
-def family_tree(history: SearchHistory, winner: int, size: int) -> tuple[list[Row], int]:
+def family_tree(history: SearchHistory, winner: int, size: int) -> tuple[list[Edge], int]:
     """The tree of ancestors of the last population and of the winner.
 
     Args:
@@ -68,9 +121,7 @@ def family_tree(history: SearchHistory, winner: int, size: int) -> tuple[list[Ro
         size: size of the population.
 
     Returns:
-        One row per edge: ``programs`` and ``fitness`` of the child, ``from_programs`` and ``from_fitness`` of its
-        nearest displayed ancestor, ``program``, ``line`` (True if both are on the winner's lineage), and ``steps``, the
-        number of mutations between them; and the number of programs that are not displayed.
+        The edges, in order of the tickets of their programs, and the number of programs that are not displayed.
     """
     last = len(history) - 1
     first = max(last + 1 - size, 0)
@@ -91,14 +142,14 @@ def family_tree(history: SearchHistory, winner: int, size: int) -> tuple[list[Ro
         node for node in tree if tree.out_degree[node] != 1 or tree.in_degree[node] == 0 or _gains(history, node, line)
     }
     shown = {node for node in shown if math.isfinite(history.fitness[node])}
-    rows: list[Row] = []
+    edges: list[Edge] = []
     for node in sorted(shown):
         above, steps = node, 0
         while tree.in_degree[above] and (above == node or above not in shown):
             above, steps = next(iter(tree.pred[above])), steps + 1
         if above != node and above in shown:
-            rows.append(_edge(history, node, above, steps, node in line and above in line))
-    return rows, last + 1 - len(shown)
+            edges.append(_edge(history, node, above, steps, node in line and above in line))
+    return edges, last + 1 - len(shown)
 
 
 def _gains(history: SearchHistory, node: int, line: set[int]) -> bool:
@@ -106,13 +157,13 @@ def _gains(history: SearchHistory, node: int, line: set[int]) -> bool:
     return node in line and parent >= 0 and history.fitness[node] != history.fitness[parent]
 
 
-def _edge(history: SearchHistory, node: int, above: int, steps: int, line: bool) -> dict[str, Any]:
-    return {
-        "programs": node,
-        "fitness": float(history.fitness[node]),
-        "from_programs": above,
-        "from_fitness": float(history.fitness[above]),
-        "program": history.id(node),
-        "line": "winner's line" if line else "others",
-        "steps": steps,
-    }
+def _edge(history: SearchHistory, node: int, above: int, steps: int, line: bool) -> Edge:
+    return Edge(
+        programs=node,
+        fitness=float(history.fitness[node]),
+        from_programs=above,
+        from_fitness=float(history.fitness[above]),
+        program=history.id(node),
+        line="winner's line" if line else "others",
+        steps=steps,
+    )

@@ -7,82 +7,114 @@ seeds, with intervals in which each run is one sample.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from optsearch.selection.statistics import mean_interval, paired_difference
+from optsearch.runs.summary.run import ProgramEntry, RunSummary
+from optsearch.selection.statistics import Interval, mean_interval, paired_difference
 
 
-def study_summary(views: Sequence[dict[str, Any]]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class StudyComparison:
+    """Comparison of the best programs with one control, paired by run.
+
+    Attributes:
+        control: name of the control, or ``warm start``.
+        runs: number of runs in which both trained on every fresh seed.
+        difference: mean over these runs of the control's mean minus the best program's, with its 95 % interval; None
+            for fewer than two runs.
+    """
+
+    control: str
+    runs: int
+    difference: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyTask:
+    """Statistics over the runs of a study on one of several tasks.
+
+    Attributes:
+        task: name of the task.
+        best_fresh: mean loss of the best programs on fresh seeds; None if none has been run there.
+        comparison: comparisons of these losses with each control.
+    """
+
+    task: str
+    best_fresh: Interval | None
+    comparison: tuple[StudyComparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """Statistics over the runs of a study: means with 95 % intervals, in which each run is one sample.
+
+    Attributes:
+        seeds: seeds of the runs.
+        best_fitness: fitness of the best programs; None, as the other means, if no run has a value.
+        best_fresh: mean loss of the best programs on fresh seeds; mean score with several tasks.
+        cache_hit_rate: fraction of cache hits.
+        redundant_share: fraction of redundant statements in the population.
+        comparison: comparisons of the losses or scores with each control.
+        tasks: losses on each of several tasks; empty with one task.
+    """
+
+    seeds: tuple[int, ...]
+    best_fitness: Interval | None
+    best_fresh: Interval | None
+    cache_hit_rate: Interval | None
+    redundant_share: Interval | None
+    comparison: tuple[StudyComparison, ...]
+    tasks: tuple[StudyTask, ...]
+
+
+def study_summary(runs: Sequence[RunSummary]) -> StudySummary:
     """Statistics over the runs of a study.
 
     Args:
-        views: summary of each run, as returned by ``run.summary``.
-
-    Returns:
-        Means over runs with 95 % intervals: of the best program's search fitness and of its mean loss on fresh seeds,
-        of cache hits and redundant statements, and of the difference to each control, paired by run. With several
-        tasks, the mean score on fresh seeds replaces the loss, and ``tasks`` holds loss and differences on each task.
+        runs: summary of each run, at least one; all have the same tasks and controls.
     """
-    names = views[0]["tasks"] if len(views[0]["tasks"]) > 1 else []
-    value = _estimate([_value(view["best"]) for view in views])
-    return {
-        "seeds": [view["seed"] for view in views],
-        "best_fitness": _estimate([view["best"] and view["best"]["fitness"] for view in views]),
-        "best_fresh_loss": None if names else value,
-        "best_fresh_score": value if names else None,
-        "cache_hit_rate": _estimate([view["cache_hits"] / max(view["generated"], 1) for view in views]),
-        "redundant_share": _estimate([view["redundant_share"] for view in views]),
-        "comparison": _comparison(views),
-        "tasks": [
-            {
-                "task": name,
-                "best_fresh_loss": _estimate([_value(view["best"], place) for view in views]),
-                "comparison": _comparison(views, place),
-            }
-            for place, name in enumerate(names)
-        ],
-    }
+    tasks = runs[0].tasks if len(runs[0].tasks) > 1 else ()
+    return StudySummary(
+        seeds=tuple(run.seed for run in runs),
+        best_fitness=_estimate([None if run.best is None else run.best.fitness for run in runs]),
+        best_fresh=_estimate([_mean(run.best) for run in runs]),
+        cache_hit_rate=_estimate([run.counts.hit_rate for run in runs]),
+        redundant_share=_estimate([run.redundant_share for run in runs]),
+        comparison=_comparison(runs),
+        tasks=tuple(
+            StudyTask(task, _estimate([_mean(run.best, task) for run in runs]), _comparison(runs, task))
+            for task in tasks
+        ),
+    )
 
 
-def _comparison(views: Sequence[dict[str, Any]], task: int | None = None) -> list[dict[str, Any]]:
+def _comparison(runs: Sequence[RunSummary], task: str | None = None) -> tuple[StudyComparison, ...]:
     """Comparisons of the best programs with each control, by the run's metric or the loss on one of several tasks."""
-    rows: list[dict[str, Any]] = []
-    for name in ["warm start", *(control["name"] for control in views[0]["controls"])]:
-        both = {
-            view["seed"]: (other, mine)
-            for view in views
-            if (other := _value(_control(view, name), task)) is not None
-            and (mine := _value(view["best"], task)) is not None
-        }
-        difference = None
-        if len(both) > 1:
-            difference = paired_difference(
-                {seed: pair[0] for seed, pair in both.items()}, {seed: pair[1] for seed, pair in both.items()}
-            )
-        row: dict[str, Any] = {"control": name, "runs": len(both), "difference": None, "interval": None}
-        if difference is not None:
-            row |= {"difference": difference.mean, "interval": [difference.low, difference.high]}
-        rows.append(row)
-    return rows
+    found: list[StudyComparison] = []
+    for name in ["warm start", *(control.name for control in runs[0].controls)]:
+        mine: dict[int, float] = {}
+        theirs: dict[int, float] = {}
+        for run in runs:
+            other, best = _mean(_control(run, name), task), _mean(run.best, task)
+            if other is not None and best is not None:
+                theirs[run.seed], mine[run.seed] = other, best
+        difference = paired_difference(theirs, mine) if len(mine) > 1 else None
+        found.append(StudyComparison(name, len(mine), difference))
+    return tuple(found)
 
 
-def _control(view: dict[str, Any], name: str) -> dict[str, Any] | None:
+def _control(run: RunSummary, name: str) -> ProgramEntry | None:
     if name == "warm start":
-        return view["warm_start"]
-    return next((control["best"] for control in view["controls"] if control["name"] == name), None)
+        return run.warm_start
+    return next((control.best for control in run.controls if control.name == name), None)
 
 
-def _value(entry: dict[str, Any] | None, task: int | None = None) -> float | None:
+def _mean(entry: ProgramEntry | None, task: str | None = None) -> float | None:
     """Mean on fresh seeds, of the metric of the run or of the loss on one of several tasks."""
-    if not entry or not entry["fresh"]:
-        return None
-    return (entry["fresh"] if task is None else entry["fresh"]["tasks"][task])["mean"]
+    return None if entry is None or entry.fresh is None else entry.fresh.on(task).mean
 
 
-def _estimate(values: Sequence[float | None]) -> dict[str, Any] | None:
+def _estimate(values: Sequence[float | None]) -> Interval | None:
     """Mean and interval over the runs with a value; None if there are none."""
     known = [value for value in values if value is not None]
-    if not known:
-        return None
-    estimate = mean_interval(known)
-    return {"mean": estimate.mean, "interval": [estimate.low, estimate.high], "runs": len(known)}
+    return mean_interval(known) if known else None

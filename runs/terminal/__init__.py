@@ -1,6 +1,8 @@
 """Terminal output of the commands.
 
 tables          consoles, tables, errors
+run_view        a run, a study
+program_view    one program
 search_view     the live view of a search
 training_view   the live view of `evaluate`, `select` and `simplify`
 watch           the live view of a run from another shell

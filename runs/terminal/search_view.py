@@ -18,7 +18,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from optsearch.dsl.dataflow import prune
-from optsearch.runs.summary.run import Glance
+from optsearch.runs.summary.glance import Glance
 from optsearch.runs.text.highlight import terminal_text
 from optsearch.search.events import Progress
 

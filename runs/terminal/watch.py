@@ -1,4 +1,4 @@
-"""Follows a run from another shell: live in a terminal, plain lines elsewhere, or JSON lines.
+"""Follows a run from another shell: live in a terminal, plain lines elsewhere, or as snapshots.
 
 The run file is reopened for every poll, so that the writer is never blocked and the end, crash or resumption of a run
 is detected. Polling takes longer as the file grows, so the interval grows with it.
@@ -6,20 +6,20 @@ is detected. Polling takes longer as the file grows, so the interval grows with 
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
 
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Arm
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary import run as inspect
 from optsearch.runs.summary.arms import SEARCH, control_evaluations
+from optsearch.runs.summary.counts import redundant_share
+from optsearch.runs.summary.glance import Glance, glance, rivals
 from optsearch.runs.summary.history import best_so_far, read_history
-from optsearch.runs.summary.run import Glance, glance, redundant_share
+from optsearch.runs.summary.snapshot import Snapshot, snapshot
+from optsearch.runs.summary.status import current_arm, status
 from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import PlainConsole, console
 from optsearch.runs.text.phrasing import number
@@ -31,41 +31,39 @@ INTERVAL_S = 1.0
 SHARE = 0.05
 """Maximum fraction of time spent on polling."""
 
-Form = Literal["live", "plain", "json"]
 
-
-def watch(folder: Path, form: Form) -> str:
-    """Follows a run until no process writes it.
+def snapshots(folder: Path) -> Iterator[Snapshot]:
+    """Yields the progress of a run at every poll, until no process writes it.
 
     Args:
         folder: the run folder.
-        form: output format; ``live`` redraws in place if the output is a terminal.
-
-    Returns:
-        The run's final status, as returned by ``run.status``.
 
     Raises:
         RunError: the folder is not a run, or it is damaged.
     """
-    return _watch_json(folder) if form == "json" else _watch_words(folder, live=form == "live")
-
-
-def _watch_json(folder: Path) -> str:
-    last: dict[str, Any] = {}
     while True:
         began = time.monotonic()
         with RunStore.read(folder) as store:
-            seen = inspect.snapshot(store)
-        if seen != last:
-            sys.stdout.write(json.dumps(seen, allow_nan=False) + "\n")
-            sys.stdout.flush()
-            last = seen
-        if seen["status"] != "running":
-            return str(seen["status"])
+            seen = snapshot(store)
+        yield seen
+        if seen.status != "running":
+            return
         _pause(began)
 
 
-def _watch_words(folder: Path, *, live: bool) -> str:
+def watch(folder: Path, *, live: bool) -> str:
+    """Follows a run until no process writes it.
+
+    Args:
+        folder: the run folder.
+        live: if True and the output is a terminal, redraws in place; otherwise prints a line now and then.
+
+    Returns:
+        The run's final status, as returned by `status.status`.
+
+    Raises:
+        RunError: the folder is not a run, or it is damaged.
+    """
     target = console if live else PlainConsole(file=sys.stdout, force_terminal=False, width=200)
     view: ProgressView | None = None
     shown: str | None = None
@@ -74,7 +72,7 @@ def _watch_words(folder: Path, *, live: bool) -> str:
         while True:
             began = time.monotonic()
             with RunStore.read(folder) as store:
-                status, arm = inspect.status(store), inspect.current_arm(store)
+                state, arm = status(store), current_arm(store)
                 if arm is not None:
                     progress = store.progress(arm)
                     seen = glance(
@@ -87,12 +85,12 @@ def _watch_words(folder: Path, *, live: bool) -> str:
                     view.glance = _constant(seen)
                     view.update(progress)
                     best = _best(arm, progress) or best
-            if status != "running":
+            if state != "running":
                 _leave(view)
                 view = None
-                ending = f"{folder.name}: {status}" + (f"; {best}" if best else "")
+                ending = f"{folder.name}: {state}" + (f"; {best}" if best else "")
                 target.print(ending, markup=False, highlight=False, soft_wrap=True)
-                return status
+                return state
             _pause(began)
     finally:
         _leave(view)
@@ -105,8 +103,8 @@ def _leave(view: ProgressView | None) -> None:
 
 def _view(target: PlainConsole, store: RunReader, arm: Arm) -> ProgressView:
     """Creates a view with the results of earlier searches and sessions."""
-    bests = [(row["programs"], row["fitness"]) for row in best_so_far(read_history(store, arm))]
-    return ProgressView(target, arm.name, _budget(store, arm), rivals=inspect.rivals(store, arm), bests=bests)
+    bests = [(point.programs, point.fitness) for point in best_so_far(read_history(store, arm))]
+    return ProgressView(target, arm.name, _budget(store, arm), rivals=rivals(store, arm), bests=bests)
 
 
 def _constant(seen: Glance) -> Callable[[Progress], Glance]:

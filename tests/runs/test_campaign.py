@@ -152,7 +152,7 @@ def test_another_machine_is_said(staged: Path, campaign: Path, optsearch: Comman
     said = optsearch("search", campaign, "--out", staged, "--workers", "0")
     assert said.code == 0
     assert "Abacus" in said.err
-    assert "Not the machine" in said.err
+    assert "This machine differs" in said.err
 
 
 def _about(folder: Path) -> dict[str, str]:

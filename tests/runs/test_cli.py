@@ -198,7 +198,7 @@ MISTAKES = [
     (["evaluate", "lion", "--task", "digts"], "did you mean 'digits'?"),
     (["evaluate", "lion", "--baseline", "adamww"], "did you mean 'adamw'?"),
     (["evaluate", "lion", "--seeds", "0"], "--seeds"),
-    (["evaluate", "lion", "--batch", "16,x"], "'16,x' is no list of batch sizes"),
+    (["evaluate", "lion", "--batch", "16,x"], "'16,x' is not a list of batch sizes"),
     (["evaluate", "lion", "--task", "digits", "--batch", "1000000"], "training examples"),
     (["select", "nothing"], "'nothing' is not a run"),
     (["select", "x", "--funnel", "laddr"], "did you mean 'ladder'?"),

@@ -80,7 +80,7 @@ def test_a_copy_without_its_log_says_so(made_up: Path, optsearch: Command, tmp_p
 
 
 def test_a_copy_from_before_the_first_record_says_so(tmp_path: Path) -> None:
-    from optsearch.runs.summary.run import status
+    from optsearch.runs.summary.status import status
 
     copy = tmp_path / "copy"
     copy.mkdir()

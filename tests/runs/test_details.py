@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from optsearch.runs.store.schema import pack_details, unpack_details
-from optsearch.runs.terminal.tables import evaluation_ending
+from optsearch.runs.terminal.program_view import evaluation_ending
 from optsearch.search.fitness import Fitness
 
 PLAIN = Fitness(0.5, "ok", 300, 0.1)
@@ -25,18 +25,20 @@ PLAIN = Fitness(0.5, "ok", 300, 0.1)
     ],
 )
 def test_details_come_back(fitness: Fitness) -> None:
-    details = unpack_details(pack_details(fitness), 0)
-    assert Fitness(fitness.value, fitness.outcome, fitness.steps, fitness.seconds, **details) == fitness
+    plain = Fitness(fitness.value, fitness.outcome, fitness.steps, fitness.seconds)
+    assert unpack_details(pack_details(fitness), 0, plain) == fitness
 
 
 def test_an_older_program_finds_the_keys_that_it_knows() -> None:
     assert {"curves", "losses"} <= set(json.loads(pack_details(replace(PLAIN, rate=3.0))))
     assert pack_details(PLAIN) == ""
+    newer = json.dumps(json.loads(pack_details(replace(PLAIN, rate=3.0))) | {"a key of a later version": 1})
+    assert unpack_details(newer, 0, PLAIN) == replace(PLAIN, rate=3.0)
 
 
 def test_the_end_of_an_evaluation_in_words() -> None:
-    assert evaluation_ending({"outcome": "ok", "steps": 300, "loss_so_far": None}).startswith("All steps were run")
-    stopped = evaluation_ending({"outcome": "hurdle", "steps": 60, "loss_so_far": 762.62})
+    assert evaluation_ending("ok", 300, None).startswith("All steps were run")
+    stopped = evaluation_ending("hurdle", 60, 762.62)
     assert stopped.endswith("its training loss since the last checkpoint was 762.62 on average.")
-    failed = evaluation_ending({"outcome": "non_finite", "steps": 1, "loss_so_far": None})
+    failed = evaluation_ending("non_finite", 1, None)
     assert failed.endswith("no training loss since its last checkpoint was finite.")

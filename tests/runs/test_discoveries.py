@@ -91,7 +91,7 @@ def test_what_ships_trains_in_optax(name: str, tmp_path: Path) -> None:
 
 
 def test_names_mean_one_thing() -> None:
-    assert not set(DISCOVERED) & ({*LIBRARY} | {row["name"] for row in campaigns()})
+    assert not set(DISCOVERED) & ({*LIBRARY} | {campaign.name for campaign in campaigns()})
     assert {*DISCOVERED}, "the folder is never empty"
 
 

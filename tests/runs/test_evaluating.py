@@ -77,7 +77,7 @@ def test_an_interruption_says_how_to_go_on(optsearch: Command, monkeypatch: pyte
     monkeypatch.setattr("optsearch.runs.commands.evaluate.run_job", interrupted)
     said = optsearch("evaluate", "lion", *QUICK)
     assert said.code == 130
-    assert "The same command goes on where it stopped." in " ".join(said.err.split())
+    assert "The same command resumes." in " ".join(said.err.split())
 
 
 def test_seeds_that_were_looked_at_are_passed_over(optsearch: Command) -> None:

@@ -12,6 +12,7 @@ import pytest
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
+from optsearch.runs.cli.json_values import behaviour_json
 from optsearch.runs.report.explain import cost_table, explain, formula, influence_marks, response_charts
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights
@@ -30,7 +31,7 @@ def mutated(seed: int, steps: int) -> Program:
 def test_random_programs_are_explained(seed: int) -> None:
     program = mutated(seed, 4 * seed + 2)
     explanation = explain(program)
-    assert json.loads(json.dumps(explanation.as_values(), allow_nan=False))["says"]
+    assert json.loads(json.dumps(behaviour_json(explanation), allow_nan=False))["says"]
     for topic, sentence in explanation.says():
         assert sentence.endswith("."), topic
         assert not re.search(r"\b(nan|inf|None)\b", sentence), sentence

@@ -18,8 +18,7 @@ from optsearch.runs.commands.search import Campaign, load_named
 from optsearch.runs.store.reader import RUN_FILE
 from optsearch.runs.store.schema import checksum
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.finalists import finalist_seeds
-from optsearch.runs.summary.run import best_ticket
+from optsearch.runs.summary.finalists import best_ticket, finalist_seeds
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +139,7 @@ def another_finalist(folder: Path) -> None:
         (last_ticket, "FAIL evaluations of search: program"),
         (delete("finals"), "is missing"),
         (delete("finals", "seed = 3000001"), "with seed 3000001 is missing"),
-        (no_control, "its searches or controls are not"),
+        (no_control, "its searches or controls are incomplete"),
         (best_at_another_rate, "FAIL evaluations of search: program"),
         (warm_start_of_other_losses, "FAIL evaluations of search: program 0"),
         (lucky_seed, "seed 3900000, which the run does not train on"),
@@ -171,7 +170,7 @@ def test_meta_validations_are_made_again(
     said = optsearch("verify", folder, "--sample", "2")
     line = next(line for line in said.out.splitlines() if "meta-validation" in line)
     assert said.code == (change is not None)
-    assert {None: "made again, all equal", "better": "was ('ok', 0.01", "missing": "is missing"}[change] in line
+    assert {None: "repeated, all equal", "better": "was ('ok', 0.01", "missing": "is missing"}[change] in line
 
 
 def test_what_was_not_checked_is_said(small_run: Path, optsearch: Command, tmp_path: Path) -> None:
@@ -181,8 +180,8 @@ def test_what_was_not_checked_is_said(small_run: Path, optsearch: Command, tmp_p
         connection.execute("REPLACE INTO meta VALUES ('status', ?, ?)", (value, checksum("meta", ("status", value))))
     said = optsearch("verify", folder, "--sample", "0")
     assert said.code == 0
-    assert "--   not checked: whether anything is missing at the end, since the run is recorded as" in said.out
-    assert "a checksum is no signature" in said.out
+    assert "--   not checked: completeness of the last records, since the status of the run is" in said.out
+    assert "a checksum is not a signature" in said.out
 
 
 def test_samples_differ(small_run: Path, optsearch: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,8 +39,8 @@ def test_programs_show_themselves(folder: Path) -> None:
     page = best._repr_html_()
     assert f"program {best.id}" in page
     assert '<span class="keyword">def</span>' in page
-    assert best.lineage[0]["id"] == "0"
-    assert best.lineage[-1]["id"] == best.id
+    assert best.lineage[0].id == "0"
+    assert best.lineage[-1].id == best.id
     assert str(best) == str(best.program)
     assert len(run.programs[0].pruned.body) <= len(run.programs[0].program.body)
     assert best.id in run._repr_html_()

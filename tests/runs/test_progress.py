@@ -13,7 +13,7 @@ from rich.console import Console
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.run import glance, rivals
+from optsearch.runs.summary.glance import glance, rivals
 from optsearch.runs.terminal import search_view as progress_view
 from optsearch.runs.terminal import watch as watching
 from optsearch.runs.terminal.search_view import SPARK_CELLS, SPARKS, Glance, ProgressView, counted_view, sparkline

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def page(made_up: Path) -> str:
 @pytest.fixture
 def undistilled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the slow part of a page out: the machine that distils, which has tests of its own."""
-    monkeypatch.setattr("optsearch.runs.report.html.distilled", lambda program: Distilled(prune(program), None, ()))
+    monkeypatch.setattr("optsearch.runs.report.section.distilled", lambda program: Distilled(prune(program), None, ()))
 
 
 class Reader(HTMLParser):
@@ -107,8 +108,9 @@ def test_a_page_is_whole_and_loads_nothing(page: str) -> None:
 def test_the_headline_says_what_was_found_and_how_sure(made_up: Path, page: str) -> None:
     text = Reader(page).text
     with RunStore.read(made_up) as store:
-        view = read_findings(store, "one").view
-    assert f"Program {view['best']['id']}, fitness {view['best']['fitness']:.5f}" in text
+        best = read_findings(store, "one").view.best
+    assert best is not None
+    assert f"Program {best.id}, fitness {best.fitness:.5f}" in text
     assert text.count("95 % interval [") >= 2
     assert "adamw with tuned constants" in text
     for sentence in ("The update ", "On the right: how much", "bytes a parameter (AdamW 8)"):
@@ -156,9 +158,9 @@ def test_planted_scripts_stay_text(tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "<img src=x onerror=alert(1)>", f"description={json.dumps(PLANTED)}", programs=40)
     RunStore.resume(folder, settings=_settings(folder), about={PLANTED: PLANTED}, tasks={}).close()
     report = read_report([folder])
-    row = next(row for row in report.runs[0].line if row["mutation"])
-    row["mutation"] = PLANTED
-    report.runs[0].board[0]["mutation"] = PLANTED
+    line, board = report.runs[0].line, report.runs[0].board
+    line[1] = replace(line[1], mutation=PLANTED)
+    board[0] = replace(board[0], mutation=PLANTED)
     for chart in report.all_charts():
         chart.rows[0]["series"] = PLANTED
     page = to_html(report)
@@ -257,26 +259,30 @@ def test_histories_add_up(made_up: Path) -> None:
         windows = over_time(store, history)
         line = line_of(store, arm, 150)
         edges, hidden = family_tree(history, 150, 20)
-    assert len(history) - 1 == progress.generated == windows[-1]["programs"]
+    assert len(history) - 1 == progress.generated == windows[-1].programs
     bests = best_so_far(history)
     assert progress.best is not None
-    assert bests[-1]["fitness"] == progress.best.fitness
-    assert [row["fitness"] for row in bests] == sorted((row["fitness"] for row in bests), reverse=True)
+    assert bests[-1].fitness == progress.best.fitness
+    assert [point.fitness for point in bests] == sorted((point.fitness for point in bests), reverse=True)
     points, left_out = evaluated_points(history, 10)
     assert len(points) <= 10
     assert len(points) + left_out == progress.outcomes["ok"] + 1
-    edge = np.unique([0, *(row["programs"] for row in windows)])
-    hits = sum(row["hits"] * wide for row, wide in zip(windows, np.diff(edge), strict=True))
+    edge = np.unique([0, *(window.programs for window in windows)])
+    hits = sum(window.hits * wide for window, wide in zip(windows, np.diff(edge), strict=True))
     assert round(hits) == progress.generated - sum(progress.outcomes.values())
-    for row in mutation_statistics(history):
-        assert row["children"] == sum(row[verdict] for verdict in VERDICTS)
-    assert line[0]["id"] == "0"
-    assert line[-1]["id"] == "150"
-    gains = [row["gain"] for row in line if row["gain"] is not None]
+    for kind in mutation_statistics(history):
+        assert list(kind.verdicts) == list(VERDICTS)
+        assert kind.children == sum(kind.verdicts.values())
+    assert line[0].id == "0"
+    assert line[-1].id == "150"
+    gains = [step.gain for step in line if step.gain is not None]
     if len(gains) == len(line) - 1:
-        assert sum(gains) == pytest.approx(line[0]["fitness"] - line[-1]["fitness"])
-    assert {row["from_programs"] for row in edges} <= {0} | {row["programs"] for row in edges}
-    assert hidden + len({row["programs"] for row in edges} | {0}) == len(history)
+        first, last = line[0].fitness, line[-1].fitness
+        assert first is not None
+        assert last is not None
+        assert sum(gains) == pytest.approx(first - last)
+    assert {edge.from_programs for edge in edges} <= {0} | {edge.programs for edge in edges}
+    assert hidden + len({edge.programs for edge in edges} | {0}) == len(history)
 
 
 def test_the_library_is_kept_and_a_damaged_copy_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,10 +141,10 @@ def test_a_click_on_a_legend_singles_a_line_out(page: Any) -> None:
 
 def test_the_filter_and_the_steps(page: Any, report: Report) -> None:
     rows = report.runs[0].board
-    word = str(rows[0]["program"].body[0].function)
+    word = str(rows[0].program.body[0].function)
     page.fill("input[type=search]", word)
     shown = page.locator(".board details:visible").count()
-    assert shown == sum(word in str(row["program"]).lower() for row in rows)
+    assert shown == sum(word in str(row.program).lower() for row in rows)
     assert page.locator(".board output").inner_text() == f"{shown} shown"
     page.fill("input[type=search]", "")
     hidden = page.locator(".line-steps tr:visible").count()

@@ -35,7 +35,7 @@ def report(selected: Path) -> Report:
 
 @pytest.fixture(autouse=True)
 def _undistilled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optsearch.runs.report.html.distilled", lambda program: Distilled(prune(program), None, ()))
+    monkeypatch.setattr("optsearch.runs.report.section.distilled", lambda program: Distilled(prune(program), None, ()))
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from command_line import Command
 
+from optsearch.runs.store.compatibility import version_fault
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RUN_FILE
 from optsearch.runs.store.schema import SCHEMA_VERSION
-from optsearch.runs.store.writer import RunStore, version_fault
+from optsearch.runs.store.writer import RunStore
 from optsearch.search.config import CampaignConfig
 
 GOLDEN = Path(__file__).parent / "golden"

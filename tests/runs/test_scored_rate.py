@@ -62,8 +62,8 @@ def test_what_leaves_a_run_is_what_was_scored(swept: Path, optsearch: Command) -
 
 def test_it_is_said_in_words(swept: Path, optsearch: Command) -> None:
     said = " ".join(optsearch("show", f"{swept}:0").out.split())
-    assert "Dead statements pruned, at the learning rate that it was scored at," in said
-    assert "`export` writes the program with it" in said
+    assert "Dead statements pruned, at the learning rate of its evaluation," in said
+    assert "`export` writes the program with this rate" in said
 
 
 def test_a_funnel_begins_with_what_was_scored(swept: Path) -> None:

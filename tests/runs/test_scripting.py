@@ -38,14 +38,14 @@ def test_settings_as_a_mapping_and_as_a_file_are_one_campaign(
     (tmp_path / "small.yaml").write_text(json.dumps(SETTINGS))
     command: Command = request.getfixturevalue("optsearch")  # the name is that of the package here
     said = command("search", tmp_path / "small.yaml", "--out", tmp_path / "run", "--workers", "0", "--json")
-    assert said.json()["population_digest"] == optsearch.load(folder).summary["population_digest"]
+    assert said.json()["population_digest"] == optsearch.load(folder).summary.population_digest
 
 
 def test_the_same_call_resumes_and_another_is_refused(folder: Path) -> None:
     again = optsearch.search(SETTINGS, out=folder, workers=0, quiet=True)
-    assert again.summary["evaluated"] == 6
+    assert again.summary.counts.evaluated == 6
     other = optsearch.search(SETTINGS, out=folder.parent / "seed1", workers=0, quiet=True, settings={"seed": 1})
-    assert other.summary["seed"] == 1
+    assert other.summary.seed == 1
     with pytest.raises(ConfigError, match="did you mean 'population'"):
         optsearch.search({**SETTINGS, "populaton": {}}, out=folder.parent / "never")
 

@@ -7,6 +7,7 @@ import shutil
 import threading
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,18 @@ from optsearch.dsl.dataflow import prune
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.run import TrainingRun
 from optsearch.proxy_tasks.seeds import FRESH
+from optsearch.runs.cli.json_values import study_json
 from optsearch.runs.commands.final_runs import Train, due, train_finals
 from optsearch.runs.store.reader import Arm, Final
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.arms import contenders
 from optsearch.runs.summary.finalists import best, finalist_seeds, finalists
+from optsearch.runs.summary.finals import FurtherRuns
 from optsearch.runs.summary.replicates import study_summary
-from optsearch.runs.summary.run import summary
-from optsearch.runs.text.phrasing import headline
+from optsearch.runs.summary.run import RunSummary, summary
+from optsearch.runs.summary.sentences import headline
 from optsearch.search.pool import Here
+from optsearch.selection.statistics import Interval
 
 TASKS = ("ae", "teach", "lmmlp")
 SETTINGS = (
@@ -89,7 +93,7 @@ def decided(older: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def view(decided: Path) -> dict[str, Any]:
+def view(decided: Path) -> RunSummary:
     with RunStore.read(decided) as store:
         return summary(store)
 
@@ -127,59 +131,78 @@ def test_the_best_has_the_lowest_mean_score_over_all_tasks(decided: Path) -> Non
         assert others, "the first task alone would have chosen another one"
 
 
-def test_scores_and_losses_of_fresh_seeds_are_shown(view: dict[str, Any], decided: Path) -> None:
-    assert view["tasks"] == list(TASKS)
+def entries(view: RunSummary) -> list[tuple[str, FurtherRuns]]:
+    """Id and results on fresh seeds of the best program, the warm start and the control's best program."""
+    found: list[tuple[str, FurtherRuns]] = []
+    for entry in (view.best, view.warm_start, view.controls[0].best):
+        assert entry is not None
+        assert entry.fresh is not None
+        found.append((entry.id, entry.fresh))
+    return found
+
+
+def mean(interval: Interval | None) -> float:
+    assert interval is not None
+    return interval.mean
+
+
+def test_scores_and_losses_of_fresh_seeds_are_shown(view: RunSummary, decided: Path) -> None:
+    assert view.tasks == TASKS
     with RunStore.read(decided) as store:
-        for entry in (view["best"], view["warm_start"], view["controls"][0]["best"]):
-            arm, ticket = store.find(entry["id"])
-            fresh = entry["fresh"]
-            assert fresh["seeds"] == list(FRESH[:4])
-            assert fresh["scores"] == pytest.approx([expected(store, arm, ticket, seed) for seed in fresh["seeds"]])
-            assert fresh["mean"] == pytest.approx(sum(fresh["scores"]) / 4)
-            assert [on["task"] for on in fresh["tasks"]] == list(TASKS), "whatever if_below says"
-            for on in fresh["tasks"]:
-                assert on["losses"] == [
-                    losses((on["task"], TrainingRun(store.ticket(arm, ticket).candidate.program, seed))).loss
-                    for seed in fresh["seeds"]
+        for program_id, fresh in entries(view):
+            arm, ticket = store.find(program_id)
+            assert fresh.seeds == tuple(FRESH[:4])
+            assert fresh.values == pytest.approx([expected(store, arm, ticket, seed) for seed in fresh.seeds])
+            assert fresh.mean == pytest.approx(sum(fresh.trained.values()) / 4)
+            assert tuple(fresh.tasks) == TASKS, "whatever if_below says"
+            for task, on in fresh.tasks.items():
+                assert list(on.values) == [
+                    losses((task, TrainingRun(store.ticket(arm, ticket).candidate.program, seed))).loss
+                    for seed in fresh.seeds
                 ]
-    for row, other in zip(view["comparison"], (view["warm_start"], view["controls"][0]["best"]), strict=True):
-        pairs = zip(other["fresh"]["scores"], view["best"]["fresh"]["scores"], strict=True)
-        assert row["difference"] == pytest.approx(sum(theirs - mine for theirs, mine in pairs) / 4)
-        assert row["interval"][0] < row["difference"] < row["interval"][1]
-        for place, on in enumerate(row["tasks"]):
-            means = [entry["fresh"]["tasks"][place]["mean"] for entry in (other, view["best"])]
-            assert on["difference"] == pytest.approx(means[0] - means[1])
-            assert on["winner"] in ("best", "undecided", row["control"])
+    (_, best), *others = entries(view)
+    for row, (_, other) in zip(view.comparison, others, strict=True):
+        gaps = [other.trained[seed] - best.trained[seed] for seed in best.seeds]
+        interval = row.overall.interval
+        assert mean(interval) == pytest.approx(sum(gaps) / 4)
+        assert interval is not None
+        assert interval.low is not None
+        assert interval.high is not None
+        assert interval.low < interval.mean < interval.high
+        for task, on in row.tasks.items():
+            assert mean(on.interval) == pytest.approx(mean(other.on(task).interval) - mean(best.on(task).interval))
+            assert on.winner in ("best", "undecided", "control")
 
 
-def test_words_tables_charts_and_studies_say_so(view: dict[str, Any], decided: Path, optsearch: Command) -> None:
+def test_words_tables_charts_and_studies_say_so(view: RunSummary, decided: Path, optsearch: Command) -> None:
     words = " ".join(optsearch("show", decided).out.split())
     assert "Mean score over ae, teach and lmmlp on 4 fresh seeds" in words
     assert "By task: ae " in words
-    for number in (view["best"]["fresh"]["mean"], view["best"]["fresh"]["tasks"][2]["mean"]):
+    (_, fresh), *_ = entries(view)
+    for number in (fresh.mean, fresh.on(TASKS[2]).mean):
         assert f"{number:.5f}" in words
-    assert "The search's number is the score over the tasks" in " ".join(
-        optsearch("show", f"{decided}:best").out.split()
-    )
+    assert "The fitness is the score over the tasks" in " ".join(optsearch("show", f"{decided}:best").out.split())
     assert "ae, teach and lmmlp" in headline(view) or "not shown" in headline(view) or "control wins" in headline(view)
     run = load(decided)
     finals, rows = run.table("finals", "rows"), run.table("comparison", "rows")
     assert len(finals) == 3 * 3 * 4
     assert {row["task"] for row in finals} == set(TASKS)
-    assert finals[0]["score"] == view["best"]["fresh"]["scores"][0]
+    assert finals[0]["score"] == fresh.values[0]
     assert [row["task"] for row in rows] == ["all", *TASKS] * 2
-    assert rows[0]["difference"] == view["comparison"][0]["difference"]
+    assert rows[0]["difference"] == mean(view.comparison[0].overall.interval)
     charts = [name for name in run.charts if name.startswith("finals")]
     assert charts == ["finals", *(f"finals-{task}" for task in TASKS)]
-    study = study_summary([view, view | {"seed": 1}])
-    assert study["best_fresh_loss"] is None
-    assert study["best_fresh_score"]["mean"] == pytest.approx(view["best"]["fresh"]["mean"])
-    assert study["comparison"][0]["difference"] == pytest.approx(view["comparison"][0]["difference"])
-    for place, on in enumerate(study["tasks"]):
-        assert on["best_fresh_loss"]["mean"] == pytest.approx(view["best"]["fresh"]["tasks"][place]["mean"])
-        assert on["comparison"][1]["difference"] == pytest.approx(
-            view["comparison"][1]["tasks"][place]["difference"], abs=1e-12
+    study = study_summary([view, replace(view, seed=1)])
+    assert mean(study.best_fresh) == pytest.approx(fresh.mean)
+    assert mean(study.comparison[0].difference) == pytest.approx(mean(view.comparison[0].overall.interval))
+    for on in study.tasks:
+        assert mean(on.best_fresh) == pytest.approx(fresh.on(on.task).mean)
+        assert mean(on.comparison[1].difference) == pytest.approx(
+            mean(view.comparison[1].tasks[on.task].interval), abs=1e-12
         )
+    values = study_json(study)
+    assert values["best_fresh_loss"] is None
+    assert values["best_fresh_score"]["mean"] == mean(study.best_fresh)
 
 
 def test_the_order_of_the_runs_and_interruptions_change_nothing(decided: Path, older: Path, tmp_path: Path) -> None:
@@ -217,8 +240,9 @@ def test_the_order_of_the_runs_and_interruptions_change_nothing(decided: Path, o
 def test_an_older_run_opens_and_the_same_command_completes_it(older: Path, decided: Path, tmp_path: Path) -> None:
     with RunStore.read(older) as store:
         before = summary(store)
-        assert before["best"]["fresh"] is None
-        assert before["comparison"] == []
+        assert before.best is not None
+        assert before.best.fresh is None
+        assert before.comparison == ()
         assert "has not been compared on fresh seeds" in headline(before)
         left = due(store)
         assert left is not None
@@ -227,4 +251,4 @@ def test_an_older_run_opens_and_the_same_command_completes_it(older: Path, decid
     finish(tmp_path / "run")
     with RunStore.read(tmp_path / "run") as store:
         assert due(store) is None
-        assert len(summary(store)["comparison"]) == 2
+        assert len(summary(store).comparison) == 2

@@ -126,7 +126,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, finished: tuple[Path, Ev
 
 def test_what_is_no_run_is_said(tmp_path: Path) -> None:
     for opened in (RunStore.read, resume):
-        with pytest.raises(RunError, match="no such folder"):
+        with pytest.raises(RunError, match="the folder does not exist"):
             opened(tmp_path / "none")
         with pytest.raises(RunError, match="not a run"):
             opened(tmp_path)
@@ -134,7 +134,7 @@ def test_what_is_no_run_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="damaged"):
         RunStore.read(tmp_path)
     (tmp_path / RUN_FILE).write_bytes(b"")
-    with pytest.raises(RunError, match="not the file of a run"):
+    with pytest.raises(RunError, match="not a run file"):
         RunStore.read(tmp_path)
 
 

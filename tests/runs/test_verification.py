@@ -22,7 +22,7 @@ def test_an_honest_run_agrees(small_run: Path, optsearch: Command) -> None:
         "checksums", "history of search", "history of control", "evaluations of search", "evaluations of control",
         "finalists and fresh seeds", "not checked",
     ]  # fmt: skip
-    assert "60 programs drawn again" in checks[1]["says"]
+    assert "60 programs reproduced" in checks[1]["says"]
 
 
 def forge(folder: Path, table: str, where: str, change: Callable[[list], None]) -> None:

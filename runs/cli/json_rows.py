@@ -1,0 +1,75 @@
+"""Rows of the commands that list what ships with optsearch, as JSON; tables have the same columns."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from optsearch.dsl.functions import Function
+from optsearch.runs.cli.options import Json
+from optsearch.runs.library.catalog import CheckedLaw, LibraryEntry, TaskEntry
+from optsearch.runs.library.discovery import Discovery
+from optsearch.search.config import CampaignConfig
+
+
+def task_row(entry: TaskEntry) -> Json:
+    """A task with its size, permitted use and measurements."""
+    task = entry.task
+    return {
+        "name": task.name,
+        "family": task.family,
+        "rung": task.rung,
+        "parameters": task.parameters,
+        "steps": task.steps,
+        "batch": task.batch_size,
+        "compute": task.compute,
+        "examples": [len(split[0]) for split in task.data.splits],
+        "objective": task.objective.name,
+        "use": task.use,
+        "version": task.version,
+        "adamw": None if entry.adamw is None else asdict(entry.adamw),
+        "description": task.description,
+    }
+
+
+def law_row(law: CheckedLaw) -> Json:
+    """A law with the result of its check."""
+    return {"law": law.law, "sentence": law.sentence, "kept": law.fault is None, "says": law.fault}
+
+
+def function_row(function: Function) -> Json:
+    """A function of the language with its signature and formula."""
+    return {
+        "name": function.name,
+        "operator": function.infix,
+        "signature": function.signature,
+        "operation": function.operation.value,
+        "formula": function.latex.format("x", "y", "a"),
+    }
+
+
+def library_row(entry: LibraryEntry) -> Json:
+    """A shipped program with its size; a discovered one with its record."""
+    return {
+        "name": entry.name,
+        "statements": len(entry.program.body),
+        "state": list(entry.program.state),
+        "description": entry.description,
+        "text": str(entry.program),
+        "discovery": None if entry.discovery is None else discovery_json(entry.discovery),
+    }
+
+
+def discovery_json(found: Discovery) -> Json:
+    """The record of a discovered program, with its headline and the commands that reproduce it."""
+    return found.record.model_dump(mode="json") | {"headline": found.headline, "commands": found.commands}
+
+
+def campaign_row(config: CampaignConfig) -> Json:
+    """A campaign with its tasks and size."""
+    return {
+        "name": config.name,
+        "tasks": ", ".join(task.task for task in config.setting.tasks),
+        "programs": config.budget.programs,
+        "population": config.population.size,
+        "description": config.description,
+    }

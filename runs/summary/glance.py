@@ -1,0 +1,58 @@
+"""Values of a live view that are queried rarely: redundancy, the best program, and meta-validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from optsearch.dsl.program import Program
+from optsearch.runs.store.reader import RunReader
+from optsearch.runs.store.records import Arm
+from optsearch.runs.summary.arms import SEARCH
+from optsearch.runs.summary.meta_validation import meta_validation
+from optsearch.search.events import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """Values of a live view that are queried rarely, besides the counts.
+
+    Attributes:
+        redundancy: fraction of redundant statements in the population; None if there are no statements.
+        program: the best program; None if not known yet.
+        validation: description of the meta-validation; empty without.
+    """
+
+    redundancy: float | None = None
+    program: Program | None = None
+    validation: str = ""
+
+
+def glance(store: RunReader, arm: Arm, progress: Progress, redundant: float | None) -> Glance:
+    """Reads the values of a live view besides the counts.
+
+    Args:
+        store: the run.
+        arm: the current search.
+        progress: progress of this search.
+        redundant: fraction of redundant statements in the population; None if there are no statements.
+    """
+    program = None
+    if progress.best is not None and progress.best.ticket < store.settled(arm):
+        program = store.ticket(arm, progress.best.ticket).candidate.program
+    validation = meta_validation(store, arm) if arm.name == SEARCH else None
+    words = ""
+    if validation is not None and validation.carry_forward is not None:
+        latest = validation.programs[-1]
+        loss = "does not train" if latest.loss is None else f"{latest.loss:.5f}"
+        words = f"{validation.task}: latest {loss}, best program {validation.carry_forward}"
+    return Glance(redundant, program, words)
+
+
+def rivals(store: RunReader, arm: Arm) -> dict[str, float]:
+    """Best fitness of the searches before an arm, by name."""
+    found: dict[str, float] = {}
+    for other in store.arms():
+        for entry in store.leaderboard(other, 1) if other.number < arm.number else ():
+            if entry.fitness.value is not None:
+                found[other.name] = entry.fitness.value
+    return found

@@ -1,0 +1,74 @@
+"""The best semantically distinct programs of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from optsearch.dsl.dataflow import prune
+from optsearch.dsl.program import Program
+from optsearch.runs.store.reader import RunReader
+from optsearch.runs.summary.arms import SEARCH
+
+
+@dataclass(frozen=True, slots=True)
+class RankedProgram:
+    """A program of the leaderboard.
+
+    Attributes:
+        id: id of the program within the run.
+        fitness: fitness of the program; None if it did not train.
+        program: the program.
+        live: the program without dead statements.
+    """
+
+    id: str
+    fitness: float | None
+    program: Program
+    live: Program
+
+
+@dataclass(frozen=True, slots=True)
+class RankedChild(RankedProgram):
+    """A program of the leaderboard with its parent.
+
+    Attributes:
+        mutation: description of the mutation of the parent.
+        parent: the parent; None for the warm start and for independently sampled programs.
+        parent_id: id of the parent within the run; None without a parent.
+    """
+
+    mutation: str
+    parent: Program | None
+    parent_id: str | None
+
+
+def leaderboard(store: RunReader, count: int) -> list[RankedProgram]:
+    """The best distinct programs of the main search, in order of increasing fitness.
+
+    Args:
+        store: the run.
+        count: maximum number of programs.
+
+    Raises:
+        RunError: the run has no main search yet.
+    """
+    arm = store.arm(SEARCH)
+    ranked: list[RankedProgram] = []
+    for entry in store.leaderboard(arm, count):
+        program = store.ticket(arm, entry.ticket).candidate.program
+        ranked.append(RankedProgram(arm.program_id(entry.ticket), entry.fitness.value, program, prune(program)))
+    return ranked
+
+
+def with_parents(store: RunReader, ranked: Iterable[RankedProgram]) -> list[RankedChild]:
+    """Adds the mutation and the parent to each program of a leaderboard."""
+    children: list[RankedChild] = []
+    for row in ranked:
+        arm, ticket = store.find(row.id)
+        item = store.ticket(arm, ticket).candidate
+        parent, parent_id = None, None
+        if item.parent is not None:
+            parent, parent_id = store.ticket(arm, item.parent).candidate.program, arm.program_id(item.parent)
+        children.append(RankedChild(row.id, row.fitness, item.program, row.live, item.mutation, parent, parent_id))
+    return children

@@ -1,0 +1,57 @@
+"""Progress of a run at one moment, for ``watch --json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from optsearch.runs.store.reader import RunReader
+from optsearch.runs.summary.arms import SEARCH
+from optsearch.runs.summary.counts import Counts, Leader, leader, redundant_share
+from optsearch.runs.summary.meta_validation import MetaValidationSummary, meta_validation
+from optsearch.runs.summary.status import current_arm, status
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Progress of the current search of a run.
+
+    Attributes:
+        name: name of the campaign.
+        status: status of the run, as returned by `status.status`.
+        search: name of the current or last search; None before the first one.
+        counts: counts of this search.
+        redundant_share: fraction of redundant statements in the population; None if there are no statements.
+        best: program of lowest fitness; None if no program has trained yet.
+        warm_start: fitness of the warm start; None if it is not known yet, or the warm start does not train.
+        meta_validation: meta-validation of the main search; None for controls and without meta-validation.
+        seconds: time spent on the run, over all sessions, rounded to 10 ms.
+    """
+
+    name: str
+    status: str
+    search: str | None
+    counts: Counts
+    redundant_share: float | None
+    best: Leader | None
+    warm_start: float | None
+    meta_validation: MetaValidationSummary | None
+    seconds: float
+
+
+def snapshot(store: RunReader) -> Snapshot:
+    """Reads the progress of a run in any state."""
+    name, state, arm, seconds = store.config.name, status(store), current_arm(store), round(store.seconds(), 2)
+    if arm is None:
+        return Snapshot(name, state, None, Counts(), None, None, None, None, seconds)
+    progress = store.progress(arm)
+    return Snapshot(
+        name=name,
+        status=state,
+        search=arm.name,
+        counts=Counts.of(progress),
+        redundant_share=redundant_share(store.population(arm, store.config.population.size)),
+        best=leader(arm, progress),
+        warm_start=progress.warm_start,
+        meta_validation=meta_validation(store, arm) if arm.name == SEARCH else None,
+        seconds=seconds,
+    )
