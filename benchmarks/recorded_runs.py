@@ -44,7 +44,7 @@ class RecordedRuns:
 
     def baseline(self, task: Task, name: str, rate: float, seed: int) -> list[float | None]:
         """Trains an optax baseline."""
-        return self.run(task, name, rate, seed, lambda: trainer(task).run_optax(maker(name), seed, rate=rate))
+        return self.run(task, name, rate, seed, lambda: trained(task, name, rate, seed))
 
     def program(self, task: Task, name: str, program: Program, rate: float, seed: int) -> list[float | None]:
         """Trains a program."""
@@ -57,6 +57,13 @@ def trainer(task: Task) -> Any:
     from optsearch.proxy_tasks.trainer import Trainer
 
     return Trainer(task)
+
+
+def trained(task: Task, name: str, rate: float, seed: int) -> TrainingResult:
+    """Trains a baseline with its own arguments, under the schedule that it wants."""
+    row = BASELINES[name]
+    evaluated = {"evaluated": row.evaluated} if row.evaluated else {}
+    return trainer(task).run_optax(maker(name), seed, rate=rate, decays=row.schedule == "task", **evaluated)
 
 
 @cache

@@ -40,7 +40,7 @@ from optsearch.search.mutation_config import MutationWeights
 from optsearch.search.population import PopulationConfig
 from optsearch.selection.baselines import BASELINES
 from optsearch.selection.ranks import kendall_tau
-from optsearch.selection.tuning import fresh_seeds, tuning_seeds
+from optsearch.selection.tuning import TuningBudget, fresh_seeds
 
 OPTIMIZERS = (
     *("adamw", "lion", "sgd", "momentum", "rmsprop", "adagrad"),
@@ -108,7 +108,10 @@ def tuned(recorded: RecordedRuns, task: Task, name: str, first: float) -> tuple[
     """Tunes the learning rate of a baseline; returns it and the runs on fresh seeds."""
     tuning, fresh = SEEDS[task.rung]
     rate = tuned_rate(
-        lambda rate: mean_loss([recorded.baseline(task, name, rate, seed) for seed in tuning_seeds(tuning)]), first
+        lambda rate: mean_loss(
+            [recorded.baseline(task, name, rate, seed) for seed in TuningBudget(seeds=tuning).seeds_of(0)]
+        ),
+        first,
     )
     return rate, [recorded.baseline(task, name, rate, seed) for seed in fresh_seeds(fresh)]
 
@@ -230,7 +233,7 @@ def tuned_constants(
         candidate = evolution.ask()
         if candidate is None or not candidate.evaluate:
             continue
-        value = statistics.fmean(loss(candidate.program, tuning_seeds(tuning)))
+        value = statistics.fmean(loss(candidate.program, TuningBudget(seeds=tuning).seeds_of(0)))
         finite = math.isfinite(value)
         evolution.tell(candidate.ticket, Fitness(value if finite else None, OK if finite else "non_finite", 0, 0.0))
         best = (value, candidate.program) if best is None or value < best[0] else best
@@ -271,7 +274,7 @@ def measure_sweep(recorded: RecordedRuns, families: Sequence[str], names: Sequen
     for family in families:
         task = get_task(family)
         ladders = ladder(recorded, family, RUNGS[:2], names)
-        seeds = tuning_seeds(SEEDS[task.rung][0])[:1]
+        seeds = TuningBudget().seeds_of(0)[:1]
         losses: dict[str, list[float]] = {}
         for name in names:
             rate, _ = tuned(recorded, task, name, BASELINES[name].reference)

@@ -1,7 +1,7 @@
 """Proxy tasks: small models on real data, and the trainer that trains them with any program.
 
 - `registry`: all tasks by name; `task`: definition of a task, its version and schedule; `custom_task`: user-defined
-  tasks
+  tasks; `imported`: the user's objects by reference
 - `contract`: laws that every task satisfies; `measured`: AdamW's loss and seed noise on the shipped tasks
 - `datasets`: definition of a data set; `images`, `text`, `synthetic`: shipped data sets; `hub`: optional larger ones
 - `models`: definition of a model, and perceptrons; `transformer`, `convolution`, `quadratic`: the other models

@@ -56,6 +56,11 @@ class Checkpoint:
         return _digest(f"checkpoint {FORMAT} {self.task.version} {self.learning_rate!r} {ADAMW} {SEED}")
 
     @property
+    def origins(self) -> frozenset[str]:
+        """Names of the material on which the parameters were trained."""
+        return self.task.origins
+
+    @property
     def path(self) -> Path:
         """Path of the file; distinct per machine, environment and package versions, because these affect rounding."""
         return cache_folder() / "checkpoints" / f"{self.task.family}-{self.version}-{_digest(made_on())}.npz"

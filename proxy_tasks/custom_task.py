@@ -24,10 +24,8 @@ so that invalid data or an invalid loss is reported before any training.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
-import os
-import sys
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, replace
 from functools import cached_property
@@ -35,8 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optsearch.dsl.verify import nearest
 from optsearch.proxy_tasks.datasets import Arrays, Dataset, digest_of
+from optsearch.proxy_tasks.imported import imported
 from optsearch.proxy_tasks.objectives import Batch
 from optsearch.proxy_tasks.task import RUNGS, Task, TaskError
 
@@ -47,10 +45,16 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 
+EXAMPLE = "my_tasks:Spirals"
+
 INT32 = np.iinfo(np.int32)
 
 NEEDED = (*SPLITS, "batch_size", "steps", "init", "loss")
-"""Required attributes of a task object; a docstring and ``accuracy(params, batch)`` are optional."""
+"""Required attributes of a task object.
+
+Optional are a docstring, ``accuracy(params, batch)``, and ``trivial_loss``, the test loss of a predictor that ignores
+its input: `evaluate` marks results that are no better.
+"""
 
 
 def own_task(reference: str) -> Task:
@@ -66,16 +70,12 @@ def own_task(reference: str) -> Task:
         TaskError: the module or object does not exist, the object is not a task, or its data, parameters or loss are
             invalid. Exceptions raised by the user's code propagate with their traceback.
     """
-    module_name, name = parts(reference)
-    module = _import(module_name, reference)
-    if not hasattr(module, name):
-        public = [known for known in vars(module) if not known.startswith("_")]
-        raise TaskError(f"import {reference}: module '{module_name}' has no '{name}'{nearest(name, public)}")
-    made = getattr(module, name)
+    found = imported(reference, error=TaskError, example=EXAMPLE)
+    name, made = found.name, found.made
     if callable(made) and not isinstance(made, Task):
         made = made()
     if isinstance(made, Task):
-        task = replace(made, name=name, family=name, rung=RUNGS[0], code=_code(module, reference))
+        task = replace(made, name=name, family=name, rung=RUNGS[0], code=found.code)
         _check_data(task)
         return task
     missing = [needed for needed in NEEDED if not hasattr(made, needed)]
@@ -85,7 +85,7 @@ def own_task(reference: str) -> Task:
             "(docs/tasks.md has an example)"
         )
     try:
-        task = _task(name, made, reference, module)
+        task = _task(name, made, reference, found.code)
         _check_data(task)
         _check_shapes(task)
     except TaskError as error:
@@ -93,58 +93,29 @@ def own_task(reference: str) -> Task:
     return task
 
 
-def parts(reference: str) -> tuple[str, str]:
-    """Splits a reference into module and object.
-
-    Raises:
-        TaskError: the reference does not have the form ``module:object``.
-    """
-    module, colon, name = reference.partition(":")
-    if not colon or not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
-        raise TaskError(f"import {reference}: write it as module:object, such as my_tasks:Spirals")
-    return module, name
-
-
-def _import(module: str, reference: str) -> Any:
-    folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)  # sys.path[0] is the folder of the command itself
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
-            raise TaskError(
-                f"import {reference}: there is no module '{error.name}', neither in {folder} nor installed"
-            ) from error
-        raise TaskError(
-            f"import {reference}: '{module}' needs module '{error.name}', which is not installed"
-        ) from error
-
-
-def _task(name: str, made: Any, reference: str, module: Any) -> Task:
+def _task(name: str, made: Any, reference: str, code: str) -> Task:
     data = _Data(made, reference)
     return Task(
         name=name,
         description=(inspect.getdoc(made) or f"{reference}.").splitlines()[0],
         dataset=lambda: data.dataset,
         model=OwnModel(made, data),
-        objective=_OwnObjective(hasattr(made, "accuracy")),
+        objective=_OwnObjective(hasattr(made, "accuracy"), _trivial(made)),
         batch_size=made.batch_size,
         steps=made.steps,
         use="search",
         family=name,
         rung=RUNGS[0],
-        code=_code(module, reference),
+        code=code,
     )
 
 
-def _code(module: Any, reference: str) -> str:
-    """Sha256 of a module's source, so that the version changes with it; of the reference if there is no source."""
-    try:
-        source = inspect.getsource(module)
-    except (OSError, TypeError):
-        source = reference
-    return hashlib.sha256(source.encode()).hexdigest()
+def _trivial(made: Any) -> float | None:
+    """The loss of a trivial predictor that an object declares; None if it declares none."""
+    value = getattr(made, "trivial_loss", None)
+    if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+        raise TaskError(f"trivial_loss is {value!r}; it must be a finite number, the test loss of a trivial predictor")
+    return None if value is None else float(value)
 
 
 def _check_data(task: Task) -> None:
@@ -191,7 +162,8 @@ class _Data:
             for i, column in enumerate(columns)
         }
         a, b, c = map(_names, (train, validation, test))
-        return Dataset(self._reference, train, validation, test, digest_of(arrays, "own 1"), (a, b, c))
+        digest = digest_of(arrays, "own 1")
+        return Dataset(self._reference, train, validation, test, digest, (a, b, c), (digest,))
 
     def _columns(self, name: str) -> Arrays:
         import jax
@@ -306,6 +278,7 @@ class _OwnObjective:
     """The objective defined by a user's object."""
 
     has_accuracy: bool
+    trivial_loss: float | None = None
     name: str = "own"
     passes: int = 1
 
@@ -314,6 +287,9 @@ class _OwnObjective:
 
         inputs: Any = batch
         return jnp.asarray(model.apply(params, inputs))
+
+    def trivial(self, train: Arrays, test: Arrays) -> float | None:
+        return self.trivial_loss
 
     def accuracy(self, model: Model, params: Params, batch: Batch) -> jax.Array:
         import jax.numpy as jnp

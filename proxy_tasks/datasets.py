@@ -37,6 +37,8 @@ class Dataset:
         digest: sha256 of the stored bytes and of the recipe for splits and scaling, 64 hex digits.
         source: for each split an integer array [examples, numbers]: positions of each example's numbers in the stored
             arrays, used to check that the splits are disjoint.
+        origin: names of the material from which the data are made, such as ``photographs``. Data sets that share one
+            are not held out from each other.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Dataset:
     test: Arrays
     digest: str
     source: Sources
+    origin: tuple[str, ...]
 
     @property
     def splits(self) -> Splits:

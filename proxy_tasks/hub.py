@@ -84,7 +84,9 @@ def cifar10_task(rows: Rows, counts: tuple[int, int, int] = IMAGES) -> Task:
         stored = {f"{kind}{i}": a for kind, group in (("p", pixels), ("l", labels)) for i, a in enumerate(group)}
         first_test = len(rows["train"])
         a, b, c = (index[:, None] + first_test * (name == "test") for name, index in chosen)
-        return Dataset("cifar10", train, validation, test, digest_of(stored, "cifar10 1: unit variance"), (a, b, c))
+        return Dataset(
+            "cifar10", train, validation, test, digest_of(stored, "cifar10 1: unit variance"), (a, b, c), ("cifar10",)
+        )
 
     return Task(
         name="cifar10",

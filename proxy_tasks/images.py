@@ -30,6 +30,9 @@ REACH = 4
 NOISE = 5.0
 """Standard deviation of the noise in a view, in grey levels."""
 
+PHOTOGRAPHS = ("photographs",)
+"""Origin of all data sets of patches."""
+
 FREQUENCIES = 4
 """Number of sines, and of cosines, in the embedding of the noise level."""
 
@@ -66,7 +69,7 @@ def photograph_patches() -> Dataset:
     recipe = f"photograph patches 1: side {PATCH}, band {BAND}, splits {BAND_SPLITS}, mean removed, unit variance"
     a, b, c = (np.stack(group) for group in positions)
     digest = digest_of(stored("photographs.npz"), recipe)
-    return Dataset("photograph_patches", train, validation, test, digest, (a, b, c))
+    return Dataset("photograph_patches", train, validation, test, digest, (a, b, c), PHOTOGRAPHS)
 
 
 @cache
@@ -97,7 +100,7 @@ def noisy_patches(copies: int = 8) -> Dataset:
     first, *others = patches.source
     recipe = f"noisy patches 1: {patches.digest}, {copies} copies, {FREQUENCIES} frequencies, generator 1"
     source = (np.concatenate([first] * copies), others[0], others[1])
-    return Dataset("noisy_patches", train, validation, test, digest_of({}, recipe), source)
+    return Dataset("noisy_patches", train, validation, test, digest_of({}, recipe), source, PHOTOGRAPHS)
 
 
 @cache
@@ -139,7 +142,7 @@ def patch_views(copies: int = 8) -> Dataset:
     recipe = f"patch views 1: {settings}, generator 2, unit variance"
     digest = digest_of(stored("photographs.npz"), recipe)
     train, validation, test = splits
-    return Dataset("patch_views", train, validation, test, digest, (sources[0], sources[1], sources[2]))
+    return Dataset("patch_views", train, validation, test, digest, (sources[0], sources[1], sources[2]), PHOTOGRAPHS)
 
 
 def _stratified(labels: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -169,7 +172,7 @@ def digits() -> Dataset:
     )
     digest = digest_of(arrays, "digits 1: stratified .6 .2 .2 by permutation 0, unit variance")
     a, b, c = (index[:, None] for index in chosen)
-    return Dataset("digits", train, validation, test, digest, (a, b, c))
+    return Dataset("digits", train, validation, test, digest, (a, b, c), ("digits",))
 
 
 @cache
@@ -204,4 +207,4 @@ def mnist(side: int, copies: int = 4) -> Dataset:
     )
     recipe = f"mnist 1: side {side}, {copies} copies moved by generator 3, stratified .6 .2 .2, unit variance"
     a, b, c = (index[:, None] for index in indices)
-    return Dataset(f"mnist{side}", train, validation, test, digest_of(arrays, recipe), (a, b, c))
+    return Dataset(f"mnist{side}", train, validation, test, digest_of(arrays, recipe), (a, b, c), ("mnist",))

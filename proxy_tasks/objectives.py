@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from optsearch.proxy_tasks.datasets import Arrays
 
 if TYPE_CHECKING:
     import jax
@@ -40,6 +45,14 @@ class Objective(Protocol):
         """Fraction of correct predictions, a scalar in [0, 1]; NaN if the task has none."""
         ...
 
+    def trivial(self, train: Arrays, test: Arrays) -> float | None:
+        """Loss on the test split of a predictor that ignores its input, fitted to the training split.
+
+        Returns:
+            The loss; None if the objective has no such predictor.
+        """
+        ...
+
 
 class _Unclassified:
     """Base class of objectives without accuracy."""
@@ -66,6 +79,10 @@ class Reconstruction(_Unclassified):
         (inputs,) = batch
         return jnp.mean(jnp.square(model.apply(params, inputs) - inputs))
 
+    def trivial(self, train: Arrays, test: Arrays) -> float:
+        """That of the mean training example."""
+        return float(np.mean(np.square(test[0] - train[0].mean(axis=0, dtype=np.float64))))
+
 
 class Regression(_Unclassified):
     """Mean squared error between output and target."""
@@ -79,6 +96,10 @@ class Regression(_Unclassified):
         inputs, targets = batch
         return jnp.mean(jnp.square(model.apply(params, inputs) - targets))
 
+    def trivial(self, train: Arrays, test: Arrays) -> float:
+        """That of the mean training target."""
+        return float(np.mean(np.square(test[1] - train[1].mean(axis=0, dtype=np.float64))))
+
 
 class Mean(_Unclassified):
     """Mean output of a model that computes a loss itself."""
@@ -91,6 +112,10 @@ class Mean(_Unclassified):
 
         (inputs,) = batch
         return jnp.mean(model.apply(params, inputs))
+
+    def trivial(self, train: Arrays, test: Arrays) -> None:
+        """None: the model computes its loss itself."""
+        return
 
 
 @dataclass(frozen=True)
@@ -132,6 +157,10 @@ class Contrastive(_Unclassified):
         own = jnp.eye(self.group, dtype=cosines.dtype)[None]
         return -0.5 * jnp.sum((there + back) * own) / (cosines.shape[0] * self.group)
 
+    def trivial(self, train: Arrays, test: Arrays) -> float:
+        """That of equal embeddings, which tell no pair of a group from another."""
+        return math.log(self.group)
+
 
 class Classification:
     """Cross-entropy between the softmax of the output and the label, in nats."""
@@ -156,6 +185,12 @@ class Classification:
 
         inputs, labels = batch
         return jnp.mean((jnp.argmax(model.apply(params, inputs), axis=-1) == labels).astype(jnp.float32))
+
+    def trivial(self, train: Arrays, test: Arrays) -> float:
+        """That of the frequencies of the training labels, with one more of each label; negative labels are left out."""
+        known, asked = (split[1][split[1] >= 0] for split in (train, test))
+        counts = np.bincount(known, minlength=int(max(known.max(), asked.max())) + 1) + 1.0
+        return float(-np.mean(np.log(counts / counts.sum())[asked]))
 
 
 class MaskedClassification(Classification):

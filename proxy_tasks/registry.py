@@ -17,6 +17,7 @@ from optsearch.proxy_tasks import images, synthetic, text
 from optsearch.proxy_tasks.checkpoint import Checkpoint
 from optsearch.proxy_tasks.convolution import CNN
 from optsearch.proxy_tasks.datasets import Dataset
+from optsearch.proxy_tasks.imported import parts
 from optsearch.proxy_tasks.models import MLP, Model, WindowMLP
 from optsearch.proxy_tasks.objectives import (
     Classification,
@@ -223,7 +224,7 @@ def own_task_name(reference: str) -> str:
     Raises:
         TaskError: the reference does not have the form ``module:object``, or a shipped task has this name.
     """
-    _, name = own.parts(reference)
+    _, name = parts(reference, error=TaskError, example=own.EXAMPLE)
     if name.lower() in map(str.lower, TASKS):
         raise TaskError(f"import {reference}: '{name}' is the name of a shipped task: choose another name")
     return name

@@ -46,7 +46,7 @@ def teacher(examples: int) -> Dataset:
     validation, test, train = map(split, draws)
     # The digest covers the draws, which are portable, but not the outputs, whose last bits depend on the processor.
     digest = digest_of({"inputs": train[0]}, f"teacher 1: tanh 16-16-16-1, generator 6, {examples} examples, noise .1")
-    return Dataset("teacher", train, validation, test, digest, _sources(examples, HELD_OUT, HELD_OUT))
+    return Dataset("teacher", train, validation, test, digest, _sources(examples, HELD_OUT, HELD_OUT), ("teacher",))
 
 
 @cache
@@ -60,4 +60,6 @@ def gradient_noise(dimensions: int, examples: int = 4096) -> Dataset:
     train = np.random.default_rng(7).standard_normal((examples, dimensions)).astype(np.float32)
     still = np.zeros((1, dimensions), np.float32)
     digest = digest_of({"noise": train}, "gradient noise 1: generator 7, measured without noise")
-    return Dataset("gradient_noise", (train,), (still,), (still,), digest, _sources(examples, 1, 1))
+    return Dataset(
+        "gradient_noise", (train,), (still,), (still,), digest, _sources(examples, 1, 1), ("gradient noise",)
+    )

@@ -52,6 +52,11 @@ class Start(Protocol):
         """Changes whenever the parameters change."""
         ...
 
+    @property
+    def origins(self) -> frozenset[str]:
+        """Names of the material on which the parameters were trained."""
+        ...
+
     def weights(self) -> Params:
         """The parameters, equal for all seeds."""
         ...
@@ -133,6 +138,21 @@ class Task:
             )
         return data
 
+    @property
+    def epochs(self) -> float:
+        """Number of times that a run sees the training split."""
+        return self.steps * self.batch_size / len(self.data.train[0])
+
+    @cached_property
+    def trivial_loss(self) -> float | None:
+        """Test loss of a predictor that ignores its input; None if there is none, or none is known."""
+        return self.objective.trivial(self.data.train, self.data.test)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Names of the material that a run sees, that of a pretrained start included."""
+        return frozenset(self.data.origin) | (self.start.origins if self.start else frozenset())
+
     @cached_property
     def version(self) -> str:
         """16 hex digits that change whenever data, settings or the semantics of a run change."""
@@ -151,15 +171,18 @@ class Task:
             settings["code"] = self.code
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
-    def schedule(self) -> np.ndarray:
+    def schedule(self, *, decays: bool = True) -> np.ndarray:
         """Learning rate of each step, float32 [steps]: linear warm-up to 1, then cosine decay towards 0.
 
         All values lie in (0, 1], including the first and the last step.
+
+        Args:
+            decays: if False, the rate stays at 1 after the warm-up.
         """
         warm = max(1, round(self.steps * WARM_UP))
         step = np.arange(self.steps)
         cosine = 0.5 * (1.0 + np.cos(np.pi * (step - warm + 1) / (self.steps - warm + 1)))
-        return np.where(step < warm, (step + 1) / warm, cosine).astype(np.float32)
+        return np.where(step < warm, (step + 1) / warm, cosine if decays else 1.0).astype(np.float32)
 
     def init(self, key: jax.Array) -> Params:
         """Initial parameters, a pytree of float32 arrays."""

@@ -70,10 +70,12 @@ def _spread(arrays: Arrays, count: int) -> Arrays:
     return tuple(array[chosen] for array in arrays)
 
 
-def _dataset(name: str, splits: Sequence[Arrays], places: Sequence[Arrays], held_out: int, digest: str) -> Dataset:
+def _dataset(
+    name: str, splits: Sequence[Arrays], places: Sequence[Arrays], held_out: int, digest: str, origin: str
+) -> Dataset:
     train, validation, test = splits[0], *(_spread(split, held_out) for split in splits[1:])
     a, b, c = places[0][0], *(_spread(split, held_out)[0] for split in places[1:])
-    return Dataset(name, train, validation, test, digest, (a, b, c))
+    return Dataset(name, train, validation, test, digest, (a, b, c), (origin,))
 
 
 @cache
@@ -88,7 +90,7 @@ def plays(context: int) -> Dataset:
     windows, places = _windows(context + 1)
     splits = tuple((w[:, :-1].copy(), w[:, 1:].copy()) for (w,) in windows)
     digest = digest_of(stored("plays.npz"), f"plays 1: {ALPHABET!r}, {PLAYS}, context {context}, held out {HELD_OUT}")
-    return _dataset("plays", splits, places, HELD_OUT // context, digest)
+    return _dataset("plays", splits, places, HELD_OUT // context, digest, "plays")
 
 
 def split_texts(name: str, texts: Mapping[str, str], context: int) -> Dataset:
@@ -111,7 +113,7 @@ def split_texts(name: str, texts: Mapping[str, str], context: int) -> Dataset:
         places.append((offset + starts,))
         arrays[split], offset = text, offset + len(text)
     digest = digest_of(arrays, f"{name} 1: {ALPHABET!r}, context {context}, held out {HELD_OUT}")
-    return _dataset(name, splits, places, HELD_OUT // context, digest)
+    return _dataset(name, splits, places, HELD_OUT // context, digest, name)
 
 
 @cache
@@ -125,7 +127,7 @@ def next_characters(context: int) -> Dataset:
     splits = tuple((w[:, :-1].copy(), w[:, -1].copy()) for (w,) in windows)
     recipe = f"next characters 1: {ALPHABET!r}, {PLAYS}, context {context}, held out {HELD_OUT // 4}"
     digest = digest_of(stored("plays.npz"), recipe)
-    return _dataset("next_characters", splits, places, HELD_OUT // 4, digest)
+    return _dataset("next_characters", splits, places, HELD_OUT // 4, digest, "plays")
 
 
 @cache
@@ -146,7 +148,7 @@ def masked_plays(context: int) -> Dataset:
     splits = tuple(masked(w) for (w,) in windows)
     recipe = f"masked plays 1: {ALPHABET!r}, {PLAYS}, context {context}, {hidden} hidden, generator 4, {HELD_OUT}"
     digest = digest_of(stored("plays.npz"), recipe)
-    return _dataset("masked_plays", splits, places, 2 * HELD_OUT // context, digest)
+    return _dataset("masked_plays", splits, places, 2 * HELD_OUT // context, digest, "plays")
 
 
 @cache
@@ -170,4 +172,4 @@ def sonnets(context: int) -> Dataset:
     joined = _joined(places)
     splits = tuple((codes[p[:, :-1]], codes[p[:, -1]]) for (p,) in joined)
     recipe = f"sonnets 1: {ALPHABET!r}, context {context}, .6 .2 .2 by permutation 5, held out {HELD_OUT // 4}"
-    return _dataset("sonnets", splits, joined, HELD_OUT // 4, digest_of(arrays, recipe))
+    return _dataset("sonnets", splits, joined, HELD_OUT // 4, digest_of(arrays, recipe), "sonnets")

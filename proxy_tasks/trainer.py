@@ -28,7 +28,7 @@ from optsearch.dsl.dataflow import prune
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.compilation import give_memory_back, pinned_settings, prepare_process
 from optsearch.proxy_tasks.execution import compiled_loop, engine, loop
-from optsearch.proxy_tasks.execution.compiled_loop import MakeOptimizer, UpdateRule
+from optsearch.proxy_tasks.execution.compiled_loop import Evaluated, MakeOptimizer, UpdateRule, the_weights
 from optsearch.proxy_tasks.execution.encoding import CODE_WIDTH, COLUMNS, Code, encode
 from optsearch.proxy_tasks.execution.loop import Batches, LoopResult
 from optsearch.proxy_tasks.execution.script import Scripts, scripts
@@ -117,7 +117,7 @@ class Trainer:
             program = prune(run.program)
             code = None if self.method == "compile" else encode(program)
             if code is None or self._compiling_pays(code):
-                results[place] = self._alone(self._compiled(program), run.seed, run.rate, run.hurdle)
+                results[place] = self._alone(self._compiled(program), run.seed, self._rates(run.rate), run.hurdle)
             else:
                 waiting.append((place, run, code))
         for start in range(0, len(waiting), self.lanes):
@@ -135,6 +135,8 @@ class Trainer:
         rate: float = 1.0,
         hurdle: Hurdle | None = None,
         values: Sequence[float] = (),
+        decays: bool = True,
+        evaluated: Evaluated = the_weights,
     ) -> TrainingResult:
         """Trains with an optax optimizer.
 
@@ -146,6 +148,9 @@ class Trainer:
             hurdle: early-stopping rule. Defaults to no early stopping.
             values: further numbers that the optimizer may use without recompilation, available beyond the last step of
                 the schedule as ``schedule(steps)``, ``schedule(steps + 1)``, ...
+            decays: if False, the learning rate stays constant after the warm-up.
+            evaluated: maps the weights and the optimizer's state to the weights that are evaluated. Defaults to the
+                weights themselves. Pass the same function again, as for ``make_optimizer``.
 
         Returns:
             Outcome and losses.
@@ -153,8 +158,12 @@ class Trainer:
         Raises:
             ValueError: the hurdle does not match the task's checkpoints.
         """
-        training_loop = self._kept(make_optimizer, lambda rates: compiled_loop.optax_rule(make_optimizer, rates))
-        return self._alone(training_loop, seed, rate, hurdle, values)
+        training_loop = self._kept(
+            (make_optimizer, evaluated), lambda rates: compiled_loop.optax_rule(make_optimizer, rates, evaluated)
+        )
+        schedule = self._schedule if decays else self.task.schedule(decays=False)
+        further = np.asarray(values, np.float32)
+        return self._alone(training_loop, seed, np.concatenate([np.float32(rate) * schedule, further]), hurdle)
 
     def method_for(self, program: Program) -> Literal["interpret", "compile"]:
         """The method by which `run` runs a program."""
@@ -168,15 +177,9 @@ class Trainer:
         return lost > COMPILE_S
 
     def _alone(
-        self,
-        training_loop: Callable[..., LoopResult],
-        seed: int,
-        rate: float,
-        hurdle: Hurdle | None,
-        values: Sequence[float] = (),
+        self, training_loop: Callable[..., LoopResult], seed: int, rates: np.ndarray, hurdle: Hurdle | None
     ) -> TrainingResult:
         """Trains with a dedicated loop, which has a single lane."""
-        rates = np.concatenate([self._rates(rate), np.asarray(values, np.float32)])
         return self._results(training_loop, self._batches((seed,)), rates, self._limits(hurdle)[None])[0]
 
     def _together(self, chosen: Sequence[tuple[int, TrainingRun, Code]]) -> list[TrainingResult]:

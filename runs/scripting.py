@@ -16,6 +16,7 @@ from optsearch.runs.commands.simplify import run_distillation
 from optsearch.runs.notebook import Run, load_run
 from optsearch.runs.summary.evaluation_result import EvaluationResult
 from optsearch.search.config import load_campaign
+from optsearch.selection.evaluation import REPLICATES
 from optsearch.selection.tuning import TRIALS
 from optsearch.simplify.distil import Distilled
 
@@ -69,22 +70,26 @@ def evaluate(
     seeds: int = 8,
     baselines: Sequence[str] = ("adamw", "lion"),
     trials: int = TRIALS,
-    constants: bool = False,
+    replicates: int = REPLICATES,
+    constants: bool = True,
+    spaces: Sequence[str] = (),
     kept_in: str | Path | None = None,
     workers: int | None = None,
     address: str | None = None,
     imports: Sequence[str] = (),
     quiet: bool = False,
 ) -> EvaluationResult:
-    """Compares programs with baselines on tasks, with an equal tuning budget and on fresh seeds.
+    """Compares programs with baselines on tasks, by repeated tuning with an equal budget, and on fresh seeds.
 
     Args:
         programs: one or several programs, each a value, a name, a file or ``RUN:ID``.
         tasks: names of tasks; ``optsearch tasks`` lists them.
-        seeds: number of fresh seeds.
-        baselines: names of optax optimizers.
-        trials: number of tuning trials for each contender and task.
+        seeds: number of fresh seeds of each replicate.
+        baselines: names of baselines, or ``module:object`` of your own.
+        trials: number of tuning trials for each contender, task and replicate.
+        replicates: number of independent tunings of each contender; a verdict on optimizers needs at least two.
         constants: if True, tunes decay rates and other constants too.
+        spaces: declared ranges such as ``beta=0:0.999``, which replace the defaults.
         kept_in: folder of the training cache. None for ``optsearch-runs``.
         workers: number of concurrent training runs; 0 for sequential runs in this process. None for one per core.
         address: address of a Ray cluster to join. None starts a local one.
@@ -92,7 +97,8 @@ def evaluate(
         quiet: if True, shows no progress.
 
     Raises:
-        ProgramError, RunError, TaskError, BaselineError, SeedError: a name is unknown, or too few seeds are available.
+        ProgramError, RunError, TaskError, BaselineError, SeedError, SpaceError: a name is unknown, too few seeds are
+            available, or a declared range excludes a contender's own setting.
     """
     return run_evaluation(
         [programs] if isinstance(programs, str | Program) else programs,
@@ -100,7 +106,9 @@ def evaluate(
         seeds,
         baselines,
         trials=trials,
+        replicates=replicates,
         constants=constants,
+        spaces=spaces,
         folder=None if kept_in is None else Path(kept_in),
         workers=workers,
         address=address,

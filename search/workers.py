@@ -141,7 +141,7 @@ class RayEvaluator:
         self._flying: dict[Any, _Flight] = {}  # reference of the result -> its batch
         if gpus > ray.cluster_resources().get("GPU", 0):
             self.close()
-            raise WorkerError(f"each worker requests {gpus:g} GPUs, but Ray has fewer: leave out --gpus")
+            raise WorkerError(f"each worker requests {gpus:g} GPUs, but Ray has fewer: leave out --gpus-per-worker")
         count = workers if workers is not None else int(ray.cluster_resources().get("CPU", 1))
         if count < 1:
             raise WorkerError(f"at least 1 worker is needed, got {count}")

@@ -1,7 +1,9 @@
 """Selection: fair evaluation and comparison of programs and baselines.
 
-- `contender`: a program or a baseline, and one training run of it; `baselines`: optax optimizers by name;
-  `problem`: a task with a batch size
+- `contender`: a program or a baseline, and one training run of it; `problem`: a task with a batch size
+- `baselines`: the table of baselines, and baselines by name; `baseline`: a row; `made_baselines`: those built from
+  optax's parts; `soap`: SOAP; `optax_baselines`: optax's other optimizers; `own_baseline`: the user's
+- `families`: families of baselines, and baselines that contain each other
 - `space`: tunable hyperparameters of a contender; `tuning`: rounds of trials, with an equal budget for every contender;
   `sensitivity`: hyperparameter sensitivity; `work`: arithmetic of an optimizer step
 - `evaluation`: tunes, then trains on fresh seeds; `schedule`: order of the training runs; `comparison`: statistics of

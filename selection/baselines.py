@@ -1,191 +1,228 @@
-"""Baselines: known optimizers by name, from optax or built from its parts.
+"""Baselines by name: rows with declared spaces, optax's other optimizers, and the user's own.
 
 Each row defines a reference learning rate, at which tuning starts, and the tunable keyword arguments. These are passed
-to the optimizer as traced numbers, so that one compilation serves all values. Names without a row are looked up among
-optax's own optimizers.
+to the optimizer as traced numbers, so that one compilation serves all values. Optimizers without weight decay are those
+that have none by definition. Names without a row are looked up among optax's own optimizers, references such as
+``module:object`` among the user's.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping
+from functools import cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from optsearch.dsl.errors import UserError
 from optsearch.dsl.verify import nearest_name
+from optsearch.selection import made_baselines as made
+from optsearch.selection.baseline import ALWAYS, Baseline, BaselineError, Schedule
+from optsearch.selection.optax_baselines import optax_baseline
+from optsearch.selection.own_baseline import own_baseline
+from optsearch.selection.space import DECAY, KINDS, LIMIT
 
-if TYPE_CHECKING:
-    import optax
+__all__ = ["ALWAYS", "BASELINES", "FAMILIES", "Baseline", "BaselineError", "Schedule", "get_baseline"]
 
-Schedule = Callable[[Any], Any]
-Make = Callable[[Any, Schedule, Mapping[str, Any]], "optax.GradientTransformation"]
-"""Factory: takes the optax module, the schedule, and a value for each keyword argument of the row."""
+ADAMW, ADAPTIVE, SIGN, MATRIX, SGD, FREE = "adamw", "adaptive", "sign", "matrix", "sgd", "free"
 
-DECAY, POWER, LIMIT = "weight_decay", "power", "limit"
-
-ALWAYS = (DECAY, POWER)
-"""Arguments that are tuned together with the learning rate by default."""
-
-SCALES = (DECAY, POWER, LIMIT)
-"""Arguments that are positive scale parameters; all others are EMA decays in [0, 1)."""
-
-_TUNABLE = (DECAY, "b1", "b2", "b3", "momentum", "decay", "nesterov_momentum")
-"""Arguments that are tuned when found in the signature of an optax optimizer without a row."""
-
-
-class BaselineError(UserError, LookupError):
-    """An unknown baseline name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """An optimizer from optax, or built from its parts.
-
-    Attributes:
-        name: name of the baseline.
-        reference: learning rate at which tuning starts.
-        make: factory of the optimizer.
-        arguments: default of each tunable keyword argument.
-        description: further settings.
-    """
-
-    name: str
-    reference: float
-    make: Make
-    arguments: Mapping[str, float] = field(default_factory=dict[str, float])
-    description: str = ""
-
-    def optimizer(self, schedule: Schedule, values: Mapping[str, Any] | None = None) -> optax.GradientTransformation:
-        """Creates the optimizer with a learning-rate schedule.
-
-        Args:
-            schedule: maps the step to the learning rate.
-            values: keyword arguments that override the row's defaults. Defaults to no overrides.
-        """
-        import optax
-
-        return self.make(optax, schedule, {**self.arguments, **(values or {})})
-
+FAMILIES: Mapping[str, str] = MappingProxyType(
+    {
+        ADAMW: "Adam or AdamW, at most with Nesterov's momentum, a limit, a mask, a schedule or slow weights added",
+        ADAPTIVE: "other steps per weight from averages of gradients and of their squares",
+        SIGN: "signs of averages of gradients",
+        MATRIX: "steps from the singular vectors or eigenvectors of a matrix of gradients",
+        SGD: "gradient descent, with momentum or without",
+        FREE: "steps that replace the schedule or the learning rate",
+    }
+)
+"""Families of the rows. The strongest opponent of a family stands for it."""
 
 _BETAS = {"b1": 0.9, "b2": 0.999}
+_ADAM = {**_BETAS, "eps": 1e-8}
+_ADAMW = {DECAY: 0.01, **_ADAM}
 
 
-def _adam_like(name: str, reference: float = 1e-3, decay: float | None = None, **more: float) -> Baseline:
-    arguments = {**({} if decay is None else {DECAY: decay}), **_BETAS, **more}
-    return Baseline(name, reference, lambda o, lr, v: getattr(o, name)(lr, **v), arguments)
+def _of_optax(o: Any, lr: Schedule, values: Mapping[str, Any], *, name: str, **given: Any) -> Any:
+    contrib, _, function = name.rpartition(".")
+    return getattr(o.contrib if contrib else o, function)(lr, **values, **given)
 
 
-def _lookahead(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
-    """Lookahead with AdamW: every five steps the weights return half way to the slow weights.
-
-    ``optax.lookahead`` requires pairs of weights; here the slow weights are part of the state.
-
-    Source: Zhang et al. 2019 (arXiv:1907.08610), with k = 5 and alpha = 0.5.
-    """
-    import jax
-    import jax.numpy as jnp
-
-    fast = o.adamw(lr, **values)
-
-    def init(params: Any) -> Any:
-        return fast.init(params), jax.tree.map(jnp.asarray, params), jnp.zeros((), jnp.int32)
-
-    def update(updates: Any, state: Any, params: Any = None) -> Any:
-        inner, slow, count = state
-        updates, inner = fast.update(updates, inner, params)
-        back = (count + 1) % 5 == 0
-        reached = jax.tree.map(jnp.add, params, updates)
-        slow = jax.tree.map(lambda s, f: jnp.where(back, 0.5 * (s + f), s), slow, reached)
-        updates = jax.tree.map(lambda s, p, u: jnp.where(back, s - p, u), slow, params, updates)
-        return updates, (inner, slow, count + 1)
-
-    return o.GradientTransformation(init, update)
-
-
-def _cautious(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
-    """Cautious AdamW: masks update entries whose sign disagrees with the gradient, and rescales the remaining ones.
-
-    Source: Liang et al. 2024 (arXiv:2411.16085), following the authors' code: the fraction of unmasked entries is
-        computed
-    per array and is at least 1e-3, and weight decay is not masked.
-    """
-    import jax
-    import jax.numpy as jnp
-
-    adam = o.scale_by_adam(values["b1"], values["b2"])
-    rest = o.chain(o.add_decayed_weights(values[DECAY]), o.scale_by_learning_rate(lr))
-
-    def init(params: Any) -> Any:
-        return adam.init(params), rest.init(params)
-
-    def masked(update: Any, gradient: Any) -> Any:
-        kept = (update * gradient > 0).astype(update.dtype)
-        return update * kept / jnp.maximum(jnp.mean(kept), 1e-3)
-
-    def update(updates: Any, state: Any, params: Any = None) -> Any:
-        steps, first = adam.update(updates, state[0], params)
-        steps, second = rest.update(jax.tree.map(masked, steps, updates), state[1], params)
-        return steps, (first, second)
-
-    return o.GradientTransformation(init, update)
-
-
-def _clipped(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
-    """AdamW with gradient clipping by global norm.
-
-    Source: Pascanu et al. 2013 (arXiv:1211.5063).
-    """
-    own = {name: value for name, value in values.items() if name != LIMIT}
-    return o.chain(o.clip_by_global_norm(values[LIMIT]), o.adamw(lr, **own))
-
-
-_FREE_REFERENCE = 1e-3
-
-
-def _free_schedule(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
-    """AdamW with ``reference * (lr / reference) ** power`` in place of ``lr``: the shape of its schedule is tunable.
-
-    It is the control for programs that are better only because they reshape the schedule, such as by ``lr = cbrt(lr)``.
-    """
-    own = {name: value for name, value in values.items() if name != POWER}
-    return o.adamw(lambda count: _FREE_REFERENCE * (lr(count) / _FREE_REFERENCE) ** values[POWER], **own)
+def _optax(
+    name: str,
+    reference: float,
+    arguments: Mapping[str, float],
+    description: str = "",
+    *,
+    family: str = ADAPTIVE,
+    function: str = "",
+    sets: tuple[str, ...] = (),
+    contains: Mapping[str, Mapping[str, float]] | None = None,
+    **given: Any,
+) -> Baseline:
+    """A row that is a function of optax, with further arguments that are not numbers."""
+    function = function or name
+    return Baseline(
+        name,
+        reference,
+        partial(_of_optax, name=function, **given),
+        arguments,
+        description,
+        family=family,
+        contains=contains or {},
+        calls=f"optax.{function}",
+        sets=sets,
+    )
 
 
 _ROWS = (
-    _adam_like("adamw", decay=0.01),
-    Baseline("cautious", 1e-3, _cautious, {DECAY: 0.01, **_BETAS}, "AdamW that never steps uphill"),
-    Baseline("clipped", 1e-3, _clipped, {DECAY: 0.01, **_BETAS, LIMIT: 1.0}, "AdamW, gradients clipped by their norm"),
+    _optax("adamw", 1e-3, _ADAMW, family=ADAMW, contains={"adam": {DECAY: 0.0}}),
+    _optax("nadamw", 1e-3, _ADAMW, family=ADAMW, contains={"nadam": {DECAY: 0.0}}),
     Baseline(
-        "free-schedule", _FREE_REFERENCE, _free_schedule, {DECAY: 0.01, POWER: 1.0, **_BETAS}, "AdamW at a power of lr"
+        "cautious", 1e-3, made.cautious, _ADAMW, "AdamW that never steps uphill", family=ADAMW, calls="optax.adamw"
     ),
-    Baseline("lion", 1e-4, lambda o, lr, v: o.lion(lr, **v), {DECAY: 0.1, "b1": 0.9, "b2": 0.99}),
-    _adam_like("adam"),
-    Baseline("sgd", 1e-1, lambda o, lr, v: o.sgd(lr), description="plain gradient descent"),
-    Baseline("momentum", 1e-2, lambda o, lr, v: o.sgd(lr, **v), {"momentum": 0.9}, "heavy ball"),
-    Baseline("nesterov", 1e-2, lambda o, lr, v: o.sgd(lr, nesterov=True, **v), {"momentum": 0.9}),
-    Baseline("rmsprop", 1e-3, lambda o, lr, v: o.rmsprop(lr, **v), {"decay": 0.9}),
-    Baseline("adagrad", 1e-1, lambda o, lr, v: o.adagrad(lr), description="initial accumulator .1"),
-    _adam_like("adamax", 2e-3),
-    _adam_like("amsgrad"),
-    _adam_like("nadam"),
-    _adam_like("nadamw", decay=0.01),
-    _adam_like("radam", 1e-2),
-    _adam_like("adabelief"),
-    _adam_like("yogi", 1e-2),
-    Baseline("adafactor", 1e-2, lambda o, lr, v: o.adafactor(lr), description="optax defaults, scaled by parameters"),
-    _adam_like("lamb", 1e-2, decay=0.01),
-    Baseline("lookahead", 1e-3, _lookahead, {DECAY: 0.01, **_BETAS}, "AdamW, half way back every 5 steps"),
+    Baseline(
+        "clipped",
+        1e-3,
+        made.clipped,
+        {**_ADAMW, "limit": 1.0},
+        "AdamW, gradients clipped by their norm",
+        family=ADAMW,
+        contains={"adamw": {"limit": KINDS[LIMIT].high}},
+        calls="optax.adamw",
+    ),
+    Baseline(
+        "free-schedule",
+        made.FREE_REFERENCE,
+        made.free_schedule,
+        {DECAY: 0.01, "power": 1.0, **_ADAM},
+        "AdamW at a power of lr",
+        family=ADAMW,
+        contains={"adamw": {"power": 1.0}},
+        calls="optax.adamw",
+    ),
+    Baseline(
+        "lookahead",
+        1e-3,
+        made.lookahead,
+        _ADAMW,
+        "AdamW, half way back every 5 steps",
+        family=ADAMW,
+        calls="optax.adamw",
+        fixed=(f"period = {made.LOOKAHEAD_STEPS}", f"slow step = {made.LOOKAHEAD_SHARE:g}"),
+    ),
+    _optax("adam", 1e-3, _ADAM, family=ADAMW),
+    _optax("nadam", 1e-3, _ADAM, "no weight decay by definition: nadamw has it", family=ADAMW),
+    _optax("lion", 1e-4, {DECAY: 0.1, "b1": 0.9, "b2": 0.99}, family=SIGN),
     Baseline(
         "signum",
         1e-4,
-        lambda o, lr, v: o.chain(o.trace(v["momentum"]), o.sign_sgd(lr)),
-        {"momentum": 0.9},
-        "sign of momentum",
+        made.signum,
+        {DECAY: 0.0, "beta": 0.9},
+        "sign of averaged gradients",
+        family=SIGN,
+        calls="optax.signum",
     ),
-    Baseline("muon", 1e-2, lambda o, lr, v: o.contrib.muon(lr), description="optax defaults; Adam on vectors"),
+    Baseline(
+        "adafactor",
+        1e-2,
+        made.adafactor,
+        {DECAY: 0.0, "decay_rate": 0.8, "momentum": 0.0, "clipping_threshold": 1.0},
+        "every matrix is factored; steps are relative to the scale of the weights",
+        family=ADAPTIVE,
+        calls="optax.adafactor",
+        sets=("min_dim_size_to_factor", "weight_decay_rate"),
+        fixed=("min_dim_size_to_factor = 2",),
+    ),
+    Baseline(
+        "muon",
+        1e-2,
+        made.muon,
+        {DECAY: 0.0, "beta": 0.95, "eps": 1e-8, "adam_b1": 0.9, "adam_b2": 0.999, "adam_ratio": 1.0},
+        "AdamW on vectors, at adam_ratio times the rate; kernels as matrices",
+        family=MATRIX,
+        calls="optax.contrib.muon",
+        sets=("adam_weight_decay",),
+    ),
+    Baseline(
+        "soap",
+        3e-3,
+        made.soap,
+        {DECAY: 0.01, "b1": 0.95, "b2": 0.95, "eps": 1e-8},
+        "Adam in Shampoo's eigenbasis",
+        family=MATRIX,
+        calls="optsearch.selection.soap.soap",
+        fixed=("shampoo_beta = b2",),
+    ),
+    _optax(
+        "ademamix",
+        1e-3,
+        {DECAY: 0.0, **_BETAS, "b3": 0.9999, "alpha": 5.0, "eps": 1e-8},
+        "b3 and alpha without the authors' warm-up",
+        function="contrib.ademamix",
+        contains={"adamw": {"alpha": 0.0, "b3": 0.9999}},
+    ),
+    _optax(
+        "adan",
+        1e-3,
+        {DECAY: 0.0, "b1": 0.98, "b2": 0.92, "b3": 0.99, "eps": 1e-8},
+        "decays of averages, 1 minus the paper's betas",
+    ),
+    Baseline(
+        "adopt",
+        1e-3,
+        made.adopt,
+        {DECAY: 0.0, "b1": 0.9, "b2": 0.9999, "eps": 1e-6},
+        "clipped as in the authors' code",
+        family=ADAPTIVE,
+        calls="optax.contrib.adopt",
+    ),
+    Baseline(
+        "schedule-free",
+        2.5e-3,
+        made.schedule_free,
+        {DECAY: 0.0, **_ADAM},
+        "AdamW, evaluated at averaged weights; its rate is constant after the warm-up",
+        family=FREE,
+        calls="optax.contrib.schedule_free_adamw",
+        schedule="constant",
+        evaluated=made.averaged,
+    ),
+    Baseline(
+        "prodigy",
+        1.0,
+        made.prodigy,
+        {DECAY: 0.0, **_ADAM},
+        "estimates the rate; without the safeguard for warm-ups, as by default",
+        family=FREE,
+        calls="optax.contrib.prodigy",
+        fixed=("beta3 = sqrt(b2)",),
+    ),
+    _optax("sgd", 1e-1, {}, "plain gradient descent", family=SGD, sets=("momentum",)),
+    _optax(
+        "momentum",
+        1e-2,
+        {"momentum": 0.9},
+        "heavy ball",
+        family=SGD,
+        function="sgd",
+        contains={"sgd": {"momentum": 0.0}},
+    ),
+    _optax(
+        "nesterov",
+        1e-2,
+        {"momentum": 0.9},
+        family=SGD,
+        function="sgd",
+        contains={"sgd": {"momentum": 0.0}},
+        nesterov=True,
+    ),
+    _optax("rmsprop", 1e-3, {"decay": 0.9, "momentum": 0.0, "eps": 1e-8}),
+    _optax("adagrad", 1e-1, {"initial_accumulator_value": 0.1, "eps": 1e-7}),
+    _optax("adamax", 2e-3, _ADAM),
+    _optax("amsgrad", 1e-3, _ADAM),
+    _optax("radam", 1e-2, _ADAM),
+    _optax("adabelief", 1e-3, {**_BETAS, "eps": 1e-16}),
+    _optax("yogi", 1e-2, {**_BETAS, "eps": 1e-3}),
+    _optax("lamb", 1e-2, {DECAY: 0.01, **_BETAS, "eps": 1e-6}),
 )
 
 BASELINES: Mapping[str, Baseline] = MappingProxyType({row.name: row for row in _ROWS})
@@ -193,39 +230,34 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType({row.name: row for row in _
 
 
 def get_baseline(name: str) -> Baseline:
-    """Returns a baseline by name, ignoring case: a row, or any optax optimizer with a learning rate.
+    """Returns a baseline: a row or an optax optimizer by name, ignoring case, or the user's own by reference.
+
+    Args:
+        name: a name, or ``module:object``.
 
     Raises:
-        BaselineError: the name is unknown; the message suggests the nearest name.
+        BaselineError: the name is unknown, with the nearest name in the message; or the optimizer cannot be a baseline.
     """
-    name = name.lower()
-    found = BASELINES.get(name) or _from_optax(name)
+    return _own(name) if ":" in name else _named(name.lower())
+
+
+def _own(reference: str) -> Baseline:
+    found = own_baseline(reference).baseline
+    if found.name.lower() in BASELINES:
+        raise BaselineError(
+            f"import {reference}: a shipped baseline is called '{found.name.lower()}': give yours another name"
+        )
+    return found
+
+
+@cache
+def _named(name: str) -> Baseline:
+    found = BASELINES.get(name) or optax_baseline(name)
     if found is not None:
         return found
     near = nearest_name(name, BASELINES)
     hint = f"did you mean '{near}'? " if near else ""
     raise BaselineError(
-        f"unknown baseline '{name}': {hint}the baselines are {', '.join(BASELINES)}, and optax's other optimizers"
+        f"unknown baseline '{name}': {hint}the baselines are {', '.join(BASELINES)}, optax's other optimizers, "
+        "and your own as module:object"
     )
-
-
-def _from_optax(name: str) -> Baseline | None:
-    """Looks a name up in optax, with 1e-3 as the reference learning rate; None if optax has no such optimizer."""
-    import optax
-    import optax.contrib
-
-    for module in (optax, optax.contrib):
-        make = getattr(module, name, None)
-        if not inspect.isfunction(make) or name.startswith("_"):
-            continue
-        known = inspect.signature(make).parameters
-        required = [p for p in known if known[p].default is inspect.Parameter.empty and p != "learning_rate"]
-        if "learning_rate" in known and not required:
-            defaults = {p: known[p].default for p in _TUNABLE if p in known}
-            arguments = {p: float(v) for p, v in defaults.items() if isinstance(v, float) and v > 0.0}
-            return Baseline(name, 1e-3, partial(_call, make), arguments, "optax defaults")
-    return None
-
-
-def _call(make: Callable[..., Any], _: Any, lr: Schedule, values: Mapping[str, Any]) -> Any:
-    return make(lr, **values)

@@ -1,8 +1,8 @@
-"""Statistics of an evaluation: pairwise comparisons with baselines, aggregates over tasks, and time to target.
+"""Statistics of an evaluation: losses with their two variances, comparisons with baselines, and time to target.
 
-A program is better than a baseline on a task if it trains on every seed and the paired difference is significant after
-correction for all comparisons of the evaluation. A non-significant result is reported with the minimum detectable
-effect, the smallest difference that the given number of seeds would have shown.
+The unit of inference is the replicate: one independent tuning of a contender, measured on its own fresh seeds. A single
+tuning says something about the settings that it found, and nothing about the optimizer. A training run that fails
+counts as the worst loss of any run on its task, or as the trivial predictor's loss if that is larger.
 """
 
 from __future__ import annotations
@@ -11,17 +11,56 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from optsearch.selection.bootstrap import bootstrap_interval, stratified_interval
-from optsearch.selection.ranks import interquartile_mean, probability_of_improvement
+from optsearch.selection.bootstrap import bootstrap_interval
+from optsearch.selection.ranks import probability_of_improvement
 from optsearch.selection.significance import holm, permutation_test, smallest_p_value
-from optsearch.selection.statistics import Interval, minimum_detectable_effect
+from optsearch.selection.statistics import (
+    Interval,
+    difference_interval,
+    mean_interval,
+    minimum_detectable_difference,
+    relative_difference,
+    variances,
+)
 from optsearch.selection.time_to_target import FACTORS, performance_profile, steps_to_target, target_place
 
 LEVEL = 0.05
 """Family-wise error rate of the comparisons of an evaluation."""
 
-Losses = Mapping[str, Mapping[str, Mapping[int, float]]]
-"""Test loss by task, contender and seed; infinity if training failed."""
+Losses = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
+"""Test losses by task and contender: for each replicate one loss per fresh seed; infinity if training failed."""
+
+Trivial = Mapping[str, float | None]
+"""Test loss by task of a predictor that ignores its input; None if unknown."""
+
+UNREPLICATED = "of these settings"
+"""Verdict without replicates: the difference holds for the settings found, and the optimizers are not compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Loss of a contender on a task.
+
+    Attributes:
+        task: name of the task, with the batch size unless it is the task's default.
+        contender: name of the contender or family.
+        loss: mean over replicates, with Student's interval; with a single replicate over seeds, and valid for the
+            settings found alone. Failed runs are left out. None if every run failed.
+        between_tunings: standard deviation between tunings, beyond the noise of the seeds; None for a single replicate.
+        between_seeds: standard deviation between the seeds of one tuning; None for a single seed.
+        failed: number of failed runs.
+        is_trivial: True if the loss is not shown to be below that of a predictor that ignores its input.
+        replicates: mean loss of each replicate over the seeds on which it trained; None if there are none.
+    """
+
+    task: str
+    contender: str
+    loss: Interval | None
+    between_tunings: float | None
+    between_seeds: float | None
+    failed: int
+    is_trivial: bool
+    replicates: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +71,16 @@ class Comparison:
         task: name of the task, with the batch size unless it is the task's default.
         contender: name of the program.
         baseline: name of the baseline.
-        difference: mean of the program's loss minus the baseline's over the seeds on which both trained, with a
-            bootstrap interval; negative if the program is better. None if there is no such seed.
-        failed: number of seeds on which the program did not train.
-        baseline_failed: number of seeds on which the baseline did not train.
-        p_value: p-value of the paired permutation test; 1 without a difference.
-        corrected: p-value after Holm's correction for all comparisons of the evaluation.
+        difference: mean loss of the program minus the baseline's, with Welch's interval over replicates; negative if
+            the program is better. With a single replicate, the interval is over paired seeds and holds for the settings
+            found.
+        failed: number of runs in which the program did not train.
+        baseline_failed: number of runs in which the baseline did not train.
+        p_value: p-value of the permutation test over replicates; None without replicates.
+        corrected: p-value after Holm's correction for all comparisons of the evaluation; None without replicates.
         detectable: minimum difference detected with a power of 80 %, at the significance level that remains if no other
-            comparison is significant. None if the number of seeds is too small to show any difference.
-        verdict: ``better``, ``worse`` or ``undecided``.
+            comparison is significant. None if the number of replicates is too small to show any difference.
+        verdict: ``better``, ``worse``, ``undecided``, or `UNREPLICATED`.
     """
 
     task: str
@@ -49,9 +89,38 @@ class Comparison:
     difference: Interval | None
     failed: int
     baseline_failed: int
-    p_value: float
-    corrected: float
+    p_value: float | None
+    corrected: float | None
     detectable: float | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """Comparison of a program with an opponent over all tasks.
+
+    Attributes:
+        contender: name of the program.
+        opponent: name of a family of baselines, of which the best member counts, or of a baseline without family.
+        relative: mean over tasks of the relative difference of losses, with an interval over replicates: it holds for
+            these tasks. Negative if the program is better.
+        over_tasks: the same mean with an interval that treats the tasks as a sample of further tasks; None for fewer
+            than three tasks.
+        leads: number of tasks on which the program has the lower mean loss.
+        tasks: number of tasks.
+        p_value: p-value of the permutation test over replicates, stratified by task; None without replicates.
+        corrected: as in `Comparison`, with which it shares the correction.
+        verdict: as in `Comparison`.
+    """
+
+    contender: str
+    opponent: str
+    relative: Interval | None
+    over_tasks: Interval | None
+    leads: int
+    tasks: int
+    p_value: float | None
+    corrected: float | None
     verdict: str
 
 
@@ -61,10 +130,10 @@ class Overall:
 
     Attributes:
         contender: name of the contender.
-        relative_loss: interquartile mean over tasks and seeds of the loss divided by the reference's mean loss on the
-            task, minus 1; negative is better. None if more than a quarter of the runs failed.
-        improvement: probability that a run is better than a run of the reference on the same task, averaged over tasks;
-            failures count as losses. None for the reference itself.
+        relative_loss: mean over tasks of the loss relative to the reference's, minus 1, with an interval over the
+            replicates of both; negative is better. None if a task has no finite loss.
+        improvement: probability that a tuning is better than a tuning of the reference on the same task, averaged over
+            tasks. None for the reference itself.
         failed: number of failed runs.
     """
 
@@ -97,62 +166,150 @@ class TimeToTarget:
     profile_cost: tuple[float, ...]
 
 
-def compare(losses: Losses, programs: Sequence[str], baselines: Sequence[str]) -> tuple[Comparison, ...]:
-    """Compares every program with every baseline on every task, as one family of tests."""
+def estimates(losses: Losses, trivial: Trivial) -> tuple[Estimate, ...]:
+    """Losses of all contenders on all tasks, with both variances."""
+    found: list[Estimate] = []
+    for task, rows in losses.items():
+        for name, replicates in rows.items():
+            trained = [[loss for loss in losses if loss < math.inf] for losses in replicates]
+            means = [_mean(row) if row else None for row in trained]
+            known = [mean for mean in means if mean is not None]
+            whole = [row for row in trained if row]
+            between, within = variances(whole) if whole else (None, None)
+            if len(replicates) == 1:
+                loss = bootstrap_interval(whole[0]) if whole else None
+            else:
+                loss = mean_interval(known) if known else None
+            failed = sum(map(len, replicates)) - sum(map(len, trained))
+            above = loss is not None and (limit := trivial[task]) is not None and (loss.high or loss.mean) >= limit
+            found.append(Estimate(task, name, loss, between, within, failed, above, tuple(means)))
+    return tuple(found)
+
+
+def compare(
+    losses: Losses,
+    programs: Sequence[str],
+    baselines: Sequence[str],
+    opponents: Sequence[str],
+    trivial: Trivial,
+    *,
+    replicated: bool,
+) -> tuple[tuple[Comparison, ...], tuple[Headline, ...]]:
+    """Compares programs with baselines, as one family of tests.
+
+    Args:
+        losses: losses of programs, baselines and families.
+        programs: names of the programs.
+        baselines: names of the baselines, with which every program is compared on each task.
+        opponents: names of families and of baselines without one, with which every program is compared over all tasks.
+        trivial: losses of trivial predictors.
+        replicated: True if the losses are those of several tunings. Otherwise no p-values are computed.
+    """
+    counted = {task: _counted(rows, trivial[task]) for task, rows in losses.items()}
     pairs = [(task, mine, other) for task in losses for mine in programs for other in baselines]
-    found = [_differences(losses[task][mine], losses[task][other]) for task, mine, other in pairs]
-    p_values = [permutation_test(differences) for differences in found]
-    rows: list[Comparison] = []
-    for (task, mine, other), differences, p, corrected in zip(pairs, found, p_values, holm(p_values), strict=True):
-        mean = math.fsum(differences) / max(len(differences), 1)
-        failed, other_failed = _failed(losses[task][mine]), _failed(losses[task][other])
-        certain = corrected <= LEVEL and not failed
-        verdict = "better" if certain and mean < 0 else "worse" if certain and mean > 0 else "undecided"
-        if failed > other_failed:
-            verdict = "worse"
-        rows.append(
-            Comparison(
-                task=task,
-                contender=mine,
-                baseline=other,
-                difference=bootstrap_interval(differences) if differences else None,
-                failed=failed,
-                baseline_failed=other_failed,
-                p_value=p,
-                corrected=corrected,
-                detectable=_detectable(differences, LEVEL / len(pairs)),
-                verdict=verdict,
-            )
-        )
-    return tuple(rows)
+    whole = [(mine, other) for mine in programs for other in opponents]
+    p_values: list[float] = []
+    if replicated:
+        p_values = [permutation_test([(counted[task][mine], counted[task][other])]) for task, mine, other in pairs]
+        p_values += [
+            permutation_test([(rows[mine], rows[other]) for rows in counted.values()]) for mine, other in whole
+        ]
+    corrected: list[float | None] = list(holm(p_values)) if replicated else [None] * (len(pairs) + len(whole))
+    raw: list[float | None] = list(p_values) if replicated else [None] * (len(pairs) + len(whole))
+    tests = len(pairs) + len(whole)
+    rows = [
+        _comparison(pair, losses[pair[0]], counted[pair[0]], p, after, tests)
+        for pair, p, after in zip(pairs, raw, corrected, strict=False)
+    ]
+    heads = [
+        _headline(mine, other, losses, counted, p, after)
+        for (mine, other), p, after in zip(whole, raw[len(pairs) :], corrected[len(pairs) :], strict=True)
+    ]
+    return tuple(rows), tuple(heads)
 
 
-def overall(losses: Losses, contenders: Sequence[str], reference: str) -> tuple[Overall, ...]:
-    """Aggregates each contender over all tasks, in units of the reference's mean loss on each task."""
-    scales = {task: _mean([x for x in rows[reference].values() if x < math.inf]) for task, rows in losses.items()}
-    tasks = [task for task in losses if scales[task] not in (0.0, math.inf)]
+def _comparison(
+    pair: tuple[str, str, str],
+    losses: Mapping[str, Sequence[Sequence[float]]],
+    counted: Mapping[str, Sequence[float]],
+    p_value: float | None,
+    corrected: float | None,
+    tests: int,
+) -> Comparison:
+    task, mine, other = pair
+    failed, other_failed = _failed(losses[mine]), _failed(losses[other])
+    detectable = None
+    if p_value is None:
+        both = [a - b for a, b in zip(losses[mine][0], losses[other][0], strict=True) if max(a, b) < math.inf]
+        difference = bootstrap_interval(both) if both else None
+    else:
+        difference = difference_interval(counted[mine], counted[other])
+        if smallest_p_value(len(counted[mine])) <= LEVEL / tests:
+            detectable = minimum_detectable_difference(counted[mine], counted[other], LEVEL / tests)
+    mean = None if difference is None else difference.mean
+    return Comparison(
+        task=task,
+        contender=mine,
+        baseline=other,
+        difference=difference,
+        failed=failed,
+        baseline_failed=other_failed,
+        p_value=p_value,
+        corrected=corrected,
+        detectable=detectable,
+        verdict=_verdict(mean, corrected, failed, other_failed),
+    )
 
-    def relative(name: str) -> list[list[float]]:
-        return [[(x - scales[task]) / abs(scales[task]) for x in losses[task][name].values()] for task in tasks]
 
-    theirs, rows = relative(reference), list[Overall]()
+def _headline(
+    mine: str,
+    other: str,
+    losses: Losses,
+    counted: Mapping[str, Mapping[str, Sequence[float]]],
+    p_value: float | None,
+    corrected: float | None,
+) -> Headline:
+    pairs = [(rows[mine], rows[other]) for rows in counted.values() if _mean(rows[other]) not in (0.0, math.inf)]
+    relative = relative_difference(pairs) if pairs else None
+    each = [relative_difference([pair]).mean for pair in pairs]
+    failed = sum(_failed(rows[mine]) for rows in losses.values())
+    other_failed = sum(_failed(rows[other]) for rows in losses.values())
+    return Headline(
+        contender=mine,
+        opponent=other,
+        relative=relative,
+        over_tasks=mean_interval(each) if len(each) > 2 else None,
+        leads=sum(_mean(rows[mine]) < _mean(rows[other]) for rows in counted.values()),
+        tasks=len(counted),
+        p_value=p_value,
+        corrected=corrected,
+        verdict=_verdict(relative and relative.mean, corrected, failed, other_failed),
+    )
+
+
+def _verdict(mean: float | None, corrected: float | None, failed: int, other_failed: int) -> str:
+    """The verdict on a difference; a program that fails more often than its opponent is not called better."""
+    if corrected is None or mean is None:
+        return UNREPLICATED
+    if corrected > LEVEL or (mean < 0.0 and failed > other_failed):
+        return "undecided"
+    return "better" if mean < 0.0 else "worse"
+
+
+def overall(losses: Losses, contenders: Sequence[str], reference: str, trivial: Trivial) -> tuple[Overall, ...]:
+    """Aggregates each contender over all tasks, relative to the reference's mean loss on each task."""
+    counted = {task: _counted(rows, trivial[task]) for task, rows in losses.items()}
+    tasks = [task for task, rows in counted.items() if _mean(rows[reference]) not in (0.0, math.inf)]
+    rows: list[Overall] = []
     for name in contenders:
-        mine = relative(name)
-        failed = sum(x == math.inf for stratum in mine for x in stratum)
-        better = None
-        if name != reference and tasks:
-            better = stratified_interval(
-                lambda strata: _mean(
-                    [
-                        probability_of_improvement(a, b)
-                        for a, b in zip(strata[: len(tasks)], strata[len(tasks) :], strict=True)
-                    ]
-                ),
-                [*mine, *theirs],
-            )
-        known = tasks and failed <= sum(map(len, mine)) // 4
-        score = stratified_interval(_interquartile, _finite(mine)) if known else None
-        rows.append(Overall(name, score, better, failed))
+        pairs = [(counted[task][name], counted[task][reference]) for task in tasks]
+        score = better = None
+        if pairs:
+            score = Interval(0.0, None, None, len(pairs[0][1])) if name == reference else relative_difference(pairs)
+        if name != reference and pairs:
+            mean = _mean([probability_of_improvement(a, b) for a, b in pairs])
+            better = Interval(mean, None, None, len(pairs[0][0]))
+        rows.append(Overall(name, score, better, sum(_failed(found[name]) for found in losses.values())))
     return tuple(rows)
 
 
@@ -195,31 +352,23 @@ def times_to_target(
     )
 
 
-def _differences(mine: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
-    both = [seed for seed in mine if seed in theirs and max(mine[seed], theirs[seed]) < math.inf]
-    return [mine[seed] - theirs[seed] for seed in both]
+def _counted(rows: Mapping[str, Sequence[Sequence[float]]], trivial: float | None) -> dict[str, list[float]]:
+    """Mean loss of each replicate of each contender on a task.
+
+    A failed run counts as the worst loss of any run, or as the trivial predictor's if that is larger.
+    """
+    known = [loss for replicates in rows.values() for losses in replicates for loss in losses if loss < math.inf]
+    if trivial is not None:
+        known.append(trivial)
+    worst = max(known, default=0.0)
+    return {
+        name: [_mean([min(loss, worst) for loss in losses]) for losses in replicates]
+        for name, replicates in rows.items()
+    }
 
 
-def _detectable(differences: Sequence[float], level: float) -> float | None:
-    if len(differences) < 2 or smallest_p_value(len(differences)) > level:
-        return None
-    mean = math.fsum(differences) / len(differences)
-    variance = math.fsum((value - mean) ** 2 for value in differences) / (len(differences) - 1)
-    return minimum_detectable_effect(math.sqrt(variance), len(differences), level)
-
-
-def _failed(losses: Mapping[int, float]) -> int:
-    return sum(loss == math.inf for loss in losses.values())
-
-
-def _finite(strata: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Replaces failures by the largest values, which the interquartile mean excludes."""
-    worst = max((x for stratum in strata for x in stratum if x < math.inf), default=0.0)
-    return [[min(x, worst) for x in stratum] for stratum in strata]
-
-
-def _interquartile(strata: Sequence[Sequence[float]]) -> float:
-    return interquartile_mean([x for stratum in strata for x in stratum])
+def _failed(replicates: Sequence[Sequence[float]]) -> int:
+    return sum(loss == math.inf for losses in replicates for loss in losses)
 
 
 def _mean(values: Sequence[float]) -> float:

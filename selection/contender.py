@@ -6,7 +6,7 @@ A job is a small frozen value that can be sent to any process; `run_job` keeps o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,22 @@ from optsearch.dsl.dataflow import execution_key
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.run import Trained, training_key
-from optsearch.selection.baselines import ALWAYS, POWER, SCALES, get_baseline
+from optsearch.selection.baseline import Baseline, BaselineError
+from optsearch.selection.baselines import get_baseline
+from optsearch.selection.own_baseline import own_baseline
 from optsearch.selection.problem import Problem
-from optsearch.selection.space import DECADES, RATE, Dimension, Values, program_space, with_values
+from optsearch.selection.space import (
+    RATE,
+    Dimension,
+    Ranges,
+    Values,
+    program_space,
+    untuned_constants,
+    with_values,
+)
 
 if TYPE_CHECKING:
     from optsearch.proxy_tasks.trainer import Trainer
-
-
-POWER_DECADES = 0.5
-"""Search range of a schedule's power, like `DECADES`; narrow, because a power of one third already changes it much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +40,12 @@ class Contender:
     Attributes:
         name: display name; for a baseline its name in `optsearch.selection.baselines`.
         program: a verified program; None for a baseline.
+        reference: ``module:object`` of a baseline of the user, which every process imports itself; empty otherwise.
     """
 
     name: str
     program: Program | None = None
+    reference: str = ""
 
     @property
     def is_baseline(self) -> bool:
@@ -46,32 +54,82 @@ class Contender:
 
     @property
     def meaning(self) -> str:
-        """Identity independent of the name: a program's fingerprint, or ``optax:`` and the baseline's name."""
-        return f"optax:{self.name}" if self.program is None else fingerprint(self.program)
+        """Identity of the optimizer.
 
-    def space(self, *, constants: bool = False) -> tuple[Dimension, ...]:
+        A program's fingerprint; ``optax:`` and the name of a baseline; ``own:``, the reference and a hash of the source
+        file of a user-defined baseline.
+        """
+        if self.program is not None:
+            return fingerprint(self.program)
+        if self.reference:
+            return f"own:{self.reference}:{own_baseline(self.reference).code}"
+        return f"optax:{self.name}"
+
+    @property
+    def row(self) -> Baseline:
+        """The row of a baseline.
+
+        Raises:
+            BaselineError: the name is unknown, or it is a program's.
+        """
+        return get_baseline(self.reference or self.name)
+
+    @property
+    def family(self) -> str:
+        """Name of a baseline's family; empty for a program or a baseline without one."""
+        return "" if self.program is not None else self.row.family
+
+    @property
+    def contains(self) -> Mapping[str, Mapping[str, float]]:
+        """Baselines that a baseline contains, each with the values of the further arguments; empty for a program."""
+        return {} if self.program is not None else self.row.contains
+
+    def space(self, *, constants: bool = True, ranges: Ranges = ()) -> tuple[Dimension, ...]:
         """Returns its tunable hyperparameters.
 
         Args:
             constants: if True, include its constants, in addition to learning rate and weight decay.
+            ranges: declared ranges that replace the defaults.
+
+        Raises:
+            SpaceError: a declared range excludes the contender's own setting.
         """
         if self.program is not None:
-            return program_space(self.program, constants=constants)
-        row = get_baseline(self.name)
-        tuned = [name for name in row.arguments if constants or name in ALWAYS]
-        rows = (
-            Dimension(n, row.arguments[n], n not in SCALES, POWER_DECADES if n == POWER else DECADES) for n in tuned
-        )
-        return (Dimension(RATE, row.reference), *rows)
+            return program_space(self.program, constants=constants, ranges=ranges)
+        return self.row.space(constants=constants, ranges=ranges)
+
+    def untuned(self, *, constants: bool = True) -> tuple[str, ...]:
+        """Numbers that tuning leaves at the contender's own setting."""
+        if self.program is not None:
+            return untuned_constants(self.program, constants=constants)
+        return self.row.untuned(constants=constants)
 
 
 def baseline(name: str) -> Contender:
-    """Returns a baseline by name, as a contender.
+    """Returns a baseline by name, or by reference if it is the user's own, as a contender.
 
     Raises:
-        BaselineError: the name is unknown.
+        BaselineError: the name is unknown, or the optimizer cannot be a baseline.
     """
-    return Contender(get_baseline(name).name)
+    return Contender(get_baseline(name).name, reference=name if ":" in name else "")
+
+
+def baseline_contenders(names: Iterable[str]) -> list[Contender]:
+    """Returns baselines by name or reference, without repetitions.
+
+    Raises:
+        BaselineError: as for `baseline`, or two different ones have the same name.
+    """
+    found = list(dict.fromkeys(map(baseline, names)))
+    known: dict[str, Contender] = {}
+    for one in found:
+        other = known.setdefault(one.name.lower(), one)
+        if other != one:
+            raise BaselineError(
+                f"import {one.reference or other.reference}: two baselines are called '{one.name}': "
+                "give yours another name"
+            )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +164,30 @@ class TrainingJob:
 
 def run_job(job: TrainingJob) -> Trained:
     """Executes a training run in this process."""
+    from optsearch.proxy_tasks.execution.compiled_loop import the_weights
+
     trainer, values = _trainer(job.problem), dict(job.values)
     rate = values.pop(RATE)
     began = time.perf_counter()
     if job.contender.program is not None:
         result = trainer.run(with_values(job.contender.program, values), job.seed, rate=rate)
     else:
-        arguments = _arguments(job)
-        make = _make(job.contender.name, tuple(arguments), trainer.task.steps)
-        result = trainer.run_optax(make, job.seed, rate=rate, values=list(arguments.values()))
+        row, arguments = job.contender.row, _arguments(job)
+        result = trainer.run_optax(
+            _make(job.contender, tuple(arguments), trainer.task.steps),
+            job.seed,
+            rate=rate,
+            values=list(arguments.values()),
+            decays=row.schedule == "task",
+            evaluated=row.evaluated or the_weights,
+        )
     return Trained(result, time.perf_counter() - began)
 
 
 def _arguments(job: TrainingJob) -> dict[str, float]:
     """All keyword arguments of a baseline's row, in the row's order, tuned or not."""
     values = dict(job.values)
-    return {name: values.get(name, default) for name, default in get_baseline(job.contender.name).arguments.items()}
+    return {name: values.get(name, default) for name, default in job.contender.row.arguments.items()}
 
 
 @cache
@@ -135,10 +201,13 @@ def _trainer(problem: Problem) -> Trainer:
 
 
 @cache
-def _make(name: str, arguments: tuple[str, ...], steps: int) -> Callable[[Any], Any]:
-    return partial(_optimizer, name, arguments, steps)
+def _make(contender: Contender, arguments: tuple[str, ...], steps: int) -> Callable[[Any], Any]:
+    return partial(_optimizer, contender, arguments, steps)
 
 
-def _optimizer(name: str, arguments: tuple[str, ...], steps: int, schedule: Callable[[Any], Any]) -> Any:
+def _optimizer(contender: Contender, arguments: tuple[str, ...], steps: int, schedule: Callable[[Any], Any]) -> Any:
+    """The optimizer of a baseline; values for its arguments follow the rates of the steps."""
+    import jax.numpy as jnp
+
     values = {argument: schedule(steps + place) for place, argument in enumerate(arguments)}
-    return get_baseline(name).optimizer(schedule, values)
+    return contender.row.optimizer(lambda count: schedule(jnp.clip(count, 0, steps - 1)), values)

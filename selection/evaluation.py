@@ -1,27 +1,44 @@
-"""Evaluation of contenders on tasks: tune each, train each on fresh seeds, compare by paired seeds.
+"""Evaluation of contenders on tasks: tune each several times, train each on fresh seeds, compare replicates.
 
-All contenders get the same number of trials, the same tuning seeds and the same fresh seeds. Tuning uses the validation
-loss; results are compared by the test loss, which is not used for any decision.
+A replicate is one independent tuning, with its own points and tuning seeds, followed by its own fresh seeds. All
+contenders get the same number of replicates and trials, the same tuning seeds and the same fresh seeds. Tuning uses the
+validation loss; results are compared by the test loss, which is not used for any decision.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here, Pool
-from optsearch.selection.comparison import Comparison, Overall, TimeToTarget, compare, overall, times_to_target
+from optsearch.selection.comparison import (
+    LEVEL,
+    Comparison,
+    Estimate,
+    Headline,
+    Overall,
+    TimeToTarget,
+    compare,
+    estimates,
+    overall,
+    times_to_target,
+)
 from optsearch.selection.contender import Contender, TrainingJob, run_job
+from optsearch.selection.families import Family, families, groups, starts
 from optsearch.selection.problem import Problem
 from optsearch.selection.schedule import Entry, drive
+from optsearch.selection.significance import permutation_test
 from optsearch.selection.space import Values
 from optsearch.selection.tuning import Tuned, TuningBudget, tune
 from optsearch.selection.work import operations_per_parameter
 
 TUNING, EVALUATION = "tuning", "evaluation"
+
+REPLICATES = 5
+"""Default number of replicates: the smallest for which a single comparison can be significant at 1 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +49,7 @@ class TrainingProgress:
         stage: ``tuning`` or ``evaluation``.
         done: number of runs finished so far, over both stages.
         total: total number of runs.
+        replicate: index of the replicate, from 0.
         job: the run.
         trained: its result.
     """
@@ -39,18 +57,20 @@ class TrainingProgress:
     stage: str
     done: int
     total: int
+    replicate: int
     job: TrainingJob
     trained: Trained
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Result of one contender on one task and one fresh seed.
+    """Result of one contender on one task, one tuning and one fresh seed.
 
     Attributes:
         task: name of the task, with the batch size unless it is the task's default.
         contender: name of the contender.
         baseline: True for a baseline.
+        replicate: index of the tuning, from 0.
         seed: training seed.
         values: tuned hyperparameters: factor on the task's schedule, weight decay, constants.
         at_edge: True if tuning ended at the edge of its search range.
@@ -66,6 +86,7 @@ class Row:
     task: str
     contender: str
     baseline: bool
+    replicate: int
     seed: int
     values: Values
     at_edge: bool
@@ -80,17 +101,38 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Tuning of a contender on a task.
+    """One tuning of a contender on a task.
 
     Attributes:
         task: name of the task.
         contender: name of the contender.
+        replicate: index of the tuning, from 0.
         tuned: the selected hyperparameters and all trials.
     """
 
     task: str
     contender: str
+    replicate: int
     tuned: Tuned
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTuning:
+    """A baseline that is behind a baseline that it contains: its tuning has failed to find settings that exist.
+
+    Attributes:
+        task: name of the task.
+        contender: name of the baseline.
+        contained: name of the baseline that it contains.
+        loss: mean loss of the baseline over replicates, on the validation split.
+        contained_loss: that of the contained baseline.
+    """
+
+    task: str
+    contender: str
+    contained: str
+    loss: float
+    contained_loss: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,27 +143,41 @@ class Evaluation:
         tasks: names of the tasks, with batch sizes unless they are the defaults.
         checkpoints: for each task, the steps at which training losses were recorded.
         contenders: names of programs, then of baselines, in the order given.
+        families: families of baselines of which several members take part.
         reference: contender that normalises losses across tasks: the first baseline, else the first program.
-        seeds: the fresh seeds.
-        budget: tuning budget of each contender.
-        rows: one result per task, contender and seed.
-        tuning: one entry per task and contender.
+        replicates: number of tunings of each contender on each task.
+        seeds: the fresh seeds of all replicates, in order.
+        budget: tuning budget of each contender, in each replicate.
+        trivial: for each task the test loss of a predictor that ignores its input; None if unknown.
+        untuned: for each contender the numbers that tuning leaves at their defaults.
+        rows: one result per task, contender, replicate and seed.
+        tuning: one entry per task, contender and replicate.
+        estimates: loss of every contender and family on every task, with both variances.
         comparisons: every program against every baseline, on each task.
+        headlines: every program against every family, and every baseline without one, over all tasks.
         overall: aggregates of each contender over all tasks.
         times: time of each contender to the reference's training loss after three quarters of its steps.
+        failed_tuning: baselines that are behind a baseline that they contain.
     """
 
     tasks: tuple[str, ...]
     checkpoints: tuple[tuple[int, ...], ...]
     contenders: tuple[str, ...]
+    families: tuple[Family, ...]
     reference: str
+    replicates: int
     seeds: tuple[int, ...]
     budget: TuningBudget
+    trivial: tuple[tuple[str, float | None], ...]
+    untuned: tuple[tuple[str, tuple[str, ...]], ...]
     rows: tuple[Row, ...]
     tuning: tuple[Tuning, ...]
-    comparisons: tuple[Comparison, ...]
-    overall: tuple[Overall, ...]
-    times: tuple[TimeToTarget, ...]
+    estimates: tuple[Estimate, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    headlines: tuple[Headline, ...] = ()
+    overall: tuple[Overall, ...] = ()
+    times: tuple[TimeToTarget, ...] = ()
+    failed_tuning: tuple[FailedTuning, ...] = ()
 
     def losses(self, *, test: bool = True) -> dict[str, dict[str, dict[int, float]]]:
         """Loss by task, contender and seed; infinity if training failed.
@@ -136,23 +192,36 @@ class Evaluation:
             of_task.setdefault(row.contender, {})[row.seed] = math.inf if loss is None else loss
         return found
 
+    def by_replicate(self, *, test: bool = True) -> dict[str, dict[str, list[list[float]]]]:
+        """Losses by task and contender: for each replicate one loss per seed; infinity if training failed.
+
+        Args:
+            test: as in `losses`.
+        """
+        found: dict[str, dict[str, list[list[float]]]] = {}
+        for row in self.rows:
+            loss = row.test_loss if test else row.loss
+            replicates = found.setdefault(row.task, {}).setdefault(row.contender, [[] for _ in range(self.replicates)])
+            replicates[row.replicate].append(math.inf if loss is None else loss)
+        return found
+
 
 def evaluate(
     contenders: Sequence[Contender],
     problems: Sequence[Problem],
-    seeds: Sequence[int],
+    seeds: Sequence[Sequence[int]],
     *,
     budget: TuningBudget | None = None,
     pool: Pool[TrainingJob, Trained] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
 ) -> Evaluation:
-    """Tunes every contender and compares them on fresh seeds.
+    """Tunes every contender in every replicate and compares them on fresh seeds.
 
     Args:
         contenders: programs and baselines with distinct names.
         problems: tasks with distinct names.
-        seeds: at least one fresh seed, such as from `tuning.fresh_seeds`.
-        budget: tuning budget per contender and task. Defaults to `TuningBudget()`.
+        seeds: for each replicate its fresh seeds, such as from `tuning.fresh_seeds`; equally many for all.
+        budget: tuning budget per contender, task and replicate. Defaults to `TuningBudget()`.
         pool: executes the training runs. Defaults to this process.
         progress: called after each run. Defaults to no callback.
 
@@ -160,39 +229,66 @@ def evaluate(
         Results, tunings and comparisons.
 
     Raises:
+        SpaceError: a declared range excludes a setting of a contender.
         TaskError: a task does not exist.
-        ValueError: there are no contenders, two have the same name, there are no seeds, a seed is duplicated, or a seed
-            is also a tuning seed.
+        ValueError: there are no contenders, two have the same name, there are no seeds, a seed is duplicated, a seed is
+            also a tuning seed, or several replicates are requested without tuning, which would not differ.
     """
     budget = budget or TuningBudget()
     _check(contenders, problems, seeds, budget)
-    pairs = [(problem, contender) for problem in problems for contender in contenders]
-    total, done, fresh = len(pairs) * (budget.runs + len(seeds)), count(1), set(seeds)
+    keys = [(problem, number) for problem in problems for number in range(len(seeds))]
+    plan = [(problem, number, group) for problem, number in keys for group in groups(contenders)]
+    total = len(keys) * len(contenders) * (budget.runs + len(seeds[0]))
+    done, fresh = count(1), {seed: number for number, replicate in enumerate(seeds) for seed in replicate}
+    used = fresh | {seed: number for number in range(len(seeds)) for seed in budget.seeds_of(number)}
 
     def ended(job: TrainingJob, trained: Trained) -> None:
         stage = EVALUATION if job.seed in fresh else TUNING
         if progress is not None:
-            progress(TrainingProgress(stage, next(done), total, job, trained))
+            progress(TrainingProgress(stage, next(done), total, used[job.seed], job, trained))
 
-    entries = drive([_entry(c, p, seeds, budget) for p, c in pairs], pool or Here(run_job), ended)
+    programs = [contender for contender in contenders if contender.program is not None]
+    entries = [_entry(group, programs, p, number, seeds[number], budget) for p, number, group in plan]
+    found: dict[tuple[str, str, int], tuple[Tuned, list[Trained]]] = {}
+    for (problem, number, _), ended_group in zip(plan, drive(entries, pool or Here(run_job), ended), strict=True):
+        found |= {(problem.name, name, number): result for name, result in ended_group.items()}
     rows: list[Row] = []
     tuning: list[Tuning] = []
-    for (problem, contender), (tuned, results) in zip(pairs, entries, strict=True):
-        tuning.append(Tuning(problem.name, contender.name, tuned))
-        rows += [_row(problem, contender, s, tuned, r) for s, r in zip(seeds, results, strict=True)]
+    for problem in problems:
+        for contender in contenders:
+            for number, replicate in enumerate(seeds):
+                tuned, results = found[problem.name, contender.name, number]
+                tuning.append(Tuning(problem.name, contender.name, number, tuned))
+                rows += [_row(problem, contender, number, s, tuned, r) for s, r in zip(replicate, results, strict=True)]
     return _judged(contenders, problems, seeds, budget, rows, tuning)
 
 
 def _entry(
-    contender: Contender, problem: Problem, seeds: Sequence[int], budget: TuningBudget
-) -> Entry[tuple[Tuned, list[Trained]]]:
-    tuned = yield from tune(contender, problem, budget)
-    results = yield [TrainingJob(contender, problem, tuned.values, seed) for seed in seeds]
-    return tuned, results
+    group: Sequence[Contender],
+    programs: Sequence[Contender],
+    problem: Problem,
+    replicate: int,
+    seeds: Sequence[int],
+    budget: TuningBudget,
+) -> Entry[dict[str, tuple[Tuned, list[Trained]]]]:
+    """Tunes the contenders of a group one after the other, and trains each on fresh seeds.
+
+    Each tuning also tries the best points of the contenders before it that it contains.
+    """
+    found: dict[str, tuple[Tuned, list[Trained]]] = {}
+    for contender in group:
+        best = {name: tuned.values for name, (tuned, _) in found.items()}
+        tuned = yield from tune(contender, problem, budget, replicate, starts(contender, best, programs))
+        results = yield [TrainingJob(contender, problem, tuned.values, seed) for seed in seeds]
+        found[contender.name] = tuned, results
+    return found
 
 
 def _check(
-    contenders: Sequence[Contender], problems: Sequence[Problem], seeds: Sequence[int], budget: TuningBudget
+    contenders: Sequence[Contender],
+    problems: Sequence[Problem],
+    seeds: Sequence[Sequence[int]],
+    budget: TuningBudget,
 ) -> None:
     names = [contender.name for contender in contenders]
     if not names or not problems:
@@ -200,20 +296,29 @@ def _check(
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two contenders are named '{name}': give each a unique name")
-    if not seeds or (budget.trials and not budget.seeds):
+    if not seeds or not all(seeds) or (budget.trials and not budget.seeds):
         raise ValueError("an evaluation needs at least one fresh seed and one tuning seed")
-    if len(set(seeds)) < len(seeds) or len(set(budget.seeds)) < len(budget.seeds):
-        raise ValueError("fresh seeds and tuning seeds must be distinct")
-    if shared := set(seeds) & set(budget.seeds):
+    if len({len(replicate) for replicate in seeds}) > 1:
+        raise ValueError("all replicates need the same number of fresh seeds")
+    if len(seeds) > 1 and not budget.trials:
+        raise ValueError("without tuning there is nothing to replicate: use one replicate, or at least one trial")
+    every = [seed for replicate in seeds for seed in replicate]
+    tuning = {seed for number in range(len(seeds)) for seed in budget.seeds_of(number)}
+    if len(set(every)) < len(every):
+        raise ValueError("fresh seeds must be distinct")
+    if shared := set(every) & tuning:
         raise ValueError(f"seed {min(shared)} is both a tuning seed and a fresh seed: results would be biased")
+    for contender in contenders:
+        contender.space(constants=budget.constants, ranges=budget.ranges)  # raises SpaceError before any training
 
 
-def _row(problem: Problem, contender: Contender, seed: int, tuned: Tuned, trained: Trained) -> Row:
+def _row(problem: Problem, contender: Contender, replicate: int, seed: int, tuned: Tuned, trained: Trained) -> Row:
     result = trained.result
     return Row(
         task=problem.name,
         contender=contender.name,
         baseline=contender.is_baseline,
+        replicate=replicate,
         seed=seed,
         values=tuned.values,
         at_edge=tuned.at_edge,
@@ -230,36 +335,73 @@ def _row(problem: Problem, contender: Contender, seed: int, tuned: Tuned, traine
 def _judged(
     contenders: Sequence[Contender],
     problems: Sequence[Problem],
-    seeds: Sequence[int],
+    seeds: Sequence[Sequence[int]],
     budget: TuningBudget,
     rows: Sequence[Row],
     tuning: Sequence[Tuning],
 ) -> Evaluation:
     names = [contender.name for contender in contenders]
     baselines = [contender.name for contender in contenders if contender.is_baseline]
+    programs = [name for name in names if name not in baselines]
     reference = (baselines or names)[0]
     checkpoints = {problem.name: problem.load().checkpoints for problem in problems}
     curves: dict[str, dict[str, list[tuple[float, ...]]]] = {}
     for row in rows:
         curves.setdefault(row.task, {}).setdefault(row.contender, []).append(row.train_losses)
+    tuned = {(row.task, row.contender, row.replicate): row.tuned for row in tuning}
     bare = Evaluation(
         tasks=tuple(checkpoints),
         checkpoints=tuple(checkpoints.values()),
         contenders=tuple(names),
+        families=families(contenders, list(checkpoints), len(seeds), tuned),
         reference=reference,
-        seeds=tuple(seeds),
+        replicates=len(seeds),
+        seeds=tuple(seed for replicate in seeds for seed in replicate),
         budget=budget,
+        trivial=tuple((problem.name, problem.load().trivial_loss) for problem in problems),
+        untuned=tuple((c.name, c.untuned(constants=budget.constants)) for c in contenders),
         rows=tuple(rows),
         tuning=tuple(tuning),
-        comparisons=(),
-        overall=(),
-        times=(),
     )
-    losses = bare.losses()
+    losses = bare.by_replicate()
+    for family in bare.families:
+        for task, best in family.best:
+            losses[task][family.name] = [losses[task][name][number] for number, name in enumerate(best)]
+    members = {name for family in bare.families for name in family.members}
+    opponents = [*(family.name for family in bare.families), *(name for name in baselines if name not in members)]
     work = {contender.name: operations_per_parameter(contender) for contender in contenders}
+    replicated = len(seeds) > 1
+    trivial = dict(bare.trivial)
+    comparisons, headlines = compare(losses, programs, baselines, opponents, trivial, replicated=replicated)
     return replace(
         bare,
-        comparisons=compare(losses, [name for name in names if name not in baselines], baselines),
-        overall=overall(losses, names, reference),
+        estimates=estimates(losses, trivial),
+        comparisons=comparisons,
+        headlines=headlines,
+        overall=overall(losses, [*names, *(family.name for family in bare.families)], reference, trivial),
         times=times_to_target(curves, checkpoints, work, reference),
+        failed_tuning=_failed_tuning(contenders, bare.by_replicate(test=False)) if replicated else (),
     )
+
+
+def _failed_tuning(
+    contenders: Sequence[Contender], losses: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
+) -> tuple[FailedTuning, ...]:
+    """Baselines whose mean validation loss is significantly above that of a baseline that they contain."""
+    found: list[FailedTuning] = []
+    for task, rows in losses.items():
+        for contender in contenders:
+            for contained in contender.contains:
+                if contained in rows and (row := _behind(task, contender.name, contained, rows)):
+                    found.append(row)
+    return tuple(found)
+
+
+def _behind(task: str, name: str, contained: str, rows: Mapping[str, Sequence[Sequence[float]]]) -> FailedTuning | None:
+    mine, theirs = ([sum(row) / len(row) for row in rows[one]] for one in (name, contained))
+    if not all(map(math.isfinite, (*mine, *theirs))):
+        return None
+    loss, other = sum(mine) / len(mine), sum(theirs) / len(theirs)
+    if loss <= other or permutation_test([(mine, theirs)]) > LEVEL:
+        return None
+    return FailedTuning(task, name, contained, loss, other)

@@ -24,12 +24,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Pool
-from optsearch.selection.baselines import BaselineError, get_baseline
-from optsearch.selection.contender import Contender, TrainingJob, baseline
-from optsearch.selection.evaluation import Evaluation, TrainingProgress, evaluate
+from optsearch.selection.baseline import BaselineError
+from optsearch.selection.contender import Contender, TrainingJob, baseline_contenders
+from optsearch.selection.evaluation import REPLICATES, Evaluation, TrainingProgress, evaluate
 from optsearch.selection.problem import Problem
 from optsearch.selection.ranks import kendall_tau
-from optsearch.selection.tuning import TRIALS, TuningBudget, fresh_seeds
+from optsearch.selection.tuning import BLOCK, PER_REPLICATE, TRIALS, TuningBudget, fresh_seeds
 
 _MODEL = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -56,7 +56,7 @@ class KeepConfig(BaseModel):
     Attributes:
         best: maximum number of programs, ranked by mean loss relative to the reference; None for no limit.
         beats: baselines that the program must beat in mean loss over all tasks of the stage.
-        certain: if True, the difference must be significant on at least one task, and not significantly worse on any.
+        certain: if True, the difference over all tasks must be significant, and the contrary on no task.
     """
 
     model_config = _MODEL
@@ -73,10 +73,12 @@ class StageConfig(BaseModel):
         name: name of the stage.
         tasks: names of tasks; ``search`` stands for the tasks of the search, ``x10`` and the like for their larger
             rungs.
-        trials: tuning trials per contender and task; 0 to use programs as the search left them.
+        trials: tuning trials per contender, task and replicate; 0 to use programs as the search left them.
         constants: if True, constants are tuned in addition to learning rate and weight decay.
-        seeds: number of fresh seeds.
-        baselines: baselines to tune and train beside the programs; the first is the reference.
+        replicates: number of tunings of each contender; without trials there is one.
+        seeds: number of fresh seeds of each replicate.
+        baselines: baselines to tune and train beside the programs, by name or as ``module:object``; the first is the
+            reference.
         keep: criteria for programs to pass.
     """
 
@@ -85,8 +87,9 @@ class StageConfig(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     tasks: list[str] = Field(min_length=1, max_length=64)
     trials: int = Field(default=TRIALS, ge=0, le=10_000)
-    constants: bool = False
-    seeds: int = Field(default=16, ge=2, le=10_000)
+    constants: bool = True
+    replicates: int = Field(default=REPLICATES, ge=1, le=BLOCK // PER_REPLICATE)
+    seeds: int = Field(default=8, ge=2, le=PER_REPLICATE)
     baselines: list[str] = ["adamw", "lion"]
     keep: KeepConfig = KeepConfig()
 
@@ -94,18 +97,32 @@ class StageConfig(BaseModel):
     @classmethod
     def _baselines_are_known(cls, names: list[str]) -> list[str]:
         try:
-            return list(dict.fromkeys(get_baseline(name).name for name in names))
+            return [one.reference or one.name for one in baseline_contenders(names)]
         except BaselineError as error:
             raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _those_to_beat_are_there(self) -> StageConfig:
         for name in self.keep.beats:
-            if name.lower() not in self.baselines:
+            if name.lower() not in map(str.lower, self.opponents):
                 raise ValueError(f"keep.beats names '{name}', which is not among the stage's baselines")
         if self.keep.certain and not self.keep.beats:
             raise ValueError("keep.certain requires keep.beats")
+        if self.keep.certain and (self.replicates < 2 or not self.trials):
+            raise ValueError(
+                "keep.certain requires trials and two or more replicates: one tuning compares settings only"
+            )
         return self
+
+    @property
+    def tunings(self) -> int:
+        """Number of replicates: one without trials."""
+        return self.replicates if self.trials else 1
+
+    @property
+    def opponents(self) -> list[str]:
+        """Display names of the baselines, which differ from the references of the user's own."""
+        return [one.name for one in baseline_contenders(self.baselines)]
 
 
 class FunnelConfig(BaseModel):
@@ -194,11 +211,11 @@ def run_stage(
         pool: executes the training runs. Defaults to this process.
         progress: called after each run. Defaults to no callback.
     """
-    contenders = [*programs, *map(baseline, config.baselines)]
+    contenders = [*programs, *baseline_contenders(config.baselines)]
     evaluation = evaluate(
         contenders,
         problems,
-        fresh_seeds(config.seeds, block=number + 1),
+        [fresh_seeds(config.seeds, block=number + 1, replicate=replicate) for replicate in range(config.tunings)],
         budget=TuningBudget(config.trials, constants=config.constants),
         pool=pool,
         progress=progress,
@@ -222,7 +239,7 @@ def judge(config: StageConfig, evaluation: Evaluation, programs: Sequence[str]) 
         for name in evaluation.contenders
     }
     if config.baselines:
-        reference = means[config.baselines[0]]
+        reference = means[config.opponents[0]]
     else:
         reference = {task: _median([means[name][task] for name in programs]) for task in losses}
     scores = {name: None if failed[name] else _relative(means[name], reference) for name in evaluation.contenders}
@@ -236,7 +253,7 @@ def judge(config: StageConfig, evaluation: Evaluation, programs: Sequence[str]) 
         passed += fault is None
         why = fault or f"rank {rank} of {len(ranked)}"
         verdicts.append(StageVerdict(name, False, fault is None, why, scores[name], means[name], failed[name]))
-    for name in config.baselines:
+    for name in config.opponents:
         why = f"did not train on {failed[name]} runs" if failed[name] else "for comparison"
         verdicts.append(StageVerdict(name, True, False, why, scores[name], means[name], failed[name]))
     return tuple(verdicts)
@@ -260,14 +277,23 @@ def _fault(
     score = scores[name]
     if score is None:
         return f"did not train on {failed[name]} of {len(evaluation.tasks) * len(evaluation.seeds)} runs"
-    for other in (name.lower() for name in config.keep.beats):
+    beaten = {name.lower() for name in config.keep.beats}
+    for other in (name for name in config.opponents if name.lower() in beaten):
         theirs = scores[other]
         if theirs is not None and score >= theirs:
             return f"worse than tuned {other} by {score - theirs:.2%}" if score > theirs else f"no better than {other}"
         verdicts = [c.verdict for c in evaluation.comparisons if (c.contender, c.baseline) == (name, other)]
-        if config.keep.certain and ("better" not in verdicts or "worse" in verdicts):
+        if config.keep.certain and (not _is_ahead(evaluation, name, other) or "worse" in verdicts):
             return f"not shown to be better than tuned {other}"
     return None
+
+
+def _is_ahead(evaluation: Evaluation, name: str, other: str) -> bool:
+    """True if a program is significantly better over all tasks than a baseline, or than its family's best member."""
+    names = {other, *(family.name for family in evaluation.families if other in family.members)}
+    return any(
+        row.verdict == "better" for row in evaluation.headlines if row.contender == name and row.opponent in names
+    )
 
 
 def _relative(losses: Mapping[str, float | None], reference: Mapping[str, float | None]) -> float | None:

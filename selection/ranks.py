@@ -1,7 +1,7 @@
 """Aggregates over several tasks, and rank correlation.
 
-Losses of different tasks have different units. Each is divided by the reference's mean loss and then aggregated by
-statistics that are robust to single extreme runs: the interquartile mean and the probability of improvement.
+Losses of different tasks have different units, so that only their order is used here: the probability of improvement is
+robust to single extreme runs.
 
 Source: Agarwal et al. 2021 (arXiv:2108.13264), Deep Reinforcement Learning at the Edge of the Statistical Precipice.
 """
@@ -11,19 +11,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-
-
-def interquartile_mean(values: Sequence[float]) -> float:
-    """Mean of the middle half of the values: a quarter (rounded down) is excluded at each end.
-
-    Raises:
-        ValueError: there are no values.
-    """
-    if not values:
-        raise ValueError("a mean needs at least one value")
-    cut = len(values) // 4
-    middle = sorted(values)[cut : len(values) - cut]
-    return math.fsum(middle) / len(middle)
 
 
 def probability_of_improvement(mine: Sequence[float], theirs: Sequence[float]) -> float:

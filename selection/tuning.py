@@ -1,11 +1,16 @@
-"""Tuning with equal budgets: every contender gets the same number of trials from the same kind of search space.
+"""Tuning with equal budgets: every contender gets the same number of trials from ranges that are declared in advance.
 
-Trials are grouped into rounds. The first round places quasi-random points in three decades of every dimension around
-the reference. Each later round does so around the best point so far, with half the width. The width is unchanged in
-dimensions in which the best point lies near the edge, and doubles if all points failed: the space is unbounded. Within
-a round, successive halving reserves the later tuning seeds for the better points.
+The first half of the trials covers the whole space: the contender's own settings, the best points of the baselines that
+it contains, and points of a scrambled Sobol sequence. The second half proceeds in rounds around the best point so far,
+in a box that shrinks from round to round. Within a round, successive halving reserves the later tuning seeds for the
+better points.
 
-Results are measured on separate, fresh seeds, because the loss of the best of many trials is biased downwards.
+A tuning is one draw: other points and other tuning seeds give other settings, and the difference is often larger than
+that between two optimizers. `evaluate` therefore repeats the tuning with other points and seeds (replicates). Results
+are measured on separate, fresh seeds, because the loss of the best of many trials is biased downwards.
+
+Sources: Dahl et al. 2023 (arXiv:2306.07179) for declared spaces and quasi-random search; Jamieson and Talwalkar 2016
+(arXiv:1502.07943) for successive halving; the sampler was chosen by `benchmarks/tuner.py`.
 """
 
 from __future__ import annotations
@@ -14,85 +19,104 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from optsearch.dsl.errors import UserError
 from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.run import Trained
 from optsearch.proxy_tasks.seeds import SELECTION, TUNING
 from optsearch.selection.contender import Contender, TrainingJob
 from optsearch.selection.problem import Problem
-from optsearch.selection.space import Dimension, Values
+from optsearch.selection.space import KINDS, Dimension, Ranges, Values
 
 BLOCK = 100_000
 """Number of fresh seeds per purpose: `evaluate` uses the first block, each stage of a funnel its own block."""
 
+PER_REPLICATE = 2_000
+"""Number of fresh seeds of a replicate within a block."""
+
 TUNING_SEEDS = 3
-"""Default number of tuning seeds."""
+"""Default number of tuning seeds of a replicate."""
 
 TRIALS = 24
 """Default number of trials."""
 
 POINTS = 6
-"""Points per round. On noisy quadratic surfaces in two and three dimensions, 24 trials in rounds of six end a third
-closer to the minimum loss than in rounds of eight or four, and equally close in four or five dimensions.
-"""
+"""Points in each round of the local half."""
 
-EDGE = 0.5
-"""Fraction of the half width beyond which a point counts as near the edge."""
+WIDTH = 0.2
+"""Half width of the first local box, as a fraction of the range."""
 
+SHRINK = 0.6
+"""Factor on the half widths after each local round."""
 
-COARSE = 0.5
-"""Half width in decades below which a best point near the edge is not informative."""
+MARGIN = 0.02
+"""Fraction of a range within which a value counts as at its end."""
 
 
 class SeedError(UserError, ValueError):
     """More seeds were requested than exist."""
 
 
-def fresh_seeds(count: int, block: int = 0) -> tuple[int, ...]:
-    """Returns the first ``count`` seeds of a block that neither search nor tuning uses.
+def fresh_seeds(count: int, block: int = 0, replicate: int = 0, skipped: int = 0) -> tuple[int, ...]:
+    """Returns seeds that neither search nor tuning uses.
+
+    Args:
+        count: number of seeds.
+        block: purpose of the seeds, from 0.
+        replicate: index of the replicate, from 0; replicates share no seeds.
+        skipped: number of seeds of the replicate to skip, because an earlier comparison has used them.
 
     Raises:
-        SeedError: the block is too small.
+        SeedError: the block or the replicate is too small.
     """
-    first = SELECTION.start + block * BLOCK
-    if count > BLOCK or first + count > SELECTION.stop:
-        raise SeedError(f"{count:,} fresh seeds requested, {BLOCK:,} available for this purpose: request fewer")
-    return tuple(range(first, first + count))
-
-
-def tuning_seeds(count: int = TUNING_SEEDS) -> tuple[int, ...]:
-    """Returns the first ``count`` tuning seeds."""
-    return tuple(TUNING[:count])
+    first = SELECTION.start + block * BLOCK + replicate * PER_REPLICATE
+    if skipped + count > PER_REPLICATE:
+        raise SeedError(
+            f"{skipped + count:,} fresh seeds requested for each replicate, {PER_REPLICATE:,} available: request fewer"
+        )
+    if (replicate + 1) * PER_REPLICATE > BLOCK or first + PER_REPLICATE > SELECTION.stop:
+        raise SeedError(f"replicate {replicate + 1} requested, {BLOCK // PER_REPLICATE} available: request fewer")
+    return tuple(range(first + skipped, first + skipped + count))
 
 
 @dataclass(frozen=True, slots=True)
 class TuningBudget:
-    """Tuning budget of each contender.
+    """Tuning budget of each contender, in each replicate.
 
     Attributes:
         trials: number of points; 0 to use the reference without tuning.
-        seeds: the tuning seeds.
+        seeds: number of tuning seeds; each replicate has its own.
         constants: if True, constants are tuned in addition to learning rate and weight decay.
+        ranges: declared ranges that replace the defaults of their kinds.
     """
 
     trials: int = TRIALS
-    seeds: tuple[int, ...] = tuning_seeds()
-    constants: bool = False
+    seeds: int = TUNING_SEEDS
+    constants: bool = True
+    ranges: Ranges = ()
 
     @property
-    def rounds(self) -> list[int]:
-        """Number of points of each round."""
-        count = max(1, self.trials // POINTS) if self.trials else 0
-        return [self.trials // count + (number < self.trials % count) for number in range(count)]
+    def rounds(self) -> tuple[int, ...]:
+        """Number of points of each round; the first round covers the whole space."""
+        if not self.trials:
+            return ()
+        local = self.trials // 2
+        count = math.ceil(local / POINTS)
+        return (self.trials - local, *(local // count + (number < local % count) for number in range(count)))
 
     @property
     def runs(self) -> int:
-        """Number of training runs of one contender on one problem."""
+        """Number of training runs of one tuning of one contender."""
         return sum(sum(self.survivors(points)) for points in self.rounds)
 
     def survivors(self, points: int) -> list[int]:
         """Number of a round's points trained on each tuning seed: the better half advances, at least one."""
-        return [max(1, math.ceil(points / 2**number)) for number in range(len(self.seeds))]
+        return [max(1, math.ceil(points / 2**number)) for number in range(self.seeds)]
+
+    def seeds_of(self, replicate: int) -> tuple[int, ...]:
+        """Tuning seeds of a replicate; replicates share none."""
+        return tuple(TUNING[replicate * self.seeds : (replicate + 1) * self.seeds])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +144,8 @@ class Tuned:
     Attributes:
         values: point of lowest mean loss among those trained on every tuning seed.
         loss: that mean loss; infinity if every point failed, None without tuning.
-        at_edge: True if the best point of the last round lies near its edge, or all points failed: the optimum may lie
-            outside.
+        at_edge: True if the point lies at an end of a range beyond which a better value may exist, or every point
+            failed. The end of a range that switches something off, such as a decay of 0, is none.
         trials: all points, in order of evaluation.
     """
 
@@ -132,7 +156,7 @@ class Tuned:
 
 
 def tune(
-    contender: Contender, problem: Problem, budget: TuningBudget
+    contender: Contender, problem: Problem, budget: TuningBudget, replicate: int = 0, starts: Sequence[Values] = ()
 ) -> Generator[list[TrainingJob], list[Trained], Tuned]:
     """Tunes a contender, as a generator that yields training runs and receives their results.
 
@@ -140,42 +164,62 @@ def tune(
         contender: the contender to tune.
         problem: task and batch size.
         budget: tuning budget.
+        replicate: index of the replicate, which determines the points and the tuning seeds.
+        starts: further points of the first round, besides the contender's own settings; they count as trials. A missing
+            value is the contender's own. Values may lie outside their ranges, such as a decay of 0.
 
     Yields:
         Jobs that may execute concurrently.
 
     Returns:
         The result of the tuning.
+
+    Raises:
+        SpaceError: a declared range excludes a setting of the contender.
     """
-    space = contender.space(constants=budget.constants)
-    center, widths = [0.0] * len(space), [dimension.decades for dimension in space]
-    best: tuple[float, Values] = (math.inf, _values(space, center))
-    trials: list[Trial] = []
-    at_edge = False
-    for points in budget.rounds:
-        places = [_place(center, widths, len(trials) + index) for index in range(points)]
-        tried = yield from _halving(contender, problem, budget, [_values(space, place) for place in places])
-        trials += tried
-        full = [(trial.mean, index) for index, trial in enumerate(tried) if len(trial.losses) == len(budget.seeds)]
-        loss, index = min(full)
-        failed, near = best[0] == loss == math.inf, [False] * len(space)
-        if loss < best[0]:
-            moves = zip(places[index], center, widths, strict=True)
-            near = [abs(after - before) >= EDGE * width for after, before, width in moves]
-            best, center = (loss, tried[index].values), places[index]
-        at_edge = failed or any(edge and width > COARSE for edge, width in zip(near, widths, strict=True))
-        factors = [2.0 if failed else 1.0 if edge else 0.5 for edge in near]
-        widths = [width * factor for width, factor in zip(widths, factors, strict=True)]
-    return Tuned(best[1], best[0] if trials else None, at_edge, tuple(trials))
+    space = contender.space(constants=budget.constants, ranges=budget.ranges)
+    own: Values = tuple((row.name, row.reference) for row in space)
+    if not budget.rounds:
+        return Tuned(own, None, at_edge=False, trials=())
+    first, *local = budget.rounds
+    given = [own, *(_filled(space, values) for values in starts)]
+    points = list(dict.fromkeys(given))[:first]
+    points += [point(space, place) for place in spread(len(space), first - len(points), replicate, 0)]
+    trials = yield from halving(contender, problem, budget.seeds_of(replicate), points)
+    widths = [WIDTH] * len(space)
+    for number, count in enumerate(local, start=1):
+        center = [row.share(value) for row, (_, value) in zip(space, _best(trials, budget).values, strict=True)]
+        box = [(max(at - width, 0.0), min(at + width, 1.0)) for at, width in zip(center, widths, strict=True)]
+        shares = spread(len(space), count, replicate, number)
+        places = [[low + share * (high - low) for share, (low, high) in zip(row, box, strict=True)] for row in shares]
+        points = [point(space, place) for place in places]
+        trials += yield from halving(contender, problem, budget.seeds_of(replicate), points)
+        widths = [width * SHRINK for width in widths]
+    best = _best(trials, budget)
+    edges = best.mean == math.inf or any(
+        _at_edge(row, value) for row, (_, value) in zip(space, best.values, strict=True)
+    )
+    return Tuned(best.values, best.mean, edges, tuple(trials))
 
 
-def _halving(
-    contender: Contender, problem: Problem, budget: TuningBudget, points: Sequence[Values]
+def _best(trials: Sequence[Trial], budget: TuningBudget) -> Trial:
+    """The trial of lowest mean loss among those trained on every seed; the earlier one of equal trials."""
+    return min((trial for trial in trials if len(trial.losses) == budget.seeds), key=lambda trial: trial.mean)
+
+
+def _at_edge(row: Dimension, value: float) -> bool:
+    share, ends = row.share(value), KINDS[row.kind].ends
+    return ("low" in ends and share < MARGIN) or ("high" in ends and share > 1.0 - MARGIN)
+
+
+def halving(
+    contender: Contender, problem: Problem, seeds: Sequence[int], points: Sequence[Values]
 ) -> Generator[list[TrainingJob], list[Trained], list[Trial]]:
-    """Trains all points on the first seed, the better half on the second, and so on."""
+    """Trains all points on the first seed, the better half on the second, and so on; returns all as trials."""
     losses: list[list[float]] = [[] for _ in points]
     alive = list(range(len(points)))
-    for seed, count in zip(budget.seeds, budget.survivors(len(points)), strict=True):
+    for number, seed in enumerate(seeds):
+        count = max(1, math.ceil(len(points) / 2**number))
         alive = sorted(alive, key=lambda index: (math.fsum(losses[index]), index))[:count]
         results = yield [TrainingJob(contender, problem, points[index], seed) for index in alive]
         for index, trained in zip(alive, results, strict=True):
@@ -188,17 +232,30 @@ def _loss(trained: Trained) -> float:
     return result.loss if result.outcome is Outcome.OK and result.loss is not None else math.inf
 
 
-def _values(space: Sequence[Dimension], place: Sequence[float]) -> Values:
-    return tuple((dimension.name, dimension.at(at)) for dimension, at in zip(space, place, strict=True))
+def point(space: Sequence[Dimension], place: Sequence[float]) -> Values:
+    """The point of a space at a place in the unit cube."""
+    return tuple((row.name, row.at(share)) for row, share in zip(space, place, strict=True))
 
 
-def _place(center: Sequence[float], widths: Sequence[float], number: int) -> list[float]:
-    """A point of the box around ``center``; number 0 is the center, the others fill the box evenly.
+def _filled(space: Sequence[Dimension], values: Values) -> Values:
+    given = dict(values)
+    return tuple((row.name, given.get(row.name, row.reference)) for row in space)
 
-    Source: the additive recurrence of the generalised golden ratio (Roberts 2018), a Kronecker sequence.
+
+def spread(dimensions: int, count: int, replicate: int, number: int) -> list[list[float]]:
+    """The first ``count`` points of a scrambled Sobol sequence in the unit cube.
+
+    Args:
+        dimensions: dimensions of the cube.
+        count: number of points.
+        replicate: index of the replicate.
+        number: index of the round.
+
+    Source: Owen 1998, Scrambling Sobol' and Niederreiter-Xing points; `scipy.stats.qmc`.
     """
-    ratio = 1.5
-    for _ in range(60):
-        ratio = (1.0 + ratio) ** (1.0 / (len(center) + 1))
-    shares = [(0.5 + number * ratio ** -(index + 1)) % 1.0 for index in range(len(center))]
-    return [at + width * (2.0 * share - 1.0) for at, width, share in zip(center, widths, shares, strict=True)]
+    if count <= 0:
+        return []
+    from scipy.stats import qmc  # slow to import
+
+    sampler = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng([replicate, number, dimensions]))
+    return sampler.random_base2(math.ceil(math.log2(count)))[:count].tolist()

@@ -12,7 +12,6 @@ from typing import Any
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.transform import to_optax
-from optsearch.selection.baselines import get_baseline
 from optsearch.selection.contender import Contender
 
 SIDE = 64
@@ -51,7 +50,7 @@ def operations_per_parameter(contender: Contender) -> float:
     if contender.program is not None:
         optimizer = to_optax(prune(contender.program), schedule)
     else:
-        optimizer = get_baseline(contender.name).optimizer(schedule)
+        optimizer = contender.row.optimizer(schedule)
     weights = {"w": jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)}
     state = jax.eval_shape(optimizer.init, weights)
     traced = jax.make_jaxpr(lambda g, s, w: optimizer.update(g, s, w))(weights, state, weights)

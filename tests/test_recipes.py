@@ -339,7 +339,7 @@ assert to_svg(chart).startswith("<svg") and chart.rows
 def test_a_baseline(copy: Copy) -> None:
     copy.insert(
         "selection/baselines.py",
-        '    Baseline("muon", 1e-2,',
+        '    _optax("sgd", 1e-1,',
         '    Baseline("toy", 1e-2, lambda o, lr, v: o.sign_sgd(lr), description="a toy"),\n',
     )
     copy.shows(

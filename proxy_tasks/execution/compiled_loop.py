@@ -22,6 +22,15 @@ Schedule = Callable[[Any], Any]
 
 MakeOptimizer = Callable[[Schedule], "optax.GradientTransformation"]
 
+Evaluated = Callable[[Any, Any], Any]
+"""Maps weights and state to the weights that are evaluated, such as an average over the run."""
+
+
+def the_weights(weights: Any, state: Any) -> Any:
+    """The weights themselves, which most optimizers are evaluated at."""
+    del state
+    return weights
+
 
 class UpdateRule(NamedTuple):
     """An optimizer in the form that the loop expects.
@@ -29,10 +38,12 @@ class UpdateRule(NamedTuple):
     Attributes:
         init: maps the weights to the initial state.
         step: maps weights, gradient, state and step number to new weights and state.
+        evaluated: maps weights and state to the weights that are checked at checkpoints and evaluated at the end.
     """
 
     init: Callable[[Any], Any]
     step: Callable[[Any, Any, Any, Any], tuple[Any, Any]]
+    evaluated: Evaluated = the_weights
 
 
 def program_rule(program: Program, rates: jax.Array) -> UpdateRule:
@@ -50,7 +61,7 @@ def program_rule(program: Program, rates: jax.Array) -> UpdateRule:
     return UpdateRule(init, step)
 
 
-def optax_rule(make_optimizer: MakeOptimizer, rates: jax.Array) -> UpdateRule:
+def optax_rule(make_optimizer: MakeOptimizer, rates: jax.Array, evaluated: Evaluated = the_weights) -> UpdateRule:
     """An optax optimizer as an update rule; ``rates`` [steps and further values] holds its learning rates."""
     import optax
 
@@ -60,7 +71,7 @@ def optax_rule(make_optimizer: MakeOptimizer, rates: jax.Array) -> UpdateRule:
         updates, state = optimizer.update(gradient, state, weights)
         return optax.apply_updates(weights, updates), state
 
-    return UpdateRule(optimizer.init, step)
+    return UpdateRule(optimizer.init, step, evaluated)
 
 
 def run(task: Task, rule: UpdateRule, batches: Batches, limits: jax.Array) -> LoopResult:
@@ -86,4 +97,5 @@ def run(task: Task, rule: UpdateRule, batches: Batches, limits: jax.Array) -> Lo
         return rule.step(weights, jax.tree.map(lambda leaf: leaf[0], gradient), state, number), losses
 
     weights = jax.tree.map(lambda leaf: leaf[0], batches.weights)
-    return train(task, step, (weights, rule.init(weights)), lambda carry: one_lane(carry[0]), batches, limits)
+    carry = weights, rule.init(weights)
+    return train(task, step, carry, lambda carry: one_lane(rule.evaluated(*carry)), batches, limits)

@@ -23,21 +23,47 @@ def evaluate(
             "--task", help="Task to train on, may be repeated; `optsearch tasks` lists them.", show_default="X_ae"
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", help="Number of fresh seeds.", min=2, max=1000)] = 8,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Number of fresh seeds of each replicate.", min=2, max=1000)
+    ] = 8,
+    replicates: Annotated[
+        int,
+        typer.Option(
+            "--replicates",
+            help="Independent tunings of each contender; a verdict on optimizers needs at least 2.",
+            min=1,
+            max=50,
+        ),
+    ] = 5,
     skip: Annotated[
         int, typer.Option("--skip-seeds", help="Fresh seeds to skip, because an earlier evaluation used them.", min=0)
     ] = 0,
     baselines: Annotated[
         list[str] | None,
-        typer.Option("--baseline", help="Optax optimizer; may be repeated.", show_default="adamw, lion"),
+        typer.Option(
+            "--baseline",
+            help="A baseline by name, or your own as module:object; may be repeated.",
+            show_default="adamw, lion",
+        ),
     ] = None,
     batch: Annotated[
         str | None, typer.Option(help="Batch sizes, such as 16,64,256.", show_default="the default of each task")
     ] = None,
     tune: Annotated[
-        int, typer.Option("--tune", help="Tuning trials for each contender and task.", min=0, max=10_000)
+        int,
+        typer.Option("--tune", help="Trials of each tuning; 0 compares settings as they are.", min=0, max=10_000),
     ] = 24,
-    constants: Annotated[bool, typer.Option("--constants", help="Also tune betas and other constants.")] = False,
+    constants: Annotated[
+        bool, typer.Option("--constants/--no-constants", help="Tune betas and all other constants too.")
+    ] = True,
+    spaces: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--space",
+            metavar="KIND=LOW:HIGH",
+            help="Search range of a kind of hyperparameter, such as beta=0:0.999; may be repeated.",
+        ),
+    ] = None,
     kept: Kept = None,
     workers: Workers = None,
     imports: Imports = None,
@@ -46,9 +72,9 @@ def evaluate(
 ) -> None:
     """Compare programs with optax baselines on larger tasks.
 
-    The learning rate and weight decay of every contender are tuned by validation loss with the same number of trials;
-    then all are trained on the same fresh seeds and compared by test loss. The same command resumes an interrupted
-    evaluation.
+    Every contender is tuned several times with the same number of trials, by validation loss. Each tuning is measured
+    on fresh seeds, by test loss. Verdicts compare these replicates, because one tuning may be lucky. The same command
+    resumes after an interruption.
     """
     from optsearch.runs.commands.evaluate import run_evaluation
     from optsearch.runs.terminal import comparison_view
@@ -63,7 +89,9 @@ def evaluate(
             skipped=skip,
             batches=None if batch is None else _batches(batch),
             trials=tune,
+            replicates=replicates,
             constants=constants,
+            spaces=spaces or (),
             folder=kept,
             workers=workers,
             imports=imports or (),

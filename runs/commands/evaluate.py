@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,19 @@ from optsearch.dsl.program import Program
 from optsearch.runs.commands.evaluation_record import record_evaluation
 from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.library.references import RUNS_FOLDER, NamedProgram, load_program, run_folder
-from optsearch.runs.store.training_cache import training, worker_words
+from optsearch.runs.store.training_cache import Trainings, training, worker_words
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.evaluation_result import EvaluationResult, evaluation_values
 from optsearch.runs.summary.held_out import tasks_chosen_on, warnings
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.runs.terminal.training_view import TrainingView
 from optsearch.search.evaluate import import_own_tasks
-from optsearch.selection.contender import Contender, baseline, run_job
+from optsearch.selection.contender import Contender, baseline_contenders, run_job
+from optsearch.selection.evaluation import REPLICATES, evaluate
 from optsearch.selection.evaluation import TrainingProgress as Ended
-from optsearch.selection.evaluation import evaluate
 from optsearch.selection.problem import Problem, problems
-from optsearch.selection.tuning import TRIALS, TuningBudget, fresh_seeds, tuning_seeds
+from optsearch.selection.space import parse_ranges
+from optsearch.selection.tuning import TRIALS, TuningBudget, fresh_seeds
 
 
 def run_evaluation(
@@ -33,26 +36,31 @@ def run_evaluation(
     skipped: int = 0,
     batches: Sequence[int] | None = None,
     trials: int = TRIALS,
-    constants: bool = False,
+    replicates: int = REPLICATES,
+    constants: bool = True,
+    spaces: Sequence[str] = (),
     folder: Path | None = None,
     workers: int | None = None,
     imports: Sequence[str] = (),
     address: str | None = None,
     quiet: bool = False,
 ) -> EvaluationResult:
-    """Tunes programs and baselines with the same budget, then trains all of them on the same fresh seeds.
+    """Tunes programs and baselines several times with the same budget, and trains all on the same fresh seeds.
 
     After an interruption, the same call executes only the missing training runs.
 
     Args:
         programs: references to programs, or programs as values.
         tasks: names of tasks.
-        seeds: number of fresh seeds.
+        seeds: number of fresh seeds of each replicate.
         baselines: names of baselines.
-        skipped: number of fresh seeds to skip, because an earlier evaluation has used them.
+        skipped: number of fresh seeds of each replicate to skip, because an earlier evaluation has used them.
         batches: batch sizes for each task; None for the task's default.
-        trials: number of tuning trials for each contender and task.
+        trials: number of tuning trials for each contender, task and replicate; 0 compares the contenders' own settings
+            in a single replicate.
+        replicates: number of independent tunings of each contender on each task.
         constants: if True, tunes constants too.
+        spaces: declared ranges such as ``beta=0:0.999``, which replace the defaults.
         folder: folder of the training cache; None for the folder of runs.
         workers: number of concurrent training runs; 0 for sequential runs in this process, None for one per core.
         address: address of a Ray cluster to join; None starts a local one.
@@ -60,17 +68,21 @@ def run_evaluation(
         quiet: if True, shows no progress.
 
     Raises:
-        ProgramError, RunError, TaskError, BaselineError, SeedError: a name is unknown, or too few seeds are available.
+        ProgramError, RunError, TaskError, BaselineError, SeedError, SpaceError: a name is unknown, too few seeds are
+            available, or a declared range excludes a contender's own setting.
     """
     import_own_tasks(imports)
     found = problems(list(tasks), None if batches is None else list(batches))
-    contenders = [baseline(name) for name in dict.fromkeys(name.lower() for name in baselines)]
+    contenders = baseline_contenders(baselines)
     names = {contender.name for contender in contenders}
     named = _programs(programs, names)
     loaded = [Contender(name, program.program) for name, program in named.items()]
-    chosen = fresh_seeds(skipped + seeds)[skipped:]
+    replicates = replicates if trials else 1
+    chosen = [fresh_seeds(seeds, replicate=number, skipped=skipped) for number in range(replicates)]
     said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, found)))
-    budget = TuningBudget(trials, tuning_seeds(), constants)
+    budget = TuningBudget(trials, constants=constants, ranges=parse_ranges(spaces))
+    for contender in (*loaded, *contenders):
+        contender.space(constants=constants, ranges=budget.ranges)  # raises SpaceError before any training
     view = TrainingView(errors, "evaluate", workers=worker_words(workers, address), quiet=quiet)
     where = folder or RUNS_FOLDER, workers, address, imports
     warn_of_open_cluster(address)
@@ -78,22 +90,46 @@ def run_evaluation(
         for line in said:
             errors.print(line, markup=False, soft_wrap=True)
         if not quiet:
-            many = len(found) * (len(loaded) + len(contenders)) * (budget.runs + seeds)
-            errors.print(f"{many} training runs; they are kept in {kept.path}.", markup=False, soft_wrap=True)
+            pairs = len(found) * (len(loaded) + len(contenders))
+            each = (
+                f"{budget.runs} to tune and {seeds} on fresh seeds, in {replicates} replicate{'s' * (replicates > 1)}"
+            )
+            errors.print(
+                f"{pairs * replicates * (budget.runs + seeds):,} training runs: for each of {pairs} pairs of contender "
+                f"and task {each}. They are kept in {kept.path}.",
+                markup=False,
+                soft_wrap=True,
+            )
         cost = TrainingCost(view)
         result = evaluate([*loaded, *contenders], found, chosen, budget=budget, pool=pool, progress=cost)
-        evaluated = EvaluationResult(result, said, kept.known, kept.trained)
-    asked = {
-        "tasks": {problem.name: problem.load().version for problem in found},
-        "seeds": seeds,
-        "skipped_seeds": skipped,
-        "baselines": [contender.name for contender in contenders],
-        "trials": trials,
-        "constants": constants,
-    }
+        asked = {
+            "tasks": {problem.name: problem.load().version for problem in found},
+            "seeds": seeds,
+            "skipped_seeds": skipped,
+            "baselines": [contender.reference or contender.name for contender in contenders],
+            "trials": trials,
+            "replicates": replicates,
+            "constants": constants,
+            "spaces": list(spaces),
+        }
+        looks = _looks(kept, loaded, found, range(skipped, skipped + seeds), asked)
+        evaluated = EvaluationResult(result, said, kept.known, kept.trained, looks)
     for line in record_evaluation(named, asked, cost.as_values(), evaluation_values(result)):
         errors.print(line, markup=False, soft_wrap=True)
     return evaluated
+
+
+def _looks(
+    kept: Trainings, programs: Sequence[Contender], found: Sequence[Problem], seeds: range, asked: Mapping[str, Any]
+) -> dict[str, dict[str, int]]:
+    """Records the use of fresh seeds; for programs and tasks the number of other comparisons that have used them."""
+    settings = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    return {
+        program.name: {
+            problem.name: kept.look(program.meaning, problem.load().version, seeds, settings) for problem in found
+        }
+        for program in programs
+    }
 
 
 class TrainingCost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from optsearch.runs.report.chart import Chart, Row
-from optsearch.runs.report.selection_charts import seeds_chart
+from optsearch.runs.report.selection_charts import losses_chart
 from optsearch.runs.summary.finals import FurtherRuns
 from optsearch.runs.summary.run import ProgramEntry, RunSummary
 from optsearch.runs.text.phrasing import control_name, listed
@@ -96,7 +96,7 @@ def final_charts(run: RunSummary) -> list[Chart]:
         for task in run.tasks:
             parts.append((f"{FINALS}-{task}", f"{title} on {task}", f"validation loss on {task}, fresh seeds", task))
     found = [(name, title, what, *_rows(run, task)) for name, title, what, task in parts]
-    return [seeds_chart(name, title, what, rows, failed) for name, title, what, rows, failed in found if rows]
+    return [losses_chart(name, title, what, rows, failed) for name, title, what, rows, failed in found if rows]
 
 
 def _rows(run: RunSummary, task: str | None) -> tuple[list[Row], int]:
@@ -106,7 +106,7 @@ def _rows(run: RunSummary, task: str | None) -> tuple[list[Row], int]:
     for contender in fresh_contenders(run):
         fresh = contender.fresh.on(task)
         about = {"contender": contender.name, "kind": "program" if contender.entry is run.best else "control"}
-        rows += [{"part": "seed", **about, "seed": seed, "loss": loss} for seed, loss in fresh.trained.items()]
+        rows += [{"part": "point", **about, "number": seed, "loss": loss} for seed, loss in fresh.trained.items()]
         failed += len(fresh.seeds) - len(fresh.trained)
         if fresh.interval is not None:
             mean = fresh.interval

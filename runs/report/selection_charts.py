@@ -92,17 +92,20 @@ def funnel_chart(name: str, rows: Sequence[Row], stages: Sequence[str], hidden: 
     return Chart(name, "Who passed and who fell", note, spec, rows)
 
 
-def seeds_chart(name: str, title: str, x_title: str, rows: Sequence[Row], failed: int, hidden: int = 0) -> Chart:
-    """Losses by seed with their mean and interval.
+def losses_chart(
+    name: str, title: str, x_title: str, rows: Sequence[Row], failed: int, hidden: int = 0, *, unit: str = "seed"
+) -> Chart:
+    """Losses by replicate or seed with their mean and interval.
 
     Args:
         name: name of the chart.
         title: title of the chart.
         x_title: title of the loss axis.
-        rows: rows with ``part`` seed have ``contender``, ``kind``, ``loss``, ``seed``; those with ``part`` mean have
+        rows: rows with ``part`` point have ``contender``, ``kind``, ``loss``, ``number``; those with ``part`` mean have
             ``low`` and ``high`` too.
         failed: number of runs that did not train.
         hidden: number of trained runs without a tick mark.
+        unit: ``replicate`` or ``seed``: what a point stands for.
     """
     order = list(dict.fromkeys(row["contender"] for row in rows))
     y: Spec = {"field": "contender", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 190}}
@@ -112,19 +115,20 @@ def seeds_chart(name: str, title: str, x_title: str, rows: Sequence[Row], failed
     span = max(min([low, *ends]), low - (high - low)), min(max([high, *ends]), high + (high - low))
     scale, beyond = _scale(span, [*losses, *ends])
     x = axis("loss", x_title, scale=scale)
-    seeds = tips(("contender", "", None), ("seed", "seed", "d"), ("loss", "loss", ".5f"))
+    seeds = tips(("contender", "", None), ("number", unit, "d"), ("loss", "loss", ".5f"))
     mean = tips(("contender", "", None), ("loss", "mean", ".5f"), ("low", "95 % from", ".5f"), ("high", "to", ".5f"))
     grey = {"color": {"value": PALETTE[-1]}}
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
     color: Spec = {"color": series("kind", domain=kinds) | {"legend": None}}
     bar = {"x": axis("low", x_title, scale=scale), "x2": {"field": "high"}, "y": y, "tooltip": mean, **color}
     layers = [
-        layer("seed", {"type": "tick", "opacity": 0.55, "clip": True}, {"x": x, "y": y, "tooltip": seeds, **grey}),
+        layer("point", {"type": "tick", "opacity": 0.55, "clip": True}, {"x": x, "y": y, "tooltip": seeds, **grey}),
         layer("mean", {"type": "rule", "strokeWidth": 3}, bar),
         layer("mean", {"type": "circle", "size": 90, "opacity": 1}, {"x": x, "y": y, "tooltip": mean, **color}),
     ]
-    note = "One tick a seed that nothing was chosen by; the dot is the mean, the bar its 95 % interval."
-    note += f" {failed} runs that did not train have no tick." if failed else ""
+    of = "independent tuning, its mean over fresh seeds" if unit == "replicate" else "fresh seed"
+    note = f"One tick for each {of}; the dot is the mean, the bar its 95 % interval."
+    note += f" {failed} runs that did not train are left out." if failed else ""
     note += f" {hidden:,} more seeds have none, but count." if hidden else ""
     note += _beyond_words(beyond)
     return Chart(name, title, note, {"layer": layers, "height": 60 + 34 * len(order)}, rows)
@@ -164,7 +168,7 @@ def differences_chart(name: str, task: str, rows: Sequence[Row]) -> Chart:
         "mark": {"type": "circle", "size": 80, "opacity": 1},
         "encoding": {"x": axis("difference", title, scale=scale), **place},
     }
-    note = "Paired by seed, with 95 % intervals; an interval that holds 0 shows no difference." + _beyond_words(beyond)
+    note = "With 95 % intervals; an interval that contains 0 shows no difference." + _beyond_words(beyond)
     height = 115 + max(34, 22 * len(baselines)) * len(order)
     return Chart(name, f"Against the baselines on {task}", note, {"layer": [bar, dot, zero], "height": height}, rows)
 

@@ -17,7 +17,8 @@ from optsearch.runs.report.selection_charts import funnel_chart
 from optsearch.runs.report.stage_charts import StageCharts, file_name
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Stage, Study
-from optsearch.runs.text.phrasing import comparison_verdict
+from optsearch.runs.summary.evaluation_result import recorded_evaluation
+from optsearch.runs.text.phrasing import comparison_verdict, headline_verdict
 
 MOST_NAMED = 4
 """Maximum number of programs and comparisons in the sentences about a selection."""
@@ -33,14 +34,17 @@ class ShownStage:
     Attributes:
         name: name of the stage in the funnel.
         tasks: names of the tasks.
-        seeds: number of fresh seeds.
+        seeds: number of fresh seeds of each replicate.
         trials: number of tuning trials of each contender on each task.
         programs: programs that entered the stage.
         verdicts: verdict on each contender as recorded by `select`; empty for an evaluation, which rejects no programs.
         cost: ``runs``, ``steps`` and ``seconds`` of training.
         bias: selection bias of the search's fitness; None if unknown.
         correlation: Kendall's ``tau`` with the previous stage and the number of ``programs``; None if unknown.
+        replicates: number of tunings of each contender.
         comparisons: comparisons of programs with baselines, where ``reference`` is the name of the baseline.
+        headlines: comparisons of programs with families and baselines over all tasks.
+        failed_tuning: baselines that are behind a baseline that they contain.
         overall: contenders over all tasks, with the fraction of runs that ``reached`` the reference's training loss,
             and the ``operations`` of a step.
         reference: the contender relative to which losses are aggregated.
@@ -61,7 +65,10 @@ class ShownStage:
     cost: Mapping[str, Any]
     bias: Mapping[str, Any] | None
     correlation: Mapping[str, Any] | None
+    replicates: int
     comparisons: Sequence[Mapping[str, Any]]
+    headlines: Sequence[Mapping[str, Any]]
+    failed_tuning: Sequence[Mapping[str, Any]]
     overall: Sequence[Mapping[str, Any]]
     reference: str
     tuned: Sequence[Row]
@@ -139,7 +146,8 @@ class Selection:
         rows = [row for row in last.comparisons if row["contender"] in named]
         if len(rows) > MOST_NAMED:
             return [says, *_tally(last)]
-        return [says, *(f"On {row['task']}, {comparison_verdict(row, len(last.comparisons))}" for row in rows)]
+        tests = len(last.comparisons) + len(last.headlines)
+        return [says, *(f"On {row['task']}, {comparison_verdict(row, tests, last.replicates)}" for row in rows)]
 
 
 def read_selections(store: RunReader, prefix: str = "") -> list[Selection]:
@@ -177,7 +185,7 @@ def _selection(study: Study, prefix: str) -> Selection:
 
 
 def _stage(stage: Stage, prefix: str, *, is_funnel: bool) -> ShownStage:
-    result, evaluation = stage.result, stage.result["evaluation"]
+    result, evaluation = stage.result, recorded_evaluation(stage.result)
     baselines = {row["contender"] for row in evaluation["rows"] if row["baseline"]}
     programs = [name for name in evaluation["contenders"] if name not in baselines]
     ranked = [row["contender"] for row in result["verdicts"] if not row["baseline"]] or _by_loss(evaluation, programs)
@@ -186,14 +194,17 @@ def _stage(stage: Stage, prefix: str, *, is_funnel: bool) -> ShownStage:
     return ShownStage(
         name=stage.name,
         tasks=evaluation["tasks"],
-        seeds=len(evaluation["seeds"]),
+        seeds=len(evaluation["seeds"]) // evaluation["replicates"],
         trials=trials,
         programs=len(programs),
         verdicts=result["verdicts"],
         cost=result["cost"],
         bias=result["bias"],
         correlation=result["rank_correlation"],
+        replicates=evaluation["replicates"],
         comparisons=evaluation["comparisons"],
+        headlines=evaluation["headlines"],
+        failed_tuning=evaluation["failed_tuning"],
         overall=_overall(evaluation, order),
         reference=evaluation["reference"],
         tuned=[_tuned(entry) for entry in evaluation["tuning"]] if trials else [],
@@ -205,20 +216,24 @@ def _stage(stage: Stage, prefix: str, *, is_funnel: bool) -> ShownStage:
 
 
 def _tally(stage: ShownStage) -> list[str]:
-    """Counts the verdicts of the comparisons of a stage."""
+    """States the verdicts over all tasks, and counts those of the comparisons of a stage."""
+    if stage.replicates < 2:
+        return ["Every contender was tuned once, which compares settings and not optimizers: no verdict."]
     verdicts = Counter(str(row["verdict"]) for row in stage.comparisons)
     if not verdicts:
         return []
     words = ", ".join(f"{verdicts[name]} {name}" for name in ("better", "worse", "undecided") if verdicts[name])
     count = verdicts.total()
     return [
-        f"Programs against baselines on the same fresh seeds, {count} comparison{'' if count == 1 else 's'}: {words}."
+        *map(headline_verdict, stage.headlines[:MOST_NAMED]),
+        f"Programs against baselines, {count} comparison{'' if count == 1 else 's'} on single tasks: {words}.",
     ]
 
 
 def _overall(evaluation: Mapping[str, Any], order: Sequence[str]) -> list[Row]:
     times = {row["contender"]: {key: row[key] for key in ("reached", "operations")} for row in evaluation["times"]}
-    rows = [dict(row) | times[row["contender"]] for row in evaluation["overall"]]
+    known = [row for row in evaluation["overall"] if row["contender"] in times]  # families follow in `headlines`
+    rows = [dict(row) | times[row["contender"]] for row in known]
     return sorted(rows, key=lambda row: order.index(row["contender"]))
 
 

@@ -14,7 +14,7 @@ from optsearch.runs.report.selection_charts import (
     curves_chart,
     differences_chart,
     heat_map,
-    seeds_chart,
+    losses_chart,
     sensitivity_chart,
     tuning_span,
 )
@@ -86,9 +86,23 @@ class _Task:
         return [row for row in found if row["task"] == self.name and row["contender"] == contender]
 
     def tuning(self) -> list[Mapping[str, Any]]:
-        """Tuning results of the displayed contenders, in order."""
-        mine = {row["contender"]: row for row in self.evaluation["tuning"] if row["task"] == self.name}
-        return [mine[contender] for contender in self.drawn]
+        """Tuning results of the displayed contenders, in order; replicates are merged.
+
+        A cell has the lowest loss of all replicates; the selected values are those of the replicate of lowest loss.
+        """
+        mine: dict[str, list[Mapping[str, Any]]] = {}
+        for row in self.evaluation["tuning"]:
+            if row["task"] == self.name:
+                mine.setdefault(row["contender"], []).append(row)
+        return [_merged(mine[contender]) for contender in self.drawn]
+
+    def estimate(self, contender: str) -> Mapping[str, Any] | None:
+        """Loss of a contender over replicates; None for a single replicate."""
+        if self.evaluation["replicates"] < 2:
+            return None
+        return next(
+            row for row in self.evaluation["estimates"] if (row["task"], row["contender"]) == (self.name, contender)
+        )
 
 
 def read(
@@ -97,7 +111,7 @@ def read(
     """Creates the charts of an evaluation.
 
     Args:
-        evaluation: values, as returned by `evaluation_values`.
+        evaluation: values, as returned by `recorded_evaluation`.
         order: contenders, programs by rank, then baselines.
         baselines: names of baselines.
         prefix: prefix of the charts' names.
@@ -127,8 +141,20 @@ def _losses(task: _Task, prefix: str, *, on_test: bool) -> Chart:
     failed = hidden = 0
     for contender in task.order:
         found, about = task.rows(contender), {"contender": contender, "kind": task.kind(contender)}
+        estimate = task.estimate(contender)
+        if estimate is not None and on_test:
+            rows += [
+                {"part": "point", **about, "number": number, "loss": loss}
+                for number, loss in enumerate(estimate["replicates"], start=1)
+                if loss is not None
+            ]
+            if estimate["loss"] is not None:
+                ends = {"low": estimate["loss"]["low"], "high": estimate["loss"]["high"]}
+                rows.append({"part": "mean", **about, "loss": estimate["loss"]["mean"], **ends})
+            failed += estimate["failed"]
+            continue
         trained = [row for row in found if row[key] is not None]
-        ticks = [{"part": "seed", **about, "seed": row["seed"], "loss": row[key]} for row in trained[:TICKS]]
+        ticks = [{"part": "point", **about, "number": row["seed"], "loss": row[key]} for row in trained[:TICKS]]
         rows, failed, hidden = rows + ticks, failed + len(found) - len(trained), hidden + len(trained) - len(ticks)
         losses = [row[key] for row in trained]
         if losses:
@@ -136,7 +162,8 @@ def _losses(task: _Task, prefix: str, *, on_test: bool) -> Chart:
             ends = {"low": interval.low, "high": interval.high}
             rows.append({"part": "mean", **about, "loss": interval.mean, **ends})
     what = f"{'test' if on_test else 'validation'} loss on {task.name}"
-    return seeds_chart(f"{prefix}losses", f"Loss on {task.name}", what, rows, failed, hidden)
+    unit = "replicate" if on_test and task.evaluation["replicates"] > 1 else "seed"
+    return losses_chart(f"{prefix}losses", f"Loss on {task.name}", what, rows, failed, hidden, unit=unit)
 
 
 def _differences(task: _Task, prefix: str) -> list[Chart]:
@@ -218,6 +245,22 @@ def _heat_map(task: _Task, tuning: Mapping[str, Any], name: str, span: Span) -> 
     contender = tuning["contender"]
     unit = "learning rate" if contender in task.baselines else "learning rate, times its own"
     return heat_map(name, contender, task.name, rows, span, unit)
+
+
+def _merged(tunings: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """One tuning out of the replicates of a contender on a task."""
+    best = min(tunings, key=lambda row: float("inf") if row["loss"] is None else row["loss"])
+    cells: dict[str, list[Mapping[str, Any]]] = {}
+    for part in ("curve", "heat_map"):
+        lowest: dict[tuple[float, float | None], Mapping[str, Any]] = {}
+        for cell in (cell for row in tunings for cell in row["sensitivity"][part]):
+            place = cell["rate"], cell["decay"]
+            known = lowest.get(place)
+            if known is None or known["loss"] is None or (cell["loss"] is not None and cell["loss"] < known["loss"]):
+                lowest[place] = cell
+        cells[part] = [lowest[place] for place in sorted(lowest, key=lambda p: (p[0], p[1] or 0.0))]
+    trials = [trial for row in tunings for trial in row["trials"]]
+    return {**best, "trials": trials, "sensitivity": {**best["sensitivity"], **cells}}
 
 
 def _unlike(names: Iterator[str]) -> list[str]:

@@ -32,6 +32,11 @@ FILE = "trainings.sqlite"
 TRAININGS_ID = 0x6F707472  # "optr"
 _COLUMNS = "key TEXT PRIMARY KEY, result TEXT NOT NULL, checksum INTEGER NOT NULL"
 _CREATE = f"CREATE TABLE IF NOT EXISTS trainings ({_COLUMNS}) WITHOUT ROWID"
+_LOOK_COLUMNS = "meaning TEXT, task TEXT, first INTEGER, last INTEGER, settings TEXT, checksum INTEGER NOT NULL"
+_CREATE_LOOKS = (
+    f"CREATE TABLE IF NOT EXISTS looks ({_LOOK_COLUMNS}, PRIMARY KEY (meaning, task, first, last, settings)) "
+    "WITHOUT ROWID"
+)
 _BUSY_TIMEOUT_S = 30.0
 
 
@@ -100,11 +105,14 @@ class Trainings:
             if application not in (0, TRAININGS_ID):
                 raise RunError(f"{self.path}: this is no file of training runs: choose another folder with --kept-in")
             if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                check_tables(self._connection, lambda known: known.execute(_CREATE), "kept training runs")
+                # Files of earlier releases have no table of looks.
+                has_looks = self._connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'looks'")
+                create = _create if has_looks.fetchone()[0] else (lambda known: known.execute(_CREATE))
+                check_tables(self._connection, create, "kept training runs")
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             with self._connection:
-                self._connection.execute(_CREATE)
+                _create(self._connection)
                 self._connection.execute(f"PRAGMA application_id = {TRAININGS_ID}")
 
     def close(self) -> None:
@@ -138,6 +146,34 @@ class Trainings:
         with plain_errors(self.path), self._connection:
             statement = "INSERT OR REPLACE INTO trainings VALUES (?, ?, ?)"
             self._connection.execute(statement, (key, text, checksum("trainings", (key, text))))
+
+    def look(self, meaning: str, task: str, seeds: range, settings: str) -> int:
+        """Records that a comparison has used fresh seeds of a program, and counts the others that have.
+
+        Args:
+            meaning: fingerprint of the program.
+            task: version of the task.
+            seeds: places of the seeds among the fresh seeds of each replicate.
+            settings: identity of the comparison, such as a hash of its settings.
+
+        Returns:
+            The number of other comparisons of this program on this task that have used some of these seeds.
+
+        Raises:
+            StorageError: the disk is full, or the file cannot be written.
+        """
+        row = (meaning, task, seeds.start, seeds.stop, settings)
+        with plain_errors(self.path), self._connection:
+            self._connection.execute(
+                "INSERT OR IGNORE INTO looks VALUES (?, ?, ?, ?, ?, ?)", (*row, checksum("looks", row))
+            )
+            query = (
+                "SELECT count(DISTINCT settings) FROM looks "
+                "WHERE meaning = ? AND task = ? AND first < ? AND last > ? AND settings <> ?"
+            )
+            return int(
+                self._connection.execute(query, (meaning, task, seeds.stop, seeds.start, settings)).fetchone()[0]
+            )
 
 
 class KeptPool(Generic[J]):
@@ -181,6 +217,11 @@ class KeptPool(Generic[J]):
         self._kept.trained += 1
         self._ready.extend((other, trained) for other in self._others.pop(key))
         return number, trained
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute(_CREATE)
+    connection.execute(_CREATE_LOOKS)
 
 
 def _packed(trained: Trained) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from optsearch.selection.comparison import UNREPLICATED
 from optsearch.selection.evaluation import Evaluation
 from optsearch.selection.sensitivity import sensitivity
+from optsearch.selection.tuning import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,21 +22,28 @@ class EvaluationResult:
         warnings: messages about tasks that are not held out for a program.
         known: number of cached training runs.
         trained: number of training runs executed by this evaluation.
+        looks: for each program and task the number of other comparisons that have used some of the same fresh seeds.
     """
 
     evaluation: Evaluation
     warnings: tuple[str, ...]
     known: int
     trained: int
+    looks: Mapping[str, Mapping[str, int]]
 
     def as_values(self) -> dict[str, Any]:
         """JSON representation; infinite values, such as the loss of a failed trial, become None."""
-        values = {"warnings": list(self.warnings), "known_runs": self.known, "trained_runs": self.trained}
+        values: dict[str, Any] = {
+            "warnings": list(self.warnings),
+            "known_runs": self.known,
+            "trained_runs": self.trained,
+        }
+        values["looks"] = {name: dict(tasks) for name, tasks in self.looks.items()}
         return values | evaluation_values(self.evaluation)
 
 
 def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
-    """JSON representation of an evaluation; tuned values of a contender become an object."""
+    """JSON representation of an evaluation; pairs of a name and a value become objects."""
     values = finite(asdict(evaluation))
     for row in values["rows"]:
         row["values"] = dict(row["values"])
@@ -42,9 +52,47 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
         trials = [{"values": dict(t["values"]), "losses": t["losses"]} for t in tuned["trials"]]
         entry |= {**tuned, "values": dict(tuned["values"]), "trials": trials}
         entry["sensitivity"] = finite(asdict(sensitivity(tuning.tuned.trials)))
+    values["trivial"] = dict(evaluation.trivial)
+    values["untuned"] = {name: list(left) for name, left in evaluation.untuned}
+    for entry, family in zip(values["families"], evaluation.families, strict=True):
+        entry["best"] = {task: list(best) for task, best in family.best}
     for row in values["times"]:
         row |= {"median_steps": dict(row["median_steps"]), "failed": dict(row["failed"])}
     return values
+
+
+def recorded_evaluation(stage: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The evaluation in the record of a stage.
+
+    Releases that tuned every contender once recorded verdicts from paired seeds. These hold for the settings found and
+    do not compare optimizers, so they are replaced by `UNREPLICATED`, without p-values. Where the sensitivity was not
+    recorded, it is computed from the trials.
+    """
+    evaluation: Mapping[str, Any] = stage["evaluation"]
+    if "replicates" in evaluation:
+        return evaluation
+    tuning = [
+        row if "sensitivity" in row else {**row, "sensitivity": finite(asdict(sensitivity(_trials(row))))}
+        for row in evaluation["tuning"]
+    ]
+    unknown = {"verdict": UNREPLICATED, "p_value": None, "corrected": None, "detectable": None}
+    return {
+        **evaluation,
+        "replicates": 1,
+        "tuning": tuning,
+        "comparisons": [{**row, **unknown} for row in evaluation["comparisons"]],
+        "headlines": [],
+        "estimates": [],
+        "failed_tuning": [],
+    }
+
+
+def _trials(row: Mapping[str, Any]) -> list[Trial]:
+    """The trials of a recorded tuning."""
+    return [
+        Trial(tuple(trial["values"].items()), tuple(math.inf if x is None else x for x in trial["losses"]))
+        for trial in row["trials"]
+    ]
 
 
 def finite(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Stage, Study
+from optsearch.runs.summary.evaluation_result import recorded_evaluation
 
 
 def studies(store: RunReader) -> list[dict[str, Any]]:
@@ -42,14 +43,17 @@ def _study(study: Study) -> dict[str, Any]:
 def _stage(stage: Stage) -> dict[str, Any]:
     result: Mapping[str, Any] = stage.result
     programs = [row for row in result["verdicts"] if not row["baseline"]]
-    comparisons = result["evaluation"]["comparisons"]
+    evaluation = recorded_evaluation(result)
+    comparisons, headlines = evaluation["comparisons"], evaluation["headlines"]
     return {
         "name": stage.name,
         "tasks": list(result["tasks"]),
-        "seeds": len(result["seeds"]),
+        "seeds": len(result["seeds"]) // evaluation["replicates"],
+        "replicates": evaluation["replicates"],
         "passed": [row["contender"] for row in programs if row["passed"]],
         "fell": [{"contender": row["contender"], "why": row["why"]} for row in programs if not row["passed"]],
         "comparisons": [{key: row[key] for key in ("task", "contender", "baseline", "verdict")} for row in comparisons],
+        "headlines": [{key: row[key] for key in ("contender", "opponent", "verdict")} for row in headlines],
         "cost": dict(result["cost"]),
         "rank_correlation": result["rank_correlation"],
     }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from optsearch.runs.summary.evaluation_result import recorded_evaluation
 from optsearch.runs.terminal.tables import say, table
-from optsearch.runs.text.phrasing import bounds, comparison_verdict, number, relative
+from optsearch.runs.text.phrasing import bounds, comparison_verdict, headline_verdict, number, relative
 
 if TYPE_CHECKING:
     from optsearch.runs.summary.evaluation_result import EvaluationResult
@@ -18,40 +20,62 @@ if TYPE_CHECKING:
 EDGE = " *"
 """Marks a learning rate whose tuning ended at the edge of the search space."""
 
-LOSSES = ("contender", "", "test loss", "interval", "accuracy", "failed")
+TRIVIAL = " ="
+"""Marks a loss that is no better than that of a predictor that ignores its input."""
+
+LOSSES = ("contender", "", "test loss", "interval", "sd tunings", "sd seeds", "accuracy", "failed")
 TUNED = ("contender", "rate", "within 5 % of the best", "weight decay", "others")
-"""Columns of the two tables of a task: results and tuned values."""
+"""Columns of the two tables of a task: results, and tuned values, those of the best replicate but for the rates."""
 
 
 def evaluation(result: EvaluationResult) -> None:
     """Prints tuned values, losses with intervals, and comparisons with baselines, for each task."""
     found = result.evaluation
-    budget = found.budget
-    tuned = f"Every contender tuned with {budget.trials} trials on {len(budget.seeds)} tuning seeds by validation loss"
+    budget, tests = found.budget, len(found.comparisons) + len(found.headlines)
+    each = f"{len(found.seeds) // found.replicates} fresh seeds"
+    if not budget.trials:
+        method = f"No contender was tuned; all ran on {each}."
+    else:
+        method = (
+            f"Every contender was tuned {found.replicates} time{'s' * (found.replicates > 1)}, with {budget.trials} "
+            f"trials on {budget.seeds} tuning seeds by validation loss; each tuning was measured on {each}."
+        )
     say(
-        f"{tuned if budget.trials else 'Nobody tuned'}, then run on {len(found.seeds)} fresh seeds. {result.trained} "
-        f"training runs made, {result.known} known before. A rate such as 2 x is a multiple of the program's own."
+        f"{method} {result.trained} training runs made, {result.known} known before. A rate such as 2 x is a multiple "
+        "of the program's own."
     )
+    _untuned(found)
+    over = "replicates" if found.replicates > 1 else "seeds, for these settings"
     for task in found.tasks:
         say()
-        say(f"{task}: test loss (mean, 95 % bootstrap interval over seeds)", "bold")
+        say(f"{task}: test loss (mean, 95 % interval over {over})", "bold")
         _losses(result, task)
         for row in found.comparisons:
             if row.task == task:
-                say(comparison_verdict(asdict(row), len(found.comparisons)))
+                say(comparison_verdict(asdict(row), tests, found.replicates))
+        for failed in found.failed_tuning:
+            if failed.task == task:
+                say(
+                    f"Failed tuning: {failed.contender} ({failed.loss:.5f}) is behind {failed.contained} "
+                    f"({failed.contained_loss:.5f}), which it contains. Use more trials (--tune)."
+                )
         _times(found, task)
+    if found.headlines and (len(found.tasks) > 1 or found.families):
+        say()
+        say("Over all tasks; of a family the best member by validation loss counts:", "bold")
+        for headline in found.headlines:
+            say(headline_verdict(asdict(headline)))
     if len(found.tasks) > 1:
         say()
-        say(f"All tasks, loss relative to {found.reference}'s mean (interquartile mean, below 0 is better):", "bold")
+        say(f"All tasks, loss relative to {found.reference}'s (mean over tasks, below 0 is better):", "bold")
         table(
-            ["contender", "relative loss", "interval", f"chance to beat {found.reference}", "interval", "failed runs"],
+            ["contender", "relative loss", "interval", f"chance to beat {found.reference}", "failed runs"],
             [
                 [
                     row.contender,
                     relative(row.relative_loss and row.relative_loss.mean),
                     _ends(row.relative_loss, percent=True),
                     None if row.improvement is None else f"{row.improvement.mean:.0%}",
-                    _ends(row.improvement, percent=True),
                     row.failed,
                 ]
                 for row in found.overall
@@ -59,44 +83,83 @@ def evaluation(result: EvaluationResult) -> None:
             right=["relative loss", f"chance to beat {found.reference}", "failed runs"],
         )
     _profiles(found)
+    seen = max((count for tasks in result.looks.values() for count in tasks.values()), default=0)
+    if seen:
+        say()
+        say(
+            f"{seen} other comparison{'s' * (seen > 1)} of these programs used some of these fresh seeds. p-values are "
+            "not corrected for that: confirm a result on other seeds (--skip-seeds)."
+        )
+
+
+def _untuned(found: Evaluation) -> None:
+    """Says which numbers were not tuned."""
+    if found.budget.trials:
+        for name, left in found.untuned:
+            if left:
+                say(f"Not tuned: {name}'s {', '.join(left)}.")
 
 
 def _losses(result: EvaluationResult, task: str) -> None:
-    from optsearch.selection.bootstrap import bootstrap_interval
     from optsearch.selection.sensitivity import sensitivity
 
     found = result.evaluation
-    tuned = {entry.contender: entry.tuned for entry in found.tuning if entry.task == task}
+    estimates = {row.contender: row for row in found.estimates if row.task == task}
     rows: list[tuple[float, dict[str, object]]] = []
     for name in found.contenders:
         mine = [row for row in found.rows if row.task == task and row.contender == name]
-        losses = [row.test_loss for row in mine if row.test_loss is not None]
         shares = [row.accuracy for row in mine if row.accuracy is not None]
-        interval = bootstrap_interval(losses) if losses else None
-        values, good = dict(tuned[name].values), sensitivity(tuned[name].trials).good_rates
+        tunings = [entry.tuned for entry in found.tuning if (entry.task, entry.contender) == (task, name)]
+        estimate = estimates[name]
+        tuned = min(tunings, key=lambda tuned: math.inf if tuned.loss is None else tuned.loss)
+        values, good = dict(tuned.values), sensitivity([t for one in tunings for t in one.trials]).good_rates
         rate, decay = values.pop("rate"), values.pop("weight_decay", None)
         text = "{:.3g}".format if mine[0].baseline else "{:.3g} x".format
+        rates = sorted(dict(one.values)["rate"] for one in tunings)
+        between = dict.fromkeys([text(rates[0]), text(rates[-1])])
         near = dict.fromkeys([text(min(good[0], rate)), text(max(good[1], rate))] if good else [])
+        edge = EDGE if any(one.at_edge for one in tunings) else ""
         cells: dict[str, object] = {
             "contender": name,
             "": "baseline" if mine[0].baseline else "program",
-            "test loss": number(interval.mean if interval else None),
-            "interval": _ends(interval),
+            "test loss": number(estimate.loss and estimate.loss.mean) + (TRIVIAL if estimate.is_trivial else ""),
+            "interval": _ends(estimate.loss),
+            "sd tunings": _deviation(estimate.between_tunings),
+            "sd seeds": _deviation(estimate.between_seeds),
             "accuracy": f"{sum(shares) / len(shares):.2%}" if shares else None,
-            "failed": len(mine) - len(losses),
-            "rate": f"{text(rate)}{EDGE if tuned[name].at_edge else ''}",
+            "failed": estimate.failed,
+            "rate": f"{' to '.join(between)}{edge}",
             "within 5 % of the best": " to ".join(near) if len(near) > 1 else None,
             "weight decay": None if decay is None else f"{decay:.3g}",
             "others": ", ".join(f"{key} {value:.6g}" for key, value in values.items()) or None,
         }
-        rows.append((interval.mean if interval and len(losses) == len(mine) else float("inf"), cells))
+        rows.append((math.inf if estimate.loss is None or estimate.failed else estimate.loss.mean, cells))
     ordered = [cells for _, cells in sorted(rows, key=lambda row: row[0])]
-    numbers = ("rate", "within 5 % of the best", "weight decay", "test loss", "accuracy", "failed")
+    numbers = (
+        "rate",
+        "within 5 % of the best",
+        "weight decay",
+        "test loss",
+        "sd tunings",
+        "sd seeds",
+        "accuracy",
+        "failed",
+    )
     for wanted in (LOSSES, TUNED):
         columns = [name for name in wanted if any(cells[name] is not None for cells in ordered)]
         table(columns, [[cells[name] for name in columns] for cells in ordered], right=numbers)
-    if any(entry.at_edge for entry in tuned.values()):
-        say(f"{EDGE} the best was at the edge of what was tried")
+    if any(estimate.is_trivial for estimate in estimates.values()):
+        say(f"{TRIVIAL} not shown to be below {number(dict(found.trivial)[task])}, the loss without the input")
+    for family in found.families:
+        estimate = estimates[family.name]
+        if estimate.loss is not None:
+            say(f"{family.name}: {number(estimate.loss.mean)} {_ends(estimate.loss)}")
+    if any(EDGE in str(cells["rate"]) for cells in ordered):
+        say(f"{EDGE} a tuned value is at an end of its declared range")
+
+
+def _deviation(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2g}"
 
 
 def _times(found: Evaluation, task: str) -> None:
@@ -119,7 +182,7 @@ def _profiles(found: Evaluation) -> None:
     names = [f"{factor:g} x" for factor in FACTORS]
     for what, cost in (("steps", False), ("cost: steps times operations per parameter", True)):
         say()
-        say(f"Share of runs that get to that training loss in at most so many times the quickest's {what}:", "bold")
+        say(f"Share of runs that reach this training loss within a multiple of the fastest contender's {what}:", "bold")
         rows: list[list[object]] = []
         for row in found.times:
             profile = row.profile_cost if cost else row.profile_steps
@@ -146,7 +209,9 @@ def selection(view: Mapping[str, Any]) -> None:
         say(line)
     for stage in view["stages"]:
         say()
-        say(f"Stage '{stage['name']}' on {', '.join(stage['tasks'])}, {len(stage['seeds'])} fresh seeds:", "bold")
+        replicates = recorded_evaluation(stage)["replicates"]
+        seeds = seeds_words(len(stage["seeds"]) // replicates, replicates)
+        say(f"Stage '{stage['name']}' on {', '.join(stage['tasks'])}, {seeds}:", "bold")
         _stage(stage["verdicts"])
         cost = stage["cost"]
         say(f"{cost['runs']} training runs, {cost['steps']:,} steps, {cost['seconds']:,.1f} s of training.")
@@ -161,6 +226,11 @@ def selection(view: Mapping[str, Any]) -> None:
             say(f"Ranking against the stage before: Kendall's tau {tau['tau']:+.2f} over {tau['programs']} programs.")
     say()
     say(f"Left at the end: {', '.join(view['survivors']) or 'none'}.", "bold")
+
+
+def seeds_words(seeds: int, replicates: int) -> str:
+    """Describes the fresh seeds of each replicate."""
+    return f"{replicates} tunings, {seeds} fresh seeds each" if replicates > 1 else f"{seeds} fresh seeds"
 
 
 def _stage(verdicts: Sequence[Mapping[str, Any]]) -> None:
@@ -190,7 +260,8 @@ def studies(rows: Sequence[Mapping[str, Any]]) -> None:
         say(f"Study {study['study']}, {what} over {', '.join(study['runs'])}: {status}", "bold")
         for stage in study["stages"]:
             cost = f"{stage['cost']['runs']} training runs, {stage['cost']['seconds']:,.0f} s"
-            say(f"  {stage['name']} on {', '.join(stage['tasks'])}, {stage['seeds']} fresh seeds, {cost}:")
+            seeds = seeds_words(stage["seeds"], stage["replicates"])
+            say(f"  {stage['name']} on {', '.join(stage['tasks'])}, {seeds}, {cost}:")
             if study["funnel"]:
                 say(f"    passed: {', '.join(name.removeprefix(own) for name in stage['passed']) or 'none'}")
                 for row in stage["fell"]:
@@ -199,6 +270,9 @@ def studies(rows: Sequence[Mapping[str, Any]]) -> None:
             for row in stage["comparisons"]:
                 name = row["contender"].removeprefix(own)
                 say(f"    {row['task']}: {name} against {row['baseline']}: {row['verdict']}")
+            for row in stage["headlines"]:
+                name = row["contender"].removeprefix(own)
+                say(f"    all tasks: {name} against {row['opponent']}: {row['verdict']}")
         missing = study["planned"][len(study["stages"]) :]
         if missing and study["status"] != "finished":
             say(f"  still to come: {', '.join(missing)}; the same `optsearch select` goes on")

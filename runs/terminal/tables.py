@@ -90,22 +90,29 @@ def tasks(entries: Sequence[TaskEntry]) -> None:
         members = [entry for entry in entries if entry.task.family == family]
         say(f"{family}: {members[0].task.description}")
         table(
-            ["  task", "use", "parameters", "steps", "batch", "AdamW", "noise"],
+            ["  task", "use", "parameters", "steps", "epochs", "trivial", "AdamW", "noise"],
             [
                 [
                     f"  {entry.task.name:<16}",
                     f"{entry.task.use:<8}",
                     f"{entry.task.parameters:,}",
                     f"{entry.task.steps:,}",
-                    entry.task.batch_size,
-                    *(["-", "-"] if entry.adamw is None else [f"{entry.adamw.loss:.4g}", f"{entry.adamw.noise:.4g}"]),
+                    f"{entry.task.epochs:.1f}",
+                    "-" if entry.task.trivial_loss is None else f"{entry.task.trivial_loss:.4g}",
+                    *(
+                        ["-", "-"]
+                        if entry.adamw is None
+                        else [f"{entry.adamw.test_loss:.4g}", f"{entry.adamw.noise:.4g}"]
+                    ),
                 ]
                 for entry in members
             ],
-            right=["parameters", "steps", "batch", "AdamW", "noise"],
+            right=["parameters", "steps", "epochs", "trivial", "AdamW", "noise"],
         )
         say()
-    say("AdamW: mean validation loss at its best learning rate. Noise: its standard deviation over seeds.")
+    say("Epochs: how often a run sees its training data.")
+    say("Trivial: test loss of a predictor that ignores its input.")
+    say("AdamW: mean test loss at its best learning rate. Noise: its standard deviation over seeds.")
     say("--json prints further properties, which docs/tasks.md explains.")
 
 

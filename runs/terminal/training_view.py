@@ -1,7 +1,8 @@
 """The live view of `evaluate` and `select`: progress of training, and intermediate results on each task.
 
 It is a fixed block of lines within 80 columns in a terminal, and occasional plain lines elsewhere. During tuning it
-shows the best trial of each contender, afterwards the mean over the completed fresh seeds.
+shows the best trial of each contender, afterwards the mean over the completed fresh seeds. With several replicates, the
+current task shows one point for each on a common scale.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -26,10 +28,13 @@ from optsearch.runs.terminal.search_view import (
 )
 from optsearch.runs.text.highlight import terminal_text
 from optsearch.selection.contender import Contender
-from optsearch.selection.evaluation import TUNING, TrainingProgress
+from optsearch.selection.evaluation import EVALUATION, TUNING, TrainingProgress
 
 STANDINGS = 3
 """Maximum number of displayed programs for each task, in addition to all baselines."""
+
+STRIP_CELLS = 24
+"""Width of the scale on which replicates are points."""
 
 TASKS = 6
 """Maximum number of displayed tasks, those of the latest runs."""
@@ -50,7 +55,7 @@ class TrainingView:
         self._live = Live(console=console, refresh_per_second=REFRESH_PER_S, transient=True)
         self._began, self._last_plain, self._last_drawn = time.monotonic(), -math.inf, -math.inf
         self._outcomes: Counter[str] = Counter()
-        self._tasks: dict[str, dict[str, dict[str, list[float]]]] = {}
+        self._tasks: dict[str, dict[str, dict[str, dict[int, list[float]]]]] = {}
         self._contenders: dict[str, Contender] = {}
         self._first: int | None = None
 
@@ -75,8 +80,8 @@ class TrainingView:
         loss = result.loss if ended.stage == TUNING else result.test_loss
         task = self._tasks.pop(job.problem.name, {})
         self._tasks[job.problem.name] = task  # the latest task is last
-        losses = task.setdefault(ended.stage, {}).setdefault(job.contender.name, [])
-        losses.append(math.inf if loss is None else loss)
+        replicates = task.setdefault(ended.stage, {}).setdefault(job.contender.name, {})
+        replicates.setdefault(ended.replicate, []).append(math.inf if loss is None else loss)
         last = ended.done == ended.total
         if self._quiet:
             return
@@ -97,11 +102,25 @@ class TrainingView:
         """Name of the current metric on a task, and its value for each contender in increasing order."""
         stages = self._tasks[task]
         stage = next(reversed(stages))
-        pick = min if stage == TUNING else lambda losses: math.fsum(losses) / len(losses)
-        known = sorted(((name, pick(losses)) for name, losses in stages[stage].items()), key=lambda row: row[1])
+        pick = min if stage == TUNING else _mean
+        found = ((name, pick([pick(row) for row in rows.values()])) for name, rows in stages[stage].items())
+        known = sorted(found, key=lambda row: row[1])
         programs = [row for row in known if not self._contenders[row[0]].is_baseline][:STANDINGS]
         shown = [row for row in known if row in programs or self._contenders[row[0]].is_baseline]
         return "best trials" if stage == TUNING else "fresh seeds", shown
+
+    def _points(self, task: str) -> dict[str, str]:
+        """Replicates of the displayed contenders as points on a common scale; empty before any has two."""
+        stages = self._tasks[task]
+        if next(reversed(stages)) == TUNING:
+            return {}
+        names = [name for name, _ in self._standings(task)[1]]
+        means = {name: [_mean(row) for row in stages[EVALUATION][name].values()] for name in names}
+        finite = [mean for row in means.values() for mean in row if mean < math.inf]
+        if not finite or max(map(len, means.values())) < 2:
+            return {}
+        low, high = min(finite), max(finite)
+        return {name: _strip([mean for mean in row if mean < math.inf], low, high) for name, row in means.items()}
 
     def _words(self, task: str) -> str:
         what, standings = self._standings(task)
@@ -118,7 +137,11 @@ class TrainingView:
         text.append(f"  {ended.stage} {ended.job.contender.name} on {ended.job.problem.name}  ({rate:,.1f} runs/s)")
         text.append((f"  {self._workers}" if self._workers else "") + f"\n  {outcome_words(self._outcomes)}")
         for task in list(self._tasks)[-TASKS:]:
-            text.append(f"\n  {self._words(task)}")
+            points = self._points(task) if task == ended.job.problem.name else {}
+            text.append(f"\n  {f'{task}, replicates:' if points else self._words(task)}")
+            for name, loss in self._standings(task)[1] if points else ():
+                words = "failed" if loss == math.inf else f"{loss:.5f}"
+                text.append(f"\n    {name[:32]:<32} {words:>8}  {points[name]}")
         leader = self._leader(ended.job.problem.name)
         if leader is not None and leader.program is not None:
             text.append(f"\n\n  {leader.name}, which leads on {ended.job.problem.name}:\n", style="dim")
@@ -141,3 +164,16 @@ class TrainingView:
             f"ETA {left}",
         ]
         return "  ".join(parts)
+
+
+def _mean(losses: Sequence[float]) -> float:
+    return math.fsum(losses) / len(losses)
+
+
+def _strip(points: Sequence[float], low: float, high: float) -> str:
+    """Points on a scale from ``low`` to ``high``, as text."""
+    cells = ["·"] * STRIP_CELLS
+    for point in points:
+        share = (point - low) / (high - low) if high > low else 0.5
+        cells[min(int(share * STRIP_CELLS), STRIP_CELLS - 1)] = "●"
+    return "".join(cells)

@@ -9,7 +9,7 @@ import pytest
 from optsearch.proxy_tasks.seeds import FINALISTS, FRESH, RANGES, SEARCH, SELECTION, TUNING
 from optsearch.search.config import load_campaign
 from optsearch.search.settings.config_errors import ConfigError
-from optsearch.selection.tuning import fresh_seeds, tuning_seeds
+from optsearch.selection.tuning import TuningBudget, fresh_seeds
 
 CAMPAIGN = (
     "{name: x, task: ae, budget: {programs: 9}, training_seeds: [%d], meta_validation: {task: X_ae, seeds: [%d]}}"
@@ -36,6 +36,6 @@ def test_settings_name_seeds_of_searches_alone(purpose: str) -> None:
 def test_purposes_draw_from_their_ranges() -> None:
     config = load_campaign(CAMPAIGN % (SEARCH.stop - 1, 0), "x.yaml")
     assert all(seed in FRESH for seed in config.fresh_seed_values)
-    assert all(seed in TUNING for seed in tuning_seeds(5))
+    assert all(seed in TUNING for seed in TuningBudget().seeds_of(49))
     assert all(seed in SELECTION for seed in fresh_seeds(100, 9_999))
     assert len(FINALISTS) >= 4096

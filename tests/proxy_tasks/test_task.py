@@ -25,6 +25,9 @@ def test_schedule_warms_up_to_one_and_falls_to_zero(task: Task) -> None:
     assert np.all(np.diff(schedule[: peak + 1]) > 0)
     assert np.all(np.diff(schedule[peak:]) <= 0)
     assert 0 < schedule[-1] < 1e-3
+    constant = task.schedule(decays=False)
+    assert constant[: peak + 1].tolist() == schedule[: peak + 1].tolist()
+    assert set(constant[peak:]) == {1.0}
 
 
 @pytest.mark.parametrize("task", [TASKS["ae"], TASKS["digits"]], ids=lambda task: task.name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -15,6 +17,7 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.execution.encoding import ROWS
+from optsearch.proxy_tasks.execution.loop import prepare
 from optsearch.proxy_tasks.hurdle import Hurdle
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.registry import get_task
@@ -132,6 +135,38 @@ def test_a_tuned_rate_does_not_compile_again(interpreter: Trainer) -> None:
     results = [interpreter.run_optax(make, seed, rate=rate) for seed in (0, 1) for rate in (0.01, 0.3)]
     assert interpreter.compilations == before
     assert len({result.loss for result in results}) == 4
+
+
+def test_losses_are_those_of_the_evaluated_weights() -> None:
+    task = get_task("digits")
+    trainer = Trainer(task)
+
+    def halved(weights: Any, state: Any) -> Any:
+        return jax.tree.map(lambda leaf: 0.5 * leaf, weights)
+
+    def broken(weights: Any, state: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf / 0.0, weights)
+
+    idle = optax.set_to_zero()
+
+    def make(schedule: Any) -> optax.GradientTransformation:
+        return idle
+
+    weights, _ = prepare(task, jnp.uint32(3))
+    found = trainer.run_optax(make, 3, evaluated=halved)
+    assert found.loss == pytest.approx(float(task.loss(halved(weights, None), task.data.validation)), rel=1e-5)
+    assert found.test_loss == pytest.approx(float(task.loss(halved(weights, None), task.data.test)), rel=1e-5)
+    assert found.loss != pytest.approx(float(task.loss(weights, task.data.validation)), rel=1e-3)
+    assert trainer.run_optax(make, 3, evaluated=broken).outcome is Outcome.NON_FINITE
+
+
+def test_a_constant_rate_needs_no_further_compilation(interpreter: Trainer) -> None:
+    make = optax.sgd
+    decaying = interpreter.run_optax(make, 0, rate=0.1)
+    before = interpreter.compilations
+    constant = interpreter.run_optax(make, 0, rate=0.1, decays=False)
+    assert interpreter.compilations == before
+    assert constant.train_losses != decaying.train_losses
 
 
 def program_scale(program: Program) -> float:

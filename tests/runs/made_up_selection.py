@@ -20,7 +20,13 @@ description: Three programs of five go on.
 candidates: {per_run: 30, most: 5}
 stages:
   - {name: fresh, tasks: [search], trials: 0, seeds: 4, baselines: [], keep: {best: 3}}
-  - {name: larger, tasks: [digits, teach], trials: 6, seeds: 5, baselines: [adamw, lion], keep: {best: 1}}
+  - name: larger
+    tasks: [digits, teach]
+    trials: 6
+    replicates: 2
+    seeds: 5
+    baselines: [adamw, lion]
+    keep: {best: 1}
 """
 
 STEPS = 10

@@ -71,7 +71,7 @@ name: small
 candidates: {per_run: 20, most: 2}
 stages:
   - {name: fresh, tasks: [search], trials: 0, seeds: 4, baselines: [], keep: {best: 2}}
-  - {name: other, tasks: [digits], trials: 24, seeds: 16, baselines: [sgd], keep: {beats: [sgd]}}
+  - {name: other, tasks: [digits], trials: 24, replicates: 2, seeds: 8, baselines: [sgd], keep: {beats: [sgd]}}
 """
 
 

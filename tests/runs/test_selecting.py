@@ -29,7 +29,7 @@ name: small
 candidates: {per_run: 20, most: 3}
 stages:
   - {name: fresh, tasks: [search], trials: 0, seeds: 4, baselines: [], keep: {best: 2}}
-  - {name: other, tasks: [digits], trials: 2, seeds: 2, baselines: [sgd], keep: {beats: [sgd]}}
+  - {name: other, tasks: [digits], trials: 2, replicates: 2, seeds: 2, baselines: [sgd], keep: {beats: [sgd]}}
 """
 
 
@@ -66,7 +66,7 @@ def test_a_funnel_says_who_passed_who_fell_and_what_it_cost(undisturbed: dict[st
     assert [row["passed"] for row in fresh["verdicts"]] == [True, True, False]
     assert fresh["verdicts"][2]["why"] == "rank 3 of 3, and 2 go on"
     assert (fresh["cost"]["runs"], fresh["cost"]["steps"]) == (3 * 4, 3 * 4 * 300)
-    assert other["cost"]["runs"] == 3 * (2 + 1 + 1 + 2)
+    assert other["cost"]["runs"] == 3 * 2 * (2 * 3 + 2)
     assert undisturbed["trained_runs"] == fresh["cost"]["runs"] + other["cost"]["runs"]
     assert fresh["bias"]["count"] == 3
     assert fresh["bias"]["programs"].keys() == {row["contender"] for row in fresh["verdicts"]}
@@ -85,7 +85,7 @@ def test_it_is_recorded_in_the_run_and_done_once(here: Path, optsearch: Command,
         assert (study.status, [stage.name for stage in study.stages]) == ("finished", ["fresh", "other"])
         assert study.stages[1].result == first["stages"][1]
     words = optsearch(*COMMAND).out
-    assert "Stage 'other' on digits, 2 fresh seeds:" in words
+    assert "Stage 'other' on digits, 2 tunings, 2 fresh seeds each:" in words
     assert all(row["why"] in words for stage in first["stages"] for row in stage["verdicts"])
     assert optsearch("verify", "small", "--sample", "0").code == 0
     (listed,) = optsearch("show", "small", "--json").json()["studies"]
@@ -137,7 +137,7 @@ def test_a_cluster_lost_in_mid_stage_repeats_nothing(
     monkeypatch.setattr("optsearch.runs.commands.select.run_job", failing)
     for _ in range(2):
         said = optsearch(*COMMAND)
-        assert (said.code, "the cluster is lost" in said.err) == (1, True)
+        assert (said.code, "the cluster was lost" in said.err) == (1, True)
     assert found(optsearch(*COMMAND, "--json").json()) == found(undisturbed)
     keys = [key for key in trained if key != "lost"]
     assert len(keys) == len(set(keys)) == undisturbed["trained_runs"]
@@ -200,7 +200,7 @@ def test_shipped_funnels_tune_everybody_at_every_larger_rung() -> None:
         ("stages.0=1", "stages.0"),
         ("stages=[{name: a, tasks: [x1000]}]", "stage 'a': task 'ae' has no rung x1000: name a task, such as"),
         ("stages=[{name: a, tasks: [digts]}]", "unknown task 'digts': did you mean 'digits'?"),
-        ("stages=[{name: a, tasks: [ae], seeds: 1000000}]", "stages.0.seeds: must be at most 10000, got 1000000"),
+        ("stages=[{name: a, tasks: [ae], seeds: 1000000}]", "stages.0.seeds: must be at most 2000, got 1000000"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_trained(

@@ -17,12 +17,17 @@ MINE = Contender("a-run-with-a-very-long-name-indeed:12345", LIBRARY["adamw"])
 
 
 def ended(
-    done: int, contender: Contender, loss: float | None, stage: str = TUNING, task: str = "digits"
+    done: int,
+    contender: Contender,
+    loss: float | None,
+    stage: str = TUNING,
+    task: str = "digits",
+    replicate: int = 0,
 ) -> TrainingProgress:
     outcome = Outcome.OK if loss is not None else Outcome.NON_FINITE
     result = TrainingResult(outcome, loss, loss, None, 300, ())
     return TrainingProgress(
-        stage, done, 40, TrainingJob(contender, Problem(task), (("rate", 1.0),), done), Trained(result, 0.1)
+        stage, done, 40, replicate, TrainingJob(contender, Problem(task), (("rate", 1.0),), done), Trained(result, 0.1)
     )
 
 
@@ -52,6 +57,21 @@ def test_a_block_fits_80_columns_and_tells_how_everybody_stands() -> None:
     plain.print(text)
     assert len(file.getvalue().splitlines()) == len(lines), "cut, never wrapped"
     assert max(map(len, file.getvalue().splitlines())) <= 80
+
+
+def test_replicates_are_points_on_a_common_scale() -> None:
+    console, _ = shown(terminal=True)
+    view = TrainingView(console, "evaluate")
+    losses = [(MINE, 0.5), (baseline("lion"), 0.3), (MINE, 0.4), (baseline("lion"), 0.45)]
+    for done, (contender, loss) in enumerate(losses, start=1):
+        view(last := ended(done, contender, loss, EVALUATION, replicate=(done - 1) // 2))
+    _, *rows = view._block(last).plain.split("digits, replicates:\n")[1].split("\n")[:3]
+    lines = view._block(last).plain.split("\n")
+    points = {line.split()[0]: line.split()[-1] for line in lines if "●" in line}
+    assert [at for at, cell in enumerate(points["lion"]) if cell == "●"] == [0, 18]
+    assert [at for at, cell in enumerate(points[MINE.name[:32]]) if cell == "●"] == [12, 23]
+    assert all(len(line) <= 80 for line in lines)
+    assert rows
 
 
 def test_the_leading_program_is_shown_without_its_dead_statements() -> None:

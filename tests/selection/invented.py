@@ -33,5 +33,6 @@ class Invented:
         name = job.contender.name
         decades = math.log10(dict(job.values)["rate"] / self.best[name])
         wobble = 0.01 * self.noise * math.sin(job.seed * len(name))  # of the contender's own
-        loss = self.floor.get(name, 1.0) + decades**2 + self.noise * (job.seed % 7) + wobble
+        luck = 0.02 * self.noise * math.sin(1e3 * len(name) * decades)  # of the tuning
+        loss = self.floor.get(name, 1.0) + decades**2 + self.noise * (job.seed % 7) + wobble + luck
         return FAILED if decades > 1.9 else ended(loss)

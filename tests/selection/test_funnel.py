@@ -50,7 +50,7 @@ def contenders() -> list[Contender]:
 
 
 def stage(**changes: object) -> StageConfig:
-    settings = {"name": "one", "tasks": ["ae"], "trials": 4, "seeds": 4, "baselines": ["adamw"], "keep": {}}
+    settings = {"name": "one", "tasks": ["ae"], "trials": 4, "seeds": 4, "replicates": 2, "baselines": ["adamw"]}
     return StageConfig.model_validate(settings | changes)
 
 
@@ -82,10 +82,10 @@ def test_an_overfitted_program_leads_on_its_proxy_and_falls_on_another_task() ->
     assert second.survivors == ["good", "lion"]
 
 
-def test_certainty_needs_enough_seeds() -> None:
+def test_certainty_needs_enough_replicates() -> None:
     pool = Invented(BEST | {"adamw": 1e-3}, {"good": 0.5})
-    for seeds, passed in ((4, []), (10, ["good"])):
-        config = stage(keep={"beats": ["adamw"], "certain": True}, seeds=seeds)
+    for replicates, passed in ((3, []), (6, ["good"])):
+        config = stage(keep={"beats": ["adamw"], "certain": True}, replicates=replicates, seeds=2)
         assert run_stage(config, 0, [AE], contenders(), pool=Here(pool)).survivors == passed
 
 
@@ -127,6 +127,8 @@ GOOD = "name: f\nstages:\n  - {name: a, tasks: [ae], keep: {best: 2}}\n"
         (("name: a", "name: a, baselines: [adamww]"), "unknown baseline 'adamww': did you mean 'adamw'?"),
         (("best: 2", "beats: [muon]"), "keep.beats names 'muon', which is not among the stage's baselines"),
         (("best: 2", "certain: true"), "keep.certain requires keep.beats"),
+        (("keep: {best: 2}", "replicates: 1, keep: {beats: [adamw], certain: true}"), "two or more replicates"),
+        (("name: a", "name: a, replicates: 51"), "stages.0.replicates: must be at most 50, got 51"),
         (("best: 2", "best: 0"), "stages.0.keep.best: must be at least 1, got 0"),
         (("stages:", "stages:\n  - {name: a, tasks: [ae]}"), "two stages have the same name"),
     ],

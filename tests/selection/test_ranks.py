@@ -9,14 +9,8 @@ import pytest
 from scipy import stats
 
 from optsearch.selection.comparison import times_to_target
-from optsearch.selection.ranks import interquartile_mean, kendall_tau, probability_of_improvement
+from optsearch.selection.ranks import kendall_tau, probability_of_improvement
 from optsearch.selection.time_to_target import performance_profile, steps_to_target, target_place
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 8, 40])
-def test_interquartile_mean_is_scipys(count: int) -> None:
-    values = np.random.default_rng(count).normal(size=count)
-    assert interquartile_mean(values.tolist()) == pytest.approx(stats.trim_mean(values, 0.25))
 
 
 def test_probability_of_improvement_is_mann_whitneys() -> None:
@@ -39,8 +33,6 @@ def test_kendalls_tau_is_scipys(levels: int) -> None:
 
 
 def test_nothing_to_compare_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one value"):
-        interquartile_mean([])
     with pytest.raises(ValueError, match="both sides"):
         probability_of_improvement([1.0], [])
 

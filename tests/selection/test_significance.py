@@ -3,43 +3,82 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from optsearch.selection.significance import EXACT, holm, pairs_needed, permutation_test, smallest_p_value
-from optsearch.selection.statistics import minimum_detectable_effect
+from optsearch.selection.significance import (
+    EXACT,
+    PERMUTATIONS,
+    holm,
+    permutation_test,
+    replicates_needed,
+    smallest_p_value,
+)
+from optsearch.selection.statistics import minimum_detectable_difference
 
 LEVEL = 0.05
 
 
-@pytest.mark.parametrize("count", [2, 3, 5, 8, 11])
-def test_exact_p_values_are_scipys(count: int) -> None:
-    values = np.random.default_rng(count).normal(0.4, 1.0, count)
+def welch(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    a, b = np.moveaxis(first, axis, -1), np.moveaxis(second, axis, -1)
+    error = a.var(-1, ddof=1) / a.shape[-1] + b.var(-1, ddof=1) / b.shape[-1]
+    return np.abs(a.mean(-1) - b.mean(-1)) / np.sqrt(error)
+
+
+@pytest.mark.parametrize(("one", "two"), [(2, 3), (3, 3), (5, 5), (4, 6)])
+def test_exact_p_values_are_scipys(one: int, two: int) -> None:
+    rng = np.random.default_rng(one)
+    first, second = rng.normal(0.4, 1.0, one), rng.normal(0.0, 2.0, two)
     expected = stats.permutation_test(
-        (values,), np.mean, permutation_type="samples", n_resamples=np.inf, alternative="two-sided"
+        (first, second), welch, permutation_type="independent", n_resamples=np.inf, alternative="greater"
     ).pvalue
-    assert permutation_test(values.tolist()) == pytest.approx(expected)
+    assert permutation_test([(first.tolist(), second.tolist())]) == pytest.approx(expected)
 
 
-def test_many_pairs_are_sampled_and_agree_with_students_test() -> None:
-    values = np.random.default_rng(3).normal(0.5, 1.0, EXACT + 20)
-    assert permutation_test(values.tolist()) == pytest.approx(stats.ttest_1samp(values, 0.0).pvalue, abs=0.01)
-    assert permutation_test((values + 100).tolist()) == smallest_p_value(len(values))
+def test_two_tasks_are_permuted_independently() -> None:
+    rng = np.random.default_rng(0)
+    tasks = [(rng.normal(0.5, 1.0, 3).tolist(), rng.normal(0.0, 1.0, 3).tolist()) for _ in range(2)]
+    scaled = [([100 * x for x in a], [100 * x for x in b]) for a, b in tasks]
+    p = permutation_test(tasks)
+    assert p == permutation_test([scaled[0], tasks[1]]), "the unit of a task does not matter"
+    assert round(p * 400) == pytest.approx(p * 400), "20 choices on each task"
+    assert permutation_test([([1.0, 1.1, 1.2], [5.0, 5.1, 5.2])] * 2) == pytest.approx(2 / 400)
+
+
+def test_many_permutations_are_sampled_and_agree_with_welchs_test() -> None:
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(0.5, 1.0, 20), rng.normal(0.0, 1.5, 20)
+    assert math.comb(40, 20) > EXACT
+    expected = stats.ttest_ind(first, second, equal_var=False).pvalue
+    assert permutation_test([(first.tolist(), second.tolist())]) == pytest.approx(expected, abs=0.01)
+    assert (
+        permutation_test([((first + 100).tolist(), second.tolist())]) == smallest_p_value(20) == 1 / (1 + PERMUTATIONS)
+    )
 
 
 @pytest.mark.parametrize("level", [0.05, 0.025, 0.01, 0.05 / 30])
-def test_the_fewest_pairs_are_enough(level: float) -> None:
-    count = pairs_needed(level)
+def test_the_fewest_replicates_are_enough(level: float) -> None:
+    count = replicates_needed(level)
     assert smallest_p_value(count) <= level < smallest_p_value(count - 1)
+    rng = np.random.default_rng(count)
+    apart = [(rng.normal(0.0, 1.0, count).tolist(), rng.normal(99.0, 1.0, count).tolist())]
+    assert permutation_test(apart) == pytest.approx(smallest_p_value(count))
 
 
-def test_ties_and_nothing_at_all() -> None:
-    assert permutation_test([]) == permutation_test([0.0, 0.0]) == 1.0
-    assert permutation_test([1.0] * 6) == smallest_p_value(6) == 2 / 64
+def test_ties_and_bad_values() -> None:
+    assert permutation_test([([0.0, 0.0], [0.0, 0.0])]) == 1.0
+    assert permutation_test([([1.0] * 4, [2.0] * 4)]) == smallest_p_value(4) == 2 / 70
+    assert smallest_p_value(1) == 1.0
     with pytest.raises(ValueError, match="finite"):
-        permutation_test([1.0, math.nan])
+        permutation_test([([1.0, math.nan], [1.0, 2.0])])
+    for tasks in ([], [([1.0], [1.0, 2.0])]):
+        with pytest.raises(ValueError, match="at least two replicates"):
+            permutation_test(tasks)
+    with pytest.raises(ValueError, match="below the smallest p-value"):
+        replicates_needed(1e-9)
 
 
 def test_holms_correction_worked_by_hand() -> None:
@@ -57,38 +96,77 @@ def test_holms_correction_lies_between_none_and_bonferronis(seed: int) -> None:
     assert (np.diff(corrected[np.argsort(p_values)]) >= 0).all()
 
 
-def winners(rng: np.random.Generator, contenders: int, tasks: int, seeds: int, advantage: float) -> int:
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+NOISE: dict[str, Draw] = {
+    "normal": lambda rng, n: rng.normal(0.0, 1.0, n),
+    "heavy-tailed": lambda rng, n: rng.standard_t(2.5, n),
+    "skewed": lambda rng, n: rng.lognormal(0.0, 1.0, n) - math.exp(0.5),
+    "10 % blow-ups": lambda rng, n: rng.normal(0.0, 1.0, n) + 20.0 * (rng.random(n) < 0.1) - 2.0,
+}
+"""Noise of a replicate, with mean 0."""
+
+
+@pytest.mark.parametrize("noise", NOISE)
+@pytest.mark.parametrize("replicates", [5, 8])
+def test_equal_contenders_are_told_apart_no_more_often_than_the_level(noise: str, replicates: int) -> None:
+    rng, draw, trials = np.random.default_rng(4), NOISE[noise], 1000
+    found = 0
+    for _ in range(trials):
+        seeds = rng.normal(0.0, 0.5, replicates)  # fresh seeds, the same for both
+        sides = [(seeds + draw(rng, replicates)).tolist() for _ in range(2)]
+        found += permutation_test([(sides[0], sides[1])]) <= LEVEL
+    assert found <= LEVEL * trials + 2.0 * math.sqrt(LEVEL * (1 - LEVEL) * trials)
+
+
+def test_a_skewed_contender_against_a_symmetric_one_of_equal_mean_and_spread() -> None:
+    """The limit of the test: the distributions differ although the means are equal.
+
+    The sign-flip test of paired differences rejects 16 % here.
+    """
+    rng, trials = np.random.default_rng(5), 1000
+    spread = math.sqrt((math.e - 1.0) * math.e)  # of the skewed noise
+    found = sum(
+        permutation_test([(NOISE["skewed"](rng, 8).tolist(), rng.normal(0.0, spread, 8).tolist())]) <= LEVEL
+        for _ in range(trials)
+    )
+    assert found <= 0.08 * trials
+
+
+def winners(rng: np.random.Generator, contenders: int, tasks: int, replicates: int, advantage: float) -> int:
     """Programs said to be better than the baseline in a simulated study; the first one is better on every task."""
     p_values: list[float] = []
     better: list[bool] = []
     for _ in range(tasks):
-        shared = rng.normal(0.0, 3.0, seeds)  # initial weights and batches, the same for all
-        control = shared + rng.normal(0.0, 1.0, seeds)
+        control = rng.normal(0.0, 1.0, replicates)
         for contender in range(contenders):
-            losses = shared + rng.standard_t(5, seeds) - (advantage if contender == 0 else 0.0)
-            p_values.append(permutation_test((losses - control).tolist()))
+            losses = rng.normal(0.0, 1.0, replicates) - (advantage if contender == 0 else 0.0)
+            p_values.append(permutation_test([(losses.tolist(), control.tolist())]))
             better.append(bool(losses.mean() < control.mean()))
     return sum(p <= LEVEL and good for p, good in zip(holm(p_values), better, strict=True))
 
 
 def test_false_winners_are_no_more_than_the_level() -> None:
     rng = np.random.default_rng(0)
-    assert sum(winners(rng, 4, 2, 10, 0.0) > 0 for _ in range(200)) <= LEVEL * 200
+    assert sum(winners(rng, 4, 2, 7, 0.0) > 0 for _ in range(300)) <= LEVEL * 300
 
 
 def test_the_stated_power_is_reached() -> None:
     rng = np.random.default_rng(1)
-    deviation = math.sqrt(1.0 + 5.0 / 3.0)  # of a normal and a t(5) variable
-    effect = minimum_detectable_effect(deviation, 12, LEVEL / 3, power=0.8)
-    assert sum(winners(rng, 3, 1, 12, effect) > 0 for _ in range(200)) >= 0.8 * 200
+    quantiles = stats.norm.ppf((np.arange(7) + 0.5) / 7)
+    sample = (quantiles / quantiles.std(ddof=1)).tolist()  # standard deviation 1
+    effect = minimum_detectable_difference(sample, sample, LEVEL / 3, power=0.8)
+    assert sum(winners(rng, 3, 1, 7, effect) > 0 for _ in range(200)) >= 0.75 * 200
 
 
-@pytest.mark.parametrize(("effect", "pairs", "power"), [(0.5, 34, 0.8078), (0.8, 15, 0.8213), (0.2, 199, 0.8017)])
-def test_detectable_effects_are_the_published_ones(effect: float, pairs: int, power: float) -> None:
-    # Sample sizes of paired t tests at the two-sided 5 % level: Cohen (1988), table 2.4.1; Faul et al. (2007), G*Power.
-    assert minimum_detectable_effect(1.0, pairs, 0.05, power) == pytest.approx(effect, abs=2e-3)
+@pytest.mark.parametrize(("effect", "count", "power"), [(0.5, 64, 0.8015), (0.8, 26, 0.8075), (1.0, 17, 0.8070)])
+def test_detectable_effects_are_the_published_ones(effect: float, count: int, power: float) -> None:
+    # Sample sizes of two-sample t tests at the two-sided 5 % level: Cohen (1988), table 2.4.1; Faul et al. (2007).
+    sample = stats.norm.ppf((np.arange(count) + 0.5) / count)
+    sample = (sample / sample.std(ddof=1)).tolist()
+    assert minimum_detectable_difference(sample, sample, 0.05, power) == pytest.approx(effect, abs=2e-3)
 
 
-def test_one_pair_detects_nothing() -> None:
-    assert minimum_detectable_effect(1.0, 1, 0.05) == math.inf
-    assert minimum_detectable_effect(0.0, 5, 0.05) == 0.0
+def test_one_replicate_detects_nothing() -> None:
+    assert minimum_detectable_difference([1.0], [2.0], 0.05) == math.inf
+    assert minimum_detectable_difference([1.0, 1.0], [2.0, 2.0], 0.05) == 0.0
