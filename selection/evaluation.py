@@ -33,7 +33,7 @@ from optsearch.selection.schedule import Entry, drive
 from optsearch.selection.significance import permutation_test
 from optsearch.selection.space import Values
 from optsearch.selection.tuning import Tuned, TuningBudget, tune
-from optsearch.selection.work import operations_per_parameter
+from optsearch.selection.work import operations_per_parameter, state_bytes_per_parameter
 
 TUNING, EVALUATION = "tuning", "evaluation"
 
@@ -150,6 +150,7 @@ class Evaluation:
         budget: tuning budget of each contender, in each replicate.
         trivial: for each task the test loss of a predictor that ignores its input; None if unknown.
         untuned: for each contender the numbers that tuning leaves at their defaults.
+        state_bytes: for each contender the bytes of optimizer state per parameter of a matrix.
         rows: one result per task, contender, replicate and seed.
         tuning: one entry per task, contender and replicate.
         estimates: loss of every contender and family on every task, with both variances.
@@ -170,6 +171,7 @@ class Evaluation:
     budget: TuningBudget
     trivial: tuple[tuple[str, float | None], ...]
     untuned: tuple[tuple[str, tuple[str, ...]], ...]
+    state_bytes: tuple[tuple[str, float], ...]
     rows: tuple[Row, ...]
     tuning: tuple[Tuning, ...]
     estimates: tuple[Estimate, ...] = ()
@@ -360,6 +362,7 @@ def _judged(
         budget=budget,
         trivial=tuple((problem.name, problem.load().trivial_loss) for problem in problems),
         untuned=tuple((c.name, c.untuned(constants=budget.constants)) for c in contenders),
+        state_bytes=tuple((c.name, state_bytes_per_parameter(c)) for c in contenders),
         rows=tuple(rows),
         tuning=tuple(tuning),
     )

@@ -1,4 +1,4 @@
-"""Arithmetic cost of an optimizer step per parameter, measured equally for programs and baselines.
+"""Arithmetic cost and state of an optimizer step per parameter, measured equally for programs and baselines.
 
 The step is traced on a square matrix. Each operation of the trace counts the size of its result; a matrix product
 counts all its multiplications and additions. Fusion and elimination by the compiler are not considered.
@@ -44,6 +44,23 @@ _INNER = ("jaxpr", "call_jaxpr", "body_jaxpr", "fun_jaxpr")
 def operations_per_parameter(contender: Contender) -> float:
     """Arithmetic operations of one optimizer step per parameter of a square matrix, excluding the gradient."""
     import jax
+
+    optimizer, weights, state = _shapes(contender)
+    traced = jax.make_jaxpr(lambda g, s, w: optimizer.update(g, s, w))(weights, state, weights)
+    return _count(traced.jaxpr) / SIDE**2
+
+
+def state_bytes_per_parameter(contender: Contender) -> float:
+    """Bytes of optimizer state per parameter of a square matrix: 4 for each float32 array of its shape."""
+    import jax
+
+    _, _, state = _shapes(contender)
+    return float(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state) if leaf.shape)) / SIDE**2
+
+
+def _shapes(contender: Contender) -> tuple[Any, Any, Any]:
+    """A contender's optimizer, and the shapes of the weights and of its state."""
+    import jax
     import jax.numpy as jnp
 
     schedule: Callable[[Any], Any] = lambda count: jnp.float32(1e-3)  # noqa: E731
@@ -52,9 +69,7 @@ def operations_per_parameter(contender: Contender) -> float:
     else:
         optimizer = contender.row.optimizer(schedule)
     weights = {"w": jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)}
-    state = jax.eval_shape(optimizer.init, weights)
-    traced = jax.make_jaxpr(lambda g, s, w: optimizer.update(g, s, w))(weights, state, weights)
-    return _count(traced.jaxpr) / SIDE**2
+    return optimizer, weights, jax.eval_shape(optimizer.init, weights)
 
 
 def _count(jaxpr: Any) -> float:

@@ -52,7 +52,7 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
         trials = [{"values": dict(t["values"]), "losses": t["losses"]} for t in tuned["trials"]]
         entry |= {**tuned, "values": dict(tuned["values"]), "trials": trials}
         entry["sensitivity"] = finite(asdict(sensitivity(tuning.tuned.trials)))
-    values["trivial"] = dict(evaluation.trivial)
+    values |= {"trivial": dict(evaluation.trivial), "state_bytes": dict(evaluation.state_bytes)}
     values["untuned"] = {name: list(left) for name, left in evaluation.untuned}
     for entry, family in zip(values["families"], evaluation.families, strict=True):
         entry["best"] = {task: list(best) for task, best in family.best}

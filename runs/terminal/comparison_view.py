@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from optsearch.runs.summary.evaluation_result import recorded_evaluation
 from optsearch.runs.terminal.tables import say, table
 from optsearch.runs.text.phrasing import bounds, comparison_verdict, headline_verdict, number, relative
+from optsearch.selection.comparison import LEVEL, Comparison
+from optsearch.selection.significance import replicates_needed
 
 if TYPE_CHECKING:
     from optsearch.runs.summary.evaluation_result import EvaluationResult
@@ -22,6 +24,9 @@ EDGE = " *"
 
 TRIVIAL = " ="
 """Marks a loss that is no better than that of a predictor that ignores its input."""
+
+MOST_SENTENCES = 4
+"""Maximum number of comparisons that are sentences; more are a table."""
 
 LOSSES = ("contender", "", "test loss", "interval", "sd tunings", "sd seeds", "accuracy", "failed")
 TUNED = ("contender", "rate", "within 5 % of the best", "weight decay", "others")
@@ -50,9 +55,7 @@ def evaluation(result: EvaluationResult) -> None:
         say()
         say(f"{task}: test loss (mean, 95 % interval over {over})", "bold")
         _losses(result, task)
-        for row in found.comparisons:
-            if row.task == task:
-                say(comparison_verdict(asdict(row), tests, found.replicates))
+        _comparisons([row for row in found.comparisons if row.task == task], tests, found.replicates)
         for failed in found.failed_tuning:
             if failed.task == task:
                 say(
@@ -63,8 +66,7 @@ def evaluation(result: EvaluationResult) -> None:
     if found.headlines and (len(found.tasks) > 1 or found.families):
         say()
         say("Over all tasks; of a family the best member by validation loss counts:", "bold")
-        for headline in found.headlines:
-            say(headline_verdict(asdict(headline)))
+        _headlines(found)
     if len(found.tasks) > 1:
         say()
         say(f"All tasks, loss relative to {found.reference}'s (mean over tasks, below 0 is better):", "bold")
@@ -90,6 +92,61 @@ def evaluation(result: EvaluationResult) -> None:
             f"{seen} other comparison{'s' * (seen > 1)} of these programs used some of these fresh seeds. p-values are "
             "not corrected for that: confirm a result on other seeds (--skip-seeds)."
         )
+
+
+def _comparisons(rows: Sequence[Comparison], tests: int, replicates: int) -> None:
+    """Prints the comparisons on a task: one sentence each, or a table and what the replicates can show if many."""
+    if len(rows) <= MOST_SENTENCES:
+        for row in rows:
+            say(comparison_verdict(asdict(row), tests, replicates))
+        return
+    table(
+        ["program", "against", "difference", "interval", "p", "corrected", "it is", "would show"],
+        [
+            [
+                row.contender,
+                row.baseline,
+                None if row.difference is None else f"{row.difference.mean:+.5f}",
+                _ends(row.difference),
+                None if row.p_value is None else f"{row.p_value:.2g}",
+                None if row.corrected is None else f"{row.corrected:.2g}",
+                row.verdict,
+                number(row.detectable),
+            ]
+            for row in rows
+        ],
+        right=["difference", "p", "corrected", "would show"],
+    )
+    if replicates > 1 and all(row.detectable is None for row in rows):
+        say(
+            f"p-values are corrected for {tests} tests: on single tasks at least {replicates_needed(LEVEL / tests)} "
+            "replicates are needed to show anything (--replicates)."
+        )
+
+
+def _headlines(found: Evaluation) -> None:
+    if len(found.headlines) <= MOST_SENTENCES:
+        for row in found.headlines:
+            say(headline_verdict(asdict(row)))
+        return
+    table(
+        ["program", "against", "lower on", "relative", "these tasks", "tasks like these", "p", "corrected", "it is"],
+        [
+            [
+                row.contender,
+                row.opponent,
+                f"{row.leads} of {row.tasks}",
+                None if row.relative is None else f"{row.relative.mean:+.2%}",
+                _ends(row.relative, percent=True),
+                _ends(row.over_tasks, percent=True),
+                None if row.p_value is None else f"{row.p_value:.2g}",
+                None if row.corrected is None else f"{row.corrected:.2g}",
+                row.verdict,
+            ]
+            for row in found.headlines
+        ],
+        right=["lower on", "relative", "p", "corrected"],
+    )
 
 
 def _untuned(found: Evaluation) -> None:
@@ -179,16 +236,16 @@ def _profiles(found: Evaluation) -> None:
     """Prints performance profiles over all tasks."""
     from optsearch.selection.time_to_target import FACTORS
 
-    names = [f"{factor:g} x" for factor in FACTORS]
+    names, state = [f"{factor:g} x" for factor in FACTORS], dict(found.state_bytes)
     for what, cost in (("steps", False), ("cost: steps times operations per parameter", True)):
         say()
         say(f"Share of runs that reach this training loss within a multiple of the fastest contender's {what}:", "bold")
         rows: list[list[object]] = []
         for row in found.times:
             profile = row.profile_cost if cost else row.profile_steps
-            operations = [f"{row.operations:.0f}"] if cost else []
+            operations = [f"{row.operations:.0f}", f"{state[row.contender]:.1f}"] if cost else []
             rows.append([row.contender, *operations, *(f"{share:.0%}" for share in profile), f"{1 - row.reached:.0%}"])
-        columns = [*(["operations"] if cost else []), *names, "never"]
+        columns = [*(["operations", "state bytes"] if cost else []), *names, "never"]
         table(["contender", *columns], rows, right=columns)
 
 

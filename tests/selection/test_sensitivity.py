@@ -11,7 +11,7 @@ from optsearch.selection.baselines import BASELINES
 from optsearch.selection.contender import Contender, baseline
 from optsearch.selection.sensitivity import sensitivity
 from optsearch.selection.tuning import Trial
-from optsearch.selection.work import operations_per_parameter
+from optsearch.selection.work import operations_per_parameter, state_bytes_per_parameter
 
 
 def trial(rate: float, decay: float, *losses: float) -> Trial:
@@ -46,3 +46,10 @@ def test_a_program_and_its_baseline_cost_about_the_same(name: str) -> None:
 
 def test_matrix_products_count() -> None:
     assert operations_per_parameter(baseline("muon")) > 50 * operations_per_parameter(baseline("adamw"))
+
+
+def test_state_is_counted_in_bytes_per_parameter() -> None:
+    for name, expected in (("sgd", 0.0), ("lion", 4.0), ("adamw", 8.0), ("muon", 4.0)):
+        assert state_bytes_per_parameter(baseline(name)) == pytest.approx(expected, abs=0.1)
+    for name, expected in (("sgd", 0.0), ("lion", 4.0), ("adamw", 8.0)):
+        assert state_bytes_per_parameter(Contender("mine", LIBRARY[name])) == expected
