@@ -24,14 +24,13 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from contenders import contender_of
 from scipy import stats
 
 from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.run import Trained
-from optsearch.runs.library.references import load_program
 from optsearch.runs.store.training_cache import training
-from optsearch.selection.baselines import BASELINES
-from optsearch.selection.contender import Contender, TrainingJob, baseline, run_job
+from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.problem import Problem, problems
 from optsearch.selection.schedule import drive
 from optsearch.selection.significance import permutation_test
@@ -53,11 +52,6 @@ def replicate(
     results = yield [TrainingJob(contender, problem, tuned.values, s) for s in fresh_seeds(seeds, replicate=number)]
     losses = [r.result.test_loss for r in results if r.result.outcome is Outcome.OK and r.result.test_loss is not None]
     return statistics.fmean(losses) if losses else problem.load().trivial_loss or math.inf
-
-
-def contender_of(name: str) -> Contender:
-    """A baseline or a program by name."""
-    return baseline(name) if name in BASELINES else Contender(name, load_program(name).program)
 
 
 def main() -> None:

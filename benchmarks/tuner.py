@@ -30,13 +30,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from contenders import contender_of
 
 from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.run import Trained
-from optsearch.runs.library.references import load_program
 from optsearch.runs.store.training_cache import training
-from optsearch.selection.baselines import BASELINES
-from optsearch.selection.contender import Contender, TrainingJob, baseline, run_job
+from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.problem import Problem, problems
 from optsearch.selection.schedule import drive
 from optsearch.selection.space import Values
@@ -162,11 +161,6 @@ def measured(
     return best.values, [
         math.inf if r.result.outcome is not Outcome.OK or r.result.loss is None else r.result.loss for r in results
     ]
-
-
-def contender_of(name: str) -> Contender:
-    """A baseline or a program by name."""
-    return baseline(name) if name in BASELINES else Contender(name, load_program(name).program)
 
 
 def main() -> None:

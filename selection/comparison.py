@@ -181,9 +181,15 @@ def estimates(losses: Losses, trivial: Trivial) -> tuple[Estimate, ...]:
             else:
                 loss = mean_interval(known) if known else None
             failed = sum(map(len, replicates)) - sum(map(len, trained))
-            above = loss is not None and (limit := trivial[task]) is not None and (loss.high or loss.mean) >= limit
-            found.append(Estimate(task, name, loss, between, within, failed, above, tuple(means)))
+            is_trivial = _is_trivial(loss, trivial[task])
+            found.append(Estimate(task, name, loss, between, within, failed, is_trivial, tuple(means)))
     return tuple(found)
+
+
+def _is_trivial(loss: Interval | None, trivial: float | None) -> bool:
+    if loss is None or trivial is None:
+        return False
+    return (loss.mean if loss.high is None else loss.high) >= trivial
 
 
 def compare(

@@ -8,14 +8,13 @@ validation loss; results are compared by the test loss, which is not used for an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here, Pool
 from optsearch.selection.comparison import (
-    LEVEL,
     Comparison,
     Estimate,
     Headline,
@@ -27,10 +26,10 @@ from optsearch.selection.comparison import (
     times_to_target,
 )
 from optsearch.selection.contender import Contender, TrainingJob, run_job
+from optsearch.selection.failed_tuning import FailedTuning, failed_tunings
 from optsearch.selection.families import Family, families, groups, starts
 from optsearch.selection.problem import Problem
 from optsearch.selection.schedule import Entry, drive
-from optsearch.selection.significance import permutation_test
 from optsearch.selection.space import Values
 from optsearch.selection.tuning import Tuned, TuningBudget, tune
 from optsearch.selection.work import operations_per_parameter, state_bytes_per_parameter
@@ -114,25 +113,6 @@ class Tuning:
     contender: str
     replicate: int
     tuned: Tuned
-
-
-@dataclass(frozen=True, slots=True)
-class FailedTuning:
-    """A baseline that is behind a baseline that it contains: its tuning has failed to find settings that exist.
-
-    Attributes:
-        task: name of the task.
-        contender: name of the baseline.
-        contained: name of the baseline that it contains.
-        loss: mean loss of the baseline over replicates, on the validation split.
-        contained_loss: that of the contained baseline.
-    """
-
-    task: str
-    contender: str
-    contained: str
-    loss: float
-    contained_loss: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,28 +363,5 @@ def _judged(
         headlines=headlines,
         overall=overall(losses, [*names, *(family.name for family in bare.families)], reference, trivial),
         times=times_to_target(curves, checkpoints, work, reference),
-        failed_tuning=_failed_tuning(contenders, bare.by_replicate(test=False)) if replicated else (),
+        failed_tuning=failed_tunings(contenders, bare.by_replicate(test=False)) if replicated else (),
     )
-
-
-def _failed_tuning(
-    contenders: Sequence[Contender], losses: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
-) -> tuple[FailedTuning, ...]:
-    """Baselines whose mean validation loss is significantly above that of a baseline that they contain."""
-    found: list[FailedTuning] = []
-    for task, rows in losses.items():
-        for contender in contenders:
-            for contained in contender.contains:
-                if contained in rows and (row := _behind(task, contender.name, contained, rows)):
-                    found.append(row)
-    return tuple(found)
-
-
-def _behind(task: str, name: str, contained: str, rows: Mapping[str, Sequence[Sequence[float]]]) -> FailedTuning | None:
-    mine, theirs = ([sum(row) / len(row) for row in rows[one]] for one in (name, contained))
-    if not all(map(math.isfinite, (*mine, *theirs))):
-        return None
-    loss, other = sum(mine) / len(mine), sum(theirs) / len(theirs)
-    if loss <= other or permutation_test([(mine, theirs)]) > LEVEL:
-        return None
-    return FailedTuning(task, name, contained, loss, other)

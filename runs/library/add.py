@@ -34,11 +34,11 @@ from optsearch.runs.store.records import Arm, JsonObject, Study
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.arms import SEARCH, first_stage
 from optsearch.runs.summary.campaign_file import campaign_file
-from optsearch.runs.summary.held_out import tasks_chosen_on
+from optsearch.runs.summary.evaluation_result import recorded_evaluation
+from optsearch.runs.summary.held_out import tasks_chosen_on, warnings
 from optsearch.runs.text.plain import printable
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.yaml_text import read_yaml
-from optsearch.selection.bootstrap import bootstrap_interval
 
 Fields = dict[str, Any]
 """Fields of a part of the record before `read_discovery` validates the whole; the schema is that of
@@ -101,7 +101,7 @@ def add(
 def _evaluation(store: RunReader, reference: str, program: Program, number: int | None) -> Study:
     """Selects the evaluation that provides the results."""
     studies = [study for study in store.studies() if _takes_part(study, program)]
-    example = f"`optsearch evaluate {reference} --task cnn --baseline adamw --constants --seeds 16`"
+    example = f"`optsearch evaluate {reference} --task cnn --baseline adamw`"
     if not studies:
         raise RunError(
             f"{reference}: {store.folder} has recorded no evaluation of this program at its tasks' own batch sizes: "
@@ -112,12 +112,15 @@ def _evaluation(store: RunReader, reference: str, program: Program, number: int 
         listed = ", ".join(map(str, known))
         raise RunError(f"{reference}: study {number} is no evaluation of this program; those are {listed}")
     study = known[number] if number is not None else max(studies, key=lambda study: _result(study)["cost"]["runs"])
-    chosen_on = tasks_chosen_on(store)
-    if spoiled := [task for task in _result(study)["tasks"] if task in chosen_on]:
+    if recorded_evaluation(_result(study))["replicates"] < 2:
         raise RunError(
-            f"{reference}: study {study.number} is no proof: the program was chosen on "
-            + ", ".join(f"'{task}' by {chosen_on[task]}" for task in spoiled)
-            + f": evaluate it on other tasks, such as {example}"
+            f"{reference}: study {study.number} is no proof: every contender was tuned once, which compares settings "
+            f"and not optimizers: evaluate it with replicates, such as {example}"
+        )
+    if said := warnings(reference, tasks_chosen_on(store), _result(study)["tasks"]):
+        raise RunError(
+            f"{reference}: study {study.number} is no proof. {' '.join(said)} Evaluate it on other tasks, such as "
+            f"{example}"
         )
     return study
 
@@ -200,12 +203,13 @@ def _held_out(study: Study, program: str) -> Fields:
         results.append(about | {"against": against})
     return {
         "study": study.number,
+        "replicates": found["replicates"],
         "seeds": asked["seeds"],
         "skipped_seeds": asked.get("skipped_seeds", 0),
         "trials": asked["trials"],
         "constants": asked["constants"],
         "programs": len(study.settings["candidates"]),
-        "comparisons": len(found["comparisons"]),
+        "comparisons": len(found["comparisons"]) + len(found["headlines"]),
         "relative_loss": _ends(overall["relative_loss"]),
         "improvement": _ends(overall["improvement"]),
         "results": results,
@@ -213,12 +217,9 @@ def _held_out(study: Study, program: str) -> Fields:
 
 
 def _losses(found: JsonObject, task: str, contender: str) -> Fields:
-    """Mean test loss over the fresh seeds with its interval, as printed by `evaluate`, and number of failed seeds."""
-    rows = [row["test_loss"] for row in found["rows"] if row["task"] == task and row["contender"] == contender]
-    losses = [loss for loss in rows if loss is not None]
-    interval = bootstrap_interval(losses) if losses else None
-    ends = [None] * 3 if interval is None else [_short(x) for x in (interval.mean, interval.low, interval.high)]
-    return {"loss": ends, "failed": len(rows) - len(losses)}
+    """Mean test loss with its interval over replicates, as printed by `evaluate`, and number of failed runs."""
+    (row,) = [row for row in found["estimates"] if (row["task"], row["contender"]) == (task, contender)]
+    return {"loss": _ends(row["loss"]), "failed": row["failed"]}
 
 
 def _ends(interval: JsonObject | None) -> list[float | None]:

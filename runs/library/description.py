@@ -26,7 +26,8 @@ def method(one: Discovery) -> str:
         f"tuned with {held.trials} trials{', constants too' if held.constants else ''}" if held.trials else "untuned"
     )
     first = f" after the first {held.skipped_seeds}, which an earlier look had used" if held.skipped_seeds else ""
-    says = f"Every contender {tuned}, then run on {held.seeds} fresh seeds{first}"
+    times, each = (f"{held.replicates} times ", " each") if held.replicates > 1 else ("", "")
+    says = f"Every contender {times}{tuned}, then run on {held.seeds} fresh seeds{each}{first}"
     if one.record.withdrawn is not None:
         return f"{says}."
     programs = f"{held.programs} program{'' if held.programs == 1 else 's'}"

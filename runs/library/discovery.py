@@ -91,10 +91,10 @@ class Against(BaseModel):
 
     Attributes:
         baseline: name of the baseline.
-        loss: the baseline's test loss over the fresh seeds.
-        failed: number of seeds on which the baseline did not train.
-        difference: loss of the program minus that of the baseline, paired by seed; negative if the program is better.
-        p: p-value of the paired permutation test.
+        loss: the baseline's test loss.
+        failed: number of runs in which the baseline did not train.
+        difference: loss of the program minus that of the baseline; negative if the program is better.
+        p: p-value of the permutation test.
         corrected: p-value corrected for all comparisons of the evaluation.
         verdict: ``better``, ``worse`` or ``undecided``.
     """
@@ -116,8 +116,8 @@ class Result(BaseModel):
     Attributes:
         task: name of the task.
         version: version of the task.
-        loss: the program's test loss over the fresh seeds.
-        failed: number of seeds on which the program did not train.
+        loss: the program's test loss.
+        failed: number of runs in which the program did not train.
         against: comparisons with all baselines, in the order of the evaluation.
     """
 
@@ -135,7 +135,8 @@ class Held(BaseModel):
 
     Attributes:
         study: number of the evaluation in the run.
-        seeds: number of fresh seeds.
+        replicates: number of tunings of each contender; 1 in records of releases that tuned once.
+        seeds: number of fresh seeds of each replicate.
         skipped_seeds: number of fresh seeds skipped before them.
         trials: number of tuning trials of each contender on each task.
         constants: True if constants were tuned too.
@@ -149,6 +150,7 @@ class Held(BaseModel):
     model_config = _MODEL
 
     study: int
+    replicates: int = 1
     seeds: int
     skipped_seeds: int = 0
     trials: int

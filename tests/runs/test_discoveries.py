@@ -204,7 +204,13 @@ def test_a_simplified_program_needs_an_evaluation_of_its_own(run: Path, optsearc
 
 def test_a_task_that_chose_the_program_is_no_proof(run: Path, optsearch: Command) -> None:
     optsearch("evaluate", "mine:best", *HELD_OUT, "--task", "X_ae")
-    with pytest.raises(RunError, match="chosen on 'X_ae' by its meta-validation"):
+    with pytest.raises(RunError, match="selected on 'X_ae' by its meta-validation"):
+        add("mine:best", "mine", "new", folder=run.parent)
+
+
+def test_one_tuning_is_no_proof(run: Path, optsearch: Command) -> None:
+    optsearch("evaluate", "mine:best", *HELD_OUT, "--replicates", "1")
+    with pytest.raises(RunError, match="every contender was tuned once"):
         add("mine:best", "mine", "new", folder=run.parent)
 
 
