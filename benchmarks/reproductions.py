@@ -177,7 +177,7 @@ ENTRIES: tuple[Entry, ...] = (
             "optsearch evaluate study-seed0:8692 set-seed0:8402 set-seed3:3209 --task digits --task cnn "
             "--task diffusion --task contrastive --task finetune --task vit --task mlm --baseline adamw "
             "--baseline lion --baseline nadam --baseline cautious --baseline clipped --baseline free-schedule "
-            "--tune 48 --seeds 64 --skip-seeds 32 --json",
+            "--tune 48 --replicates 1 --seeds 64 --skip-seeds 32 --json",
         ),
         takes="35 min after `study`",
         digest=None,

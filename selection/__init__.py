@@ -11,6 +11,6 @@
 - `failed_tuning`: baselines behind a baseline that they contain
 - `funnel`: successive stages on larger tasks; `behaviour`: detects programs with equal behaviour
 - `statistics`: means, Student's intervals, detectable effects; `bootstrap`: intervals by resampling;
-  `significance`: the paired permutation test and Holm's correction; `ranks`: aggregates over tasks, rank correlation;
-  `time_to_target`: steps to a target training loss, and performance profiles
+  `significance`: the permutation test over replicates and Holm's correction; `ranks`: aggregates over tasks, rank
+  correlation; `time_to_target`: steps to a target training loss, and performance profiles
 """

@@ -1,6 +1,6 @@
 """Adds a discovered program to the library, from the records of the run that found it.
 
-    optsearch evaluate study-seed4:3529 --task cnn --task vit --baseline adamw --baseline lion --constants --seeds 16
+    optsearch evaluate study-seed4:3529 --task cnn --task vit --baseline adamw --baseline lion
     python -m optsearch.runs.library.add study-seed0:8692 root-scale --description "weight decay by the cube root"
 
 Only the name and the description are entered by hand. Pass a simplified program as a file with ``--program``. Results

@@ -243,13 +243,13 @@ class Discovery:
 
     @property
     def commands(self) -> list[str]:
-        """Commands that repeat the search, show the program in its run, and repeat the evaluation."""
+        """Commands that repeat the search, show the program in its run, and evaluate it with the same budget."""
         held, origin = self.record.held_out, self.record.origin
         tasks = " ".join(f"--task {result.task}" for result in held.results)
         baselines = " ".join(f"--baseline {name}" for name in held.baselines)
-        constants = " --constants" if held.constants else ""
+        constants = "" if held.constants else " --no-constants"
         skipped = f" --skip-seeds {held.skipped_seeds}" if held.skipped_seeds else ""
-        budget = f"--tune {held.trials} --seeds {held.seeds}{skipped}"
+        budget = f"--tune {held.trials} --replicates {held.replicates} --seeds {held.seeds}{skipped}"
         return [
             f"optsearch search {self.name} --set controls=[]",
             f"optsearch show {origin.run}:{origin.program}",
