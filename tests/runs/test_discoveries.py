@@ -34,6 +34,7 @@ from optsearch.search.settings.yaml_text import read_yaml
 
 HELD_OUT = ["--task", "digits", "--task", "teach", "--baseline", "adamw", "--baseline", "lion"]
 HELD_OUT += ["--seeds", "8", "--tune", "6", "--workers", "0"]
+FEW = ["--replicates", "2"]
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def test_damaged_entries_are_errors(tmp_path: Path) -> None:
 def test_an_entry_comes_from_the_records_of_its_run(run: Path, optsearch: Command) -> None:
     with pytest.raises(RunError, match="has recorded no evaluation of this program"):
         add("mine:best", "mine", "new", folder=run.parent)
-    evaluated = optsearch("evaluate", "mine:best", *HELD_OUT, "--json").json()
+    evaluated = optsearch("evaluate", "mine:best", *HELD_OUT, *FEW, "--json").json()
     one = add("mine:best", "mine", "new", folder=run.parent)
     shown = optsearch("show", "mine:best", "--json").json()
     origin, held = one.record.origin, one.record.held_out
@@ -192,10 +193,10 @@ def test_an_entry_comes_from_the_records_of_its_run(run: Path, optsearch: Comman
 def test_a_simplified_program_needs_an_evaluation_of_its_own(run: Path, optsearch: Command) -> None:
     best = load_program("mine:best").program
     Path("short.txt").write_text(str(at_rate(prune(best), 0.5)))
-    optsearch("evaluate", "mine:best", *HELD_OUT)
+    optsearch("evaluate", "mine:best", *HELD_OUT, *FEW)
     with pytest.raises(RunError, match="a simplified program is evaluated together with the one"):
         add("mine:best", "short", "new", program=Path("short.txt"), folder=run.parent)
-    optsearch("evaluate", "mine:best", "short.txt", *HELD_OUT)
+    optsearch("evaluate", "mine:best", "short.txt", *HELD_OUT, *FEW)
     one = add("mine:best", "short", "new", program=Path("short.txt"), folder=run.parent)
     assert one.record.origin.distilled == "simplified"
     assert one.program == parse(Path("short.txt").read_text())
@@ -203,7 +204,7 @@ def test_a_simplified_program_needs_an_evaluation_of_its_own(run: Path, optsearc
 
 
 def test_a_task_that_chose_the_program_is_no_proof(run: Path, optsearch: Command) -> None:
-    optsearch("evaluate", "mine:best", *HELD_OUT, "--task", "X_ae")
+    optsearch("evaluate", "mine:best", *HELD_OUT, *FEW, "--task", "X_ae")
     with pytest.raises(RunError, match="selected on 'X_ae' by its meta-validation"):
         add("mine:best", "mine", "new", folder=run.parent)
 
