@@ -82,7 +82,7 @@ def test_charts_have_a_mark_for_every_row(page: Any, report: Report) -> None:
     assert marks(page, "meta-validation", "symbol") == len(rows["meta-validation"])
     points = sum(row["part"] in ("points", "line") for row in rows["progress"])
     assert marks(page, "progress", "symbol") == points
-    assert marks(page, "finals", "rect") == sum(row["part"] == "seed" for row in rows["finals"])
+    assert marks(page, "finals", "rect") == sum(row["part"] == "point" for row in rows["finals"])
 
 
 def test_selections_have_a_mark_for_every_row(page: Any, report: Report) -> None:
@@ -93,7 +93,7 @@ def test_selections_have_a_mark_for_every_row(page: Any, report: Report) -> None
     assert marks(page, "selection1-funnel", "text") == programs
     for task in ("digits", "teach"):
         losses = rows[f"{larger}{task}-losses"]
-        assert marks(page, f"{larger}{task}-losses", "rect") == sum(row["part"] == "seed" for row in losses)
+        assert marks(page, f"{larger}{task}-losses", "rect") == sum(row["part"] == "point" for row in losses)
         curves = rows[f"{larger}{task}-learning-curves"]
         contenders = len({row["contender"] for row in curves})
         assert marks(page, f"{larger}{task}-learning-curves", "line") == contenders
