@@ -12,6 +12,7 @@ from optsearch.dsl.program import Program
 from optsearch.runs.commands.evaluation_record import record_evaluation
 from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.library.references import RUNS_FOLDER, NamedProgram, load_program, run_folder
+from optsearch.runs.store.environment import about_machine
 from optsearch.runs.store.training_cache import Trainings, training, worker_words
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.evaluation_result import EvaluationResult, evaluation_values
@@ -112,9 +113,18 @@ def run_evaluation(
             "constants": constants,
             "spaces": list(spaces),
         }
-        looks = _looks(kept, loaded, found, range(skipped, skipped + seeds), asked)
-        evaluated = EvaluationResult(result, said, kept.known, kept.trained, looks)
-    for line in record_evaluation(named, asked, cost.as_values(), evaluation_values(result)):
+        evaluated = EvaluationResult(
+            result,
+            said,
+            kept.known,
+            kept.trained,
+            looks=_looks(kept, loaded, found, range(skipped, skipped + seeds), asked),
+            settings=asked,
+            programs={name: str(program.program) for name, program in named.items()},
+            cost=cost.as_values(),
+            made_with=about_machine(),
+        )
+    for line in record_evaluation(named, asked, evaluated.cost, evaluation_values(result)):
         errors.print(line, markup=False, soft_wrap=True)
     return evaluated
 

@@ -3,6 +3,7 @@
 references   resolves references to programs
 discovery    shipped discovered programs, with provenance and results
 description  text descriptions of discovered programs
+results      results of a discovered program, taken from an evaluation
 add          adds a discovered program from the records of a run
 catalog      lists of tasks, functions, library programs and campaigns
 provenance   source and measured results of a program

@@ -3,18 +3,24 @@
     optsearch evaluate study-seed4:3529 --task cnn --task vit --baseline adamw --baseline lion
     python -m optsearch.runs.library.add study-seed0:8692 root-scale --description "weight decay by the cube root"
 
-Only the name and the description are entered by hand. Pass a simplified program as a file with ``--program``. Results
-are looked up by semantic fingerprint, so evaluate it together with the original program: ``optsearch evaluate FILE
-RUN:ID ...`` records both in the run. A program is rejected if it has no recorded evaluation, or was selected on one of
-the evaluation's tasks.
+Only the name and the description are entered by hand. Pass a simplified program as a file with ``--simplified``.
+Results are looked up by semantic fingerprint, so evaluate it together with the original program: ``optsearch evaluate
+FILE RUN:ID ...`` records both in the run. A program is rejected if it has no recorded evaluation, or was selected on
+one of the evaluation's tasks or on their data.
+
+A shipped program that has been evaluated again gets the new results, and keeps its provenance:
+
+    optsearch evaluate root-scale --task cnn --task vit --baseline adamw --baseline muon --json > evaluation.json
+    python -m optsearch.runs.library.add root-scale root-scale --evaluation evaluation.json --replace
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +31,9 @@ from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, ProgramError
 from optsearch.dsl.syntax import parse
-from optsearch.runs.library.discovery import NAME, Discovery, read_discovery
+from optsearch.runs.library.discovery import DISCOVERED, NAME, Discovery, read_discovery
 from optsearch.runs.library.references import load_program
+from optsearch.runs.library.results import Evaluated, Fields, Line, held_out, losses_of_seeds
 from optsearch.runs.store.environment import PACKAGES
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
@@ -40,10 +47,6 @@ from optsearch.runs.text.plain import printable
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.yaml_text import read_yaml
 
-Fields = dict[str, Any]
-"""Fields of a part of the record before `read_discovery` validates the whole; the schema is that of
-`discovery.Record`."""
-
 HOME = Path(__file__).parent / "discovered"
 """Folder of the shipped entries."""
 
@@ -51,23 +54,27 @@ HOME = Path(__file__).parent / "discovered"
 def add(
     reference: str,
     name: str,
-    description: str,
+    description: str | None = None,
     *,
     program: Path | None = None,
     study: int | None = None,
+    evaluation: Path | None = None,
+    losses: str | None = None,
     folder: Path = HOME,
     replace: bool = False,
 ) -> Discovery:
-    """Writes the two files of an entry.
+    """Writes the files of an entry: the program, its record, and the table of all losses.
 
     Args:
-        reference: the original program, as ``RUN:ID``.
+        reference: the original program, as ``RUN:ID``; or the name of a shipped program that has been evaluated again.
         name: name of the entry.
-        description: short description of the novelty.
+        description: short description of the novelty; None for that of the shipped program.
         program: file of the simplified program; None for the original program without dead statements.
         study: number of the evaluation with the results; None for the one with the most training runs.
+        evaluation: output of ``optsearch evaluate --json`` with the results of a shipped program.
+        losses: name of the table of losses, which programs evaluated together can share; None for the entry's name.
         folder: output folder.
-        replace: if True, replaces an existing entry of this name.
+        replace: if True, replaces an existing entry of this name, and an existing table of another evaluation.
 
     Raises:
         ConfigError, ProgramError, RunError: the name is invalid, the program does not belong to a run, or it has no
@@ -79,23 +86,70 @@ def add(
         raise ConfigError([f"'{name}' is a library program: choose another name"])
     if (folder / f"{name}.yaml").exists() and not replace:
         raise ConfigError([f"'{name}' is there already: choose another name, or --replace to replace it"])
+    chosen, record, evaluated = (
+        _shipped(reference, evaluation) if reference in DISCOVERED else _of_run(reference, program, study)
+    )
+    if description is not None:
+        record["description"] = description
+    if "description" not in record:
+        raise ConfigError(["an entry needs a description: say what is new in the program, with --description"])
+    called = evaluated.called(chosen)
+    record["cost"]["evaluation"] = Line(runs=evaluated.runs, seconds=round(evaluated.seconds, 1))
+    table, file = losses_of_seeds(evaluated), f"{losses or name}.csv"
+    if not replace and (folder / file).exists() and (folder / file).read_text(encoding="utf-8") != table:
+        raise ConfigError([f"'{file}' is there already, from another evaluation: choose another name with --losses"])
+    record["held_out"] = held_out(evaluated, called, file)
+    texts = {"txt": str(chosen), "yaml": yaml.dump(record, Dumper=_Dumper, sort_keys=False, width=120)}
+    found = read_discovery(name, texts["txt"], texts["yaml"])
+    files = {f"{name}.{ending}": text for ending, text in texts.items()} | {file: table}
+    for path, text in files.items():
+        (folder / path).write_text(text, encoding="utf-8")
+    return found
+
+
+def _of_run(reference: str, program: Path | None, study: int | None) -> tuple[Program, Fields, Evaluated]:
+    """The program of a run, the part of its record that is no result, and its recorded evaluation."""
     named = load_program(reference)
     if named.run is None:
-        raise RunError(f"'{reference}' is no program of a run: name it RUN:ID, and a simplified form with --program")
+        raise RunError(f"'{reference}' is no program of a run: name it RUN:ID, and a simplified form with --simplified")
     given = None if program is None else load_program(str(program)).program
     chosen = prune(named.program) if given is None else given
     with RunStore.read(named.run[0]) as store:
         held = _evaluation(store, reference, chosen, study)
-        record: Fields = {"description": description, "fingerprint": fingerprint(chosen)}
-        record |= {"fingerprint_version": FINGERPRINT_VERSION}
-        record |= {"origin": _origin(store, named.run[1], "pruned" if given is None else "simplified")}
-        record |= {"cost": _cost(store, held), "chosen_on": tasks_chosen_on(store)}
-        record |= {"held_out": _held_out(held, _called(held, chosen))}
-    texts = {"txt": str(chosen), "yaml": yaml.dump(record, Dumper=_Dumper, sort_keys=False, width=120)}
-    found = read_discovery(name, texts["txt"], texts["yaml"])
-    for ending, text in texts.items():
-        (folder / f"{name}.{ending}").write_text(text, encoding="utf-8")
-    return found
+        record: Fields = {"fingerprint": fingerprint(chosen), "fingerprint_version": FINGERPRINT_VERSION}
+        record["origin"] = _origin(store, named.run[1], "pruned" if given is None else "simplified")
+        record |= {"cost": _cost(store), "chosen_on": tasks_chosen_on(store)}
+        cost, values = _result(held)["cost"], _result(held)["evaluation"]
+        texts = {str(entry["name"]): str(entry["program"]) for entry in held.settings["candidates"]}
+        made_with = _made_with(store.meta("about"))
+        evaluated = Evaluated(
+            held.settings["evaluation"], texts, int(cost["runs"]), float(cost["seconds"]), values, made_with
+        )
+    return chosen, record, evaluated
+
+
+def _shipped(name: str, path: Path | None) -> tuple[Program, Fields, Evaluated]:
+    """A shipped program, the part of its record that is no result, and a new evaluation."""
+    if path is None:
+        raise ConfigError([f"'{name}' is shipped: pass its new results with --evaluation FILE"])
+    one = DISCOVERED[name]
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        cost = found["cost"]
+        evaluated = Evaluated(
+            found["settings"],
+            found["programs"],
+            int(cost["runs"]),
+            float(cost["seconds"]),
+            found,
+            _made_with(found["made_with"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError([f"{path}: is no output of `optsearch evaluate --json`: {error}"]) from error
+    _check_proof(name, f"{path}", found, one.record.chosen_on, f"`optsearch evaluate {name} --task cnn --json`")
+    record = one.record.model_dump(mode="json", exclude={"held_out"}, exclude_none=True)
+    record["cost"] = {part: Line(spent) for part, spent in record["cost"].items()}
+    return one.program, record, evaluated
 
 
 def _evaluation(store: RunReader, reference: str, program: Program, number: int | None) -> Study:
@@ -112,17 +166,24 @@ def _evaluation(store: RunReader, reference: str, program: Program, number: int 
         listed = ", ".join(map(str, known))
         raise RunError(f"{reference}: study {number} is no evaluation of this program; those are {listed}")
     study = known[number] if number is not None else max(studies, key=lambda study: _result(study)["cost"]["runs"])
-    if recorded_evaluation(_result(study))["replicates"] < 2:
-        raise RunError(
-            f"{reference}: study {study.number} is no proof: every contender was tuned once, which compares settings "
-            f"and not optimizers: evaluate it with replicates, such as {example}"
-        )
-    if said := warnings(reference, tasks_chosen_on(store), _result(study)["tasks"]):
-        raise RunError(
-            f"{reference}: study {study.number} is no proof. {' '.join(said)} Evaluate it on other tasks, such as "
-            f"{example}"
-        )
+    values = recorded_evaluation(_result(study))
+    _check_proof(reference, f"study {study.number}", values, tasks_chosen_on(store), example)
     return study
+
+
+def _check_proof(
+    reference: str, evaluation: str, values: Mapping[str, Any], chosen_on: Mapping[str, str], example: str
+) -> None:
+    """Refuses an evaluation with one tuning of each contender, or on data that selected the program."""
+    if values["replicates"] < 2:
+        raise RunError(
+            f"{reference}: {evaluation} is no proof: every contender was tuned once, which compares settings and not "
+            f"optimizers: evaluate it with replicates, such as {example}"
+        )
+    if said := warnings(reference, chosen_on, values["tasks"]):
+        raise RunError(
+            f"{reference}: {evaluation} is no proof. {' '.join(said)} Evaluate it on other tasks, such as {example}"
+        )
 
 
 def _takes_part(study: Study, program: Program) -> bool:
@@ -130,14 +191,6 @@ def _takes_part(study: Study, program: Program) -> bool:
     if "funnel" in study.settings or study.status != "finished" or any("@" in task for task in _result(study)["tasks"]):
         return False
     return any(fingerprint(parse(entry["program"])) == fingerprint(program) for entry in study.settings["candidates"])
-
-
-def _called(study: Study, program: Program) -> str:
-    """Name of a program in an evaluation."""
-    meaning = fingerprint(program)
-    return next(
-        str(entry["name"]) for entry in study.settings["candidates"] if fingerprint(parse(entry["program"])) == meaning
-    )
 
 
 def _result(study: Study) -> JsonObject:
@@ -149,7 +202,6 @@ def _origin(store: RunReader, program_id: str, distilled: str) -> Fields:
     arm, ticket = store.find(program_id)
     found = store.ticket(arm, ticket)
     versions = {"fingerprint": store.meta("fingerprint_version"), "search": store.meta("search_version")}
-    made_with = {key: about[key] for key in ("processor", "python", *PACKAGES) if key in about} | versions
     return {
         "run": store.folder.name,
         "program": program_id,
@@ -159,20 +211,22 @@ def _origin(store: RunReader, program_id: str, distilled: str) -> Fields:
         "rate": found.fitness.rate,
         "distilled": distilled,
         "population_digest": store.population_digest(store.arm(SEARCH), config.population.size),
-        "made_with": {key: str(value) for key, value in made_with.items()},
+        "made_with": _made_with(about) | {key: str(value) for key, value in versions.items()},
         "raw": str(found.candidate.program),
         "campaign": campaign_file(store.meta("settings")),
     }
 
 
-def _cost(store: RunReader, study: Study) -> Fields:
+def _made_with(about: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(about[key]) for key in ("processor", "python", *PACKAGES) if key in about}
+
+
+def _cost(store: RunReader) -> Fields:
     searched = {arm.name for arm in (*first_stage(store), store.arm(SEARCH))}
     rest = [arm for arm in store.arms() if arm.name not in searched]
-    spent = _result(study)["cost"]
     return {
         "search": _spent(store, [arm for arm in store.arms() if arm.name in searched]),
         "controls": _spent(store, rest),
-        "evaluation": _Line(runs=spent["runs"], seconds=round(spent["seconds"], 1)),
     }
 
 
@@ -182,57 +236,7 @@ def _spent(store: RunReader, arms: Iterable[Arm]) -> Fields:
         programs += store.progress(arm).generated
         for result in store.evaluations(arm):
             evaluations, seconds = evaluations + 1, seconds + result.fitness.seconds
-    return _Line(programs=programs, evaluations=evaluations, seconds=round(seconds, 1))
-
-
-def _held_out(study: Study, program: str) -> Fields:
-    asked, found = study.settings["evaluation"], _result(study)["evaluation"]
-    (overall,) = [row for row in found["overall"] if row["contender"] == program]
-    results: list[Fields] = []
-    for task in found["tasks"]:
-        against = [
-            _Line(
-                {"baseline": row["baseline"], **_losses(found, task, row["baseline"])}
-                | {"difference": _ends(row["difference"]), "p": _short(row["p_value"])}
-                | {"corrected": _short(row["corrected"]), "verdict": row["verdict"]}
-            )
-            for row in found["comparisons"]
-            if row["task"] == task and row["contender"] == program
-        ]
-        about = {"task": task, "version": asked["tasks"][task], **_losses(found, task, program)}
-        results.append(about | {"against": against})
-    return {
-        "study": study.number,
-        "replicates": found["replicates"],
-        "seeds": asked["seeds"],
-        "skipped_seeds": asked.get("skipped_seeds", 0),
-        "trials": asked["trials"],
-        "constants": asked["constants"],
-        "programs": len(study.settings["candidates"]),
-        "comparisons": len(found["comparisons"]) + len(found["headlines"]),
-        "relative_loss": _ends(overall["relative_loss"]),
-        "improvement": _ends(overall["improvement"]),
-        "results": results,
-    }
-
-
-def _losses(found: JsonObject, task: str, contender: str) -> Fields:
-    """Mean test loss with its interval over replicates, as printed by `evaluate`, and number of failed runs."""
-    (row,) = [row for row in found["estimates"] if (row["task"], row["contender"]) == (task, contender)]
-    return {"loss": _ends(row["loss"]), "failed": row["failed"]}
-
-
-def _ends(interval: JsonObject | None) -> list[float | None]:
-    return [None] * 3 if interval is None else [_short(interval[key]) for key in ("mean", "low", "high")]
-
-
-def _short(value: float | None) -> float | None:
-    """Rounds to six significant digits, well below the variation between seeds."""
-    return None if value is None else float(f"{value:.6g}")
-
-
-class _Line(Fields):
-    """A mapping that is dumped in flow style, on one line."""
+    return Line(programs=programs, evaluations=evaluations, seconds=round(seconds, 1))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -252,34 +256,39 @@ def _list(dumper: yaml.SafeDumper, values: Sequence[Any]) -> yaml.SequenceNode:
 
 _Dumper.add_representer(str, _text)
 _Dumper.add_representer(list, _list)
-_Dumper.add_representer(_Line, lambda dumper, row: dumper.represent_mapping("tag:yaml.org,2002:map", row, True))
+_Dumper.add_representer(Line, lambda dumper, row: dumper.represent_mapping("tag:yaml.org,2002:map", row, True))
 
 
 def main() -> None:
     """Entry point of the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program_of_run", metavar="RUN:ID", help="the program as it was found")
+    parser.add_argument("program", metavar="RUN:ID", help="the program as it was found, or the name of a shipped one")
     parser.add_argument("name", help="what to call it")
-    parser.add_argument("--description", required=True, help="what is new in it, in a few words")
-    parser.add_argument("--program", type=Path, help="file with its simplified form [default: dead statements pruned]")
+    parser.add_argument("--description", help="what is new in it, in a few words")
+    parser.add_argument("--simplified", type=Path, metavar="FILE", help="its simplified form [default: pruned]")
     parser.add_argument("--study", type=int, help="evaluation to take results from [default: the largest]")
+    parser.add_argument("--evaluation", type=Path, metavar="FILE", help="new results of a shipped program, as JSON")
+    parser.add_argument("--losses", metavar="NAME", help="table of losses, which several programs can share")
     parser.add_argument("--replace", action="store_true", help="replace the entry of that name")
     parser.add_argument("--into", type=Path, default=HOME, metavar="DIR", help="other folder than the package's")
     options = parser.parse_args()
     try:
         found = add(
-            options.program_of_run,
+            options.program,
             options.name,
             options.description,
-            program=options.program,
+            program=options.simplified,
             study=options.study,
+            evaluation=options.evaluation,
+            losses=options.losses,
             folder=options.into,
             replace=options.replace,
         )
     except (ConfigError, ProgramError, RunError) as error:
         sys.stderr.write(f"error: {printable(str(error))}\n")
         raise SystemExit(2) from None
-    sys.stdout.write(printable(f"{options.into / found.name}.txt and .yaml: {found.headline}\n"))
+    files = f"{options.into / found.name}.txt, .yaml and {found.record.held_out.losses}"
+    sys.stdout.write(printable(f"{files}: {found.headline}\n"))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Discovered programs that ship with the package, with their provenance and results.
 
 An entry of ``discovered/`` consists of two files: ``NAME.txt`` with the simplified program, and ``NAME.yaml`` with its
-record. YAML is readable: the raw program and the campaign keep their usual form, and each comparison takes one line.
-Records are validated as strictly as campaigns. ``optsearch.runs.library.add`` generates entries from the records of a
-run. A program that does not match its recorded fingerprint, or a result on a task that was used for selection, is an
-error.
+record. A table of each evaluation has the losses of all seeds and the tuned values of all replicates, from which the
+p-values and intervals of the record can be computed again (``benchmarks/recompute.py``). YAML is readable: the raw
+program and the campaign keep their usual form, and each comparison takes one line. Records are validated as strictly as
+campaigns. ``optsearch.runs.library.add`` generates entries from the records of a run. A program that does not match its
+recorded fingerprint, or a result on a task that was used for selection, is an error.
 """
 
 from __future__ import annotations
@@ -93,8 +94,9 @@ class Against(BaseModel):
         baseline: name of the baseline.
         loss: the baseline's test loss.
         failed: number of runs in which the baseline did not train.
-        difference: loss of the program minus that of the baseline; negative if the program is better.
-        p: p-value of the permutation test.
+        difference: loss of the program minus that of the baseline, with Welch's interval over replicates; negative if
+            the program is better.
+        p: p-value of the permutation test over replicates.
         corrected: p-value corrected for all comparisons of the evaluation.
         verdict: ``better``, ``worse`` or ``undecided``.
     """
@@ -116,7 +118,8 @@ class Result(BaseModel):
     Attributes:
         task: name of the task.
         version: version of the task.
-        loss: the program's test loss.
+        trivial: test loss of a predictor that ignores its input; None if unknown.
+        loss: the program's test loss, with Student's interval over replicates.
         failed: number of runs in which the program did not train.
         against: comparisons with all baselines, in the order of the evaluation.
     """
@@ -125,41 +128,72 @@ class Result(BaseModel):
 
     task: str
     version: str
+    trivial: float | None
     loss: Estimate
     failed: int
     against: Annotated[list[Against], Field(min_length=1)]
+
+
+class OverTasks(BaseModel):
+    """Comparison of the program with an opponent over all held-out tasks.
+
+    Attributes:
+        opponent: name of a family of baselines, of which the best member counts in each replicate, or of a baseline.
+        members: the baselines among which the best one is selected by tuned validation loss; one for a baseline.
+        relative: mean over tasks of the relative difference of losses, with an interval over replicates; negative if
+            the program is better.
+        leads: number of tasks on which the program has the lower mean loss.
+        p: p-value of the permutation test over replicates, stratified by task.
+        corrected: p-value corrected for all comparisons of the evaluation.
+        verdict: ``better``, ``worse`` or ``undecided``.
+    """
+
+    model_config = _MODEL
+
+    opponent: str
+    members: Annotated[list[str], Field(min_length=1)]
+    relative: Estimate
+    leads: int
+    p: float
+    corrected: float
+    verdict: Literal["better", "worse", "undecided"]
+
+    @property
+    def called(self) -> str:
+        """The opponent in a sentence."""
+        return f"the {self.opponent}" if len(self.members) > 1 else self.opponent
 
 
 class Held(BaseModel):
     """The evaluation on held-out tasks.
 
     Attributes:
-        study: number of the evaluation in the run.
-        replicates: number of tunings of each contender; 1 in records of releases that tuned once.
+        replicates: number of tunings of each contender.
         seeds: number of fresh seeds of each replicate.
-        skipped_seeds: number of fresh seeds skipped before them.
-        trials: number of tuning trials of each contender on each task.
+        skipped_seeds: number of fresh seeds of each replicate skipped before them.
+        trials: number of trials of each tuning.
         constants: True if constants were tuned too.
         programs: number of evaluated programs.
         comparisons: number of comparisons for which p-values are corrected.
-        relative_loss: relative difference to the loss of the first baseline, over all tasks; negative is better.
-        improvement: probability that a run is better than a run of the first baseline on the same task.
+        losses: name of the table with the losses of all seeds, which programs evaluated together share.
         results: one result per task.
+        over_tasks: one comparison per opponent over all tasks.
+        made_with: processor and versions of packages.
     """
 
     model_config = _MODEL
 
-    study: int
-    replicates: int = 1
+    replicates: Annotated[int, Field(ge=2)]
     seeds: int
     skipped_seeds: int = 0
     trials: int
     constants: bool
     programs: int
     comparisons: int
-    relative_loss: Estimate
-    improvement: Estimate
+    losses: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.csv$")]
     results: Annotated[list[Result], Field(min_length=1)]
+    over_tasks: Annotated[list[OverTasks], Field(min_length=1)]
+    made_with: dict[str, str]
 
     @property
     def baselines(self) -> list[str]:
@@ -178,7 +212,6 @@ class Record(BaseModel):
         cost: cost of the search with its first stage, of the controls and of the evaluation.
         chosen_on: maps each task that was used for selection to the step that used it.
         held_out: evaluation on held-out tasks.
-        withdrawn: reason why the verdicts and p-values of ``held_out`` are invalid, in full sentences; None if valid.
     """
 
     model_config = _MODEL
@@ -190,7 +223,6 @@ class Record(BaseModel):
     cost: dict[Literal["search", "controls", "evaluation"], Spent]
     chosen_on: dict[str, str]
     held_out: Held
-    withdrawn: Annotated[str, Field(min_length=1, max_length=800)] | None = None
 
     @model_validator(mode="after")
     def _is_held_out(self) -> Record:
@@ -227,19 +259,10 @@ class Discovery:
 
     @cached_property
     def headline(self) -> str:
-        """Summarises all results in one sentence; for withdrawn verdicts, states the reason."""
-        if self.record.withdrawn is not None:
-            return f"No claim: {self.record.withdrawn}"
-        results, first = self.record.held_out.results, self.record.held_out.baselines[0]
-        mine = [row.verdict for result in results for row in result.against if row.baseline == first]
-        every = [{row.verdict for row in result.against} for result in results]
-        says = f"Of {len(results)} held-out tasks, better than tuned {first} on {mine.count('better')}, "
-        says += f"worse on {mine.count('worse')}"
-        if len(self.record.held_out.baselines) > 1:
-            best, worse = every.count({"better"}), sum("worse" in verdicts for verdicts in every)
-            count = len(self.record.held_out.baselines)
-            says += f"; better than all {count} baselines on {best}, worse than one or more on {worse}"
-        return f"{says}."
+        """Summarises the comparisons over all held-out tasks in one sentence."""
+        held = self.record.held_out
+        tasks = listed([result.task for result in held.results])
+        return f"Over {len(held.results)} held-out tasks ({tasks}): {'; '.join(map(_over_tasks, held.over_tasks))}."
 
     @property
     def commands(self) -> list[str]:
@@ -255,6 +278,14 @@ class Discovery:
             f"optsearch show {origin.run}:{origin.program}",
             f"optsearch evaluate {self.name} {tasks} {baselines}{constants} {budget}",
         ]
+
+
+def _over_tasks(row: OverTasks) -> str:
+    mean, low, high = row.relative
+    if mean is None or low is None or high is None:
+        return f"no comparison with {row.called}"
+    word = {"better": "better than", "worse": "worse than", "undecided": "not told from"}[row.verdict]
+    return f"{word} {row.called} (loss {mean:+.1%} [{low:+.1%}, {high:+.1%}], p = {row.corrected:.2g})"
 
 
 def read_discovery(name: str, program: str, record: str) -> Discovery:

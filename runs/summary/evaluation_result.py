@@ -23,6 +23,10 @@ class EvaluationResult:
         known: number of cached training runs.
         trained: number of training runs executed by this evaluation.
         looks: for each program and task the number of other comparisons that have used some of the same fresh seeds.
+        settings: settings of the evaluation, with the version of each task.
+        programs: texts of the programs by their names in the evaluation.
+        cost: ``runs``, ``steps`` and ``seconds`` of training, cached runs included.
+        made_with: machine and versions of packages.
     """
 
     evaluation: Evaluation
@@ -30,6 +34,10 @@ class EvaluationResult:
     known: int
     trained: int
     looks: Mapping[str, Mapping[str, int]]
+    settings: Mapping[str, Any]
+    programs: Mapping[str, str]
+    cost: Mapping[str, Any]
+    made_with: Mapping[str, str]
 
     def as_values(self) -> dict[str, Any]:
         """JSON representation; infinite values, such as the loss of a failed trial, become None."""
@@ -38,6 +46,8 @@ class EvaluationResult:
             "known_runs": self.known,
             "trained_runs": self.trained,
         }
+        values |= {"settings": dict(self.settings), "programs": dict(self.programs), "cost": dict(self.cost)}
+        values["made_with"] = dict(self.made_with)
         values["looks"] = {name: dict(tasks) for name, tasks in self.looks.items()}
         return values | evaluation_values(self.evaluation)
 

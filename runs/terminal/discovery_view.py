@@ -18,8 +18,7 @@ def listing(found: Sequence[Discovery]) -> None:
     for one in found:
         origin, live = one.record.origin, one.program
         where = f"{origin.run}:{origin.program} on {listed(origin.tasks)}"
-        result = one.headline if one.record.withdrawn is None else "no claim: its comparisons are withdrawn"
-        rows.append([one.name, where, len(live.body), ", ".join(live.state) or "none", result])
+        rows.append([one.name, where, len(live.body), ", ".join(live.state) or "none", one.headline])
     table(["name", "found in", "statements", "state", "result"], rows, right=["statements"])
 
 
@@ -38,13 +37,10 @@ def shown(one: Discovery) -> None:
         say(f"  {name:<11}{_spent(spent)}")
     say(f"Not held out: {', '.join(f'{task} ({reason})' for task, reason in record.chosen_on.items())}.")
     say()
-    beside = "beside a baseline's whether the program is better or worse (? undecided), and p:"
-    if record.withdrawn is not None:
-        beside = "one tuning of each contender, on one machine, without verdicts:"
-    say(f"Test loss on further tasks; {beside}", "bold")
+    say("Test loss on held-out tasks; beside a baseline's the difference of the program's, ? where undecided:", "bold")
     table(
         ["task", one.name, *held.baselines],
-        [[result.task, mean(result.loss, result.failed), *_cells(one, result)] for result in held.results],
+        [[result.task, mean(result.loss, result.failed), *_cells(result)] for result in held.results],
     )
     say(method(one))
     say(one.headline)
@@ -54,11 +50,13 @@ def shown(one: Discovery) -> None:
         say(f"  {command}")
 
 
-def _cells(one: Discovery, result: Result) -> list[str]:
-    if one.record.withdrawn is not None:
-        return [mean(row.loss, row.failed) for row in result.against]
-    words = {"better": "better", "worse": "worse", "undecided": "?"}
-    return [f"{mean(row.loss, row.failed)} {words[row.verdict]} {row.corrected:.2g}" for row in result.against]
+def _cells(result: Result) -> list[str]:
+    cells: list[str] = []
+    for row in result.against:
+        difference = row.difference[0]
+        gap = "" if difference is None else f" {difference:+.4f}{'?' * (row.verdict == 'undecided')}"
+        cells.append(f"{mean(row.loss, row.failed)}{gap}")
+    return cells
 
 
 def _versions(made_with: dict[str, str]) -> str:
