@@ -208,6 +208,7 @@ def _held_out(study: Study, program: str) -> Fields:
         "skipped_seeds": asked.get("skipped_seeds", 0),
         "trials": asked["trials"],
         "constants": asked["constants"],
+        **({"shared": True} if asked.get("shared") else {}),
         "programs": len(study.settings["candidates"]),
         "comparisons": len(found["comparisons"]) + len(found["headlines"]),
         "relative_loss": _ends(overall["relative_loss"]),

@@ -140,6 +140,7 @@ class Held(BaseModel):
         skipped_seeds: number of fresh seeds skipped before them.
         trials: number of tuning trials of each contender on each task.
         constants: True if constants were tuned too.
+        shared: True if each tuning selected one setting for all tasks.
         programs: number of evaluated programs.
         comparisons: number of comparisons for which p-values are corrected.
         relative_loss: relative difference to the loss of the first baseline, over all tasks; negative is better.
@@ -155,6 +156,7 @@ class Held(BaseModel):
     skipped_seeds: int = 0
     trials: int
     constants: bool
+    shared: bool = False
     programs: int
     comparisons: int
     relative_loss: Estimate
@@ -247,7 +249,7 @@ class Discovery:
         held, origin = self.record.held_out, self.record.origin
         tasks = " ".join(f"--task {result.task}" for result in held.results)
         baselines = " ".join(f"--baseline {name}" for name in held.baselines)
-        constants = "" if held.constants else " --no-constants"
+        constants = ("" if held.constants else " --no-constants") + (" --shared" if held.shared else "")
         skipped = f" --skip-seeds {held.skipped_seeds}" if held.skipped_seeds else ""
         budget = f"--tune {held.trials} --replicates {held.replicates} --seeds {held.seeds}{skipped}"
         return [
