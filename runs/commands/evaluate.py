@@ -109,8 +109,8 @@ def run_evaluation(
                 f"in {replicates} replicate{'s' * (replicates > 1)}"
             )
             errors.print(
-                f"{total:,} training runs: for each of {pairs} pairs of contender "
-                f"and task {each}. They are kept in {kept.path}.",
+                f"{total:,} training runs: for each of {pairs} pairs of contender and task {each}. "
+                f"They are kept in {kept.path}.",
                 markup=False,
                 soft_wrap=True,
             )

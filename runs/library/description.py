@@ -23,7 +23,10 @@ def method(one: Discovery) -> str:
     """Describes the comparison method in a sentence."""
     held = one.record.held_out
     tuned = (
-        f"tuned with {held.trials} trials{', constants too' if held.constants else ''}" if held.trials else "untuned"
+        f"tuned with {held.trials} trials{', constants too' if held.constants else ''}"
+        f"{', to one setting for all tasks' if held.shared else ''}"
+        if held.trials
+        else "untuned"
     )
     first = f" after the first {held.skipped_seeds}, which an earlier look had used" if held.skipped_seeds else ""
     times, each = (f"{held.replicates} times ", " each") if held.replicates > 1 else ("", "")

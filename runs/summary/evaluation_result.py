@@ -66,8 +66,8 @@ def recorded_evaluation(stage: Mapping[str, Any]) -> Mapping[str, Any]:
     """The evaluation in the record of a stage.
 
     Releases that tuned every contender once recorded verdicts from paired seeds. These hold for the settings found and
-    do not compare optimizers, so they are replaced by `UNREPLICATED`, without p-values. Where the sensitivity or the loss
-    against tuning budget was not recorded, it is computed from the trials.
+    do not compare optimizers, so they are replaced by `UNREPLICATED`, without p-values. Where the sensitivity or the
+    loss against tuning budget was not recorded, it is computed from the trials.
     """
     evaluation: Mapping[str, Any] = stage["evaluation"]
     if "replicates" not in evaluation:
