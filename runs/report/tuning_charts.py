@@ -32,9 +32,9 @@ def rate_sensitivity_chart(
     x = axis("factor", title, scale={"type": "log", "base": 2, "nice": False})
     x["axis"] = {"values": list(factors), "format": "~g"}
     note = (
-        "Each tuned point at multiples of its rate, all else fixed, on one further seed for each replicate: mean and "
+        "Each tuned point at multiples of its rate, all else fixed, on one further seed for each replicate. Means and "
     )
-    note += "95 % interval over replicates. A flat curve forgives a wrong rate; baselines are dashed."
+    note += "95 % intervals over replicates; a flat curve forgives a wrong rate. Baselines are dashed."
     note += f" {failed} runs that did not train are left out." if failed else ""
     return _means(name, f"Loss at multiples of the tuned rate on {task}", note, rows, hidden, x, "factor", "~g")
 
@@ -50,11 +50,9 @@ def tuning_curve_chart(name: str, task: str, rows: Sequence[Row], hidden: int) -
     """
     x = axis("trials", "tuning trials", scale={"type": "log", "nice": False})
     x["axis"] = {"format": "d"}
-    note = "Validation loss of the point that would have been selected after so many trials, in the order tried: mean "
-    note += "and 95 % interval over replicates. It is the loss on the tuning seeds that selected the point, which "
-    note += (
-        "flatters it, the more trials, the more so. A curve begins where every replicate has a point with all seeds."
-    )
+    note = "Validation loss of the point that would have been selected after so many trials, in the order tried: means "
+    note += "and 95 % intervals over replicates. It is the loss on the tuning seeds: selection makes it lower than on "
+    note += "other seeds. A curve begins where every replicate has a point with all seeds."
     return _means(name, f"Loss against tuning budget on {task}", note, rows, hidden, x, "trials", "d")
 
 

@@ -24,7 +24,10 @@ def rate_sensitivity(found: Evaluation, task: str) -> None:
     if not rows:
         return
     over = f"mean over {found.replicates} replicates and half its 95 % interval" if found.replicates > 1 else "one seed"
-    say(f"Validation loss at multiples of the tuned rate, all else fixed ({over}), and the range within 5 %:")
+    say(
+        f"Validation loss at multiples of the tuned rate, all else fixed ({over}), and the range within 5 %, which may "
+        "go beyond the outer rates:"
+    )
     names = [rate_factor(one.factor) for one in rows[0].losses]
     cells: list[list[object]] = []
     for row in rows:
@@ -50,7 +53,7 @@ def tuning_curves(found: Evaluation, task: str) -> None:
         return
     trials = found.budget.trials
     counts = list(dict.fromkeys([-(-trials // 4), -(-trials // 2), trials]))
-    say("Validation loss of the best point so far, on its tuning seeds, which flatter it the more, the more trials:")
+    say("Validation loss of the point selected so far, on tuning seeds; selection makes it lower than on other seeds:")
     names = [f"{count} trial{'s' * (count > 1)}" for count in counts]
     cells: list[list[object]] = []
     for curve in curves:
