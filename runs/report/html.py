@@ -132,7 +132,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "bounds": bounds, "ends": interval_bounds, "share": share, "gain": gain}
-    environment.filters["rate_factor"] = rate_factor
+    environment.filters |= {"rate_factor": rate_factor}
     return environment
 
 

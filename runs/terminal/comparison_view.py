@@ -333,7 +333,8 @@ def studies(rows: Sequence[Mapping[str, Any]]) -> None:
         for stage in study["stages"]:
             cost = f"{stage['cost']['runs']} training runs, {stage['cost']['seconds']:,.0f} s"
             seeds = seeds_words(stage["seeds"], stage["replicates"])
-            say(f"  {stage['name']} on {', '.join(stage['tasks'])}, {seeds}, {cost}:")
+            one = ", one setting for all tasks" if stage["shared"] else ""
+            say(f"  {stage['name']} on {', '.join(stage['tasks'])}{one}, {seeds}, {cost}:")
             if study["funnel"]:
                 say(f"    passed: {', '.join(name.removeprefix(own) for name in stage['passed']) or 'none'}")
                 for row in stage["fell"]:

@@ -109,6 +109,9 @@ def test_json_terminal_and_report_show_the_same(folder: Path, optsearch: Command
             low, high = (names[factor] for factor in row["good_factors"])
             assert f"{low} to {high} {row['width']:g} x" in terminal
             assert f"{low} to {high}{row['width']:g} x" in text
+    assert "on digits, teach, one setting for all tasks, 2 tunings" in " ".join(
+        optsearch("show", str(folder)).out.split()
+    )
     assert "Validation loss at multiples of the tuned rate, all else fixed" in terminal
     assert "Loss at multiples of the tuned rate, all else fixed" in text
     for row in found["tuning_curves"]:
