@@ -58,8 +58,6 @@ def tuning_curves(found: Evaluation, task: str) -> None:
     cells: list[list[object]] = []
     for curve in curves:
         points = [curve.losses[count - 1] for count in counts]
-        cells.append(
-            [curve.contender]
-            + [None if point is None else f"{number(point.mean)} {interval_bounds(point)}" for point in points]
-        )
+        losses = [None if point is None else f"{number(point.mean)} {interval_bounds(point)}" for point in points]
+        cells.append([curve.contender, *losses])
     table(["contender", *names], cells)
