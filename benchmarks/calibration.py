@@ -48,7 +48,7 @@ def replicate(
     contender: Contender, problem: Problem, budget: TuningBudget, number: int, seeds: int
 ) -> Generator[list[TrainingJob], list[Trained], float]:
     """Tunes and measures a contender once; returns the mean test loss over the runs that trained."""
-    tuned = yield from tune(contender, problem, budget, number)
+    (tuned,) = yield from tune(contender, [problem], budget, number)
     results = yield [TrainingJob(contender, problem, tuned.values, s) for s in fresh_seeds(seeds, replicate=number)]
     losses = [r.result.test_loss for r in results if r.result.outcome is Outcome.OK and r.result.test_loss is not None]
     return statistics.fmean(losses) if losses else problem.load().trivial_loss or math.inf

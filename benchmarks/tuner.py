@@ -64,8 +64,16 @@ Sampler = Callable[[Contender, Problem, TuningBudget, int], Tuning]
 
 def product(contender: Contender, problem: Problem, budget: TuningBudget, replicate: int) -> Tuning:
     """The tuner of `evaluate`."""
-    tuned = yield from tune(contender, problem, budget, replicate)
+    (tuned,) = yield from tune(contender, [problem], budget, replicate)
     return list(tuned.trials)
+
+
+def halved(
+    contender: Contender, problem: Problem, budget: TuningBudget, replicate: int, points: Sequence[Values]
+) -> Tuning:
+    """Successive halving of points on the tuning seeds of a replicate."""
+    tried = yield from halving(contender, [problem], budget.seeds_of(replicate), points)
+    return [trial for (trial,) in tried]
 
 
 def one_round(
@@ -79,7 +87,7 @@ def one_round(
     space = contender.space(constants=budget.constants)
     own: Values = tuple((row.name, row.reference) for row in space)
     points = [own, *(point(space, place) for place in draw(len(space), budget.trials - 1, replicate))]
-    return (yield from halving(contender, problem, budget.seeds_of(replicate), points))
+    return (yield from halved(contender, problem, budget, replicate, points))
 
 
 def random_places(dimensions: int, count: int, replicate: int) -> list[list[float]]:
@@ -106,9 +114,7 @@ def tpe(contender: Contender, problem: Problem, budget: TuningBudget, replicate:
     while len(found) < budget.trials:
         asked = [study.ask() for _ in range(min(POINTS, budget.trials - len(found)))]
         places = [[trial.suggest_float(row.name, 0.0, 1.0) for row in space] for trial in asked]
-        tried = yield from halving(
-            contender, problem, budget.seeds_of(replicate), [point(space, place) for place in places]
-        )
+        tried = yield from halved(contender, problem, budget, replicate, [point(space, place) for place in places])
         worst = max((t.mean for t in (*found, *tried) if t.mean < math.inf), default=0.0)
         for trial, result in zip(asked, tried, strict=True):
             study.tell(trial, min(result.mean, worst + abs(worst)))
@@ -129,7 +135,7 @@ def cmaes(contender: Contender, problem: Problem, budget: TuningBudget, replicat
         places = [search.ask() for _ in range(POINTS)]
         count = min(POINTS, budget.trials - len(found))
         points = [point(space, place.tolist()) for place in places[:count]]
-        tried = yield from halving(contender, problem, budget.seeds_of(replicate), points)
+        tried = yield from halved(contender, problem, budget, replicate, points)
         found += tried
         if count == POINTS:
             worst = max((t.mean for t in found if t.mean < math.inf), default=0.0)

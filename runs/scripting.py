@@ -73,6 +73,8 @@ def evaluate(
     replicates: int = REPLICATES,
     constants: bool = True,
     spaces: Sequence[str] = (),
+    shared: bool = False,
+    sensitivity: bool = False,
     kept_in: str | Path | None = None,
     workers: int | None = None,
     address: str | None = None,
@@ -90,6 +92,8 @@ def evaluate(
         replicates: number of independent tunings of each contender; a verdict on optimizers needs at least two.
         constants: if True, tunes decay rates and other constants too.
         spaces: declared ranges such as ``beta=0:0.999``, which replace the defaults.
+        shared: if True, each tuning selects one setting for all tasks.
+        sensitivity: if True, also trains each tuned point at multiples of its rate, all else fixed.
         kept_in: folder of the training cache. None for ``optsearch-runs``.
         workers: number of concurrent training runs; 0 for sequential runs in this process. None for one per core.
         address: address of a Ray cluster to join. None starts a local one.
@@ -99,6 +103,7 @@ def evaluate(
     Raises:
         ProgramError, RunError, TaskError, BaselineError, SeedError, SpaceError: a name is unknown, too few seeds are
             available, or a declared range excludes a contender's own setting.
+        SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss or nothing is tuned.
     """
     return run_evaluation(
         [programs] if isinstance(programs, str | Program) else programs,
@@ -109,6 +114,8 @@ def evaluate(
         replicates=replicates,
         constants=constants,
         spaces=spaces,
+        shared=shared,
+        sensitivity=sensitivity,
         folder=None if kept_in is None else Path(kept_in),
         workers=workers,
         address=address,

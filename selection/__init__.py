@@ -5,9 +5,12 @@
   optax's parts; `soap`: SOAP; `optax_baselines`: optax's other optimizers; `own_baseline`: the user's
 - `families`: families of baselines, and baselines that contain each other
 - `space`: tunable hyperparameters of a contender; `tuning`: rounds of trials, with an equal budget for every contender;
-  `sensitivity`: hyperparameter sensitivity; `work`: arithmetic of an optimizer step
-- `evaluation`: tunes, then trains on fresh seeds; `schedule`: order of the training runs; `comparison`: statistics of
-  the results
+  `objective`: what they minimise on one or several tasks; `tuning_curve`: loss against tuning budget; `work`:
+  arithmetic of an optimizer step
+- `sensitivity`: loss against rate and weight decay over the trials; `rate_sensitivity`: at multiples of the tuned rate,
+  all else fixed
+- `evaluation`: tunes, then trains on fresh seeds; `replicate`: one tuning and its runs; `schedule`: order of the
+  training runs; `comparison`: statistics of the results
 - `failed_tuning`: baselines behind a baseline that they contain
 - `funnel`: successive stages on larger tasks; `behaviour`: detects programs with equal behaviour
 - `statistics`: means, Student's intervals, detectable effects; `bootstrap`: intervals by resampling;

@@ -27,14 +27,24 @@ from optsearch.selection.comparison import (
 )
 from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.failed_tuning import FailedTuning, failed_tunings
-from optsearch.selection.families import Family, families, groups, starts
+from optsearch.selection.families import Family, families, groups
+from optsearch.selection.objective import check_shared
 from optsearch.selection.problem import Problem
-from optsearch.selection.schedule import Entry, drive
+from optsearch.selection.rate_sensitivity import (
+    RateRun,
+    RateSensitivity,
+    rate_runs,
+    rate_seed,
+    rate_sensitivities,
+)
+from optsearch.selection.replicate import Measured, measure, runs_of_replicate
+from optsearch.selection.schedule import drive
 from optsearch.selection.space import Values
-from optsearch.selection.tuning import Tuned, TuningBudget, tune
+from optsearch.selection.tuning import Tuned, TuningBudget
+from optsearch.selection.tuning_curve import TuningCurve, tuning_curve
 from optsearch.selection.work import operations_per_parameter, state_bytes_per_parameter
 
-TUNING, EVALUATION = "tuning", "evaluation"
+TUNING, EVALUATION, SENSITIVITY = "tuning", "evaluation", "sensitivity"
 
 REPLICATES = 5
 """Default number of replicates: the smallest for which a single comparison can be significant at 1 %."""
@@ -45,8 +55,8 @@ class TrainingProgress:
     """A training run has finished.
 
     Attributes:
-        stage: ``tuning`` or ``evaluation``.
-        done: number of runs finished so far, over both stages.
+        stage: ``tuning``, ``evaluation`` or ``sensitivity``.
+        done: number of runs finished so far, over all stages.
         total: total number of runs.
         replicate: index of the replicate, from 0.
         job: the run.
@@ -102,6 +112,8 @@ class Row:
 class Tuning:
     """One tuning of a contender on a task.
 
+    With one setting for all tasks, the tunings of a replicate have the same points, each with the losses of its task.
+
     Attributes:
         task: name of the task.
         contender: name of the contender.
@@ -128,6 +140,7 @@ class Evaluation:
         replicates: number of tunings of each contender on each task.
         seeds: the fresh seeds of all replicates, in order.
         budget: tuning budget of each contender, in each replicate.
+        shared: True if each tuning selected one setting for all tasks.
         trivial: for each task the test loss of a predictor that ignores its input; None if unknown.
         untuned: for each contender the numbers that tuning leaves at their defaults.
         state_bytes: for each contender the bytes of optimizer state per parameter of a matrix.
@@ -139,6 +152,9 @@ class Evaluation:
         overall: aggregates of each contender over all tasks.
         times: time of each contender to the reference's training loss after three quarters of its steps.
         failed_tuning: baselines that are behind a baseline that they contain.
+        tuning_curves: loss against tuning budget; empty without tuning.
+        rate_runs: the runs of `rate_sensitivity`; empty unless they were requested.
+        rate_sensitivity: loss at multiples of the tuned rates, all else fixed; empty unless it was requested.
     """
 
     tasks: tuple[str, ...]
@@ -149,6 +165,7 @@ class Evaluation:
     replicates: int
     seeds: tuple[int, ...]
     budget: TuningBudget
+    shared: bool
     trivial: tuple[tuple[str, float | None], ...]
     untuned: tuple[tuple[str, tuple[str, ...]], ...]
     state_bytes: tuple[tuple[str, float], ...]
@@ -160,6 +177,9 @@ class Evaluation:
     overall: tuple[Overall, ...] = ()
     times: tuple[TimeToTarget, ...] = ()
     failed_tuning: tuple[FailedTuning, ...] = ()
+    tuning_curves: tuple[TuningCurve, ...] = ()
+    rate_runs: tuple[RateRun, ...] = ()
+    rate_sensitivity: tuple[RateSensitivity, ...] = ()
 
     def losses(self, *, test: bool = True) -> dict[str, dict[str, dict[int, float]]]:
         """Loss by task, contender and seed; infinity if training failed.
@@ -194,6 +214,8 @@ def evaluate(
     seeds: Sequence[Sequence[int]],
     *,
     budget: TuningBudget | None = None,
+    shared: bool = False,
+    sensitivity: bool = False,
     pool: Pool[TrainingJob, Trained] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
 ) -> Evaluation:
@@ -204,6 +226,8 @@ def evaluate(
         problems: tasks with distinct names.
         seeds: for each replicate its fresh seeds, such as from `tuning.fresh_seeds`; equally many for all.
         budget: tuning budget per contender, task and replicate. Defaults to `TuningBudget()`.
+        shared: if True, each tuning selects one setting for all tasks; its trials are trained on all of them.
+        sensitivity: if True, each tuned point is also trained at multiples of its rate.
         pool: executes the training runs. Defaults to this process.
         progress: called after each run. Defaults to no callback.
 
@@ -211,6 +235,7 @@ def evaluate(
         Results, tunings and comparisons.
 
     Raises:
+        SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss or nothing is tuned.
         SpaceError: a declared range excludes a setting of a contender.
         TaskError: a task does not exist.
         ValueError: there are no contenders, two have the same name, there are no seeds, a seed is duplicated, a seed is
@@ -218,52 +243,41 @@ def evaluate(
     """
     budget = budget or TuningBudget()
     _check(contenders, problems, seeds, budget)
-    keys = [(problem, number) for problem in problems for number in range(len(seeds))]
-    plan = [(problem, number, group) for problem, number in keys for group in groups(contenders)]
-    total = len(keys) * len(contenders) * (budget.runs + len(seeds[0]))
+    if shared:
+        check_shared(problems, budget.trials)
+    together = [problems] if shared else [[problem] for problem in problems]
+    plan = [(p, number, group) for p in together for number in range(len(seeds)) for group in groups(contenders)]
+    each = runs_of_replicate(budget, len(seeds[0]), sensitivity=sensitivity)
+    total = len(problems) * len(seeds) * len(contenders) * each
     done, fresh = count(1), {seed: number for number, replicate in enumerate(seeds) for seed in replicate}
-    used = fresh | {seed: number for number in range(len(seeds)) for seed in budget.seeds_of(number)}
+    tuning_seeds = {seed: number for number in range(len(seeds)) for seed in budget.seeds_of(number)}
+    used = {rate_seed(number): number for number in range(len(seeds)) if sensitivity} | tuning_seeds | fresh
 
     def ended(job: TrainingJob, trained: Trained) -> None:
-        stage = EVALUATION if job.seed in fresh else TUNING
+        stage = EVALUATION if job.seed in fresh else TUNING if job.seed in tuning_seeds else SENSITIVITY
         if progress is not None:
             progress(TrainingProgress(stage, next(done), total, used[job.seed], job, trained))
 
     programs = [contender for contender in contenders if contender.program is not None]
-    entries = [_entry(group, programs, p, number, seeds[number], budget) for p, number, group in plan]
-    found: dict[tuple[str, str, int], tuple[Tuned, list[Trained]]] = {}
-    for (problem, number, _), ended_group in zip(plan, drive(entries, pool or Here(run_job), ended), strict=True):
-        found |= {(problem.name, name, number): result for name, result in ended_group.items()}
+    entries = [
+        measure(group, programs, p, budget, number, seeds[number], sensitivity=sensitivity) for p, number, group in plan
+    ]
+    found: dict[tuple[str, str, int], Measured] = {}
+    for (_, number, _), ended_group in zip(plan, drive(entries, pool or Here(run_job), ended), strict=True):
+        found |= {(task, name, number): result for (task, name), result in ended_group.items()}
     rows: list[Row] = []
     tuning: list[Tuning] = []
+    rates: list[RateRun] = []
     for problem in problems:
         for contender in contenders:
             for number, replicate in enumerate(seeds):
-                tuned, results = found[problem.name, contender.name, number]
-                tuning.append(Tuning(problem.name, contender.name, number, tuned))
-                rows += [_row(problem, contender, number, s, tuned, r) for s, r in zip(replicate, results, strict=True)]
-    return _judged(contenders, problems, seeds, budget, rows, tuning)
-
-
-def _entry(
-    group: Sequence[Contender],
-    programs: Sequence[Contender],
-    problem: Problem,
-    replicate: int,
-    seeds: Sequence[int],
-    budget: TuningBudget,
-) -> Entry[dict[str, tuple[Tuned, list[Trained]]]]:
-    """Tunes the contenders of a group one after the other, and trains each on fresh seeds.
-
-    Each tuning also tries the best points of the contenders before it that it contains.
-    """
-    found: dict[str, tuple[Tuned, list[Trained]]] = {}
-    for contender in group:
-        best = {name: tuned.values for name, (tuned, _) in found.items()}
-        tuned = yield from tune(contender, problem, budget, replicate, starts(contender, best, programs))
-        results = yield [TrainingJob(contender, problem, tuned.values, seed) for seed in seeds]
-        found[contender.name] = tuned, results
-    return found
+                one = found[problem.name, contender.name, number]
+                tuning.append(Tuning(problem.name, contender.name, number, one.tuned))
+                for seed, trained in zip(replicate, one.fresh, strict=True):
+                    rows.append(_row(problem, contender, number, seed, one.tuned, trained))
+                rates += rate_runs(problem.name, contender.name, number, one.rates)
+    judged = _judged(contenders, problems, seeds, budget, rows, tuning, shared=shared)
+    return replace(judged, rate_runs=tuple(rates), rate_sensitivity=rate_sensitivities(rates))
 
 
 def _check(
@@ -321,6 +335,8 @@ def _judged(
     budget: TuningBudget,
     rows: Sequence[Row],
     tuning: Sequence[Tuning],
+    *,
+    shared: bool,
 ) -> Evaluation:
     names = [contender.name for contender in contenders]
     baselines = [contender.name for contender in contenders if contender.is_baseline]
@@ -340,6 +356,7 @@ def _judged(
         replicates=len(seeds),
         seeds=tuple(seed for replicate in seeds for seed in replicate),
         budget=budget,
+        shared=shared,
         trivial=tuple((problem.name, problem.load().trivial_loss) for problem in problems),
         untuned=tuple((c.name, c.untuned(constants=budget.constants)) for c in contenders),
         state_bytes=tuple((c.name, state_bytes_per_parameter(c)) for c in contenders),
@@ -364,4 +381,10 @@ def _judged(
         overall=overall(losses, [*names, *(family.name for family in bare.families)], reference, trivial),
         times=times_to_target(curves, checkpoints, work, reference),
         failed_tuning=failed_tunings(contenders, bare.by_replicate(test=False)) if replicated else (),
+        tuning_curves=tuple(
+            tuning_curve(task, name, [tuned[task, name, number].trials for number in range(len(seeds))])
+            for task in checkpoints
+            for name in names
+            if budget.trials
+        ),
     )

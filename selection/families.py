@@ -22,8 +22,9 @@ class Family:
     Attributes:
         name: ``best of adamw, clipped``: the members, in order.
         members: names of at least two baselines.
-        best: for each task the member of lowest tuned validation loss, in each replicate. The choice uses tuning seeds
-            alone, so that the member's losses on fresh seeds are not biased by it.
+        best: for each task the member of lowest tuned validation loss, in each replicate; with one setting for all
+            tasks, the member of lowest objective over all of them. The choice uses tuning seeds alone, so that the
+            member's losses on fresh seeds are not biased by it.
     """
 
     name: str
@@ -51,7 +52,7 @@ def families(
             members.setdefault(contender.family, []).append(contender.name)
     found: list[Family] = []
     for names in members.values():
-        if len(names) < 2 or any(row.loss is None for row in tuned.values()):
+        if len(names) < 2 or any(row.objective is None for row in tuned.values()):
             continue
         best = [(task, tuple(_best(task, names, number, tuned) for number in range(replicates))) for task in tasks]
         found.append(Family(f"best of {', '.join(names)}", tuple(names), tuple(best)))
@@ -59,8 +60,8 @@ def families(
 
 
 def _best(task: str, names: Sequence[str], replicate: int, tuned: Mapping[tuple[str, str, int], Tuned]) -> str:
-    losses = {name: tuned[task, name, replicate].loss for name in names}
-    return min(names, key=lambda name: math.inf if (loss := losses[name]) is None else loss)
+    objectives = {name: tuned[task, name, replicate].objective for name in names}
+    return min(names, key=lambda name: math.inf if (found := objectives[name]) is None else found)
 
 
 def groups(contenders: Sequence[Contender]) -> list[list[Contender]]:

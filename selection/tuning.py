@@ -9,6 +9,9 @@ A tuning is one draw: other points and other tuning seeds give other settings, a
 that between two optimizers. `evaluate` therefore repeats the tuning with other points and seeds (replicates). Results
 are measured on separate, fresh seeds, because the loss of the best of many trials is biased downwards.
 
+One setting can be tuned for several problems together: a trial is then one point that is trained on all of them, and
+`objective` compares the points.
+
 Sources: Dahl et al. 2023 (arXiv:2306.07179) for declared spaces and quasi-random search; Jamieson and Talwalkar 2016
 (arXiv:1502.07943) for successive halving; the sampler was chosen by `benchmarks/tuner.py`.
 """
@@ -26,6 +29,7 @@ from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.run import Trained
 from optsearch.proxy_tasks.seeds import SELECTION, TUNING
 from optsearch.selection.contender import Contender, TrainingJob
+from optsearch.selection.objective import objective, units
 from optsearch.selection.problem import Problem
 from optsearch.selection.space import KINDS, Dimension, Ranges, Values
 
@@ -82,7 +86,7 @@ def fresh_seeds(count: int, block: int = 0, replicate: int = 0, skipped: int = 0
 
 @dataclass(frozen=True, slots=True)
 class TuningBudget:
-    """Tuning budget of each contender, in each replicate.
+    """Tuning budget of each contender, on each task and in each replicate.
 
     Attributes:
         trials: number of points; 0 to use the reference without tuning.
@@ -107,7 +111,7 @@ class TuningBudget:
 
     @property
     def runs(self) -> int:
-        """Number of training runs of one tuning of one contender."""
+        """Number of training runs of one tuning of one contender, on each task."""
         return sum(sum(self.survivors(points)) for points in self.rounds)
 
     def survivors(self, points: int) -> list[int]:
@@ -121,15 +125,18 @@ class TuningBudget:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One evaluated point.
+    """One evaluated point on one problem.
 
     Attributes:
         values: the point.
         losses: validation loss on each tuning seed that it reached, in order; infinity if training failed.
+        objective: what the tuning minimises, as a mean over these seeds: the loss, or over several problems the
+            `objective` of their losses.
     """
 
     values: Values
     losses: tuple[float, ...]
+    objective: float
 
     @property
     def mean(self) -> float:
@@ -139,11 +146,13 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """Result of a tuning.
+    """Result of a tuning on one problem.
 
     Attributes:
-        values: point of lowest mean loss among those trained on every tuning seed.
-        loss: that mean loss; infinity if every point failed, None without tuning.
+        values: point of lowest objective among those trained on every tuning seed.
+        loss: its mean validation loss on this problem; infinity if a run failed, None without tuning.
+        objective: its objective, equal to ``loss`` for a tuning on one problem; infinity if every point failed, None
+            without tuning.
         at_edge: True if the point lies at an end of a range beyond which a better value may exist, or every point
             failed. The end of a range that switches something off, such as a decay of 0, is none.
         trials: all points, in order of evaluation.
@@ -151,18 +160,23 @@ class Tuned:
 
     values: Values
     loss: float | None
+    objective: float | None
     at_edge: bool
     trials: tuple[Trial, ...]
 
 
 def tune(
-    contender: Contender, problem: Problem, budget: TuningBudget, replicate: int = 0, starts: Sequence[Values] = ()
-) -> Generator[list[TrainingJob], list[Trained], Tuned]:
-    """Tunes a contender, as a generator that yields training runs and receives their results.
+    contender: Contender,
+    problems: Sequence[Problem],
+    budget: TuningBudget,
+    replicate: int = 0,
+    starts: Sequence[Values] = (),
+) -> Generator[list[TrainingJob], list[Trained], tuple[Tuned, ...]]:
+    """Tunes a contender to one setting, as a generator that yields training runs and receives their results.
 
     Args:
         contender: the contender to tune.
-        problem: task and batch size.
+        problems: tasks with batch sizes, at least one. Each trial is trained on all of them.
         budget: tuning budget.
         replicate: index of the replicate, which determines the points and the tuning seeds.
         starts: further points of the first round, besides the contender's own settings; they count as trials. A missing
@@ -172,39 +186,41 @@ def tune(
         Jobs that may execute concurrently.
 
     Returns:
-        The result of the tuning.
+        The result on each problem, in order; all have the same points and the same selected point.
 
     Raises:
+        SharedTuningError: there are several problems, and one has no trivial loss above 0.
         SpaceError: a declared range excludes a setting of the contender.
     """
     space = contender.space(constants=budget.constants, ranges=budget.ranges)
     own: Values = tuple((row.name, row.reference) for row in space)
     if not budget.rounds:
-        return Tuned(own, None, at_edge=False, trials=())
+        return tuple(Tuned(own, None, None, at_edge=False, trials=()) for _ in problems)
     first, *local = budget.rounds
     given = [own, *(_filled(space, values) for values in starts)]
     points = list(dict.fromkeys(given))[:first]
     points += [point(space, place) for place in spread(len(space), first - len(points), replicate, 0)]
-    trials = yield from halving(contender, problem, budget.seeds_of(replicate), points)
+    tried = yield from halving(contender, problems, budget.seeds_of(replicate), points)
     widths = [WIDTH] * len(space)
     for number, count in enumerate(local, start=1):
-        center = [row.share(value) for row, (_, value) in zip(space, _best(trials, budget).values, strict=True)]
+        center = [row.share(value) for row, (_, value) in zip(space, _best(tried, budget)[0].values, strict=True)]
         box = [(max(at - width, 0.0), min(at + width, 1.0)) for at, width in zip(center, widths, strict=True)]
         shares = spread(len(space), count, replicate, number)
         places = [[low + share * (high - low) for share, (low, high) in zip(row, box, strict=True)] for row in shares]
         points = [point(space, place) for place in places]
-        trials += yield from halving(contender, problem, budget.seeds_of(replicate), points)
+        tried += yield from halving(contender, problems, budget.seeds_of(replicate), points)
         widths = [width * SHRINK for width in widths]
-    best = _best(trials, budget)
-    edges = best.mean == math.inf or any(
-        _at_edge(row, value) for row, (_, value) in zip(space, best.values, strict=True)
+    best = _best(tried, budget)
+    values, lowest = best[0].values, best[0].objective
+    edges = lowest == math.inf or any(_at_edge(row, value) for row, (_, value) in zip(space, values, strict=True))
+    return tuple(
+        Tuned(values, trial.mean, lowest, edges, tuple(row[place] for row in tried)) for place, trial in enumerate(best)
     )
-    return Tuned(best.values, best.mean, edges, tuple(trials))
 
 
-def _best(trials: Sequence[Trial], budget: TuningBudget) -> Trial:
-    """The trial of lowest mean loss among those trained on every seed; the earlier one of equal trials."""
-    return min((trial for trial in trials if len(trial.losses) == budget.seeds), key=lambda trial: trial.mean)
+def _best(tried: Sequence[Sequence[Trial]], budget: TuningBudget) -> Sequence[Trial]:
+    """The point of lowest objective among those trained on every seed; the earlier one of equal points."""
+    return min((row for row in tried if len(row[0].losses) == budget.seeds), key=lambda row: row[0].objective)
 
 
 def _at_edge(row: Dimension, value: float) -> bool:
@@ -213,18 +229,38 @@ def _at_edge(row: Dimension, value: float) -> bool:
 
 
 def halving(
-    contender: Contender, problem: Problem, seeds: Sequence[int], points: Sequence[Values]
-) -> Generator[list[TrainingJob], list[Trained], list[Trial]]:
-    """Trains all points on the first seed, the better half on the second, and so on; returns all as trials."""
-    losses: list[list[float]] = [[] for _ in points]
+    contender: Contender, problems: Sequence[Problem], seeds: Sequence[int], points: Sequence[Values]
+) -> Generator[list[TrainingJob], list[Trained], list[tuple[Trial, ...]]]:
+    """Trains all points on the first seed, the better half on the second, and so on.
+
+    Args:
+        contender: the contender to tune.
+        problems: tasks with batch sizes, on all of which a point is trained with a seed.
+        seeds: tuning seeds.
+        points: the points.
+
+    Yields:
+        The runs of a seed.
+
+    Returns:
+        For each point its trial on each problem.
+    """
+    per = units(problems)
+    losses: list[list[list[float]]] = [[] for _ in points]
+    objectives: list[list[float]] = [[] for _ in points]
     alive = list(range(len(points)))
     for number, seed in enumerate(seeds):
         count = max(1, math.ceil(len(points) / 2**number))
-        alive = sorted(alive, key=lambda index: (math.fsum(losses[index]), index))[:count]
-        results = yield [TrainingJob(contender, problem, points[index], seed) for index in alive]
-        for index, trained in zip(alive, results, strict=True):
-            losses[index].append(_loss(trained))
-    return [Trial(values, tuple(found)) for values, found in zip(points, losses, strict=True)]
+        alive = sorted(alive, key=lambda index: (math.fsum(objectives[index]), index))[:count]
+        results = yield [TrainingJob(contender, p, points[index], seed) for index in alive for p in problems]
+        for place, index in enumerate(alive):
+            of_point = results[place * len(problems) : (place + 1) * len(problems)]
+            losses[index].append([_loss(trained) for trained in of_point])
+            objectives[index].append(objective(losses[index][-1], per))
+    return [
+        tuple(Trial(values, tuple(row), math.fsum(scores) / len(scores)) for row in zip(*found, strict=True))
+        for values, found, scores in zip(points, losses, objectives, strict=True)
+    ]
 
 
 def _loss(trained: Trained) -> float:

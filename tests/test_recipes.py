@@ -353,12 +353,12 @@ from optsearch.selection.tuning import TuningBudget, tune
 optimizer, params = get_baseline("toy").optimizer(lambda count: 0.5), {"w": jnp.asarray([1.0, -2.0])}
 updates, _ = optimizer.update(params, optimizer.init(params), params)
 assert updates["w"].tolist() == [-0.5, 0.5]
-pool, tuning, answers = Invented({"toy": 0.03}), tune(baseline("toy"), Problem("ae"), TuningBudget(trials=12)), None
+pool, tuning, answers = Invented({"toy": 0.03}), tune(baseline("toy"), [Problem("ae")], TuningBudget(trials=12)), None
 try:
     while True:
         answers = list(map(pool, next(tuning) if answers is None else tuning.send(answers)))
 except StopIteration as end:
-    found = end.value
+    (found,) = end.value
 assert 0.003 < dict(found.values)["rate"] < 0.3
 """
     )

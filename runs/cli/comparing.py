@@ -64,6 +64,13 @@ def evaluate(
             help="Search range of a kind of hyperparameter, such as beta=0:0.999; may be repeated.",
         ),
     ] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Tune one setting for all tasks, instead of one for each.")
+    ] = False,
+    sensitivity: Annotated[
+        bool,
+        typer.Option("--sensitivity", help="Also train each tuned point at 1/8 to 8 times its rate, all else fixed."),
+    ] = False,
     kept: Kept = None,
     workers: Workers = None,
     imports: Imports = None,
@@ -92,6 +99,8 @@ def evaluate(
             replicates=replicates,
             constants=constants,
             spaces=spaces or (),
+            shared=shared,
+            sensitivity=sensitivity,
             folder=kept,
             workers=workers,
             imports=imports or (),

@@ -23,7 +23,10 @@ from optsearch.search.evaluate import import_own_tasks
 from optsearch.selection.contender import Contender, baseline_contenders, run_job
 from optsearch.selection.evaluation import REPLICATES, evaluate
 from optsearch.selection.evaluation import TrainingProgress as Ended
+from optsearch.selection.objective import check_shared
 from optsearch.selection.problem import Problem, problems
+from optsearch.selection.rate_sensitivity import FACTORS
+from optsearch.selection.replicate import runs_of_replicate
 from optsearch.selection.space import parse_ranges
 from optsearch.selection.tuning import TRIALS, TuningBudget, fresh_seeds
 
@@ -40,6 +43,8 @@ def run_evaluation(
     replicates: int = REPLICATES,
     constants: bool = True,
     spaces: Sequence[str] = (),
+    shared: bool = False,
+    sensitivity: bool = False,
     folder: Path | None = None,
     workers: int | None = None,
     imports: Sequence[str] = (),
@@ -62,6 +67,8 @@ def run_evaluation(
         replicates: number of independent tunings of each contender on each task.
         constants: if True, tunes constants too.
         spaces: declared ranges such as ``beta=0:0.999``, which replace the defaults.
+        shared: if True, each tuning selects one setting for all tasks.
+        sensitivity: if True, also trains each tuned point at multiples of its rate, all else fixed.
         folder: folder of the training cache; None for the folder of runs.
         workers: number of concurrent training runs; 0 for sequential runs in this process, None for one per core.
         address: address of a Ray cluster to join; None starts a local one.
@@ -71,6 +78,7 @@ def run_evaluation(
     Raises:
         ProgramError, RunError, TaskError, BaselineError, SeedError, SpaceError: a name is unknown, too few seeds are
             available, or a declared range excludes a contender's own setting.
+        SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss or nothing is tuned.
     """
     import_own_tasks(imports)
     found = problems(list(tasks), None if batches is None else list(batches))
@@ -84,6 +92,8 @@ def run_evaluation(
     budget = TuningBudget(trials, constants=constants, ranges=parse_ranges(spaces))
     for contender in (*loaded, *contenders):
         contender.space(constants=constants, ranges=budget.ranges)  # raises SpaceError before any training
+    if shared:
+        check_shared(found, trials)
     view = TrainingView(errors, "evaluate", workers=worker_words(workers, address), quiet=quiet)
     where = folder or RUNS_FOLDER, workers, address, imports
     warn_of_open_cluster(address)
@@ -92,17 +102,30 @@ def run_evaluation(
             errors.print(line, markup=False, soft_wrap=True)
         if not quiet:
             pairs = len(found) * (len(loaded) + len(contenders))
+            total = pairs * replicates * runs_of_replicate(budget, seeds, sensitivity=sensitivity)
+            together = " (one setting for all tasks)" if shared else ""
+            further = f", {len(FACTORS)} at multiples of the tuned rate" if sensitivity else ""
             each = (
-                f"{budget.runs} to tune and {seeds} on fresh seeds, in {replicates} replicate{'s' * (replicates > 1)}"
+                f"{budget.runs} to tune{together} and {seeds} on fresh seeds{further}, "
+                f"in {replicates} replicate{'s' * (replicates > 1)}"
             )
             errors.print(
-                f"{pairs * replicates * (budget.runs + seeds):,} training runs: for each of {pairs} pairs of contender "
-                f"and task {each}. They are kept in {kept.path}.",
+                f"{total:,} training runs: for each of {pairs} pairs of contender and task {each}. "
+                f"They are kept in {kept.path}.",
                 markup=False,
                 soft_wrap=True,
             )
         cost = TrainingCost(view)
-        result = evaluate([*loaded, *contenders], found, chosen, budget=budget, pool=pool, progress=cost)
+        result = evaluate(
+            [*loaded, *contenders],
+            found,
+            chosen,
+            budget=budget,
+            shared=shared,
+            sensitivity=sensitivity,
+            pool=pool,
+            progress=cost,
+        )
         asked = {
             "tasks": {problem.name: problem.load().version for problem in found},
             "seeds": seeds,
@@ -112,13 +135,15 @@ def run_evaluation(
             "replicates": replicates,
             "constants": constants,
             "spaces": list(spaces),
-        }
+        } | ({"shared": True} if shared else {})
+        looks = _looks(kept, loaded, found, range(skipped, skipped + seeds), asked)
+        asked |= {"sensitivity": True} if sensitivity else {}  # uses no fresh seeds
         evaluated = EvaluationResult(
             result,
             said,
             kept.known,
             kept.trained,
-            looks=_looks(kept, loaded, found, range(skipped, skipped + seeds), asked),
+            looks,
             settings=asked,
             programs={name: str(program.program) for name, program in named.items()},
             cost=cost.as_values(),

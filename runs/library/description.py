@@ -24,7 +24,8 @@ def method(one: Discovery) -> str:
     programs = f"{held.programs} program{'' if held.programs == 1 else 's'}"
     return (
         f"Every contender was tuned {held.replicates} times with {held.trials} trials"
-        f"{', constants too' if held.constants else ''}, each time followed by {held.seeds} fresh seeds{first}. "
+        f"{', constants too' if held.constants else ''}{', to one setting for all tasks' if held.shared else ''}, "
+        f"each time followed by {held.seeds} fresh seeds{first}. "
         f"Intervals and p-values compare tunings; p-values are corrected for {held.comparisons} comparisons of "
         f"{programs}."
     )

@@ -173,6 +173,7 @@ class Held(BaseModel):
         skipped_seeds: number of fresh seeds of each replicate skipped before them.
         trials: number of trials of each tuning.
         constants: True if constants were tuned too.
+        shared: True if each tuning selected one setting for all tasks.
         programs: number of evaluated programs.
         comparisons: number of comparisons for which p-values are corrected.
         losses: name of the table with the losses of all seeds, which programs evaluated together share.
@@ -188,6 +189,7 @@ class Held(BaseModel):
     skipped_seeds: int = 0
     trials: int
     constants: bool
+    shared: bool = False
     programs: int
     comparisons: int
     losses: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.csv$")]
@@ -270,7 +272,7 @@ class Discovery:
         held, origin = self.record.held_out, self.record.origin
         tasks = " ".join(f"--task {result.task}" for result in held.results)
         baselines = " ".join(f"--baseline {name}" for name in held.baselines)
-        constants = "" if held.constants else " --no-constants"
+        constants = ("" if held.constants else " --no-constants") + (" --shared" if held.shared else "")
         skipped = f" --skip-seeds {held.skipped_seeds}" if held.skipped_seeds else ""
         budget = f"--tune {held.trials} --replicates {held.replicates} --seeds {held.seeds}{skipped}"
         return [

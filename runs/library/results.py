@@ -93,6 +93,7 @@ def held_out(evaluated: Evaluated, program: str, losses: str) -> Fields:
         "skipped_seeds": asked.get("skipped_seeds", 0),
         "trials": asked["trials"],
         "constants": asked["constants"],
+        **({"shared": True} if asked.get("shared") else {}),
         "programs": len(evaluated.programs),
         "comparisons": len(found["comparisons"]) + len(found["headlines"]),
         "losses": losses,

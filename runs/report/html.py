@@ -28,7 +28,7 @@ from optsearch.runs.summary.arms import SEARCH
 from optsearch.runs.summary.history import Point, best_so_far, evaluated_points
 from optsearch.runs.summary.replicates import StudySummary, study_summary
 from optsearch.runs.summary.sentences import study_differences
-from optsearch.runs.text.phrasing import bounds, control_name, gain, interval_bounds, number, share
+from optsearch.runs.text.phrasing import bounds, control_name, gain, interval_bounds, number, rate_factor, share
 from optsearch.search.algorithms import CONTROLS
 from optsearch.selection.statistics import mean_interval
 
@@ -132,6 +132,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "bounds": bounds, "ends": interval_bounds, "share": share, "gain": gain}
+    environment.filters |= {"rate_factor": rate_factor}
     return environment
 
 

@@ -113,7 +113,7 @@ def losses_chart(
     low, high = span_of(losses)
     ends = [row[end] for row in rows for end in ("low", "high") if row["part"] == "mean" and row[end] is not None]
     span = max(min([low, *ends]), low - (high - low)), min(max([high, *ends]), high + (high - low))
-    scale, beyond = _scale(span, [*losses, *ends])
+    scale, beyond = loss_scale(span, [*losses, *ends])
     x = axis("loss", x_title, scale=scale)
     seeds = tips(("contender", "", None), ("number", unit, "d"), ("loss", "loss", ".5f"))
     mean = tips(("contender", "", None), ("loss", "mean", ".5f"), ("low", "95 % from", ".5f"), ("high", "to", ".5f"))
@@ -130,7 +130,7 @@ def losses_chart(
     note = f"One tick for each {of}; the dot is the mean, the bar its 95 % interval."
     note += f" {failed} runs that did not train are left out." if failed else ""
     note += f" {hidden:,} more seeds have none, but count." if hidden else ""
-    note += _beyond_words(beyond)
+    note += beyond_words(beyond)
     return Chart(name, title, note, {"layer": layers, "height": 60 + 34 * len(order)}, rows)
 
 
@@ -168,7 +168,7 @@ def differences_chart(name: str, task: str, rows: Sequence[Row]) -> Chart:
         "mark": {"type": "circle", "size": 80, "opacity": 1},
         "encoding": {"x": axis("difference", title, scale=scale), **place},
     }
-    note = "With 95 % intervals; an interval that contains 0 shows no difference." + _beyond_words(beyond)
+    note = "With 95 % intervals; an interval that contains 0 shows no difference." + beyond_words(beyond)
     height = 115 + max(34, 22 * len(baselines)) * len(order)
     return Chart(name, f"Against the baselines on {task}", note, {"layer": [bar, dot, zero], "height": height}, rows)
 
@@ -188,7 +188,7 @@ def curves_chart(name: str, task: str, rows: Sequence[Row], hidden: int, failed:
     low, high = (min(losses), min(max(losses), 2.0 * abs(first[len(first) // 2]))) if rows else (0.0, 1.0)
     logarithmic = low > 0.0 and high > 3.0 * low
     title = "training loss"
-    scale, beyond = _scale((low, high), losses)
+    scale, beyond = loss_scale((low, high), losses)
     if logarithmic:
         scale = {"type": "log", "nice": False, "domain": [low / 1.1, high * 1.1], "clamp": True}
     x, y = axis("step", "step", scale={"nice": False}), axis("loss", title, scale=scale)
@@ -198,7 +198,7 @@ def curves_chart(name: str, task: str, rows: Sequence[Row], hidden: int, failed:
         ("contender", "", None), ("step", "step", ",d"), ("loss", "mean", ".5g"), ("low", "95 % from", ".5g"),
         ("high", "to", ".5g"), ("seeds", "seeds", "d"),
     )  # fmt: skip
-    color, pick = _colors(rows), picked("contender")
+    color, pick = contender_colors(rows), picked("contender")
     lower = [{"calculate": f"max(datum.low, {low / 1.1})" if logarithmic else "datum.low", "as": "from"}]
     bands: Spec = {"opacity": {"condition": {"param": "pick", "value": 0.16}, "value": 0.02}}
     band = {
@@ -210,14 +210,14 @@ def curves_chart(name: str, task: str, rows: Sequence[Row], hidden: int, failed:
         "params": pick["params"],
         "mark": {"type": "line", "point": {"size": 20}},
         "encoding": {
-            "x": x, "y": y, "color": color, "strokeDash": _dashes(), "opacity": pick["opacity"], "tooltip": tooltip
+            "x": x, "y": y, "color": color, "strokeDash": kind_dashes(), "opacity": pick["opacity"], "tooltip": tooltip
         },
     }  # fmt: skip
     note = (
         "Training loss since the checkpoint before: mean over the fresh seeds with 95 % interval, each contender as it "
     )
     note += "was tuned; baselines are dashed."
-    note += _hidden_words(hidden) + (f" {failed} runs that failed end early." if failed else "") + _beyond_words(beyond)
+    note += hidden_words(hidden) + (f" {failed} runs that failed end early." if failed else "") + beyond_words(beyond)
     return Chart(name, f"Learning curves on {task}", note, {"layer": [band, line], "height": 280}, rows)
 
 
@@ -232,7 +232,7 @@ def sensitivity_chart(name: str, task: str, rows: Sequence[Row], hidden: int, sp
         span: displayed range of losses.
         failed: number of learning-rate bins in which every trial failed.
     """
-    scale, beyond = _scale(span, [row["loss"] for row in rows])
+    scale, beyond = loss_scale(span, [row["loss"] for row in rows])
     x = axis("times", "learning rate, in multiples of the one chosen", scale={"type": "log", "nice": False})
     x |= decades(row["times"] for row in rows)
     y = axis("loss", "validation loss", scale=scale)
@@ -241,13 +241,14 @@ def sensitivity_chart(name: str, task: str, rows: Sequence[Row], hidden: int, sp
     )
     pick = picked("contender")
     encoding = {
-        "x": x, "y": y, "color": _colors(rows), "strokeDash": _dashes(), "opacity": pick["opacity"], "tooltip": tooltip
+        "x": x, "y": y, "color": contender_colors(rows), "strokeDash": kind_dashes(), "opacity": pick["opacity"],
+        "tooltip": tooltip,
     }  # fmt: skip
     spec: Spec = {"params": pick["params"], "mark": {"type": "line", "point": {"size": 30}}, "encoding": encoding}
-    note = "The lowest loss of the trials near each rate: a flat curve forgives a wrong one. Baselines are dashed; all "
-    note += "have the same number of trials."
-    note += _hidden_words(hidden) + (f" In {failed} places every trial failed." if failed else "")
-    note += _beyond_words(beyond)
+    note = "The lowest loss of the trials near each rate, in which everything else varies too. Baselines are dashed; "
+    note += "all have the same number of trials."
+    note += hidden_words(hidden) + (f" In {failed} places every trial failed." if failed else "")
+    note += beyond_words(beyond)
     return Chart(name, f"Sensitivity to the learning rate on {task}", note, spec | {"height": 280}, rows)
 
 
@@ -297,7 +298,7 @@ def _failed_words(rows: Sequence[Row]) -> str:
     return f" {failed} failed: grey where all of a cell did." if failed else ""
 
 
-def _scale(span: Span, losses: Iterable[float]) -> tuple[Spec, int]:
+def loss_scale(span: Span, losses: Iterable[float]) -> tuple[Spec, int]:
     """Axis for a range of losses, and the number of losses beyond its limit."""
     margin = 0.05 * (span[1] - span[0]) or 0.05 * abs(span[0]) or 0.01
     domain = [span[0] - margin, span[1] + margin]
@@ -309,11 +310,13 @@ def _contenders(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row["contender"] for row in rows))
 
 
-def _colors(rows: Sequence[Row]) -> Spec:
+def contender_colors(rows: Sequence[Row]) -> Spec:
+    """A colour for each contender, in order of appearance."""
     return series("contender", domain=_contenders(rows))
 
 
-def _dashes() -> Spec:
+def kind_dashes() -> Spec:
+    """Solid lines for programs, dashed ones for baselines."""
     return {
         "field": "kind",
         "type": "nominal",
@@ -322,9 +325,11 @@ def _dashes() -> Spec:
     }
 
 
-def _hidden_words(hidden: int) -> str:
+def hidden_words(hidden: int) -> str:
+    """States how many contenders are not drawn; empty for none."""
     return f" {hidden} contenders of lower rank are not drawn." if hidden else ""
 
 
-def _beyond_words(beyond: int) -> str:
+def beyond_words(beyond: int) -> str:
+    """States how many values are clipped to the axis; empty for none."""
     return f" {beyond} values lie beyond the edge and are drawn at it." if beyond else ""

@@ -44,6 +44,8 @@ class ShownStage:
         replicates: number of tunings of each contender.
         comparisons: comparisons of programs with baselines, where ``reference`` is the name of the baseline.
         headlines: comparisons of programs with families and baselines over all tasks.
+        shared: True if each tuning selected one setting for all tasks.
+        rate_sensitivity: loss of each contender on each task at multiples of its tuned rates; empty unless measured.
         failed_tuning: baselines that are behind a baseline that they contain.
         overall: contenders over all tasks, with the fraction of runs that ``reached`` the reference's training loss,
             and the ``operations`` of a step.
@@ -68,6 +70,8 @@ class ShownStage:
     replicates: int
     comparisons: Sequence[Mapping[str, Any]]
     headlines: Sequence[Mapping[str, Any]]
+    shared: bool
+    rate_sensitivity: Sequence[Mapping[str, Any]]
     failed_tuning: Sequence[Mapping[str, Any]]
     overall: Sequence[Mapping[str, Any]]
     reference: str
@@ -204,6 +208,8 @@ def _stage(stage: Stage, prefix: str, *, is_funnel: bool) -> ShownStage:
         replicates=evaluation["replicates"],
         comparisons=evaluation["comparisons"],
         headlines=evaluation["headlines"],
+        shared=evaluation["shared"],
+        rate_sensitivity=evaluation["rate_sensitivity"],
         failed_tuning=evaluation["failed_tuning"],
         overall=_overall(evaluation, order),
         reference=evaluation["reference"],

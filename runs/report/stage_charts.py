@@ -18,6 +18,7 @@ from optsearch.runs.report.selection_charts import (
     sensitivity_chart,
     tuning_span,
 )
+from optsearch.runs.report.tuning_charts import rate_sensitivity_chart, tuning_curve_chart
 from optsearch.selection.bootstrap import bootstrap_interval
 from optsearch.selection.sensitivity import CELLS
 from optsearch.selection.space import DECAY, RATE
@@ -40,19 +41,21 @@ class StageCharts:
     Attributes:
         losses: losses on fresh seeds, and differences between programs and baselines.
         curves: learning curves.
-        sensitivity: loss against learning rate.
+        sensitivity: loss against learning rate: of the trials, and at multiples of the tuned rates where measured.
+        budgets: loss against tuning budget.
         heat_maps: for each task its name, its heat maps, and the number of contenders without one.
     """
 
     losses: Sequence[Chart]
     curves: Sequence[Chart]
     sensitivity: Sequence[Chart]
+    budgets: Sequence[Chart]
     heat_maps: Sequence[tuple[str, Sequence[Chart], int]]
 
     def every(self) -> list[Chart]:
         """All charts."""
         maps = [chart for _, charts, _ in self.heat_maps for chart in charts]
-        return [*self.losses, *self.curves, *self.sensitivity, *maps]
+        return [*self.losses, *self.curves, *self.sensitivity, *self.budgets, *maps]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,22 @@ class _Task:
                 mine.setdefault(row["contender"], []).append(row)
         return [_merged(mine[contender]) for contender in self.drawn]
 
+    def drawn_of(self, key: str) -> list[Mapping[str, Any]]:
+        """Records of the displayed contenders on the task, in order.
+
+        Args:
+            key: list of records with ``task`` and ``contender`` in the evaluation.
+        """
+        mine = {row["contender"]: row for row in self.evaluation[key] if row["task"] == self.name}
+        return [mine[contender] for contender in self.drawn if contender in mine]
+
+    def mean(self, contender: str, field: str, at: float, loss: Mapping[str, Any] | None) -> list[Row]:
+        """A row with a mean loss over replicates and its interval, at a place of the axis; none without a loss."""
+        if loss is None:
+            return []
+        about = {"contender": contender, "kind": self.kind(contender), field: at, "loss": loss["mean"]}
+        return [about | {"low": loss["low"], "high": loss["high"], "replicates": loss["count"]}]
+
     def estimate(self, contender: str) -> Mapping[str, Any] | None:
         """Loss of a contender over replicates; None for a single replicate."""
         if self.evaluation["replicates"] < 2:
@@ -122,6 +141,7 @@ def read(
     losses: list[Chart] = []
     curves: list[Chart] = []
     rates: list[Chart] = []
+    budgets: list[Chart] = []
     maps: list[tuple[str, Sequence[Chart], int]] = []
     for name, steps in zip(evaluation["tasks"], evaluation["checkpoints"], strict=True):
         task, mine = _Task(name, evaluation, order, baselines, drawn), f"{prefix}{file_name(name)}-"
@@ -130,9 +150,12 @@ def read(
         curves.append(_curves(task, steps, mine))
         if evaluation["budget"]["trials"]:
             rates.append(_sensitivity(task, mine))
+            budgets.append(_tuning_curves(task, mine))
             charts, without = _heat_maps(task, mine)
             maps.append((name, charts, without))
-    return StageCharts(losses, curves, rates, [entry for entry in maps if entry[1]])
+        if evaluation["rate_sensitivity"]:
+            rates.append(_rate_sensitivity(task, mine))
+    return StageCharts(losses, curves, rates, budgets, [entry for entry in maps if entry[1]])
 
 
 def _losses(task: _Task, prefix: str, *, on_test: bool) -> Chart:
@@ -214,6 +237,27 @@ def _sensitivity(task: _Task, prefix: str) -> Chart:
         losses.setdefault(row["contender"], []).append(row["loss"])
     span = tuning_span(losses)
     return sensitivity_chart(f"{prefix}sensitivity", task.name, rows, task.hidden, span, failed)
+
+
+def _rate_sensitivity(task: _Task, prefix: str) -> Chart:
+    rows: list[Row] = []
+    failed = 0
+    for found in task.drawn_of("rate_sensitivity"):
+        for one in found["losses"]:
+            failed += one["failed"]
+            rows += task.mean(found["contender"], "factor", one["factor"], one["loss"])
+    factors = sorted({row["factor"] for row in rows})
+    return rate_sensitivity_chart(f"{prefix}rate-sensitivity", task.name, rows, task.hidden, factors, failed)
+
+
+def _tuning_curves(task: _Task, prefix: str) -> Chart:
+    rows = [
+        row
+        for found in task.drawn_of("tuning_curves")
+        for trials, loss in enumerate(found["losses"], start=1)
+        for row in task.mean(found["contender"], "trials", trials, loss)
+    ]
+    return tuning_curve_chart(f"{prefix}tuning-curve", task.name, rows, task.hidden)
 
 
 def _heat_maps(task: _Task, prefix: str) -> tuple[list[Chart], int]:

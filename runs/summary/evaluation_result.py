@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from optsearch.selection.comparison import UNREPLICATED
 from optsearch.selection.evaluation import Evaluation
 from optsearch.selection.sensitivity import sensitivity
 from optsearch.selection.tuning import Trial
+from optsearch.selection.tuning_curve import tuning_curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
         row["values"] = dict(row["values"])
     for entry, tuning in zip(values["tuning"], evaluation.tuning, strict=True):
         tuned = entry.pop("tuned")
-        trials = [{"values": dict(t["values"]), "losses": t["losses"]} for t in tuned["trials"]]
+        trials = [{**trial, "values": dict(trial["values"])} for trial in tuned["trials"]]
         entry |= {**tuned, "values": dict(tuned["values"]), "trials": trials}
         entry["sensitivity"] = finite(asdict(sensitivity(tuning.tuned.trials)))
     values |= {"trivial": dict(evaluation.trivial), "state_bytes": dict(evaluation.state_bytes)}
@@ -75,12 +76,25 @@ def recorded_evaluation(stage: Mapping[str, Any]) -> Mapping[str, Any]:
     """The evaluation in the record of a stage.
 
     Releases that tuned every contender once recorded verdicts from paired seeds. These hold for the settings found and
-    do not compare optimizers, so they are replaced by `UNREPLICATED`, without p-values. Where the sensitivity was not
-    recorded, it is computed from the trials.
+    do not compare optimizers, so they are replaced by `UNREPLICATED`, without p-values. Where the sensitivity or the
+    loss against tuning budget was not recorded, it is computed from the trials.
     """
     evaluation: Mapping[str, Any] = stage["evaluation"]
-    if "replicates" in evaluation:
+    if "replicates" not in evaluation:
+        evaluation = _of_settings(evaluation)
+    if "shared" in evaluation:
         return evaluation
+    return {
+        **evaluation,
+        "shared": False,
+        "tuning_curves": _tuning_curves(evaluation["tuning"]),
+        "rate_runs": [],
+        "rate_sensitivity": [],
+    }
+
+
+def _of_settings(evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An evaluation whose contenders were tuned once, without verdicts."""
     tuning = [
         row if "sensitivity" in row else {**row, "sensitivity": finite(asdict(sensitivity(_trials(row))))}
         for row in evaluation["tuning"]
@@ -97,12 +111,22 @@ def recorded_evaluation(stage: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
+def _tuning_curves(tuning: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Loss against tuning budget of each contender on each task; none without trials."""
+    found: dict[tuple[str, str], list[list[Trial]]] = {}
+    for row in tuning:
+        if row["trials"]:
+            found.setdefault((row["task"], row["contender"]), []).append(_trials(row))
+    return [finite(asdict(tuning_curve(*about, replicates))) for about, replicates in found.items()]
+
+
 def _trials(row: Mapping[str, Any]) -> list[Trial]:
-    """The trials of a recorded tuning."""
-    return [
-        Trial(tuple(trial["values"].items()), tuple(math.inf if x is None else x for x in trial["losses"]))
-        for trial in row["trials"]
-    ]
+    """The trials of a recorded tuning on one task."""
+    found: list[Trial] = []
+    for trial in row["trials"]:
+        losses = tuple(math.inf if loss is None else loss for loss in trial["losses"])
+        found.append(Trial(tuple(trial["values"].items()), losses, math.fsum(losses) / len(losses)))
+    return found
 
 
 def finite(value: Any) -> Any:

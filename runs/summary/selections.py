@@ -50,6 +50,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "tasks": list(result["tasks"]),
         "seeds": len(result["seeds"]) // evaluation["replicates"],
         "replicates": evaluation["replicates"],
+        "shared": evaluation["shared"],
         "passed": [row["contender"] for row in programs if row["passed"]],
         "fell": [{"contender": row["contender"], "why": row["why"]} for row in programs if not row["passed"]],
         "comparisons": [{key: row[key] for key in ("task", "contender", "baseline", "verdict")} for row in comparisons],

@@ -7,5 +7,6 @@ search_view     the live view of a search
 training_view   the live view of `evaluate`, `select` and `simplify`
 watch           the live view of a run from another shell
 comparison_view results of `evaluate` and `select`
+tuning_view     loss against learning rate and tuning budget, in these results
 discovery_view  provenance and results of discovered programs
 """

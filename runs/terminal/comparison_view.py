@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from optsearch.runs.summary.evaluation_result import recorded_evaluation
+from optsearch.runs.terminal import tuning_view
 from optsearch.runs.terminal.tables import say, table
 from optsearch.runs.text.phrasing import bounds, comparison_verdict, headline_verdict, number, relative
 from optsearch.selection.comparison import LEVEL, Comparison
@@ -28,8 +29,12 @@ TRIVIAL = " ="
 MOST_SENTENCES = 4
 """Maximum number of comparisons that are sentences; more are a table."""
 
+NEAR = "within 5 % of the best"
+"""Column of the rates of nearly the best trials; `tuning_view.rate_sensitivity` takes its place where it was measured.
+"""
+
 LOSSES = ("contender", "", "test loss", "interval", "sd tunings", "sd seeds", "accuracy", "failed")
-TUNED = ("contender", "rate", "within 5 % of the best", "weight decay", "others")
+TUNED = ("contender", "rate", NEAR, "weight decay", "others")
 """Columns of the two tables of a task: results, and tuned values, those of the best replicate but for the rates."""
 
 
@@ -38,18 +43,26 @@ def evaluation(result: EvaluationResult) -> None:
     found = result.evaluation
     budget, tests = found.budget, len(found.comparisons) + len(found.headlines)
     each = f"{len(found.seeds) // found.replicates} fresh seeds"
+    together, loss = ("", "validation loss")
+    if found.shared:
+        together, loss = " to one setting for all tasks", "validation loss relative to the trivial one, mean over tasks"
     if not budget.trials:
         method = f"No contender was tuned; all ran on {each}."
     else:
         method = (
-            f"Every contender was tuned {found.replicates} time{'s' * (found.replicates > 1)}, with {budget.trials} "
-            f"trials on {budget.seeds} tuning seeds by validation loss; each tuning was measured on {each}."
+            f"Every contender was tuned {found.replicates} time{'s' * (found.replicates > 1)}{together}, with "
+            f"{budget.trials} trials on {budget.seeds} tuning seeds by {loss}; each tuning was measured on {each}."
         )
     say(
         f"{method} {result.trained} training runs made, {result.known} known before. A rate such as 2 x is a multiple "
         "of the program's own."
     )
     _untuned(found)
+    if budget.trials and not found.rate_sensitivity:
+        say(
+            f"{NEAR.capitalize()}: the rates of such trials, in which everything else varies too; --sensitivity varies "
+            "the rate alone."
+        )
     over = "replicates" if found.replicates > 1 else "seeds, for these settings"
     for task in found.tasks:
         say()
@@ -62,6 +75,8 @@ def evaluation(result: EvaluationResult) -> None:
                     f"Failed tuning: {failed.contender} ({failed.loss:.5f}) is behind {failed.contained} "
                     f"({failed.contained_loss:.5f}), which it contains. Use more trials (--tune)."
                 )
+        tuning_view.rate_sensitivity(found, task)
+        tuning_view.tuning_curves(found, task)
         _times(found, task)
     if found.headlines and (len(found.tasks) > 1 or found.families):
         say()
@@ -186,7 +201,7 @@ def _losses(result: EvaluationResult, task: str) -> None:
             "accuracy": f"{sum(shares) / len(shares):.2%}" if shares else None,
             "failed": estimate.failed,
             "rate": f"{' to '.join(between)}{edge}",
-            "within 5 % of the best": " to ".join(near) if len(near) > 1 else None,
+            NEAR: " to ".join(near) if len(near) > 1 and not found.rate_sensitivity else None,
             "weight decay": None if decay is None else f"{decay:.3g}",
             "others": ", ".join(f"{key} {value:.6g}" for key, value in values.items()) or None,
         }
@@ -194,7 +209,7 @@ def _losses(result: EvaluationResult, task: str) -> None:
     ordered = [cells for _, cells in sorted(rows, key=lambda row: row[0])]
     numbers = (
         "rate",
-        "within 5 % of the best",
+        NEAR,
         "weight decay",
         "test loss",
         "sd tunings",
@@ -318,7 +333,8 @@ def studies(rows: Sequence[Mapping[str, Any]]) -> None:
         for stage in study["stages"]:
             cost = f"{stage['cost']['runs']} training runs, {stage['cost']['seconds']:,.0f} s"
             seeds = seeds_words(stage["seeds"], stage["replicates"])
-            say(f"  {stage['name']} on {', '.join(stage['tasks'])}, {seeds}, {cost}:")
+            one = ", one setting for all tasks" if stage["shared"] else ""
+            say(f"  {stage['name']} on {', '.join(stage['tasks'])}{one}, {seeds}, {cost}:")
             if study["funnel"]:
                 say(f"    passed: {', '.join(name.removeprefix(own) for name in stage['passed']) or 'none'}")
                 for row in stage["fell"]:

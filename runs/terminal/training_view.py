@@ -28,7 +28,7 @@ from optsearch.runs.terminal.search_view import (
 )
 from optsearch.runs.text.highlight import terminal_text
 from optsearch.selection.contender import Contender
-from optsearch.selection.evaluation import EVALUATION, TUNING, TrainingProgress
+from optsearch.selection.evaluation import EVALUATION, SENSITIVITY, TUNING, TrainingProgress
 
 STANDINGS = 3
 """Maximum number of displayed programs for each task, in addition to all baselines."""
@@ -80,8 +80,9 @@ class TrainingView:
         loss = result.loss if ended.stage == TUNING else result.test_loss
         task = self._tasks.pop(job.problem.name, {})
         self._tasks[job.problem.name] = task  # the latest task is last
-        replicates = task.setdefault(ended.stage, {}).setdefault(job.contender.name, {})
-        replicates.setdefault(ended.replicate, []).append(math.inf if loss is None else loss)
+        if ended.stage != SENSITIVITY:  # a run at another rate than the tuned one says nothing about the standing
+            replicates = task.setdefault(ended.stage, {}).setdefault(job.contender.name, {})
+            replicates.setdefault(ended.replicate, []).append(math.inf if loss is None else loss)
         last = ended.done == ended.total
         if self._quiet:
             return

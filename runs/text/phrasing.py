@@ -35,6 +35,11 @@ def interval_bounds(interval: Interval | None, digits: int = 5) -> str:
     return bounds(None if interval is None else (interval.low, interval.high), digits)
 
 
+def rate_factor(factor: float) -> str:
+    """Formats a factor on a learning rate: ``1/8`` or ``8``."""
+    return f"{factor:g}" if factor >= 1.0 else f"1/{1.0 / factor:g}"
+
+
 def control_name(control: str, warm_start: str) -> str:
     """Display name of a control."""
     labels = {"warm start": "{warm_start} as given", **{name: row.label for name, row in ALGORITHMS.items()}}

@@ -225,10 +225,11 @@ def test_damaged_entries_are_errors(tmp_path: Path) -> None:
         Discoveries(tmp_path)["x"]
 
 
-def test_an_entry_comes_from_the_records_of_its_run(run: Path, optsearch: Command) -> None:
+@pytest.mark.parametrize("options", [[], ["--shared"]])
+def test_an_entry_comes_from_the_records_of_its_run(run: Path, optsearch: Command, options: list[str]) -> None:
     with pytest.raises(RunError, match="has recorded no evaluation of this program"):
         add("mine:best", "mine", "new", folder=run.parent)
-    evaluated = optsearch("evaluate", "mine:best", *HELD_OUT, *FEW, "--json").json()
+    evaluated = optsearch("evaluate", "mine:best", *HELD_OUT, *FEW, *options, "--json").json()
     one = add("mine:best", "mine", "new", folder=run.parent)
     shown = optsearch("show", "mine:best", "--json").json()
     origin, held = one.record.origin, one.record.held_out
@@ -244,6 +245,7 @@ def test_an_entry_comes_from_the_records_of_its_run(run: Path, optsearch: Comman
     losses = [row["test_loss"] for row in evaluated["rows"] if row["task"] == "digits" and row["contender"] == called]
     assert held.results[0].loss[0] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
     assert one.record.chosen_on == {"ae": "its search", "X_ae": "its meta-validation"}
+    assert ("--shared" in one.commands[-1].split(), "one setting" in method(one)) == (bool(options),) * 2
     with pytest.raises(ConfigError, match="is there already"):
         add("mine:best", "mine", "new", folder=run.parent)
 

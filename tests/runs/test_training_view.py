@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -10,7 +11,7 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.runs.terminal.training_view import TrainingView
 from optsearch.selection.contender import Contender, Trained, TrainingJob, baseline
-from optsearch.selection.evaluation import EVALUATION, TUNING, TrainingProgress
+from optsearch.selection.evaluation import EVALUATION, SENSITIVITY, TUNING, TrainingProgress
 from optsearch.selection.problem import Problem
 
 MINE = Contender("a-run-with-a-very-long-name-indeed:12345", LIBRARY["adamw"])
@@ -48,6 +49,10 @@ def test_a_block_fits_80_columns_and_tells_how_everybody_stands() -> None:
         view(last)
         text = view._block(last)
     lines = text.plain.split("\n")
+    view(replace(last, stage=SENSITIVITY, trained=Trained(replace(last.trained.result, test_loss=9.0), 0.1)))
+    assert view._block(last).plain.count("teach, fresh seeds: lion 0.60000"), (
+        "another rate does not change the standing"
+    )
     assert "6 of 40 training runs" in lines[0]
     assert "ok 5" in text.plain
     assert "non_finite 1" in text.plain

@@ -15,7 +15,7 @@ from optsearch.selection.work import operations_per_parameter, state_bytes_per_p
 
 
 def trial(rate: float, decay: float, *losses: float) -> Trial:
-    return Trial((("rate", rate), ("weight_decay", decay)), losses)
+    return Trial((("rate", rate), ("weight_decay", decay)), losses, sum(losses) / len(losses))
 
 
 def test_the_lowest_loss_of_each_cell_counts() -> None:
@@ -33,7 +33,7 @@ def test_the_lowest_loss_of_each_cell_counts() -> None:
 
 
 def test_without_decay_there_is_no_heat_map_and_without_success_no_good_rate() -> None:
-    found = sensitivity([Trial((("rate", 1.0),), (math.inf,))])
+    found = sensitivity([Trial((("rate", 1.0),), (math.inf,), math.inf)])
     assert (found.heat_map, found.good_rates) == ((), None)
     assert sensitivity([]).curve == ()
 

@@ -35,13 +35,14 @@ AE = Problem("ae")
 def tuned(
     contender: Contender, pool: Invented, budget: TuningBudget, replicate: int = 0, starts: Sequence[Values] = ()
 ) -> Tuned:
-    tuning, answers = tune(contender, AE, budget, replicate, starts), None
+    tuning, answers = tune(contender, [AE], budget, replicate, starts), None
     try:
         while True:
             jobs = next(tuning) if answers is None else tuning.send(answers)
             answers = list[Trained](map(pool, jobs))
     except StopIteration as end:
-        return end.value
+        (found,) = end.value
+        return found
 
 
 @pytest.mark.parametrize("best", [0.02, 0.3, 1.0, 50.0])
