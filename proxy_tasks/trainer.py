@@ -60,6 +60,8 @@ class Trainer:
         lanes: number of training runs that the interpreter runs together.
         grouped: if True, lanes execute equal statements together. Defaults to True except on a CPU, where it does not
             pay.
+        validates: if True, runs record the validation loss at each checkpoint: `TrainingResult.validation_losses`. All
+            other results are the same numbers.
 
     Attributes:
         compilations: number of training loops compiled so far.
@@ -67,7 +69,15 @@ class Trainer:
     """
 
     @pinned_settings()
-    def __init__(self, task: Task, *, method: Method = "auto", lanes: int = 1, grouped: bool | None = None):
+    def __init__(
+        self,
+        task: Task,
+        *,
+        method: Method = "auto",
+        lanes: int = 1,
+        grouped: bool | None = None,
+        validates: bool = False,
+    ):
         if method not in ("auto", "interpret", "compile"):
             raise ValueError(f"unknown method '{method}': use auto, interpret or compile")
         if lanes < 1:
@@ -76,6 +86,7 @@ class Trainer:
         self.task = task
         self.method: Method = method
         self.lanes = lanes
+        self.validates = validates
         self.compilations = 0
         self.grouped = grouped if grouped is not None else lanes > 1 and jax.default_backend() != "cpu"
         self._schedule = task.schedule()
@@ -226,7 +237,7 @@ class Trainer:
 
         def run(batches: Batches, rates: jax.Array, limits: jax.Array) -> LoopResult:
             self.compilations += 1  # JAX calls this function only while tracing
-            return compiled_loop.run(self.task, make_rule(rates), batches, limits)
+            return compiled_loop.run(self.task, make_rule(rates), batches, limits, validates=self.validates)
 
         if key not in self._loops:
             self._loops[key] = jax.jit(run)
@@ -237,7 +248,7 @@ class Trainer:
 
     def _interpret(self, programs: Scripts, batches: Batches, rates: jax.Array, limits: jax.Array) -> LoopResult:
         self.compilations += 1
-        return engine.run(self.task, programs, batches, rates, limits)
+        return engine.run(self.task, programs, batches, rates, limits, validates=self.validates)
 
 
 _IDLE = Code(np.zeros((0, CODE_WIDTH), np.int32), np.zeros((0, CODE_WIDTH), np.int32), np.zeros(COLUMNS, np.float32))

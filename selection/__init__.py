@@ -12,5 +12,5 @@
 - `funnel`: successive stages on larger tasks; `behaviour`: detects programs with equal behaviour
 - `statistics`: means, Student's intervals, detectable effects; `bootstrap`: intervals by resampling;
   `significance`: the permutation test over replicates and Holm's correction; `ranks`: aggregates over tasks, rank
-  correlation; `time_to_target`: steps to a target training loss, and performance profiles
+  correlation; `time_to_target`: steps to a target validation loss, and performance profiles
 """

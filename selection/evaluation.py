@@ -80,6 +80,7 @@ class Row:
         steps: number of steps run.
         seconds: wall-clock time in seconds, including compilation.
         train_losses: running training loss at each checkpoint that the run passed.
+        validation_losses: validation loss at each checkpoint that the run passed; None where it is not finite.
     """
 
     task: str
@@ -96,6 +97,7 @@ class Row:
     steps: int
     seconds: float
     train_losses: tuple[float, ...]
+    validation_losses: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class Evaluation:
 
     Attributes:
         tasks: names of the tasks, with batch sizes unless they are the defaults.
-        checkpoints: for each task, the steps at which training losses were recorded.
+        checkpoints: for each task, the steps at which training and validation losses were recorded.
         contenders: names of programs, then of baselines, in the order given.
         families: families of baselines of which several members take part.
         reference: contender that normalises losses across tasks: the first baseline, else the first program.
@@ -137,7 +139,7 @@ class Evaluation:
         comparisons: every program against every baseline, on each task.
         headlines: every program against every family, and every baseline without one, over all tasks.
         overall: aggregates of each contender over all tasks.
-        times: time of each contender to the reference's training loss after three quarters of its steps.
+        times: time of each contender to the reference's validation loss after three quarters of its steps.
         failed_tuning: baselines that are behind a baseline that they contain.
     """
 
@@ -261,7 +263,7 @@ def _entry(
     for contender in group:
         best = {name: tuned.values for name, (tuned, _) in found.items()}
         tuned = yield from tune(contender, problem, budget, replicate, starts(contender, best, programs))
-        results = yield [TrainingJob(contender, problem, tuned.values, seed) for seed in seeds]
+        results = yield [TrainingJob(contender, problem, tuned.values, seed, validates=True) for seed in seeds]
         found[contender.name] = tuned, results
     return found
 
@@ -311,6 +313,7 @@ def _row(problem: Problem, contender: Contender, replicate: int, seed: int, tune
         steps=result.steps,
         seconds=trained.seconds,
         train_losses=result.train_losses,
+        validation_losses=result.validation_losses,
     )
 
 
@@ -327,9 +330,9 @@ def _judged(
     programs = [name for name in names if name not in baselines]
     reference = (baselines or names)[0]
     checkpoints = {problem.name: problem.load().checkpoints for problem in problems}
-    curves: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+    curves: dict[str, dict[str, list[tuple[float | None, ...]]]] = {}
     for row in rows:
-        curves.setdefault(row.task, {}).setdefault(row.contender, []).append(row.train_losses)
+        curves.setdefault(row.task, {}).setdefault(row.contender, []).append(row.validation_losses)
     tuned = {(row.task, row.contender, row.replicate): row.tuned for row in tuning}
     bare = Evaluation(
         tasks=tuple(checkpoints),

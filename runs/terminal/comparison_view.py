@@ -228,7 +228,7 @@ def _times(found: Evaluation, task: str) -> None:
             known = [None, None] if steps is None else [f"{steps:.0f}", f"{steps * row.operations:,.0f}"]
             rows.append([row.contender, *known, f"{failed} of {len(found.seeds)}"])
     if rows:
-        say(f"Time to the training loss that {found.reference} has after three quarters of its steps (median):")
+        say(f"Time to the validation loss that {found.reference} has after three quarters of its steps (median):")
         table(["contender", "steps", "cost", "never"], rows, right=["steps", "cost", "never"])
 
 
@@ -239,7 +239,10 @@ def _profiles(found: Evaluation) -> None:
     names, state = [f"{factor:g} x" for factor in FACTORS], dict(found.state_bytes)
     for what, cost in (("steps", False), ("cost: steps times operations per parameter", True)):
         say()
-        say(f"Share of runs that reach this training loss within a multiple of the fastest contender's {what}:", "bold")
+        say(
+            f"Share of runs that reach this validation loss within a multiple of the fastest contender's {what}:",
+            "bold",
+        )
         rows: list[list[object]] = []
         for row in found.times:
             profile = row.profile_cost if cost else row.profile_steps

@@ -38,7 +38,9 @@ def test_a_row_for_each_contender_task_and_seed(optsearch: Command) -> None:
     assert np.isclose(program["values"]["rate"], 1e4 * control["values"]["rate"])
     assert np.isclose(program["values"]["weight_decay"], control["values"]["weight_decay"])
     assert [row["verdict"] for row in result["comparisons"]] == ["undecided"] * 2
-    assert len(program["train_losses"]) == len(result["checkpoints"][0])
+    assert len(program["train_losses"]) == len(program["validation_losses"]) == len(result["checkpoints"][0])
+    assert program["validation_losses"][-1] == program["loss"]
+    assert result["target"] == "validation loss"
     assert result["warnings"] == []
     assert [len(entry["trials"]) for entry in result["tuning"]] == [2] * 8
     assert [(row["opponent"], row["tasks"]) for row in result["headlines"]] == [("lion", 2)]
@@ -48,6 +50,7 @@ def test_a_row_for_each_contender_task_and_seed(optsearch: Command) -> None:
     assert result["untuned"] == {"lion (program)": [], "lion": []}
     words = optsearch(*command).out
     assert f"0 training runs made, {result['trained_runs'] + result['known_runs']} known before" in words
+    assert "Time to the validation loss that lion has after three quarters of its steps" in words
     assert "lion (program) shows no difference from lion" in words
     assert "for 3 tests at least 5 replicates are needed to show anything" in words
 
