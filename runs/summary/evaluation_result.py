@@ -12,7 +12,6 @@ from optsearch.selection.evaluation import Evaluation
 from optsearch.selection.sensitivity import sensitivity
 from optsearch.selection.tuning import Trial
 
-
 VALIDATION, TRAINING = "validation loss", "training loss"
 """Losses that set the target of `times`: this release's, and that of records without the key ``target``."""
 
@@ -73,7 +72,8 @@ def recorded_evaluation(stage: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Releases that tuned every contender once recorded verdicts from paired seeds. These hold for the settings found and
     do not compare optimizers, so they are replaced by `UNREPLICATED`, without p-values. Where the sensitivity was not
-    recorded, it is computed from the trials. Releases that recorded no ``target`` measured ``times`` to a training loss.
+    recorded, it is computed from the trials. Releases that recorded no ``target`` measured ``times`` to a training
+    loss.
     """
     evaluation: Mapping[str, Any] = {"target": TRAINING, **stage["evaluation"]}
     if "replicates" in evaluation:

@@ -180,7 +180,7 @@ def test_a_real_evaluation_and_a_contender_that_always_fails() -> None:
     assert estimates["diverging"].loss is None
     assert estimates["diverging"].replicates == (None,) * 5
     assert found.times[1].reached == 0.0
-    assert found.times[2].median_steps[0][1] is not None
+    assert found.times[2].reached > 0.0, "some run of the reference is at most at its mean"
     again = once()
     assert [replace(row, seconds=0.0) for row in again.rows] == [replace(row, seconds=0.0) for row in found.rows]
     assert again.comparisons == found.comparisons
