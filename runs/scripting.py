@@ -73,6 +73,7 @@ def evaluate(
     replicates: int = REPLICATES,
     constants: bool = True,
     spaces: Sequence[str] = (),
+    timed: bool = False,
     kept_in: str | Path | None = None,
     workers: int | None = None,
     address: str | None = None,
@@ -90,6 +91,8 @@ def evaluate(
         replicates: number of independent tunings of each contender; a verdict on optimizers needs at least two.
         constants: if True, tunes decay rates and other constants too.
         spaces: declared ranges such as ``beta=0:0.999``, which replace the defaults.
+        timed: if True, also measures the wall-clock time of compiled steps in this process, after all training runs.
+            JAX must not have computed before in this process, unless it is already restricted to one CPU thread.
         kept_in: folder of the training cache. None for ``optsearch-runs``.
         workers: number of concurrent training runs; 0 for sequential runs in this process. None for one per core.
         address: address of a Ray cluster to join. None starts a local one.
@@ -109,6 +112,7 @@ def evaluate(
         replicates=replicates,
         constants=constants,
         spaces=spaces,
+        timed=timed,
         folder=None if kept_in is None else Path(kept_in),
         workers=workers,
         address=address,

@@ -8,6 +8,7 @@
   `sensitivity`: hyperparameter sensitivity; `work`: arithmetic of an optimizer step
 - `evaluation`: tunes, then trains on fresh seeds; `schedule`: order of the training runs; `comparison`: statistics of
   the results
+- `step_time`: wall-clock time of a compiled training step, contenders in turns
 - `failed_tuning`: baselines behind a baseline that they contain
 - `funnel`: successive stages on larger tasks; `behaviour`: detects programs with equal behaviour
 - `statistics`: means, Student's intervals, detectable effects; `bootstrap`: intervals by resampling;

@@ -31,6 +31,7 @@ from optsearch.selection.families import Family, families, groups, starts
 from optsearch.selection.problem import Problem
 from optsearch.selection.schedule import Entry, drive
 from optsearch.selection.space import Values
+from optsearch.selection.step_time import StepTime
 from optsearch.selection.tuning import Tuned, TuningBudget, tune
 from optsearch.selection.work import operations_per_parameter, state_bytes_per_parameter
 
@@ -141,6 +142,7 @@ class Evaluation:
         overall: aggregates of each contender over all tasks.
         times: time of each contender to the reference's validation loss after three quarters of its steps.
         failed_tuning: baselines that are behind a baseline that they contain.
+        step_times: wall-clock time of each contender's compiled step on each task; empty if not measured.
     """
 
     tasks: tuple[str, ...]
@@ -162,6 +164,7 @@ class Evaluation:
     overall: tuple[Overall, ...] = ()
     times: tuple[TimeToTarget, ...] = ()
     failed_tuning: tuple[FailedTuning, ...] = ()
+    step_times: tuple[StepTime, ...] = ()
 
     def losses(self, *, test: bool = True) -> dict[str, dict[str, dict[int, float]]]:
         """Loss by task, contender and seed; infinity if training failed.

@@ -64,6 +64,14 @@ def evaluate(
             help="Search range of a kind of hyperparameter, such as beta=0:0.999; may be repeated.",
         ),
     ] = None,
+    timed: Annotated[
+        bool,
+        typer.Option(
+            "--time",
+            help="Then measure the wall-clock time of compiled steps in this process; needs time to compile each "
+            "contender, and an idle machine.",
+        ),
+    ] = False,
     kept: Kept = None,
     workers: Workers = None,
     imports: Imports = None,
@@ -92,6 +100,7 @@ def evaluate(
             replicates=replicates,
             constants=constants,
             spaces=spaces or (),
+            timed=timed,
             folder=kept,
             workers=workers,
             imports=imports or (),

@@ -52,6 +52,7 @@ class ShownStage:
             ``operations`` of a step.
         reference: the contender relative to which losses are aggregated.
         target: loss of the reference that sets the target, as recorded: the validation loss or the training loss.
+        step_times: wall-clock time of a compiled step of each contender on each task; empty if not measured.
         tuned: selected values for each contender on each task.
         charts: charts of the stage.
         anchor: HTML anchor of the stage.
@@ -76,6 +77,7 @@ class ShownStage:
     overall: Sequence[Mapping[str, Any]]
     reference: str
     target: str
+    step_times: Sequence[Mapping[str, Any]]
     tuned: Sequence[Row]
     charts: StageCharts
     anchor: str
@@ -213,6 +215,7 @@ def _stage(stage: Stage, prefix: str, *, is_funnel: bool) -> ShownStage:
         overall=_overall(evaluation, order),
         reference=evaluation["reference"],
         target=evaluation["target"],
+        step_times=evaluation["step_times"],
         tuned=[_tuned(entry) for entry in evaluation["tuning"]] if trials else [],
         charts=stage_charts.read(evaluation, order, baselines, prefix, on_test=trials > 0 or not is_funnel),
         anchor=prefix.removesuffix("-"),

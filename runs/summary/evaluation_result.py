@@ -73,9 +73,9 @@ def recorded_evaluation(stage: Mapping[str, Any]) -> Mapping[str, Any]:
     Releases that tuned every contender once recorded verdicts from paired seeds. These hold for the settings found and
     do not compare optimizers, so they are replaced by `UNREPLICATED`, without p-values. Where the sensitivity was not
     recorded, it is computed from the trials. Releases that recorded no ``target`` measured ``times`` to a training
-    loss.
+    loss, and no time of steps.
     """
-    evaluation: Mapping[str, Any] = {"target": TRAINING, **stage["evaluation"]}
+    evaluation: Mapping[str, Any] = {"target": TRAINING, "step_times": [], **stage["evaluation"]}
     if "replicates" in evaluation:
         return evaluation
     tuning = [

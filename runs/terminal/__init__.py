@@ -7,5 +7,6 @@ search_view     the live view of a search
 training_view   the live view of `evaluate`, `select` and `simplify`
 watch           the live view of a run from another shell
 comparison_view results of `evaluate` and `select`
+step_times      time of a training step, as measured by `evaluate --time`
 discovery_view  provenance and results of discovered programs
 """

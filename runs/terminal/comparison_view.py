@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from optsearch.runs.summary.evaluation_result import recorded_evaluation
+from optsearch.runs.terminal.step_times import show_step_times
 from optsearch.runs.terminal.tables import say, table
 from optsearch.runs.text.phrasing import bounds, comparison_verdict, headline_verdict, number, relative
 from optsearch.selection.comparison import LEVEL, Comparison
@@ -63,6 +64,7 @@ def evaluation(result: EvaluationResult) -> None:
                     f"({failed.contained_loss:.5f}), which it contains. Use more trials (--tune)."
                 )
         _times(found, task)
+        show_step_times(found, task)
     if found.headlines and (len(found.tasks) > 1 or found.families):
         say()
         say("Over all tasks; of a family the best member by validation loss counts:", "bold")

@@ -55,6 +55,23 @@ def test_a_row_for_each_contender_task_and_seed(optsearch: Command) -> None:
     assert "for 3 tests at least 5 replicates are needed to show anything" in words
 
 
+def test_steps_are_timed_on_request(optsearch: Command) -> None:
+    command = ["evaluate", "sgd", *QUICK, "--tune", "0", "--baseline", "sgd"]
+    assert optsearch(*command, "--json").json()["step_times"] == []
+    assert "Compiled step" not in optsearch(*command).out
+    result = optsearch(*command, "--time", "--json").json()
+    assert [(row["task"], row["contender"]) for row in result["step_times"]] == [
+        ("digits", "sgd (program)"),
+        ("digits", "sgd"),
+    ]
+    assert all(row["milliseconds"] > 0.0 and row["low"] <= row["ratio"] <= row["high"] for row in result["step_times"])
+    assert result["step_times"][1]["ratio"] == 1.0
+    assert result["looks"]["sgd (program)"] == {"digits": 0}, "the same comparison"
+    said = optsearch(*command, "--time")
+    assert "Timing the compiled step of 2 contenders on 1 task, in 7 rounds" in " ".join(said.err.split())
+    assert "operations  state bytes  ms a step  to sgd" in said.out
+
+
 def test_a_batch_size_is_a_problem_of_its_own(optsearch: Command) -> None:
     result = optsearch("evaluate", "sgd", *QUICK, "--baseline", "sgd", "--batch", "128", "--tune", "0", "--json").json()
     assert result["tasks"] == ["digits@128"]
