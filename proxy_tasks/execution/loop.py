@@ -204,7 +204,7 @@ def train(
     # Evaluating two whole splits costs as much as many steps, so it is skipped if every lane was stopped.
     ended = (status == RUNNING).any()
     measures = lax.cond(ended, measure, lambda _: (jnp.full(lanes, jnp.nan, jnp.float32),) * 3, weights(carry))
-    return LoopResult(status, steps, losses, passed, last, *measures, validations)
+    return LoopResult(status, steps, losses, passed, last, *measures, validation_losses=validations)
 
 
 def results(task: Task, report: LoopResult) -> list[TrainingResult]:
