@@ -20,6 +20,7 @@ from optsearch.runs.report.selection_charts import span_of, tuning_span
 from optsearch.runs.report.selections import read_selections
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.held_out import tasks_chosen_on
+from optsearch.selection.contender import Contender
 from optsearch.selection.step_time import StepTime
 from optsearch.simplify.distil import Distilled
 
@@ -250,16 +251,19 @@ def test_step_times_are_recorded_and_shown(
     folder = tmp_path / "one"
     shutil.copytree(selected, folder)
     monkeypatch.setattr("optsearch.runs.commands.evaluate.run_job", train)
-    times = (StepTime("digits", "one:best", 0.5, 1.25, 1.125, 1.375, 300, 7),)
-    times += (StepTime("digits", "adamw", None, None, None, None, 300, 7),)
-    monkeypatch.setattr("optsearch.runs.commands.timing.step_times", lambda *_: times)
+
+    def measured(contenders: list[Contender], *_: object) -> tuple[StepTime, ...]:
+        found, failed = (0.5, 1.25, 1.125, 1.375), (None,) * 4
+        return tuple(StepTime("digits", c.name, *(failed if c.is_baseline else found), 300, 7) for c in contenders)
+
+    monkeypatch.setattr("optsearch.runs.commands.timing.step_times", measured)
     monkeypatch.chdir(tmp_path)
     command = ["evaluate", f"{folder}:best", "--task", "digits", "--seeds", "3", "--tune", "2", "--workers", "0"]
     assert optsearch(*command).code == optsearch(*command, "--time").code == optsearch(*command, "--time").code == 0
     with RunStore.read(folder) as store:
         _, bare, timed = read_selections(store)
     assert not bare.stages[0].step_times
-    assert [row["milliseconds"] for row in timed.stages[0].step_times] == [0.5, None]
+    assert [row["milliseconds"] for row in timed.stages[0].step_times] == [0.5, None, None]
     text = Reader(to_html(read_report([folder]))).text
     assert text.count("Wall-clock time of a compiled training step") == 1
     assert "0.51.25[1.12, 1.38]" in text
