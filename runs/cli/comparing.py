@@ -68,8 +68,8 @@ def evaluate(
         bool,
         typer.Option(
             "--time",
-            help="Then measure the wall-clock time of compiled steps in this process; needs time to compile each "
-            "contender, and an idle machine.",
+            help="Then measure the wall-clock time of compiled steps in this process. Off by default: it compiles a "
+            "training loop for each contender, and needs an idle machine.",
         ),
     ] = False,
     kept: Kept = None,
