@@ -41,6 +41,8 @@ class TrainingResult:
             stopped a run is not included.
         loss_so_far: mean of the finite training losses since the last checkpoint passed, or of the last span if the run
             passed all checkpoints; None if there are none. It measures the progress of a stopped run.
+        validation_losses: mean loss on the validation split at each checkpoint passed, None where it is not finite;
+            empty unless the run records it.
     """
 
     outcome: Outcome
@@ -50,3 +52,4 @@ class TrainingResult:
     steps: int
     train_losses: tuple[float, ...]
     loss_so_far: float | None = None
+    validation_losses: tuple[float | None, ...] = ()

@@ -60,14 +60,25 @@ class Trainer:
         lanes: number of training runs that the interpreter runs together.
         grouped: if True, lanes execute equal statements together. Defaults to True except on a CPU, where it does not
             pay.
+        validates: if True, runs record the validation loss at each checkpoint: `TrainingResult.validation_losses`. All
+            other results are the same numbers.
 
     Attributes:
         compilations: number of training loops compiled so far.
         grouped: True if lanes execute equal statements together.
+        recording: for a trainer that validates, False switches the recording off, without compiling again.
     """
 
     @pinned_settings()
-    def __init__(self, task: Task, *, method: Method = "auto", lanes: int = 1, grouped: bool | None = None):
+    def __init__(
+        self,
+        task: Task,
+        *,
+        method: Method = "auto",
+        lanes: int = 1,
+        grouped: bool | None = None,
+        validates: bool = False,
+    ):
         if method not in ("auto", "interpret", "compile"):
             raise ValueError(f"unknown method '{method}': use auto, interpret or compile")
         if lanes < 1:
@@ -76,6 +87,8 @@ class Trainer:
         self.task = task
         self.method: Method = method
         self.lanes = lanes
+        self.recording = validates
+        self._validates = validates
         self.compilations = 0
         self.grouped = grouped if grouped is not None else lanes > 1 and jax.default_backend() != "cpu"
         self._schedule = task.schedule()
@@ -195,7 +208,8 @@ class Trainer:
 
     def _results(self, training_loop: Callable[..., LoopResult], *arguments: Any) -> list[TrainingResult]:
         compilations = self.compilations
-        results = loop.results(self.task, training_loop(*arguments))
+        validates = np.bool_(self.recording) if self._validates else None
+        results = loop.results(self.task, training_loop(*arguments, validates), recorded=bool(validates))
         if self.compilations > compilations:
             give_memory_back()
         return results
@@ -224,9 +238,9 @@ class Trainer:
     def _kept(self, key: Any, make_rule: Callable[[jax.Array], UpdateRule]) -> Callable[..., LoopResult]:
         """The compiled loop of an optimizer, from the cache if present."""
 
-        def run(batches: Batches, rates: jax.Array, limits: jax.Array) -> LoopResult:
+        def run(batches: Batches, rates: jax.Array, limits: jax.Array, validates: jax.Array | None) -> LoopResult:
             self.compilations += 1  # JAX calls this function only while tracing
-            return compiled_loop.run(self.task, make_rule(rates), batches, limits)
+            return compiled_loop.run(self.task, make_rule(rates), batches, limits, validates=validates)
 
         if key not in self._loops:
             self._loops[key] = jax.jit(run)
@@ -235,9 +249,16 @@ class Trainer:
         self._loops.move_to_end(key)
         return self._loops[key]
 
-    def _interpret(self, programs: Scripts, batches: Batches, rates: jax.Array, limits: jax.Array) -> LoopResult:
+    def _interpret(
+        self,
+        programs: Scripts,
+        batches: Batches,
+        rates: jax.Array,
+        limits: jax.Array,
+        validates: jax.Array | None,
+    ) -> LoopResult:
         self.compilations += 1
-        return engine.run(self.task, programs, batches, rates, limits)
+        return engine.run(self.task, programs, batches, rates, limits, validates=validates)
 
 
 _IDLE = Code(np.zeros((0, CODE_WIDTH), np.int32), np.zeros((0, CODE_WIDTH), np.int32), np.zeros(COLUMNS, np.float32))

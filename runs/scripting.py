@@ -75,6 +75,7 @@ def evaluate(
     spaces: Sequence[str] = (),
     shared: bool = False,
     sensitivity: bool = False,
+    timed: bool = False,
     kept_in: str | Path | None = None,
     workers: int | None = None,
     address: str | None = None,
@@ -94,6 +95,8 @@ def evaluate(
         spaces: declared ranges such as ``beta=0:0.999``, which replace the defaults.
         shared: if True, each tuning selects one setting for all tasks.
         sensitivity: if True, also trains each tuned point at multiples of its rate, all else fixed.
+        timed: if True, also measures the wall-clock time of compiled steps in this process, after all training runs.
+            JAX must not have computed before in this process, unless it is already restricted to one CPU thread.
         kept_in: folder of the training cache. None for ``optsearch-runs``.
         workers: number of concurrent training runs; 0 for sequential runs in this process. None for one per core.
         address: address of a Ray cluster to join. None starts a local one.
@@ -116,6 +119,7 @@ def evaluate(
         spaces=spaces,
         shared=shared,
         sensitivity=sensitivity,
+        timed=timed,
         folder=None if kept_in is None else Path(kept_in),
         workers=workers,
         address=address,

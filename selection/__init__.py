@@ -11,9 +11,10 @@
   all else fixed
 - `evaluation`: tunes, then trains on fresh seeds; `replicate`: one tuning and its runs; `schedule`: order of the
   training runs; `comparison`: statistics of the results
+- `step_time`: wall-clock time of a compiled training step, contenders in turns
 - `failed_tuning`: baselines behind a baseline that they contain
 - `funnel`: successive stages on larger tasks; `behaviour`: detects programs with equal behaviour
 - `statistics`: means, Student's intervals, detectable effects; `bootstrap`: intervals by resampling;
   `significance`: the permutation test over replicates and Holm's correction; `ranks`: aggregates over tasks, rank
-  correlation; `time_to_target`: steps to a target training loss, and performance profiles
+  correlation; `time_to_target`: steps to a target validation loss, and performance profiles
 """

@@ -145,7 +145,7 @@ class Overall:
 
 @dataclass(frozen=True, slots=True)
 class TimeToTarget:
-    """Time of a contender to the training loss that the reference reaches after three quarters of its steps.
+    """Time of a contender to the validation loss that the reference reaches after three quarters of its steps.
 
     Attributes:
         contender: name of the contender.
@@ -320,7 +320,7 @@ def overall(losses: Losses, contenders: Sequence[str], reference: str, trivial: 
 
 
 def times_to_target(
-    curves: Mapping[str, Mapping[str, Sequence[Sequence[float]]]],
+    curves: Mapping[str, Mapping[str, Sequence[Sequence[float | None]]]],
     checkpoints: Mapping[str, Sequence[int]],
     operations: Mapping[str, float],
     reference: str,
@@ -328,7 +328,8 @@ def times_to_target(
     """Computes the time to target of each contender; see `TimeToTarget`.
 
     Args:
-        curves: for each task and contender its training curves, one per seed; shorter if training failed.
+        curves: for each task and contender its validation losses at the checkpoints, for each seed; shorter if training
+            failed, None where the loss is not finite.
         checkpoints: for each task, the steps at which the losses were recorded.
         operations: for each contender, the arithmetic operations of one step.
         reference: contender that sets the target; tasks on which all of its runs fail are omitted.
@@ -336,7 +337,8 @@ def times_to_target(
     steps: dict[str, dict[str, list[float]]] = {name: {} for name in operations}
     for task, rows in curves.items():
         place = target_place(checkpoints[task])
-        losses = [curve[place] for curve in rows[reference] if len(curve) > place]
+        reached = [curve[place] for curve in rows[reference] if len(curve) > place]
+        losses = [loss for loss in reached if loss is not None]
         if losses:
             for name in operations:
                 times = [steps_to_target(checkpoints[task], curve, _mean(losses)) for curve in rows[name]]

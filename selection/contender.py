@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from optsearch.dsl.dataflow import execution_key
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
+from optsearch.proxy_tasks.hurdle import Hurdle
+from optsearch.proxy_tasks.outcome import TrainingResult
 from optsearch.proxy_tasks.run import Trained, training_key
 from optsearch.selection.baseline import Baseline, BaselineError
 from optsearch.selection.baselines import get_baseline
@@ -141,16 +143,18 @@ class TrainingJob:
         problem: the task and batch size.
         values: hyperparameter values; the rate is a factor on the task's schedule.
         seed: seed of initial weights and batches.
+        validates: if True, the run also records the validation loss at each checkpoint.
     """
 
     contender: Contender
     problem: Problem
     values: Values
     seed: int
+    validates: bool = False
 
     @property
     def key(self) -> str:
-        """Cache key: version of the task, the executed optimizer, hyperparameter values, seed.
+        """Cache key: version of the task, the executed optimizer, hyperparameter values, seed, and what is recorded.
 
         A program with other constants is a different program.
         """
@@ -159,29 +163,43 @@ class TrainingJob:
             values = {RATE: values[RATE], **_arguments(self)}
         else:
             about, values = execution_key(with_values(self.contender.program, values)), {RATE: values[RATE]}
-        return training_key(self.problem.load().version, about, values, self.seed)
+        key = training_key(self.problem.load().version, about, values, self.seed)
+        return f"{key} validates" if self.validates else key
 
 
 def run_job(job: TrainingJob) -> Trained:
     """Executes a training run in this process."""
+    trainer = _trainer(job.problem)
+    trainer.recording = job.validates
+    began = time.perf_counter()
+    result = train_with(trainer, job)
+    return Trained(result, time.perf_counter() - began)
+
+
+def train_with(trainer: Trainer, job: TrainingJob, hurdle: Hurdle | None = None) -> TrainingResult:
+    """Executes a training run with a trainer of its task.
+
+    Args:
+        trainer: the trainer, which determines how programs run and what is recorded.
+        job: the run.
+        hurdle: early-stopping rule; None for no early stopping.
+    """
     from optsearch.proxy_tasks.execution.compiled_loop import the_weights
 
-    trainer, values = _trainer(job.problem), dict(job.values)
+    values = dict(job.values)
     rate = values.pop(RATE)
-    began = time.perf_counter()
     if job.contender.program is not None:
-        result = trainer.run(with_values(job.contender.program, values), job.seed, rate=rate)
-    else:
-        row, arguments = job.contender.row, _arguments(job)
-        result = trainer.run_optax(
-            _make(job.contender, tuple(arguments), trainer.task.steps),
-            job.seed,
-            rate=rate,
-            values=list(arguments.values()),
-            decays=row.schedule == "task",
-            evaluated=row.evaluated or the_weights,
-        )
-    return Trained(result, time.perf_counter() - began)
+        return trainer.run(with_values(job.contender.program, values), job.seed, rate=rate, hurdle=hurdle)
+    row, arguments = job.contender.row, _arguments(job)
+    return trainer.run_optax(
+        _make(job.contender, tuple(arguments), trainer.task.steps),
+        job.seed,
+        rate=rate,
+        hurdle=hurdle,
+        values=list(arguments.values()),
+        decays=row.schedule == "task",
+        evaluated=row.evaluated or the_weights,
+    )
 
 
 def _arguments(job: TrainingJob) -> dict[str, float]:
@@ -197,7 +215,8 @@ def _trainer(problem: Problem) -> Trainer:
     use_one_cpu_thread()
     from optsearch.proxy_tasks.trainer import Trainer
 
-    return Trainer(problem.load(), method="interpret")  # compiling a loop per trial would cost more than it saves
+    # Compiling a loop per trial would cost more than it saves.
+    return Trainer(problem.load(), method="interpret", validates=True)
 
 
 @cache

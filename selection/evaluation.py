@@ -40,6 +40,7 @@ from optsearch.selection.rate_sensitivity import (
 from optsearch.selection.replicate import Measured, measure, runs_of_replicate
 from optsearch.selection.schedule import drive
 from optsearch.selection.space import Values
+from optsearch.selection.step_time import StepTime
 from optsearch.selection.tuning import Tuned, TuningBudget
 from optsearch.selection.tuning_curve import TuningCurve, tuning_curve
 from optsearch.selection.work import operations_per_parameter, state_bytes_per_parameter
@@ -90,6 +91,7 @@ class Row:
         steps: number of steps run.
         seconds: wall-clock time in seconds, including compilation.
         train_losses: running training loss at each checkpoint that the run passed.
+        validation_losses: validation loss at each checkpoint that the run passed; None where it is not finite.
     """
 
     task: str
@@ -106,6 +108,7 @@ class Row:
     steps: int
     seconds: float
     train_losses: tuple[float, ...]
+    validation_losses: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ class Evaluation:
 
     Attributes:
         tasks: names of the tasks, with batch sizes unless they are the defaults.
-        checkpoints: for each task, the steps at which training losses were recorded.
+        checkpoints: for each task, the steps at which training and validation losses were recorded.
         contenders: names of programs, then of baselines, in the order given.
         families: families of baselines of which several members take part.
         reference: contender that normalises losses across tasks: the first baseline, else the first program.
@@ -150,11 +153,12 @@ class Evaluation:
         comparisons: every program against every baseline, on each task.
         headlines: every program against every family, and every baseline without one, over all tasks.
         overall: aggregates of each contender over all tasks.
-        times: time of each contender to the reference's training loss after three quarters of its steps.
+        times: time of each contender to the reference's validation loss after three quarters of its steps.
         failed_tuning: baselines that are behind a baseline that they contain.
         tuning_curves: loss against tuning budget; empty without tuning.
         rate_runs: the runs of `rate_sensitivity`; empty unless they were requested.
         rate_sensitivity: loss at multiples of the tuned rates, all else fixed; empty unless it was requested.
+        step_times: wall-clock time of each contender's compiled step on each task; empty if not measured.
     """
 
     tasks: tuple[str, ...]
@@ -180,6 +184,7 @@ class Evaluation:
     tuning_curves: tuple[TuningCurve, ...] = ()
     rate_runs: tuple[RateRun, ...] = ()
     rate_sensitivity: tuple[RateSensitivity, ...] = ()
+    step_times: tuple[StepTime, ...] = ()
 
     def losses(self, *, test: bool = True) -> dict[str, dict[str, dict[int, float]]]:
         """Loss by task, contender and seed; infinity if training failed.
@@ -325,6 +330,7 @@ def _row(problem: Problem, contender: Contender, replicate: int, seed: int, tune
         steps=result.steps,
         seconds=trained.seconds,
         train_losses=result.train_losses,
+        validation_losses=result.validation_losses,
     )
 
 
@@ -343,9 +349,9 @@ def _judged(
     programs = [name for name in names if name not in baselines]
     reference = (baselines or names)[0]
     checkpoints = {problem.name: problem.load().checkpoints for problem in problems}
-    curves: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+    curves: dict[str, dict[str, list[tuple[float | None, ...]]]] = {}
     for row in rows:
-        curves.setdefault(row.task, {}).setdefault(row.contender, []).append(row.train_losses)
+        curves.setdefault(row.task, {}).setdefault(row.contender, []).append(row.validation_losses)
     tuned = {(row.task, row.contender, row.replicate): row.tuned for row in tuning}
     bare = Evaluation(
         tasks=tuple(checkpoints),

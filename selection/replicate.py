@@ -75,7 +75,9 @@ def measure(
     for contender in group:
         tuned = yield from tune(contender, problems, budget, replicate, starts(contender, best, programs))
         best[contender.name] = values = tuned[0].values
-        fresh = yield [TrainingJob(contender, problem, values, seed) for problem in problems for seed in seeds]
+        fresh = yield [
+            TrainingJob(contender, problem, values, seed, validates=True) for problem in problems for seed in seeds
+        ]
         rates = (yield rate_jobs(contender, problems, values, replicate)) if sensitivity else []
         for problem, one in zip(problems, tuned, strict=True):
             found[problem.name, contender.name] = Measured(one, fresh[: len(seeds)], rates[: len(FACTORS)])

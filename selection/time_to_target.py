@@ -1,10 +1,11 @@
-"""Time to a target training loss, in steps and in work of the optimizer.
+"""Time to a target validation loss, in steps and in work of the optimizer.
 
 A contender that does not reach the target has failed; its time is infinite. Performance profiles compare contenders
 over all tasks and seeds: the fraction of runs in which a contender is within a given factor of the fastest.
 
 Source: Dolan and More 2002, Benchmarking optimization software with performance profiles; Dahl et al. 2023
-(arXiv:2306.07179), AlgoPerf, whose targets are also reached by a tuned reference in three quarters of the time.
+(arXiv:2306.07179), AlgoPerf, whose targets are also validation losses that a tuned reference reaches in three quarters
+of the time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
 
 
 TARGET_AT = 0.75
-"""Fraction of the reference's steps after which its training loss sets the target; others have time to reach it."""
+"""Fraction of the reference's steps after which its validation loss sets the target; others have time to reach it."""
 
 
 def target_place(checkpoints: Sequence[int]) -> int:
@@ -25,23 +26,26 @@ def target_place(checkpoints: Sequence[int]) -> int:
     return next(place for place, step in enumerate(checkpoints) if step >= TARGET_AT * checkpoints[-1])
 
 
-def steps_to_target(checkpoints: Sequence[int], curve: Sequence[float], target: float) -> float:
-    """Number of steps until the running training loss reaches a target.
+def steps_to_target(checkpoints: Sequence[int], curve: Sequence[float | None], target: float) -> float:
+    """Number of steps until the validation loss reaches a target.
 
     Args:
         checkpoints: steps at which the loss was recorded.
-        curve: mean loss since the previous checkpoint, at each checkpoint; shorter if the run failed.
+        curve: loss at each checkpoint, None where it is not finite; shorter if the run failed.
         target: the target loss.
 
     Returns:
-        The step, interpolated linearly between checkpoints; infinity if the target is not reached.
+        The step, interpolated linearly between checkpoints with a loss, or the step of the first such checkpoint;
+        infinity if the target is not reached.
     """
-    for index, (step, loss) in enumerate(zip(checkpoints, curve, strict=False)):
-        if loss <= target:
-            if index == 0:
+    before: tuple[int, float] | None = None
+    for step, loss in zip(checkpoints, curve, strict=False):
+        if loss is not None and loss <= target:
+            if before is None:
                 return float(step)
-            before, above = checkpoints[index - 1], curve[index - 1]
-            return before + (step - before) * (above - target) / (above - loss)
+            begin, above = before
+            return begin + (step - begin) * (above - target) / (above - loss)
+        before = None if loss is None else (step, loss)
     return math.inf
 
 

@@ -74,7 +74,9 @@ def optax_rule(make_optimizer: MakeOptimizer, rates: jax.Array, evaluated: Evalu
     return UpdateRule(optimizer.init, step, evaluated)
 
 
-def run(task: Task, rule: UpdateRule, batches: Batches, limits: jax.Array) -> LoopResult:
+def run(
+    task: Task, rule: UpdateRule, batches: Batches, limits: jax.Array, *, validates: jax.Array | None = None
+) -> LoopResult:
     """Runs a complete training run; jit it once per optimizer.
 
     Args:
@@ -82,6 +84,7 @@ def run(task: Task, rule: UpdateRule, batches: Batches, limits: jax.Array) -> Lo
         rule: the optimizer.
         batches: data and batch order, for one lane.
         limits: float32 [1, checkpoints], the hurdle.
+        validates: as in `loop.train`.
 
     Returns:
         The result, for one lane.
@@ -98,4 +101,8 @@ def run(task: Task, rule: UpdateRule, batches: Batches, limits: jax.Array) -> Lo
 
     weights = jax.tree.map(lambda leaf: leaf[0], batches.weights)
     carry = weights, rule.init(weights)
-    return train(task, step, carry, lambda carry: one_lane(rule.evaluated(*carry)), batches, limits)
+
+    def evaluated(carry: Any) -> Any:
+        return one_lane(rule.evaluated(*carry))
+
+    return train(task, step, carry, evaluated, batches, limits, validates=validates)

@@ -238,7 +238,15 @@ def interpret(script: Script, layout: Layout, file: jax.Array, columns: jax.Arra
     return _execute(_step_branches(layout), script, grouped, columns).reshape(file.shape)
 
 
-def run(task: Task, programs: Scripts, batches: Batches, rates: jax.Array, limits: jax.Array) -> LoopResult:
+def run(
+    task: Task,
+    programs: Scripts,
+    batches: Batches,
+    rates: jax.Array,
+    limits: jax.Array,
+    *,
+    validates: jax.Array | None = None,
+) -> LoopResult:
     """Runs complete training runs by interpretation; jit it once per task.
 
     Args:
@@ -247,6 +255,7 @@ def run(task: Task, programs: Scripts, batches: Batches, rates: jax.Array, limit
         batches: data and batch order of each lane.
         rates: float32 [lanes, steps], the ``lr`` of each lane at each step.
         limits: float32 [lanes, checkpoints], the hurdles.
+        validates: as in `loop.train`.
 
     Returns:
         The results of all lanes.
@@ -273,7 +282,7 @@ def run(task: Task, programs: Scripts, batches: Batches, rates: jax.Array, limit
     # The weights are carried beside the file. Gradients that read the file would read a copy of it, because the file is
     # written while they are computed.
     file = layout.write(batches.weights, jnp.zeros((lanes, ROWS, layout.size), jnp.float32), WEIGHTS)
-    return train(task, advance, (batches.weights, file), _first, batches, limits)
+    return train(task, advance, (batches.weights, file), _first, batches, limits, validates=validates)
 
 
 def _first(carry: tuple[Any, jax.Array]) -> Any:

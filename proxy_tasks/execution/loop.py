@@ -57,6 +57,8 @@ class LoopResult(NamedTuple):
         loss: float32 [lanes], validation loss; undefined for a lane that did not complete.
         test_loss: float32 [lanes], test loss; likewise.
         accuracy: float32 [lanes], accuracy on the test split; likewise.
+        validation_losses: float32 [lanes, checkpoints], validation loss at each checkpoint; None if not recorded, so
+            that the compiled loop is then the one without recording.
     """
 
     status: Any
@@ -67,6 +69,7 @@ class LoopResult(NamedTuple):
     loss: Any
     test_loss: Any
     accuracy: Any
+    validation_losses: Any = None
 
 
 def prepare(task: Task, seed: jax.Array) -> tuple[Any, Any]:
@@ -112,7 +115,14 @@ def gradients(task: Task, weights: Any, batches: Batches, step: jax.Array) -> tu
 
 
 def train(
-    task: Task, step: Step, carry: Any, weights: Callable[[Any], Any], batches: Batches, limits: jax.Array
+    task: Task,
+    step: Step,
+    carry: Any,
+    weights: Callable[[Any], Any],
+    batches: Batches,
+    limits: jax.Array,
+    *,
+    validates: jax.Array | None = None,
 ) -> LoopResult:
     """Runs a task to its last step, or until all lanes have stopped.
 
@@ -123,6 +133,8 @@ def train(
         weights: maps a carry to the parameters in the structure of the model, with leaves [lanes, ...].
         batches: data and batch order.
         limits: float32 [lanes, checkpoints], maximum running training loss at each checkpoint.
+        validates: whether to record the validation loss at each checkpoint, which changes no other result; None compiles
+            the loop without it.
 
     Returns:
         The results of all lanes.
@@ -135,8 +147,14 @@ def train(
     checkpoints = jnp.asarray(task.checkpoints, jnp.int32)
     nothing = jnp.zeros(lanes, jnp.float32)
 
+    def validation(params: Any) -> jax.Array:
+        return each_lane(lambda params: task.loss(params, batches.validation), params)
+
+    def recorded(validates: jax.Array, params: Any) -> jax.Array:
+        return lax.cond(validates, validation, lambda _: jnp.full(lanes, jnp.nan, jnp.float32), params)
+
     def span(state: tuple[Any, ...]) -> tuple[Any, ...]:
-        place, status, number, steps, passed, carry, losses, last = state
+        place, status, number, steps, passed, carry, losses, last, validations = state
         end = checkpoints[place]
         running = status == RUNNING
 
@@ -167,6 +185,7 @@ def train(
             carry,
             losses.at[:, place].set(mean),
             jnp.where(running, mean, last),
+            None if validates is None else validations.at[:, place].set(recorded(validates, weights(carry))),
         )
 
     def going(state: tuple[Any, ...]) -> Any:
@@ -175,12 +194,13 @@ def train(
 
     whole = jnp.zeros(lanes, jnp.int32)
     losses = jnp.zeros((lanes, len(task.checkpoints)), jnp.float32)
-    start = (jnp.int32(0), whole + RUNNING, jnp.int32(0), whole, whole, carry, losses, nothing)
-    _, status, _, steps, passed, carry, losses, last = lax.while_loop(going, span, start)
+    kept = None if validates is None else losses
+    start = (jnp.int32(0), whole + RUNNING, jnp.int32(0), whole, whole, carry, losses, nothing, kept)
+    _, status, _, steps, passed, carry, losses, last, validations = lax.while_loop(going, span, start)
 
     def measure(params: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         return (
-            each_lane(lambda params: task.loss(params, batches.validation), params),
+            validation(params),
             each_lane(lambda params: task.loss(params, batches.test), params),
             each_lane(lambda params: task.accuracy(params, batches.test), params),
         )
@@ -188,26 +208,30 @@ def train(
     # Evaluating two whole splits costs as much as many steps, so it is skipped if every lane was stopped.
     ended = (status == RUNNING).any()
     measures = lax.cond(ended, measure, lambda _: (jnp.full(lanes, jnp.nan, jnp.float32),) * 3, weights(carry))
-    return LoopResult(status, steps, losses, passed, last, *measures)
+    return LoopResult(status, steps, losses, passed, last, *measures, validation_losses=validations)
 
 
-def results(task: Task, report: LoopResult) -> list[TrainingResult]:
-    """Converts the arrays to one result of plain numbers per lane."""
-    report = LoopResult(*map(np.asarray, report))
-    return [_result(task, LoopResult(*(array[lane] for array in report))) for lane in range(len(report.status))]
+def results(task: Task, report: LoopResult, *, recorded: bool) -> list[TrainingResult]:
+    """Converts the arrays to one result of plain numbers per lane; ``recorded`` if validation losses were recorded."""
+    report = report if recorded else report._replace(validation_losses=None)
+    arrays = [None if array is None else np.asarray(array) for array in report]
+    lanes = range(len(report.status))
+    return [_result(task, LoopResult(*(None if array is None else array[lane] for array in arrays))) for lane in lanes]
 
 
 def _result(task: Task, report: LoopResult) -> TrainingResult:
     outcome = (Outcome.OK, Outcome.NON_FINITE, Outcome.HURDLE)[int(report.status)]
     if outcome is Outcome.OK and not (np.isfinite(report.loss) and np.isfinite(report.test_loss)):
         outcome = Outcome.NON_FINITE
-    ended = outcome is Outcome.OK
+    ended, passed = outcome is Outcome.OK, int(report.passed)
+    validations = () if report.validation_losses is None else report.validation_losses[:passed]
     return TrainingResult(
         outcome=outcome,
         loss=float(report.loss) if ended else None,
         test_loss=float(report.test_loss) if ended else None,
         accuracy=float(report.accuracy) if ended and task.objective.has_accuracy else None,
         steps=int(report.steps),
-        train_losses=tuple(float(value) for value in report.train_losses[: int(report.passed)]),
+        train_losses=tuple(float(value) for value in report.train_losses[:passed]),
         loss_so_far=float(report.last_loss) if np.isfinite(report.last_loss) else None,
+        validation_losses=tuple(float(value) if np.isfinite(value) else None for value in validations),
     )

@@ -71,6 +71,14 @@ def evaluate(
         bool,
         typer.Option("--sensitivity", help="Also train each tuned point at 1/8 to 8 times its rate, all else fixed."),
     ] = False,
+    timed: Annotated[
+        bool,
+        typer.Option(
+            "--time",
+            help="Then measure the wall-clock time of compiled steps in this process. Off by default: it compiles a "
+            "training loop for each contender, and needs an idle machine.",
+        ),
+    ] = False,
     kept: Kept = None,
     workers: Workers = None,
     imports: Imports = None,
@@ -101,6 +109,7 @@ def evaluate(
             spaces=spaces or (),
             shared=shared,
             sensitivity=sensitivity,
+            timed=timed,
             folder=kept,
             workers=workers,
             imports=imports or (),

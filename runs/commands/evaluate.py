@@ -10,6 +10,7 @@ from typing import Any
 
 from optsearch.dsl.program import Program
 from optsearch.runs.commands.evaluation_record import record_evaluation
+from optsearch.runs.commands.timing import with_step_times
 from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.library.references import RUNS_FOLDER, NamedProgram, load_program, run_folder
 from optsearch.runs.store.environment import about_machine
@@ -19,7 +20,7 @@ from optsearch.runs.summary.evaluation_result import EvaluationResult, evaluatio
 from optsearch.runs.summary.held_out import tasks_chosen_on, warnings
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.runs.terminal.training_view import TrainingView
-from optsearch.search.evaluate import import_own_tasks
+from optsearch.search.evaluate import import_own_tasks, use_one_cpu_thread
 from optsearch.selection.contender import Contender, baseline_contenders, run_job
 from optsearch.selection.evaluation import REPLICATES, evaluate
 from optsearch.selection.evaluation import TrainingProgress as Ended
@@ -45,6 +46,7 @@ def run_evaluation(
     spaces: Sequence[str] = (),
     shared: bool = False,
     sensitivity: bool = False,
+    timed: bool = False,
     folder: Path | None = None,
     workers: int | None = None,
     imports: Sequence[str] = (),
@@ -69,6 +71,8 @@ def run_evaluation(
         spaces: declared ranges such as ``beta=0:0.999``, which replace the defaults.
         shared: if True, each tuning selects one setting for all tasks.
         sensitivity: if True, also trains each tuned point at multiples of its rate, all else fixed.
+        timed: if True, also measures the wall-clock time of compiled steps in this process, after all training runs.
+            JAX must not have computed before in this process, unless it is already restricted to one CPU thread.
         folder: folder of the training cache; None for the folder of runs.
         workers: number of concurrent training runs; 0 for sequential runs in this process, None for one per core.
         address: address of a Ray cluster to join; None starts a local one.
@@ -80,6 +84,8 @@ def run_evaluation(
             available, or a declared range excludes a contender's own setting.
         SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss or nothing is tuned.
     """
+    if timed:
+        use_one_cpu_thread()  # before JAX's first computation, such as the import of a task
     import_own_tasks(imports)
     found = problems(list(tasks), None if batches is None else list(batches))
     contenders = baseline_contenders(baselines)
@@ -138,17 +144,19 @@ def run_evaluation(
         } | ({"shared": True} if shared else {})
         looks = _looks(kept, loaded, found, range(skipped, skipped + seeds), asked)
         asked |= {"sensitivity": True} if sensitivity else {}  # uses no fresh seeds
-        evaluated = EvaluationResult(
-            result,
-            said,
-            kept.known,
-            kept.trained,
-            looks,
-            settings=asked,
-            programs={name: str(program.program) for name, program in named.items()},
-            cost=cost.as_values(),
-            made_with=about_machine(),
-        )
+    if timed:
+        result, asked = with_step_times(result, [*loaded, *contenders], found, quiet=quiet), asked | {"timed": True}
+    evaluated = EvaluationResult(
+        result,
+        said,
+        kept.known,
+        kept.trained,
+        looks,
+        settings=asked,
+        programs={name: str(program.program) for name, program in named.items()},
+        cost=cost.as_values(),
+        made_with=about_machine(),
+    )
     for line in record_evaluation(named, asked, evaluated.cost, evaluation_values(result)):
         errors.print(line, markup=False, soft_wrap=True)
     return evaluated

@@ -7,6 +7,7 @@ outside the axis range are clipped to it, because a nearly diverging contender w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from optsearch.runs.report.chart import PALETTE, Chart, Row, Spec, axis, decades, layer, picked, series, tips
 
@@ -19,6 +20,15 @@ SPREAD = 4.0
 """Distance of the axis limit above the median, as a multiple of the median's distance to the lowest loss."""
 
 Span = tuple[float, float]
+
+Curve = Literal["learning", "validation"]
+"""Kind of a learning curve: training losses since the checkpoint before, or validation losses at the checkpoints."""
+
+_CURVES: Mapping[Curve, tuple[str, str, str]] = {
+    "learning": ("Learning curves", "training loss", "Training loss since the checkpoint before"),
+    "validation": ("Validation curves", "validation loss", "Validation loss at the checkpoint"),
+}
+"""Heading, title of the axis, and description of each kind."""
 
 
 def span_of(losses: Iterable[float]) -> Span:
@@ -173,7 +183,7 @@ def differences_chart(name: str, task: str, rows: Sequence[Row]) -> Chart:
     return Chart(name, f"Against the baselines on {task}", note, {"layer": [bar, dot, zero], "height": height}, rows)
 
 
-def curves_chart(name: str, task: str, rows: Sequence[Row], hidden: int, failed: int) -> Chart:
+def curves_chart(name: str, task: str, rows: Sequence[Row], hidden: int, failed: int, *, of: Curve) -> Chart:
     """Learning curves on a task, as means over seeds with intervals.
 
     Args:
@@ -182,12 +192,13 @@ def curves_chart(name: str, task: str, rows: Sequence[Row], hidden: int, failed:
         rows: ``contender``, ``kind``, ``step``, ``loss``, ``low``, ``high``, ``seeds``.
         hidden: number of contenders that are not drawn.
         failed: number of runs that ended early.
+        of: ``learning`` for training losses, ``validation`` for validation losses.
     """
+    heading, title, what = _CURVES[of]
     losses = [row["loss"] for row in rows]
     first = sorted(next(row["loss"] for row in rows if row["contender"] == name) for name in _contenders(rows))
     low, high = (min(losses), min(max(losses), 2.0 * abs(first[len(first) // 2]))) if rows else (0.0, 1.0)
     logarithmic = low > 0.0 and high > 3.0 * low
-    title = "training loss"
     scale, beyond = loss_scale((low, high), losses)
     if logarithmic:
         scale = {"type": "log", "nice": False, "domain": [low / 1.1, high * 1.1], "clamp": True}
@@ -214,11 +225,10 @@ def curves_chart(name: str, task: str, rows: Sequence[Row], hidden: int, failed:
         },
     }  # fmt: skip
     note = (
-        "Training loss since the checkpoint before: mean over the fresh seeds with 95 % interval, each contender as it "
+        f"{what}: mean over the fresh seeds with 95 % interval, each contender as it was tuned; baselines are dashed."
     )
-    note += "was tuned; baselines are dashed."
     note += hidden_words(hidden) + (f" {failed} runs that failed end early." if failed else "") + beyond_words(beyond)
-    return Chart(name, f"Learning curves on {task}", note, {"layer": [band, line], "height": 280}, rows)
+    return Chart(name, f"{heading} on {task}", note, {"layer": [band, line], "height": 280}, rows)
 
 
 def sensitivity_chart(name: str, task: str, rows: Sequence[Row], hidden: int, span: Span, failed: int) -> Chart:

@@ -23,6 +23,9 @@ from optsearch.runs.text.phrasing import comparison_verdict, headline_verdict
 MOST_NAMED = 4
 """Maximum number of programs and comparisons in the sentences about a selection."""
 
+NOT_IN_TABLES = frozenset(["values", "train_losses", "validation_losses"])
+"""Keys of a run on a fresh seed that hold several numbers."""
+
 MOST_LINES = 40
 """Maximum number of programs in the chart of a funnel."""
 
@@ -47,9 +50,11 @@ class ShownStage:
         shared: True if each tuning selected one setting for all tasks.
         rate_sensitivity: loss of each contender on each task at multiples of its tuned rates; empty unless measured.
         failed_tuning: baselines that are behind a baseline that they contain.
-        overall: contenders over all tasks, with the fraction of runs that ``reached`` the reference's training loss,
-            and the ``operations`` of a step.
+        overall: contenders over all tasks, with the fraction of runs that ``reached`` the target, and the
+            ``operations`` of a step.
         reference: the contender relative to which losses are aggregated.
+        target: loss of the reference that sets the target, as recorded: the validation loss or the training loss.
+        step_times: wall-clock time of a compiled step of each contender on each task; empty if not measured.
         tuned: selected values for each contender on each task.
         charts: charts of the stage.
         anchor: HTML anchor of the stage.
@@ -75,6 +80,8 @@ class ShownStage:
     failed_tuning: Sequence[Mapping[str, Any]]
     overall: Sequence[Mapping[str, Any]]
     reference: str
+    target: str
+    step_times: Sequence[Mapping[str, Any]]
     tuned: Sequence[Row]
     charts: StageCharts
     anchor: str
@@ -213,11 +220,13 @@ def _stage(stage: Stage, prefix: str, *, is_funnel: bool) -> ShownStage:
         failed_tuning=evaluation["failed_tuning"],
         overall=_overall(evaluation, order),
         reference=evaluation["reference"],
+        target=evaluation["target"],
+        step_times=evaluation["step_times"],
         tuned=[_tuned(entry) for entry in evaluation["tuning"]] if trials else [],
         charts=stage_charts.read(evaluation, order, baselines, prefix, on_test=trials > 0 or not is_funnel),
         anchor=prefix.removesuffix("-"),
         trials_tried=[row for entry in evaluation["tuning"] for row in _trials(entry)],
-        runs=[{k: v for k, v in row.items() if k not in ("values", "train_losses")} for row in evaluation["rows"]],
+        runs=[{k: v for k, v in row.items() if k not in NOT_IN_TABLES} for row in evaluation["rows"]],
     )
 
 

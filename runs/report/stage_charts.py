@@ -10,6 +10,7 @@ from typing import Any
 
 from optsearch.runs.report.chart import PALETTE, Chart, Row
 from optsearch.runs.report.selection_charts import (
+    Curve,
     Span,
     curves_chart,
     differences_chart,
@@ -30,6 +31,9 @@ TICKS = 64
 BASELINES = 4
 """Maximum number of baselines in charts with one colour per contender."""
 
+CURVES: Mapping[str, Curve] = {"train_losses": "learning", "validation_losses": "validation"}
+"""Kind of a learning curve, by the key of a run; earlier releases recorded training losses alone."""
+
 HALF_CELL = 10.0 ** (1.0 / CELLS)
 """Ratio between the edge and the centre of a heat map cell."""
 
@@ -40,7 +44,7 @@ class StageCharts:
 
     Attributes:
         losses: losses on fresh seeds, and differences between programs and baselines.
-        curves: learning curves.
+        curves: learning curves: training losses, and validation losses if they were recorded.
         sensitivity: loss against learning rate: of the trials, and at multiples of the tuned rates where measured.
         budgets: loss against tuning budget.
         heat_maps: for each task its name, its heat maps, and the number of contenders without one.
@@ -147,7 +151,8 @@ def read(
         task, mine = _Task(name, evaluation, order, baselines, drawn), f"{prefix}{file_name(name)}-"
         losses.append(_losses(task, mine, on_test=on_test))
         losses += _differences(task, mine)
-        curves.append(_curves(task, steps, mine))
+        recorded = [key for key in CURVES if any(key in row for row in evaluation["rows"])]
+        curves += [_curves(task, steps, mine, key) for key in recorded]
         if evaluation["budget"]["trials"]:
             rates.append(_sensitivity(task, mine))
             budgets.append(_tuning_curves(task, mine))
@@ -207,11 +212,11 @@ def _differences(task: _Task, prefix: str) -> list[Chart]:
     return [differences_chart(f"{prefix}differences", task.name, rows)] if rows else []
 
 
-def _curves(task: _Task, steps: Sequence[int], prefix: str) -> Chart:
+def _curves(task: _Task, steps: Sequence[int], prefix: str, key: str) -> Chart:
     rows: list[Row] = []
     failed = 0
     for contender in task.drawn:
-        curves = [row["train_losses"] for row in task.rows(contender)]
+        curves = [row[key] for row in task.rows(contender)]
         failed += sum(len(curve) < len(steps) for curve in curves)
         for place, step in enumerate(steps):
             losses = [curve[place] for curve in curves if len(curve) > place and curve[place] is not None]
@@ -219,7 +224,7 @@ def _curves(task: _Task, steps: Sequence[int], prefix: str) -> Chart:
                 mean = mean_interval(losses)
                 row = {"contender": contender, "kind": task.kind(contender), "step": step, "loss": mean.mean}
                 rows.append(row | {"low": mean.low, "high": mean.high, "seeds": len(losses)})
-    return curves_chart(f"{prefix}learning-curves", task.name, rows, task.hidden, failed)
+    return curves_chart(f"{prefix}{CURVES[key]}-curves", task.name, rows, task.hidden, failed, of=CURVES[key])
 
 
 def _sensitivity(task: _Task, prefix: str) -> Chart:

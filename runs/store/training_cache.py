@@ -52,12 +52,15 @@ class _Kept(BaseModel):
     steps: int = Field(ge=0)
     train_losses: tuple[float, ...]
     loss_so_far: float | None = None
+    validation_losses: tuple[float | None, ...] = ()
     seconds: float = Field(ge=0.0)
 
     @model_validator(mode="after")
     def _ended(self) -> Self:
         if any((loss is None) != (self.outcome is not Outcome.OK) for loss in (self.loss, self.test_loss)):
             raise ValueError(f"the outcome '{self.outcome.value}' with the losses {self.loss} and {self.test_loss}")
+        if len(self.validation_losses) not in (0, len(self.train_losses)):
+            raise ValueError(f"{len(self.validation_losses)} validation losses at {len(self.train_losses)} checkpoints")
         return self
 
 
@@ -230,8 +233,9 @@ def _packed(trained: Trained) -> str:
 
 def _unpacked(key: str, text: str) -> Trained:
     values = read_json("trainings", key, text, _KEPT)
-    seconds, outcome, losses = values.pop("seconds"), values.pop("outcome"), values.pop("train_losses")
-    return Trained(TrainingResult(outcome=Outcome(outcome), train_losses=tuple(losses), **values), seconds)
+    seconds, outcome = values.pop("seconds"), values.pop("outcome")
+    curves = {name: tuple(values.pop(name, ())) for name in ("train_losses", "validation_losses")}
+    return Trained(TrainingResult(outcome=Outcome(outcome), **curves, **values), seconds)
 
 
 @contextmanager

@@ -13,6 +13,9 @@ from optsearch.selection.sensitivity import sensitivity
 from optsearch.selection.tuning import Trial
 from optsearch.selection.tuning_curve import tuning_curve
 
+VALIDATION, TRAINING = "validation loss", "training loss"
+"""Losses that set the target of `times`: this release's, and that of records without the key ``target``."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
@@ -54,8 +57,11 @@ class EvaluationResult:
 
 
 def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
-    """JSON representation of an evaluation; pairs of a name and a value become objects."""
-    values = finite(asdict(evaluation))
+    """JSON representation of an evaluation; pairs of a name and a value become objects.
+
+    ``target`` names the loss that sets the target of ``times``.
+    """
+    values = finite(asdict(evaluation)) | {"target": VALIDATION}
     for row in values["rows"]:
         row["values"] = dict(row["values"])
     for entry, tuning in zip(values["tuning"], evaluation.tuning, strict=True):
@@ -77,9 +83,10 @@ def recorded_evaluation(stage: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Releases that tuned every contender once recorded verdicts from paired seeds. These hold for the settings found and
     do not compare optimizers, so they are replaced by `UNREPLICATED`, without p-values. Where the sensitivity or the
-    loss against tuning budget was not recorded, it is computed from the trials.
+    loss against tuning budget was not recorded, it is computed from the trials. Releases that recorded no ``target``
+    measured ``times`` to a training loss, and no time of steps.
     """
-    evaluation: Mapping[str, Any] = stage["evaluation"]
+    evaluation: Mapping[str, Any] = {"target": TRAINING, "step_times": [], **stage["evaluation"]}
     if "replicates" not in evaluation:
         evaluation = _of_settings(evaluation)
     if "shared" in evaluation:

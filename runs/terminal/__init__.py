@@ -8,5 +8,6 @@ training_view   the live view of `evaluate`, `select` and `simplify`
 watch           the live view of a run from another shell
 comparison_view results of `evaluate` and `select`
 tuning_view     loss against learning rate and tuning budget, in these results
+step_times      time of a training step, as measured by `evaluate --time`
 discovery_view  provenance and results of discovered programs
 """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optsearch.runs.summary.evaluation_result import recorded_evaluation
 from optsearch.runs.terminal import tuning_view
+from optsearch.runs.terminal.step_times import show_step_times
 from optsearch.runs.terminal.tables import say, table
 from optsearch.runs.text.phrasing import bounds, comparison_verdict, headline_verdict, number, relative
 from optsearch.selection.comparison import LEVEL, Comparison
@@ -78,6 +79,7 @@ def evaluation(result: EvaluationResult) -> None:
         tuning_view.rate_sensitivity(found, task)
         tuning_view.tuning_curves(found, task)
         _times(found, task)
+        show_step_times(found, task)
     if found.headlines and (len(found.tasks) > 1 or found.families):
         say()
         say("Over all tasks; of a family the best member by validation loss counts:", "bold")
@@ -243,7 +245,7 @@ def _times(found: Evaluation, task: str) -> None:
             known = [None, None] if steps is None else [f"{steps:.0f}", f"{steps * row.operations:,.0f}"]
             rows.append([row.contender, *known, f"{failed} of {len(found.seeds)}"])
     if rows:
-        say(f"Time to the training loss that {found.reference} has after three quarters of its steps (median):")
+        say(f"Time to the validation loss that {found.reference} has after three quarters of its steps (median):")
         table(["contender", "steps", "cost", "never"], rows, right=["steps", "cost", "never"])
 
 
@@ -254,7 +256,10 @@ def _profiles(found: Evaluation) -> None:
     names, state = [f"{factor:g} x" for factor in FACTORS], dict(found.state_bytes)
     for what, cost in (("steps", False), ("cost: steps times operations per parameter", True)):
         say()
-        say(f"Share of runs that reach this training loss within a multiple of the fastest contender's {what}:", "bold")
+        say(
+            f"Share of runs that reach this validation loss within a multiple of the fastest contender's {what}:",
+            "bold",
+        )
         rows: list[list[object]] = []
         for row in found.times:
             profile = row.profile_cost if cost else row.profile_steps

@@ -40,9 +40,11 @@ def train(job: TrainingJob) -> Trained:
     far = abs(math.log10(values["rate"]) + 4.0 * job.contender.is_baseline - luck)
     loss = 0.5 + 0.1 * luck + 0.05 * far**2 + 0.01 * math.sin(job.seed) + 0.01 * values.get("weight_decay", 0.0)
     if far > 2.2 or (job.problem.name == "teach" and job.contender.name == "lion" and job.seed % 5 == 0):
-        return Trained(TrainingResult(Outcome.NON_FINITE, None, None, None, 90, (2.0, 1.5, 1.2)), 0.1)
+        validation = (1.9, 1.4, None) if job.validates else ()
+        return Trained(TrainingResult(Outcome.NON_FINITE, None, None, None, 90, (2.0, 1.5, 1.2), None, validation), 0.1)
     curve = tuple(loss + 1.0 / step for step in range(1, STEPS + 1))
-    return Trained(TrainingResult(Outcome.OK, loss, loss + 0.01, None, 300, curve), 0.2)
+    validation = tuple(value - 0.001 for value in curve) if job.validates else ()
+    return Trained(TrainingResult(Outcome.OK, loss, loss + 0.01, None, 300, curve, None, validation), 0.2)
 
 
 def select(folder: Path, funnel: str = FUNNEL) -> dict[str, Any]:

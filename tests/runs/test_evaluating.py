@@ -38,7 +38,9 @@ def test_a_row_for_each_contender_task_and_seed(optsearch: Command) -> None:
     assert np.isclose(program["values"]["rate"], 1e4 * control["values"]["rate"])
     assert np.isclose(program["values"]["weight_decay"], control["values"]["weight_decay"])
     assert [row["verdict"] for row in result["comparisons"]] == ["undecided"] * 2
-    assert len(program["train_losses"]) == len(result["checkpoints"][0])
+    assert len(program["train_losses"]) == len(program["validation_losses"]) == len(result["checkpoints"][0])
+    assert program["validation_losses"][-1] == program["loss"]
+    assert result["target"] == "validation loss"
     assert result["warnings"] == []
     assert [len(entry["trials"]) for entry in result["tuning"]] == [2] * 8
     assert [(row["opponent"], row["tasks"]) for row in result["headlines"]] == [("lion", 2)]
@@ -48,8 +50,26 @@ def test_a_row_for_each_contender_task_and_seed(optsearch: Command) -> None:
     assert result["untuned"] == {"lion (program)": [], "lion": []}
     words = optsearch(*command).out
     assert f"0 training runs made, {result['trained_runs'] + result['known_runs']} known before" in words
+    assert "Time to the validation loss that lion has after three quarters of its steps" in words
     assert "lion (program) shows no difference from lion" in words
     assert "for 3 tests at least 5 replicates are needed to show anything" in words
+
+
+def test_steps_are_timed_on_request(optsearch: Command) -> None:
+    command = ["evaluate", "sgd", *QUICK, "--tune", "0", "--baseline", "sgd"]
+    assert optsearch(*command, "--json").json()["step_times"] == []
+    assert "Compiled step" not in optsearch(*command).out
+    result = optsearch(*command, "--time", "--json").json()
+    assert [(row["task"], row["contender"]) for row in result["step_times"]] == [
+        ("digits", "sgd (program)"),
+        ("digits", "sgd"),
+    ]
+    assert all(row["milliseconds"] > 0.0 and row["low"] <= row["ratio"] <= row["high"] for row in result["step_times"])
+    assert result["step_times"][1]["ratio"] == 1.0
+    assert result["looks"]["sgd (program)"] == {"digits": 0}, "the same comparison"
+    said = optsearch(*command, "--time")
+    assert "Timing the compiled step of 2 contenders on 1 task, in 7 rounds" in " ".join(said.err.split())
+    assert "operations  state bytes  ms a step  to sgd" in said.out
 
 
 def test_a_batch_size_is_a_problem_of_its_own(optsearch: Command) -> None:

@@ -20,6 +20,8 @@ from optsearch.runs.report.selection_charts import span_of, tuning_span
 from optsearch.runs.report.selections import read_selections
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.held_out import tasks_chosen_on
+from optsearch.selection.contender import Contender
+from optsearch.selection.step_time import StepTime
 from optsearch.simplify.distil import Distilled
 
 
@@ -82,6 +84,12 @@ def test_every_contender_has_its_losses_curves_and_maps(selected: Path, report: 
             (name, step) for name in evaluation["contenders"] for step in evaluation["checkpoints"][0][:STEPS]
         } or task == "teach"
         assert all(row["low"] is None or row["low"] <= row["loss"] <= row["high"] for row in curves)
+        validated = charts[f"selection1-2-larger-{task}-validation-curves"].rows
+        means = {(row["contender"], row["step"]): row["loss"] for row in validated}
+        assert set(means) == {(row["contender"], row["step"]) for row in curves if row["loss"] != 1.2}
+        assert all(means[row["contender"], row["step"]] < row["loss"] for row in curves if row["loss"] != 1.2), (
+            "the losses of another split"
+        )
         for contender in evaluation["contenders"]:
             tunings = [r for r in evaluation["tuning"] if (r["task"], r["contender"]) == (task, contender)]
             name = f"selection1-2-larger-{task}-heat-map-{contender.replace(':', '-')}"
@@ -98,6 +106,32 @@ def test_every_contender_has_its_losses_curves_and_maps(selected: Path, report: 
     ranks = charts["selection1-funnel"].rows
     assert [row["stage"] for row in ranks] == ["search"] * 5 + ["fresh"] * 5 + ["larger"] * 3
     assert [row["last"] for row in ranks].count("fell") == 4
+
+
+def test_times_to_a_training_loss_of_earlier_releases_keep_that_name(selected: Path, tmp_path: Path) -> None:
+    with RunStore.read(selected) as store:
+        study = store.studies()[0]
+        (now,) = read_selections(store)
+    folder = shutil.copytree(selected, tmp_path / "old")
+    with RunStore.amend(folder, {}) as store:
+        number = store.add_study({**study.settings, "runs": ["old"]})
+        for stage in study.stages:
+            evaluation = {key: value for key, value in stage.result["evaluation"].items() if key != "target"}
+            evaluation["rows"] = [
+                {key: value for key, value in row.items() if key != "validation_losses"} for row in evaluation["rows"]
+            ]
+            store.add_stage(number, stage.name, {**stage.result, "evaluation": evaluation})
+        store.finish_study(number)
+    with RunStore.read(folder) as store:
+        _, old = read_selections(store)
+    assert [stage.target for stage in now.stages] == ["validation loss"] * 2
+    assert [stage.target for stage in old.stages] == ["training loss"] * 2
+    assert [stage.overall for stage in old.stages] == [stage.overall for stage in now.stages]
+    assert sum("validation-curves" in chart.name for chart in now.charts()) == 3
+    assert not any("validation-curves" in chart.name for chart in old.charts())
+    text = " ".join(Reader(to_html(read_report([folder]))).text.split())
+    assert "'s training loss" in text
+    assert "'s validation loss" in text
 
 
 def test_a_notebook_has_their_tables(selected: Path) -> None:
@@ -209,6 +243,30 @@ def test_an_evaluation_is_recorded_once_and_chooses_nobody(
         said = optsearch(*command, "--seeds", "4")
     assert said.code == 0
     assert "Not recorded in" in said.err
+
+
+def test_step_times_are_recorded_and_shown(
+    selected: Path, tmp_path: Path, optsearch: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "one"
+    shutil.copytree(selected, folder)
+    monkeypatch.setattr("optsearch.runs.commands.evaluate.run_job", train)
+
+    def measured(contenders: list[Contender], *_: object) -> tuple[StepTime, ...]:
+        found, failed = (0.5, 1.25, 1.125, 1.375), (None,) * 4
+        return tuple(StepTime("digits", c.name, *(failed if c.is_baseline else found), 300, 7) for c in contenders)
+
+    monkeypatch.setattr("optsearch.runs.commands.timing.step_times", measured)
+    monkeypatch.chdir(tmp_path)
+    command = ["evaluate", f"{folder}:best", "--task", "digits", "--seeds", "3", "--tune", "2", "--workers", "0"]
+    assert optsearch(*command).code == optsearch(*command, "--time").code == optsearch(*command, "--time").code == 0
+    with RunStore.read(folder) as store:
+        _, bare, timed = read_selections(store)
+    assert not bare.stages[0].step_times
+    assert [row["milliseconds"] for row in timed.stages[0].step_times] == [0.5, None, None]
+    text = Reader(to_html(read_report([folder]))).text
+    assert text.count("Wall-clock time of a compiled training step") == 1
+    assert "0.51.25[1.12, 1.38]" in text
 
 
 def test_the_same_funnel_again_adds_nothing(selected: Path) -> None:

@@ -30,6 +30,7 @@ from optsearch.simplify.ablation.trial import Training, train
 JOBS = [TrainingJob(baseline("sgd"), Problem("ae"), (("rate", 0.1),), seed) for seed in (1, 2, 1)]
 ENDED = Trained(TrainingResult(Outcome.OK, 1 / 3, 0.1, None, 300, (2.0, 1.5), 1.5), 0.25)
 FAILED = Trained(TrainingResult(Outcome.NON_FINITE, None, None, None, 7, (), None), 0.5)
+VALIDATED = replace(ENDED, result=replace(ENDED.result, validation_losses=(2.5, None)))
 
 SCRIPT = """
 import json, sys, time, zlib
@@ -84,12 +85,24 @@ def test_a_run_is_kept_as_one_of_the_machine_that_made_it(tmp_path: Path) -> Non
 
 def test_what_is_kept_is_there_again(tmp_path: Path) -> None:
     with closing(Trainings(tmp_path)) as kept:
-        for key, trained in (("a", ENDED), ("b", FAILED)):
+        for key, trained in (("a", ENDED), ("b", FAILED), ("c", VALIDATED)):
             assert kept.find(key) is None
             kept.keep(key, trained)
             assert kept.find(key) == trained
     with closing(Trainings(tmp_path)) as again:
-        assert [again.find(key) for key in ("a", "b", "c")] == [ENDED, FAILED, None]
+        assert [again.find(key) for key in ("a", "b", "c", "d")] == [ENDED, FAILED, VALIDATED, None]
+
+
+def test_a_run_kept_before_validation_losses_were_recorded_is_read(tmp_path: Path) -> None:
+    with closing(Trainings(tmp_path)) as kept:
+        kept.keep("one", ENDED)
+    ((key, text),) = rows(tmp_path)
+    old = {name: value for name, value in json.loads(text).items() if name != "validation_losses"}
+    cells = (key, json.dumps(old))
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection, connection:
+        connection.execute("UPDATE trainings SET result = ?, checksum = ?", (cells[1], checksum("trainings", cells)))
+    with closing(Trainings(tmp_path)) as kept:
+        assert kept.find("one") == ENDED
 
 
 def test_a_run_is_made_once_and_shared(tmp_path: Path) -> None:
@@ -210,6 +223,8 @@ def test_workers_and_kills_change_nothing(tmp_path: Path, optsearch: Command) ->
         ('{"accuracy": 2.0}', "accuracy: Input should be"),
         ('{"steps": -1}', "steps: Input should be"),
         ('{"more": 1}', "more: Extra inputs"),
+        ('{"validation_losses": [1.0]}', "1 validation losses at 2 checkpoints"),
+        ('{"validation_losses": [1.0, "low"]}', "validation_losses.1: Input should be"),
         (b"{}", "result of a record is b'{}'"),
     ],
 )

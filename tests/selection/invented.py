@@ -13,7 +13,7 @@ FAILED = Trained(TrainingResult(Outcome.NON_FINITE, None, None, None, 3, ()), 0.
 
 
 def ended(loss: float, curve: tuple[float, ...] = (2.0, 1.0)) -> Trained:
-    return Trained(TrainingResult(Outcome.OK, loss, loss + 1.0, None, 300, curve), 0.1)
+    return Trained(TrainingResult(Outcome.OK, loss, loss + 1.0, None, 300, curve, None, curve), 0.1)
 
 
 class Invented:

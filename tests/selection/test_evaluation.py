@@ -11,6 +11,7 @@ from invented import FAILED, Invented
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here
 from optsearch.selection.comparison import UNREPLICATED
@@ -179,7 +180,7 @@ def test_a_real_evaluation_and_a_contender_that_always_fails() -> None:
     assert estimates["diverging"].loss is None
     assert estimates["diverging"].replicates == (None,) * 5
     assert found.times[1].reached == 0.0
-    assert found.times[2].median_steps[0][1] is not None
+    assert found.times[2].reached > 0.0, "some run of the reference is at most at its mean"
     again = once()
     assert [replace(row, seconds=0.0) for row in again.rows] == [replace(row, seconds=0.0) for row in found.rows]
     assert again.comparisons == found.comparisons
@@ -191,6 +192,29 @@ def test_a_job_is_a_pure_function() -> None:
     assert run_job(job).result != run_job(replace(job, values=(("rate", 1e-3), ("weight_decay", 10.0)))).result
 
 
+def test_only_runs_on_fresh_seeds_record_validation_losses() -> None:
+    pool, seeds = Invented({"found": 1.0, "adamw": 1e-3}), fresh(2, 2)
+    found = evaluate([SGD, baseline("adamw")], [AE], seeds, budget=TuningBudget(3), pool=Here(pool))
+    assert {job.seed for job in pool.jobs if job.validates} == {seed for replicate in seeds for seed in replicate}
+    assert {job.seed for job in pool.jobs if not job.validates} == {
+        seed for number in range(2) for seed in TuningBudget().seeds_of(number)
+    }
+    assert all(row.validation_losses == row.train_losses for row in found.rows), "those of the invented runs"
+
+
+def test_the_target_is_a_validation_loss() -> None:
+    def training(job: TrainingJob) -> Trained:
+        """Training losses of the program are lower throughout, validation losses reach half of the baseline's."""
+        mine, falling = job.contender.name == "found", tuple(10.0 - place for place in range(10))
+        train, validation = (0.0,) * 10 if mine else falling, tuple(2.0 * x for x in falling) if mine else falling
+        return Trained(TrainingResult(Outcome.OK, 1.0, 1.0, None, 300, train, None, validation), 0.1)
+
+    found = evaluate([SGD, baseline("adamw")], [AE], fresh(2), budget=TuningBudget(0), pool=Here(training))
+    (mine, other), steps = found.times, found.checkpoints[0]
+    assert other.median_steps == (("ae", float(steps[7])),), "the first checkpoint after three quarters: a loss of 3"
+    assert mine.median_steps == (("ae", steps[8] + (steps[9] - steps[8]) / 2),), "twice 1.5"
+
+
 def test_the_key_of_a_job_is_what_its_result_depends_on() -> None:
     program = Contender("a", LIBRARY["adamw"])
     job = TrainingJob(program, AE, (("rate", 1.0), ("weight_decay", 0.01)), 1)
@@ -198,7 +222,9 @@ def test_the_key_of_a_job_is_what_its_result_depends_on() -> None:
     assert job.key == replace(job, values=(("rate", 1.0),)).key, "the decay is the program's own"
     others = [replace(job, seed=2), replace(job, problem=Problem("ae", 16)), replace(job, values=(("rate", 2.0),))]
     others += [replace(job, values=(("rate", 1.0), ("weight_decay", 0.02))), replace(job, contender=baseline("adamw"))]
-    assert len({job.key, *(other.key for other in others)}) == 6
+    others += [replace(job, validates=True)]
+    assert len({job.key, *(other.key for other in others)}) == 7
+    assert replace(job, validates=True).key.startswith(job.key), "what tuning has kept is kept under the same key"
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,9 @@ def test_steps_to_a_target() -> None:
     assert steps_to_target(checkpoints, curve, 1.0) == 30
     assert steps_to_target(checkpoints, curve, 0.5) == math.inf
     assert steps_to_target(checkpoints, curve[:1], 3.0) == math.inf, "a run that failed before it got there"
+    assert steps_to_target(checkpoints, (None, 2.0, 1.0), 3.0) == 20, "nothing to interpolate from"
+    assert steps_to_target(checkpoints, (4.0, None, 1.0), 3.0) == 30
+    assert steps_to_target(checkpoints, (None, None, None), 3.0) == math.inf
 
 
 def test_a_profile_counts_failures() -> None:
