@@ -135,6 +135,12 @@ def permuted(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, boo
     return float(np.mean(values >= values[0] * (1 - 1e-9))), count <= EXACT
 
 
+def smallest(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """The smallest p-value that the product's test can give."""
+    count = math.prod(math.comb(len(a) + len(b), len(a)) for a, b in pairs)
+    return 2 / count if count <= EXACT else max(2 / count, 1 / (1 + SAMPLES))
+
+
 def _orders(first: int, second: int, exact: bool, task: int) -> np.ndarray:
     total = first + second
     if exact:
@@ -156,12 +162,15 @@ def _every_sum(parts: Sequence[np.ndarray]) -> np.ndarray:
     return total
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction."""
+def holm(p_values: Sequence[float], least: Sequence[float]) -> list[float]:
+    """Holm's step-down correction for discrete tests, whose p-values are multiples of their smallest one."""
     order = np.argsort(p_values, kind="stable")
-    steps = np.maximum.accumulate([(len(order) - rank) * p_values[place] for rank, place in enumerate(order)])
-    corrected = np.empty(len(order))
-    corrected[order] = np.minimum(steps, 1.0)
+    corrected, largest = np.empty(len(order)), 0.0
+    for rank, place in enumerate(order):
+        p = p_values[place]
+        total = sum(math.floor(p / least[other] * (1 + 2e-6)) * least[other] for other in order[rank:])
+        largest = max(largest, min(1.0, total))
+        corrected[place] = largest
     return corrected.tolist()
 
 
@@ -196,12 +205,16 @@ def recompute(name: str, folder: Path, check: Check) -> dict[str, Any]:
         return [(rows[program], table.best(task, members, rows)) for task, rows in counted.items()]
 
     tests: dict[tuple[str, ...], float] = {}
+    least: dict[tuple[str, ...], float] = {}
     sampled: set[tuple[str, ...]] = set()
     for task, program, baseline in itertools.product(counted, programs, baselines):
-        tests[task, program, baseline], _ = permuted([(counted[task][program], counted[task][baseline])])
+        pair = counted[task][program], counted[task][baseline]
+        tests[task, program, baseline], _ = permuted([pair])
+        least[task, program, baseline] = smallest([pair])
     for program, members in itertools.product(programs, families):
         key = ("", program, *members)
         tests[key], exact = permuted(sides(program, members))
+        least[key] = smallest(sides(program, members))
         if not exact:
             sampled.add(key)
     check.close(f"{name}, comparisons", len(tests), held["comparisons"])
@@ -226,7 +239,7 @@ def recompute(name: str, folder: Path, check: Check) -> dict[str, Any]:
         check.close(f"{about}, p", tests[key], row["p"], error)
         leads = sum(bool(a.mean() < b.mean()) for a, b in sides(name, row["members"]))
         check.close(f"{about}, leads", leads, row["leads"])
-    return {"tests": tests, "sampled": sampled, "held": held}
+    return {"tests": tests, "least": least, "sampled": sampled, "held": held}
 
 
 def check_correction(found: dict[str, dict[str, Any]], check: Check) -> None:
@@ -238,7 +251,7 @@ def check_correction(found: dict[str, dict[str, Any]], check: Check) -> None:
                 key = ("", other, *headline["members"])
                 if row["held"]["losses"] == one["held"]["losses"] and key in one["sampled"]:
                     tests[key] = headline["p"]
-        corrected = dict(zip(tests, holm(list(tests.values())), strict=True))
+        corrected = dict(zip(tests, holm(list(tests.values()), [one["least"][key] for key in tests]), strict=True))
         rows = [((r["task"], name, a["baseline"]), a) for r in one["held"]["results"] for a in r["against"]]
         rows += [(("", name, *a["members"]), a) for a in one["held"]["over_tasks"]]
         for key, row in rows:

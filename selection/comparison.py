@@ -215,12 +215,15 @@ def compare(
     pairs = [(task, mine, other) for task in losses for mine in programs for other in baselines]
     whole = [(mine, other) for mine in programs for other in opponents]
     p_values: list[float] = []
+    corrected: list[float | None] = [None] * (len(pairs) + len(whole))
     if replicated:
         p_values = [permutation_test([(counted[task][mine], counted[task][other])]) for task, mine, other in pairs]
         p_values += [
             permutation_test([(rows[mine], rows[other]) for rows in counted.values()]) for mine, other in whole
         ]
-    corrected: list[float | None] = list(holm(p_values)) if replicated else [None] * (len(pairs) + len(whole))
+        least = [smallest_p_value(len(counted[task][mine])) for task, mine, _ in pairs]
+        least += [smallest_p_value(len(next(iter(counted.values()))[mine]), len(counted)) for mine, _ in whole]
+        corrected = list(holm(p_values, least))
     raw: list[float | None] = list(p_values) if replicated else [None] * (len(pairs) + len(whole))
     tests = len(pairs) + len(whole)
     rows = [

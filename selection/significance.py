@@ -4,8 +4,8 @@ A replicate is one independent tuning, measured on its own fresh seeds. Under th
 are equal, their replicates are exchangeable, so that the test permutes them between the two, on every task separately.
 The statistic is studentised: the test is exact if the distributions are equal, however skewed they are, and
 approximately valid if only their means are. No test of a few replicates sees what happens in one of ten: a contender
-that fails rarely and badly looks better than its mean. Holm's correction bounds the family-wise error rate over all
-contenders and tasks by the significance level.
+that fails rarely and badly looks better than its mean. Holm's correction, in the form for discrete tests, bounds the
+family-wise error rate over all contenders and tasks by the significance level.
 
 Source: Janssen 1997, Studentized permutation tests for non-i.i.d. hypotheses; Chung and Romano 2013, Exact and
 asymptotically robust permutation tests.
@@ -114,21 +114,31 @@ def _random_orders(total: int, task: int) -> np.ndarray:
     return np.concatenate([np.arange(total)[None], drawn])
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], least: Sequence[float] | None = None) -> list[float]:
     """Holm's correction: p-values adjusted so that the family-wise error rate is at most the significance level.
+
+    A permutation test of a few replicates takes only multiples of its smallest p-value. Below a level it is at most as
+    probable as the largest multiple below that level, and impossible below the smallest. A test that cannot reach the
+    p-value of another one therefore does not count against it.
 
     Args:
         p_values: any number of p-values, with arbitrary dependence.
+        least: the smallest p-value of each test, of which its p-values are multiples; None for tests that can take any.
 
     Returns:
         The corrected p-values, at most 1, in the order given.
 
-    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
+    Source: Holm (1979), A simple sequentially rejective multiple test procedure; for discrete tests Westfall and
+    Wolfinger (1997), Multiple tests with discrete distributions, here with the bound of Bonferroni.
     """
+    steps = np.zeros(len(p_values)) if least is None else np.asarray(least, float)
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     corrected = [1.0] * len(p_values)
     largest = 0.0
     for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        mine, left = p_values[index], steps[order[rank:]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reached = np.where(left > 0.0, np.floor(mine / left * (1.0 + _TIE)) * left, mine)
+        largest = max(largest, min(1.0, float(np.minimum(reached, mine).sum())))
         corrected[index] = largest
     return corrected

@@ -133,8 +133,8 @@ def train(
         weights: maps a carry to the parameters in the structure of the model, with leaves [lanes, ...].
         batches: data and batch order.
         limits: float32 [lanes, checkpoints], maximum running training loss at each checkpoint.
-        validates: whether to record the validation loss at each checkpoint, which changes no other result; None compiles
-            the loop without it.
+        validates: whether to record the validation loss at each checkpoint, which changes no other result. None
+            compiles the loop without it.
 
     Returns:
         The results of all lanes.

@@ -53,6 +53,19 @@ def trainers(name: str, method: Method) -> tuple[Trainer, Trainer]:
     return Trainer(task, method=method), Trainer(task, method=method, validates=True)
 
 
+def test_recording_is_switched_off_without_compiling_again() -> None:
+    bare, full = trainers("digits", "interpret")
+    program = next(iter(PROGRAMS.values()))
+    full.run(program, 4)
+    compiled = full.compilations
+    full.recording = False
+    try:
+        assert full.run(program, 4) == bare.run(program, 4)
+        assert full.compilations == compiled
+    finally:
+        full.recording = True
+
+
 def same_but_recorded(bare: TrainingResult, full: TrainingResult) -> None:
     assert bare.validation_losses == ()
     assert replace(full, validation_losses=()) == bare, "to the last bit"

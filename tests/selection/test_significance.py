@@ -92,8 +92,36 @@ def test_holms_correction_lies_between_none_and_bonferronis(seed: int) -> None:
     p_values = np.random.default_rng(seed).uniform(size=7) ** 3
     corrected = np.array(holm(p_values.tolist()))
     assert (corrected >= p_values).all()
-    assert (corrected <= np.minimum(7 * p_values, 1.0)).all()
+    assert (corrected <= np.minimum(7 * p_values, 1.0) + 1e-12).all()
     assert (np.diff(corrected[np.argsort(p_values)]) >= 0).all()
+
+
+def test_tests_that_cannot_reach_a_p_value_do_not_count_against_it() -> None:
+    step = 2 / 252
+    assert holm([0.004, 0.5, 0.5], [1e-9, step, step])[0] == pytest.approx(0.004)
+    assert holm([0.01, 0.5, 0.5], [1e-9, step, step])[0] == pytest.approx(0.01 + 2 * step)
+    assert holm([step, step, 0.5], [step, step, step])[:2] == pytest.approx([3 * step, 3 * step])
+    assert holm([0.01, 0.02], [0.0, 0.0]) == holm([0.01, 0.02])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_discrete_correction_is_never_stricter(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    least = rng.choice([1e-5, 2 / 70, 2 / 252], 9)
+    p_values = np.minimum(np.ceil(rng.uniform(size=9) ** 3 / least) * least, 1.0)
+    discrete, plain = holm(p_values.tolist(), least.tolist()), holm(p_values.tolist())
+    assert all(p <= a <= b + 1e-12 for p, a, b in zip(p_values, discrete, plain, strict=True))
+
+
+def test_the_family_wise_error_rate_of_discrete_tests_is_within_the_level() -> None:
+    """Three exact tests of 4 against 4 replicates and one that can take any p-value, all without a difference."""
+    rng, trials, false = np.random.default_rng(12), 2000, 0
+    step = smallest_p_value(4)
+    for _ in range(trials):
+        p_values = [permutation_test([(rng.normal(size=4).tolist(), rng.normal(size=4).tolist())]) for _ in range(3)]
+        corrected = holm([*p_values, float(rng.uniform())], [step] * 3 + [0.0])
+        false += min(corrected) <= LEVEL
+    assert false / trials < LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / trials)
 
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
