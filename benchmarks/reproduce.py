@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reproduce.md"
 BEGIN, END = "<!-- table: begin (python benchmarks/reproduce.py --write) -->", "<!-- table: end -->"
 
-VARYING = frozenset({"seconds", "machine", "run", "known_runs", "trained_runs"})
+VARYING = frozenset({"made_with", "seconds", "machine", "run", "known_runs", "trained_runs"})
 """Keys that are not results: times, machines, folders, previously known values."""
 
 PROGRAMS = {

@@ -98,7 +98,7 @@ def add(
     table, file = losses_of_seeds(evaluated), f"{losses or name}.csv"
     if not replace and (folder / file).exists() and (folder / file).read_text(encoding="utf-8") != table:
         raise ConfigError([f"'{file}' is there already, from another evaluation: choose another name with --losses"])
-    record["held_out"] = held_out(evaluated, called, file)
+    record["held_out"] = held_out(evaluated, called, name, file)
     texts = {"txt": str(chosen), "yaml": yaml.dump(record, Dumper=_Dumper, sort_keys=False, width=120)}
     found = read_discovery(name, texts["txt"], texts["yaml"])
     files = {f"{name}.{ending}": text for ending, text in texts.items()} | {file: table}

@@ -21,7 +21,7 @@ def method(one: Discovery) -> str:
     """Describes the comparison method in two sentences."""
     held = one.record.held_out
     first = f" after the first {held.skipped_seeds}, which an earlier look had used" if held.skipped_seeds else ""
-    programs = f"{held.programs} program{'' if held.programs == 1 else 's'}"
+    programs = f"{len(held.programs)} program{'s' * (len(held.programs) > 1)}"
     return (
         f"Every contender was tuned {held.replicates} times with {held.trials} trials"
         f"{', constants too' if held.constants else ''}{', to one setting for all tasks' if held.shared else ''}, "

@@ -174,7 +174,7 @@ class Held(BaseModel):
         trials: number of trials of each tuning.
         constants: True if constants were tuned too.
         shared: True if each tuning selected one setting for all tasks.
-        programs: number of evaluated programs.
+        programs: names of all evaluated programs, in order. Baselines also start from their EMA decays.
         comparisons: number of comparisons for which p-values are corrected.
         losses: name of the table with the losses of all seeds, which programs evaluated together share.
         results: one result per task.
@@ -190,7 +190,7 @@ class Held(BaseModel):
     trials: int
     constants: bool
     shared: bool = False
-    programs: int
+    programs: Annotated[list[str], Field(min_length=1)]
     comparisons: int
     losses: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.csv$")]
     results: Annotated[list[Result], Field(min_length=1)]
@@ -278,7 +278,7 @@ class Discovery:
         return [
             f"optsearch search {self.name} --set controls=[]",
             f"optsearch show {origin.run}:{origin.program}",
-            f"optsearch evaluate {self.name} {tasks} {baselines}{constants} {budget}",
+            f"optsearch evaluate {' '.join(held.programs)} {tasks} {baselines}{constants} {budget}",
         ]
 
 

@@ -59,12 +59,13 @@ class Evaluated:
         raise RunError(f"the program with fingerprint {meaning} takes no part in the evaluation: evaluate it again")
 
 
-def held_out(evaluated: Evaluated, program: str, losses: str) -> Fields:
+def held_out(evaluated: Evaluated, program: str, name: str, losses: str) -> Fields:
     """The fields of `discovery.Held` for a program, by its name in the evaluation.
 
     Args:
         evaluated: the evaluation.
         program: name of the program in it.
+        name: name of the program's entry.
         losses: name of the file with the losses of all seeds.
     """
     asked, found = evaluated.settings, evaluated.values
@@ -94,7 +95,7 @@ def held_out(evaluated: Evaluated, program: str, losses: str) -> Fields:
         "trials": asked["trials"],
         "constants": asked["constants"],
         **({"shared": True} if asked.get("shared") else {}),
-        "programs": len(evaluated.programs),
+        "programs": [name if other == program else other for other in evaluated.programs],
         "comparisons": len(found["comparisons"]) + len(found["headlines"]),
         "losses": losses,
         "over_tasks": over_tasks,
