@@ -200,6 +200,7 @@ def recompute(name: str, folder: Path, check: Check) -> dict[str, Any]:
     families = [row["members"] for row in held["over_tasks"]]
     programs = [key for key, kind in table.kinds.items() if kind == "program"]
     baselines = [key for key, kind in table.kinds.items() if kind == "baseline"]
+    own = programs[held["programs"].index(name)]  # in the table a program has the name that the evaluation gave it
 
     def sides(program: str, members: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
         return [(rows[program], table.best(task, members, rows)) for task, rows in counted.items()]
@@ -222,38 +223,39 @@ def recompute(name: str, folder: Path, check: Check) -> dict[str, Any]:
         task = result["task"]
         for row in (result, *result["against"]):
             about = f"{name}, {task}, {row.get('baseline', 'the program')}"
-            rows = np.array(table.losses[task][row.get("baseline", name)])
+            rows = np.array(table.losses[task][row.get("baseline", own)])
             check.close(f"{about}, failed", int(np.isinf(rows).sum()), row["failed"])
             if np.isfinite(rows).all():
                 check.ends(f"{about}, loss", student(rows.mean(axis=1)), row["loss"], 0.0)
         for row in result["against"]:
-            mine, theirs = counted[task][name], counted[task][row["baseline"]]
+            mine, theirs = counted[task][own], counted[task][row["baseline"]]
             about = f"{name}, {task}, {row['baseline']}"
             check.ends(f"{about}, difference", welch(mine, theirs), row["difference"], float(theirs.mean()))
-            check.close(f"{about}, p", tests[task, name, row["baseline"]], row["p"])
+            check.close(f"{about}, p", tests[task, own, row["baseline"]], row["p"])
     for row in held["over_tasks"]:
-        key = ("", name, *row["members"])
+        key = ("", own, *row["members"])
         about = f"{name}, {row['opponent']}"
-        check.ends(f"{about}, relative", relative(sides(name, row["members"])), row["relative"], 1.0)
+        check.ends(f"{about}, relative", relative(sides(own, row["members"])), row["relative"], 1.0)
         error = 5 * math.sqrt(max(row["p"], 1 / SAMPLES) / SAMPLES) if key in sampled else 0.0
         check.close(f"{about}, p", tests[key], row["p"], error)
-        leads = sum(bool(a.mean() < b.mean()) for a, b in sides(name, row["members"]))
+        leads = sum(bool(a.mean() < b.mean()) for a, b in sides(own, row["members"]))
         check.close(f"{about}, leads", leads, row["leads"])
-    return {"tests": tests, "least": least, "sampled": sampled, "held": held}
+    return {"own": own, "tests": tests, "least": least, "sampled": sampled, "held": held}
 
 
 def check_correction(found: dict[str, dict[str, Any]], check: Check) -> None:
     """Corrects the p-values of programs that were evaluated together, and compares corrections and verdicts."""
     for name, one in found.items():
         tests = dict(one["tests"])
-        for other, row in found.items():
+        for row in found.values():
             for headline in row["held"]["over_tasks"]:
-                key = ("", other, *headline["members"])
+                key = ("", row["own"], *headline["members"])
                 if row["held"]["losses"] == one["held"]["losses"] and key in one["sampled"]:
                     tests[key] = headline["p"]
         corrected = dict(zip(tests, holm(list(tests.values()), [one["least"][key] for key in tests]), strict=True))
-        rows = [((r["task"], name, a["baseline"]), a) for r in one["held"]["results"] for a in r["against"]]
-        rows += [(("", name, *a["members"]), a) for a in one["held"]["over_tasks"]]
+        own = one["own"]
+        rows = [((r["task"], own, a["baseline"]), a) for r in one["held"]["results"] for a in r["against"]]
+        rows += [(("", own, *a["members"]), a) for a in one["held"]["over_tasks"]]
         for key, row in rows:
             check.close(f"{name}, {key}, corrected", corrected[key], row["corrected"])
             mean = row["difference"][0] if "difference" in row else row["relative"][0]

