@@ -80,7 +80,7 @@ def test_shipped_programs(name: str, tmp_path: Path) -> None:
 
 
 def test_generated_programs(tmp_path: Path, programs: Programs) -> None:
-    compared = compare(programs(40, seed=5), tmp_path)
+    compared = compare(programs(20, seed=5), tmp_path)
     assert compared.whole >= LEAST_WHOLE
     assert compared.by_compiler <= MOST_BY_COMPILER
 

@@ -16,8 +16,8 @@ from optsearch.proxy_tasks.registry import TASKS, get_task
 from optsearch.proxy_tasks.task import RUNGS, Task
 
 PROXIES = [name for name, task in TASKS.items() if task.rung == RUNGS[0]]
-QUICK = [name for name in PROXIES if name != "mlm"]
-"""Compiling is what these tests cost, and `mlm` is the Transformer of `lm` with a loss that has a test of its own."""
+QUICK = [name for name in PROXIES if name not in ("mlm", "lm", "vit", "finetune", "contrastive")]
+"""Compiling is what these tests cost: Transformers and the tasks that start from another one's data are slow tests."""
 
 LONG = [name for name in TASKS if name not in QUICK]
 SHORT, FINE = 60, 500

@@ -76,7 +76,7 @@ def test_an_interrupted_ablation_goes_on() -> None:
     assert resumed.trained == missing
 
 
-@pytest.mark.parametrize("workers", [2, 5])
+@pytest.mark.parametrize("workers", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_any_number_of_workers_gives_the_same_result(workers: int) -> None:
     program = rewrite(LIBRARY["lion-raw"]).program
     one, several = made_up(), made_up(ahead=workers)
