@@ -31,7 +31,8 @@ class Scope(Enum):
     """The part of the parameter tree on which one element of a function's result depends."""
 
     ELEMENT = "element"  # called with arrays that broadcast
-    LEAF = "leaf"  # called with one array of the tree at a time
+    LEAF = "leaf"  # called with one array of the tree at a time, whose shape does not matter
+    MATRIX = "matrix"  # called with one array of the tree at a time, in its shape, which it reads as a matrix
     TREE = "tree"  # called with the list of all arrays of each LEAF operand
 
 
@@ -43,6 +44,7 @@ class Operation(Enum):
     DIVISION = "division"  # division and roots
     TRANSCENDENTAL = "transcendental"
     REDUCTION = "reduction"
+    MATRIX = "matrix"  # products of matrices
 
 
 OPERATION_COST: Mapping[Operation, float] = MappingProxyType(
@@ -52,9 +54,17 @@ OPERATION_COST: Mapping[Operation, float] = MappingProxyType(
         Operation.DIVISION: 4.0,
         Operation.TRANSCENDENTAL: 12.0,
         Operation.REDUCTION: 2.0,
+        Operation.MATRIX: 8.0,
     }
 )
-"""Cost of one operation on one element, in additions (rounded from instruction tables of current CPUs)."""
+"""Cost of one operation on one element, in additions (rounded from instruction tables of current CPUs).
+
+That of a product of matrices is for one with `SMALLER_SIDE` rows or columns, at eight multiplications and additions in
+the time of one addition of arrays, which waits for memory.
+"""
+
+SMALLER_SIDE = 32
+"""The smaller side of a matrix for which costs of products are stated; they are proportional to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +240,12 @@ def reduction(
     *,
     scope: Scope = Scope.TREE,
     code: str | None = None,
+    operation: Operation = Operation.REDUCTION,
     operations: int = 1,
     definitions: tuple[str, str] = ("", ""),
     **laws: Any,
 ) -> Function:
-    """A row for a function that sums over arrays; exported files call functions of the whole tree by name."""
+    """A row for a function of whole arrays; exported files call it by name unless ``code`` says otherwise."""
     code = code or f"{name}({', '.join(f'{{{index}}}' for index in range(len(operands)))})"
     return Function(
         name,
@@ -246,7 +257,7 @@ def reduction(
         operands=operands,
         result=result,
         scope=scope,
-        operation=Operation.REDUCTION,
+        operation=operation,
         operations=operations,
         domain=(WIDE,) * len(operands),
         laws=_laws(len(operands), **laws),

@@ -112,6 +112,13 @@ def row_meaning(function: Function, layout: Layout) -> Callable[..., jax.Array]:
         columns = [layout.leaves(operand) if operand.ndim else [operand] * len(layout.spans) for operand in operands]
         return spread([meaning(*column) for column in zip(*columns, strict=True)])
 
+    def on_matrices(row: Any) -> jax.Array:
+        parts = [
+            meaning(leaf.reshape(shape)).reshape(-1)
+            for leaf, shape in zip(layout.leaves(row), layout.shapes, strict=True)
+        ]
+        return jnp.concatenate(parts)
+
     def on_tree(*operands: Any) -> jax.Array:
         trees: list[Any] = []
         for operand, kinds in zip(operands, function.operands, strict=True):
@@ -122,7 +129,12 @@ def row_meaning(function: Function, layout: Layout) -> Callable[..., jax.Array]:
         result = meaning(*trees)
         return spread(result) if function.result is Kind.LEAF else jnp.broadcast_to(result, (layout.size,))
 
-    return {Scope.ELEMENT: meaning, Scope.LEAF: on_leaves, Scope.TREE: on_tree}[function.scope]
+    return {
+        Scope.ELEMENT: meaning,
+        Scope.LEAF: on_leaves,
+        Scope.MATRIX: on_matrices,
+        Scope.TREE: on_tree,
+    }[function.scope]
 
 
 def instruction_meaning(instruction: Instruction, layout: Layout) -> Callable[[Iterator[Any]], Any]:
