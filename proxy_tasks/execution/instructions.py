@@ -89,8 +89,13 @@ def _by_function(instructions: Iterable[Instruction]) -> dict[str, tuple[Instruc
     return {name: tuple(found) for name, found in names.items()}
 
 
-STEP_INSTRUCTIONS = (*_plain(), *_fused())
-"""Meaning of the step code's opcodes, by index."""
+_MATRIX = tuple(instruction for instruction in _plain() if instruction.function.scope is Scope.MATRIX)
+
+STEP_INSTRUCTIONS = (*(instruction for instruction in _plain() if instruction not in _MATRIX), *_fused(), *_MATRIX)
+"""Meaning of the step code's opcodes, by index; those that multiply matrices come last."""
+
+WITHOUT_MATRICES = len(STEP_INSTRUCTIONS) - len(_MATRIX)
+"""Number of opcodes of an interpreter for programs without functions of matrices, which is compiled separately."""
 
 SCHEDULE_INSTRUCTIONS = tuple(
     Instruction(function, (COLUMN,) * function.arity)

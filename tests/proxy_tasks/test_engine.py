@@ -43,7 +43,7 @@ def interpreter() -> Any:
 
         def step(file: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
             file = file.at[:, WEIGHTS].set(w[None]).at[:, GRADIENT].set(gradients[index][None])
-            file = engine.interpret(programs.step, layout, file, table[index])
+            file = engine.interpret(programs.step, layout, file, table[index], matrices=True)
             return file, file[:, jnp.array([WEIGHTS, FIRST_STATE, FIRST_STATE + 1])]
 
         return jax.lax.scan(step, start, jnp.arange(STEPS))[1]
