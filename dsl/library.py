@@ -1,7 +1,8 @@
 """Known optimizers as programs, shipped as text files in ``dsl/programs/``.
 
 As in Chen et al. 2023, none of them applies bias correction; ``adagrad`` initialises its sum at zero. In all other
-respects each equals the optax optimizer of the same name (tested).
+respects each equals the optax optimizer of the same name (tested). ``muon`` and ``orthogonal-adamw`` scale the step of
+every array to a root mean square of 1 before decay, as `orthogonalize` does.
 
 >>> print(LIBRARY["momentum"], end="")
 def train(w, g, m, lr):
@@ -35,6 +36,9 @@ DESCRIPTIONS: Mapping[str, str] = {
     "adamw": "Adam with decoupled weight decay (Loshchilov and Hutter 2019): the search's warm start",
     "signum": "sign of the momentum (Bernstein et al. 2018)",
     "lion": "sign of interpolated momentum, decoupled weight decay (Chen et al. 2023)",
+    "normalized-sgd": "gradient over its norm over all parameters (Nesterov 1984; Hazan et al. 2015)",
+    "muon": "orthogonalised Nesterov momentum (Jordan et al. 2024); vectors over their root mean square",
+    "orthogonal-adamw": "AdamW whose step is orthogonalised before weight decay",
     "lion-raw": "the program found by the published search, before simplification by hand (Chen et al. 2023)",
 }
 
