@@ -24,11 +24,15 @@ import numpy as np
 from optsearch.dsl.laws import EVEN, NONE, ODD, Laws
 from optsearch.dsl.rows import (
     ANY,
+    COLUMN_BIT,
     GUARD,
     LEAVES,
     OPERATION_COST,
+    ROW_BIT,
     SCALARS,
     WIDE,
+    WITH_COLUMNS,
+    WITH_ROWS,
     Function,
     Operation,
     Scope,
@@ -121,6 +125,27 @@ def _orthogonalize(jnp: Any, x: Any, **precise: Any) -> Any:
     return jnp.reshape(max(rows, columns) ** 0.5 * y, x.shape)
 
 
+def _over_rows(x: Any) -> tuple[int, ...]:
+    """Axes of the columns' entries: all but the last."""
+    return tuple(range(x.ndim - 1))
+
+
+def _over_columns(x: Any) -> tuple[int, ...]:
+    """Axes of the rows' entries: the last one, which a scalar does not have."""
+    return tuple(range(x.ndim))[-1:]
+
+
+def _mean(jnp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """Mean over axes, which keep a length of 1; 0 over an axis of length 0."""
+    count = math.prod([x.shape[axis] for axis in axes])
+    return jnp.sum(x, axis=axes, keepdims=True) / max(count, 1)
+
+
+def _length(jnp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """Euclidean norm over axes, which keep a length of 1."""
+    return jnp.sqrt(jnp.sum(x * x, axis=axes, keepdims=True))
+
+
 def _jax_log1p(jnp: Any, x: Any) -> Any:
     return jnp.where(x > -1.0, jnp.log1p(x), jnp.log(jnp.abs(1.0 + x)))
 
@@ -179,6 +204,46 @@ _CLIP_TEXT = (
     limit = torch.abs(torch.as_tensor(limit, dtype=x[0].dtype, device=home(x)))
     factor = torch.clamp(limit / (global_norm(x) + 1e-8), max=1.0)
     return [a * factor for a in x]
+''',
+)
+_ROW_NORM_TEXT = (
+    '''def row_norm(x):
+    """Euclidean norm of each row of an array, whose last axis holds the columns."""
+    return jnp.linalg.norm(x, axis=-1, keepdims=True) if x.ndim else jnp.abs(x)
+''',
+    '''def row_norm(x):
+    """Euclidean norm of each row of an array, whose last axis holds the columns."""
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True) if x.ndim else x.abs()
+''',
+)
+_ROW_MEAN_TEXT = (
+    '''def row_mean(x):
+    """Mean of each row of an array, whose last axis holds the columns."""
+    return jnp.mean(x, axis=-1, keepdims=True) if x.ndim else x
+''',
+    '''def row_mean(x):
+    """Mean of each row of an array, whose last axis holds the columns."""
+    return x.mean(dim=-1, keepdim=True) if x.ndim else x
+''',
+)
+_COLUMN_NORM_TEXT = (
+    '''def column_norm(x):
+    """Euclidean norm of each column of an array, whose last axis holds the columns."""
+    return jnp.sqrt(jnp.sum(x * x, axis=tuple(range(x.ndim - 1)), keepdims=True))
+''',
+    '''def column_norm(x):
+    """Euclidean norm of each column of an array, whose last axis holds the columns."""
+    return torch.linalg.vector_norm(x, dim=tuple(range(x.ndim - 1)), keepdim=True) if x.ndim > 1 else x.abs()
+''',
+)
+_COLUMN_MEAN_TEXT = (
+    '''def column_mean(x):
+    """Mean of each column of an array, whose last axis holds the columns."""
+    return jnp.mean(x, axis=tuple(range(x.ndim - 1)), keepdims=True)
+''',
+    '''def column_mean(x):
+    """Mean of each column of an array, whose last axis holds the columns."""
+    return x.mean(dim=tuple(range(x.ndim - 1)), keepdim=True) if x.ndim > 1 else x
 ''',
 )
 _ORTHOGONALIZE_TEXT = (
@@ -316,6 +381,23 @@ _ROWS = (
         r"\operatorname{{clip}}_{{\|\cdot\| \le {1}}}\left({0}\right)",
         operations=2, parity=(ODD, EVEN), degree=(None, None), absorbing=0.0, total=True,
         definitions=_CLIP_TEXT),
+    # Rows and columns of matrices
+    reduction("row_norm", (WITH_COLUMNS,), None,
+        lambda jnp, x: _length(jnp, x, _over_columns(x)), lambda x: _length(np, x, _over_columns(x)),
+        r"\left\|{0}\right\|_{{\mathrm{{row}}}}", scope=Scope.MATRIX, removes=COLUMN_BIT,
+        parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True, definitions=_ROW_NORM_TEXT),
+    reduction("row_mean", (WITH_COLUMNS,), None,
+        lambda jnp, x: _mean(jnp, x, _over_columns(x)), lambda x: _mean(np, x, _over_columns(x)),
+        r"\operatorname{{mean}}_{{\mathrm{{row}}}}\left({0}\right)", scope=Scope.MATRIX, removes=COLUMN_BIT,
+        parity=(ODD,), degree=(1.0,), total=True, definitions=_ROW_MEAN_TEXT),
+    reduction("column_norm", (WITH_ROWS,), None,
+        lambda jnp, x: _length(jnp, x, _over_rows(x)), lambda x: _length(np, x, _over_rows(x)),
+        r"\left\|{0}\right\|_{{\mathrm{{column}}}}", scope=Scope.MATRIX, removes=ROW_BIT,
+        parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True, definitions=_COLUMN_NORM_TEXT),
+    reduction("column_mean", (WITH_ROWS,), None,
+        lambda jnp, x: _mean(jnp, x, _over_rows(x)), lambda x: _mean(np, x, _over_rows(x)),
+        r"\operatorname{{mean}}_{{\mathrm{{column}}}}\left({0}\right)", scope=Scope.MATRIX, removes=ROW_BIT,
+        parity=(ODD,), degree=(1.0,), total=True, definitions=_COLUMN_MEAN_TEXT),
     # Matrices
     reduction("orthogonalize", (LEAVES,), Kind.LEAF,
         lambda jnp, x: _orthogonalize(jnp, x, precision="highest"), lambda x: _orthogonalize(np, x),

@@ -2,7 +2,8 @@
 
 As in Chen et al. 2023, none of them applies bias correction; ``adagrad`` initialises its sum at zero. In all other
 respects each equals the optax optimizer of the same name (tested). ``muon`` and ``orthogonal-adamw`` scale the step of
-every array to a root mean square of 1 before decay, as `orthogonalize` does.
+every array to a root mean square of 1 before decay, as `orthogonalize` does. ``adafactor`` has a constant decay, clips
+the root mean square of its step at 1, and scales it by that of the weights.
 
 >>> print(LIBRARY["momentum"], end="")
 def train(w, g, m, lr):
@@ -39,6 +40,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "normalized-sgd": "gradient over its norm over all parameters (Nesterov 1984; Hazan et al. 2015)",
     "muon": "orthogonalised Nesterov momentum (Jordan et al. 2024); vectors over their root mean square",
     "orthogonal-adamw": "AdamW whose step is orthogonalised before weight decay",
+    "adafactor": "gradient over a root mean square from one number per row and column (Shazeer and Stern 2018)",
     "lion-raw": "the program found by the published search, before simplification by hand (Chen et al. 2023)",
 }
 

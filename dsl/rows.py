@@ -19,9 +19,15 @@ GUARD = 1e-8
 ANY = frozenset(Kind)
 SCALARS = frozenset({Kind.SCALAR})
 LEAVES = frozenset({Kind.LEAF})
+WITH_COLUMNS = frozenset({Kind.LEAF, Kind.PER_COLUMN})
+"""Kinds that differ along a row."""
+WITH_ROWS = frozenset({Kind.LEAF, Kind.PER_ROW})
+"""Kinds that differ along a column."""
 
 WIDE = (-4.0, 4.0)
 """Sampling domain of functions that are defined for all numbers."""
+
+ROW_BIT, COLUMN_BIT = Kind.PER_ROW & ~Kind.PER_LEAF, Kind.PER_COLUMN & ~Kind.PER_LEAF
 
 Interval = tuple[float, float]
 Meaning = Callable[..., Any]
@@ -81,7 +87,8 @@ class Function:
         torch_code: the same for PyTorch. The file also defines ``sign``, because ``torch.sign`` maps NaN to 0.
         latex: the same for LaTeX.
         operands: accepted kinds of each operand.
-        result: kind of the result; None for the largest kind among the operands.
+        result: kind of the result; None for the join of the operands' kinds.
+        removes: the bit of the operand's kind that the result lacks, for reductions over rows or columns; 0 for none.
         scope: the part of the tree that one call receives.
         operation: class of arithmetic, for costs.
         operations: number of operations of this class per element.
@@ -101,6 +108,7 @@ class Function:
     latex: str
     operands: tuple[frozenset[Kind], ...]
     result: Kind | None = None
+    removes: int = 0
     scope: Scope = Scope.ELEMENT
     operation: Operation = Operation.ARITHMETIC
     operations: int = 1
@@ -125,6 +133,8 @@ class Function:
         """Operand and result kinds as text, such as ``(leaf, scalar) -> leaf``."""
         operands = ", ".join("any" if kinds == ANY else "|".join(map(str, sorted(kinds))) for kinds in self.operands)
         result = "scalar" if not self.operands else "largest" if self.result is None else str(self.result)
+        if self.removes:
+            result = "per_column, per_leaf" if self.removes == ROW_BIT else "per_row, per_leaf"
         return f"({operands}) -> {result}"
 
 
@@ -233,12 +243,13 @@ def elementwise(
 def reduction(
     name: str,
     operands: tuple[frozenset[Kind], ...],
-    result: Kind,
+    result: Kind | None,
     jax: Meaning,
     reference: Meaning,
     latex: str,
     *,
     scope: Scope = Scope.TREE,
+    removes: int = 0,
     code: str | None = None,
     operation: Operation = Operation.REDUCTION,
     operations: int = 1,
@@ -256,6 +267,7 @@ def reduction(
         latex=latex,
         operands=operands,
         result=result,
+        removes=removes,
         scope=scope,
         operation=operation,
         operations=operations,

@@ -1,8 +1,9 @@
 """The type checker: accepts or rejects a program, and infers the kind of every value.
 
 A verified program never raises when executed, on any parameter tree: every variable is assigned before it is read,
-every call matches the operands of its function's row, and ``update`` and the state have the kind ``LEAF``. Kinds do not
-depend on the tree, so one verification is valid for every model; ``Kind.shapes`` turns kinds into shapes.
+every call matches the operands of its function's row, ``update`` has the kind ``LEAF``, and so has state unless it is
+per row or per column. Kinds do not depend on the tree, so one verification is valid for every model; ``Kind.shapes``
+turns kinds into shapes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from optsearch.dsl.program import (
     Statement,
     name_fault,
 )
-from optsearch.dsl.types import Kind
+from optsearch.dsl.types import KINDS, Kind
 
 MAX_CONSTANT = 3.4028234663852886e38
 """Largest float32 number: programs run in float32."""
@@ -48,17 +49,56 @@ def nearest(name: str, known: Iterable[str], similarity: float = 0.6) -> str:
 
 
 def input_kinds(program: Program) -> dict[str, Kind]:
-    """Kinds of the program's parameters: ``SCALAR`` for ``lr``, ``LEAF`` for all others."""
+    """Kinds of the program's parameters: ``SCALAR`` for ``lr``, those of `state_kinds` for state, else ``LEAF``."""
     kinds = dict.fromkeys(program.signature.inputs, Kind.LEAF)
     kinds[LR] = Kind.SCALAR
+    if calls_narrow(program):
+        kinds.update(zip(program.state, _inferred(program), strict=True))
     return kinds
+
+
+def state_kinds(program: Program) -> tuple[Kind, ...]:
+    """Kind of each state variable: the smallest that holds its values, among per row, per column and per parameter.
+
+    State starts at zero and takes at every step its last value, so its kind is the least fixed point of the kinds of
+    the statements. A state variable that would need a single number per array has one per parameter, as others do.
+
+    Args:
+        program: a program whose names and numbers of operands are valid.
+    """
+    return _inferred(program) if calls_narrow(program) else (Kind.LEAF,) * len(program.state)
+
+
+def calls_narrow(program: Program) -> bool:
+    """True if the program calls a function that reduces over rows or columns, so that state may be smaller."""
+    return any(name in _NARROW for _, name, _ in program.body)
+
+
+def _inferred(program: Program) -> tuple[Kind, ...]:
+    kinds = dict.fromkeys(program.state, Kind.SCALAR)
+    while True:
+        scope = dict.fromkeys(program.signature.inputs, Kind.LEAF) | {LR: Kind.SCALAR} | kinds
+        for target, name, args in program.body:
+            row = FUNCTIONS.get(name)
+            operands = [scope.get(arg, Kind.LEAF) if isinstance(arg, str) else Kind.SCALAR for arg in args]
+            scope[target] = Kind.LEAF if row is None or len(operands) != row.arity else result_kind(row, operands)
+        after = {name: KINDS[kinds[name] | scope[name]] for name in program.state}
+        if after == kinds:
+            small = {name: Kind.LEAF for name, kind in kinds.items() if kind in (Kind.SCALAR, Kind.PER_LEAF)}
+            if not small:
+                return tuple(kinds.values())
+            after |= small
+        kinds = after
 
 
 def result_kind(function: Function, operands: Sequence[Kind]) -> Kind:
     """Kind of the result of ``function`` for accepted operand kinds."""
     if function.result is not None:
         return function.result
-    return max(operands, default=Kind.SCALAR)
+    bits = 0
+    for operand in operands:
+        bits |= operand
+    return KINDS[bits & ~function.removes]
 
 
 TARGET = -1
@@ -130,8 +170,9 @@ def check(program: Program) -> tuple[Kind, ...]:
     if len(program.body) > MAX_STATEMENTS:
         raise Violation(f"a program has at most {MAX_STATEMENTS} statements, got {len(program.body)}", -1)
     scope = input_kinds(program)
+    state = [scope[name] for name in program.state]
     kinds = tuple([_kind(statement, scope, index) for index, statement in enumerate(program.body)])
-    _check_outputs(program, scope)
+    _check_outputs(program, scope, state)
     return kinds
 
 
@@ -153,9 +194,12 @@ def is_valid_from(program: Program, place: int, scope: Mapping[str, Kind]) -> bo
     """
     body, scope = program.body, dict(scope)
     try:
+        if calls_narrow(program) or any(kind in (Kind.PER_ROW, Kind.PER_COLUMN) for kind in scope.values()):
+            check(program)  # the kinds of state follow from the whole program
+            return True
         for index in range(place, len(body)):
             _kind(body[index], scope, index)
-        _check_outputs(program, scope)
+        _check_outputs(program, scope, [Kind.LEAF] * len(program.state))
     except Violation:
         return False
     return len(body) <= MAX_STATEMENTS
@@ -163,22 +207,30 @@ def is_valid_from(program: Program, place: int, scope: Mapping[str, Kind]) -> bo
 
 def statement_kind(statement: Statement, scope: Mapping[str, Kind]) -> Kind:
     """Kind of a valid statement's result, for variables of the given kinds."""
-    _, kind, _ = _ROWS[statement.function]
+    _, kind, _, kept = _ROWS[statement.function]
     if kind is not None:
         return kind
-    kind = _SCALAR
+    bits = 0
     for arg in statement.args:
-        if isinstance(arg, str) and scope[arg] > kind:
-            kind = scope[arg]
-    return kind
+        if isinstance(arg, str):
+            bits |= scope[arg]
+    return KINDS[bits & kept]
 
 
 _SCALAR = Kind.SCALAR
 _ROWS = {
-    name: (function.operands, function.result, all(accepted == ANY for accepted in function.operands))
+    name: (
+        function.operands,
+        function.result,
+        all(accepted == ANY for accepted in function.operands),
+        ~function.removes,
+    )
     for name, function in FUNCTIONS.items()
 }
-"""The columns that verification reads: accepted kinds, kind of the result, True if the operands can be of any kind."""
+"""The columns that verification reads: accepted kinds, kind of the result, True if the operands can be of any kind, and
+the bits of the operands' kinds that the result keeps."""
+
+_NARROW = frozenset(name for name, function in FUNCTIONS.items() if function.removes)
 
 
 def _kind(statement: Statement, scope: dict[str, Kind], index: int) -> Kind:
@@ -187,18 +239,17 @@ def _kind(statement: Statement, scope: dict[str, Kind], index: int) -> Kind:
     row = _ROWS.get(name)
     if row is None:
         raise Violation(f"unknown function '{name}'", index, None, name, FUNCTIONS)
-    accepted, kind, anything = row
+    accepted, kind, anything, kept = row
     if len(args) != len(accepted):
         plural = "" if len(accepted) == 1 else "s"
         raise Violation(f"{name} takes {len(accepted)} operand{plural}, got {len(args)}", index)
-    largest = _SCALAR
+    bits = 0
     for position, arg in enumerate(args):
         if isinstance(arg, str):
             found = scope.get(arg)
             if found is None:
                 raise Violation(f"'{arg}' is read before it is assigned", index, position, arg, scope)
-            if found > largest:
-                largest = found
+            bits |= found
         else:
             found = _SCALAR
             if not -MAX_CONSTANT <= arg <= MAX_CONSTANT:
@@ -213,7 +264,7 @@ def _kind(statement: Statement, scope: dict[str, Kind], index: int) -> Kind:
         if fault:
             raise Violation(fault, index, TARGET)
     if kind is None:
-        kind = largest
+        kind = KINDS[bits & kept]
     scope[target] = kind
     return kind
 
@@ -233,12 +284,12 @@ def _check_state(state: tuple[str, ...]) -> None:
             raise Violation(fault, -1)
 
 
-def _check_outputs(program: Program, scope: Mapping[str, Kind]) -> None:
-    for position, name in enumerate(program.signature.outputs):
+def _check_outputs(program: Program, scope: Mapping[str, Kind], state: Sequence[Kind]) -> None:
+    for position, (name, wanted) in enumerate(zip(program.signature.outputs, [Kind.LEAF, *state], strict=True)):
         kind = scope.get(name)
         if kind is None:
             raise Violation(f"'{name}' is returned but never assigned", len(program.body), position)
-        if kind is not Kind.LEAF:
+        if kind is not wanted:
             raise Violation(
                 f"'{name}' is returned as a {kind}: update and state must have the shape of the parameters "
                 "(combine it with w, g or a state variable)",

@@ -120,7 +120,7 @@ def row_meaning(function: Function, layout: Layout) -> Callable[..., jax.Array]:
 
     def on_matrices(row: Any) -> jax.Array:
         parts = [
-            meaning(leaf.reshape(shape)).reshape(-1)
+            jnp.broadcast_to(meaning(leaf.reshape(shape)), shape).reshape(-1)
             for leaf, shape in zip(layout.leaves(row), layout.shapes, strict=True)
         ]
         return jnp.concatenate(parts)

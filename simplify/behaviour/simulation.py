@@ -92,7 +92,8 @@ class _LanesDomain:
         if function.scope is Scope.ELEMENT:
             return function.reference(*operands)
         if function.scope is Scope.MATRIX:
-            return np.stack([np.ravel(function.reference(row.reshape(self._shape))) for row in operands[0]])
+            found = [function.reference(row.reshape(self._shape)) for row in operands[0]]
+            return np.stack([np.broadcast_to(one, self._shape).ravel() for one in found])
         rows = [
             np.broadcast_to(operand, (self._lanes, np.shape(operand)[-1] if np.ndim(operand) else 1))
             for operand in operands

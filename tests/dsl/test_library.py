@@ -53,6 +53,30 @@ def nesterov_average(decay: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: jax.tree.map(jnp.zeros_like, params), update)
 
 
+def factored() -> optax.GradientTransformation:
+    """Adafactor's step from its paper, on arrays as matrices: optax's has a decay that depends on the step."""
+
+    def matrix(x: jax.Array) -> jax.Array:
+        return x.reshape(-1, x.shape[-1]) if x.ndim else x.reshape(1, 1)
+
+    def init(params: optax.Params) -> tuple[object, object]:
+        rows = jax.tree.map(lambda p: jnp.zeros(matrix(p).shape[0]), params)
+        return rows, jax.tree.map(lambda p: jnp.zeros(matrix(p).shape[1]), params)
+
+    def update(updates: optax.Updates, state: tuple[object, object], params: optax.Params) -> tuple[object, object]:
+        rows = jax.tree.map(lambda g, r: 0.001 * jnp.mean(matrix(g) ** 2, axis=1) + 0.999 * r, updates, state[0])
+        columns = jax.tree.map(lambda g, c: 0.001 * jnp.mean(matrix(g) ** 2, axis=0) + 0.999 * c, updates, state[1])
+
+        def step(w: jax.Array, g: jax.Array, r: jax.Array, c: jax.Array) -> jax.Array:
+            change = matrix(g) / jnp.sqrt(jnp.outer(r, c) / jnp.mean(r))
+            change = change / jnp.maximum(1.0, jnp.sqrt(jnp.mean(change**2)))
+            return (change * jnp.maximum(1e-3, jnp.sqrt(jnp.mean(w**2)))).reshape(w.shape)
+
+        return jax.tree.map(step, params, updates, rows, columns), (rows, columns)
+
+    return optax.GradientTransformation(init, update)
+
+
 COUNTERPARTS: dict[str, optax.GradientTransformation] = {
     "sgd": optax.sgd(RATE),
     "momentum": optax.sgd(RATE, momentum=0.9),
@@ -72,6 +96,7 @@ COUNTERPARTS: dict[str, optax.GradientTransformation] = {
     "muon": optax.chain(
         nesterov_average(0.95), orthogonal(), optax.add_decayed_weights(0.1), optax.scale(-0.001 * RATE)
     ),
+    "adafactor": optax.chain(factored(), optax.scale(-0.01 * RATE)),
     "orthogonal-adamw": optax.chain(
         optax.scale_by_adam(), orthogonal(), optax.add_decayed_weights(0.01), optax.scale(-0.001 * RATE)
     ),
