@@ -100,11 +100,12 @@ def cost(program: Program) -> Cost:
     """
     program = prune(program)
     domain = _Counting()
+    memory = state_kinds(program)
+    kinds = input_kinds(program) | dict(zip(program.state, memory, strict=True))
     inputs = {
-        name: _Reach(kind, frozenset({name}) if kind is Kind.LEAF else frozenset(), 0)
-        for name, kind in input_kinds(program).items()
+        name: _Reach(kind, frozenset({name}) if kind is Kind.LEAF else frozenset(), 0) for name, kind in kinds.items()
     }
-    state = state_kinds(program).count(Kind.LEAF)
+    state = memory.count(Kind.LEAF)
     values = walk(program, inputs, domain)
     last = frozenset({W}).union(*(values[name].inputs for name in (OUTPUT, *program.state)))
     return Cost(

@@ -7,11 +7,12 @@ last axis the columns; a vector has one row, a scalar has one row and one column
 - ``PER_LEAF``: one number per leaf of the tree (``norm(g)``);
 - ``PER_ROW``: one number per row of every leaf (``row_norm(g)``);
 - ``PER_COLUMN``: one number per column of every leaf (``column_norm(g)``);
-- ``LEAF``: one number per parameter (``w``, ``g``, ``update``, and state unless it is per row or per column).
+- ``LEAF``: one number per parameter (``w``, ``g``, every state variable, ``update``).
 
 Kinds form a lattice, from ``SCALAR`` over ``PER_LEAF`` to ``LEAF``, with ``PER_ROW`` and ``PER_COLUMN`` side by side.
 The result of an elementwise function has the smallest kind to which all operands broadcast, their *join*: a value per
-row times a value per column has one number per parameter.
+row times a value per column has one number per parameter. A state variable whose values do not differ along rows, or
+along columns, takes only as much memory as its values need (``verify.state_kinds``).
 """
 
 from __future__ import annotations

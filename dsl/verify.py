@@ -1,9 +1,8 @@
 """The type checker: accepts or rejects a program, and infers the kind of every value.
 
 A verified program never raises when executed, on any parameter tree: every variable is assigned before it is read,
-every call matches the operands of its function's row, ``update`` has the kind ``LEAF``, and so has state unless it is
-per row or per column. Kinds do not depend on the tree, so one verification is valid for every model; ``Kind.shapes``
-turns kinds into shapes.
+every call matches the operands of its function's row, and ``update`` and the state have the kind ``LEAF``. Kinds do not
+depend on the tree, so one verification is valid for every model; ``Kind.shapes`` turns kinds into shapes.
 """
 
 from __future__ import annotations
@@ -49,46 +48,44 @@ def nearest(name: str, known: Iterable[str], similarity: float = 0.6) -> str:
 
 
 def input_kinds(program: Program) -> dict[str, Kind]:
-    """Kinds of the program's parameters: ``SCALAR`` for ``lr``, those of `state_kinds` for state, else ``LEAF``."""
+    """Kinds of the program's parameters: ``SCALAR`` for ``lr``, ``LEAF`` for all others."""
     kinds = dict.fromkeys(program.signature.inputs, Kind.LEAF)
     kinds[LR] = Kind.SCALAR
-    if calls_narrow(program):
-        kinds.update(zip(program.state, _inferred(program), strict=True))
     return kinds
 
 
 def state_kinds(program: Program) -> tuple[Kind, ...]:
-    """Kind of each state variable: the smallest that holds its values, among per row, per column and per parameter.
+    """The smallest kind that holds the values of each state variable: ``PER_ROW``, ``PER_COLUMN`` or ``LEAF``.
 
-    State starts at zero and takes at every step its last value, so its kind is the least fixed point of the kinds of
-    the statements. A state variable that would need a single number per array has one per parameter, as others do.
+    State starts at zero and takes at every step its last value, so the kinds are the least fixed point of the kinds of
+    the statements. A value that does not differ along rows or columns needs one number for each of the others. Where a
+    function needs more than these numbers, such as ``dot``, all state is ``LEAF``. Results are the same for either.
 
     Args:
-        program: a program whose names and numbers of operands are valid.
+        program: a verified program.
     """
-    return _inferred(program) if calls_narrow(program) else (Kind.LEAF,) * len(program.state)
-
-
-def calls_narrow(program: Program) -> bool:
-    """True if the program calls a function that reduces over rows or columns, so that state may be smaller."""
-    return any(name in _NARROW for _, name, _ in program.body)
-
-
-def _inferred(program: Program) -> tuple[Kind, ...]:
+    whole = dict.fromkeys(program.state, Kind.LEAF)
+    if not any(name in _NARROW for _, name, _ in program.body):
+        return tuple(whole.values())
     kinds = dict.fromkeys(program.state, Kind.SCALAR)
     while True:
-        scope = dict.fromkeys(program.signature.inputs, Kind.LEAF) | {LR: Kind.SCALAR} | kinds
-        for target, name, args in program.body:
-            row = FUNCTIONS.get(name)
-            operands = [scope.get(arg, Kind.LEAF) if isinstance(arg, str) else Kind.SCALAR for arg in args]
-            scope[target] = Kind.LEAF if row is None or len(operands) != row.arity else result_kind(row, operands)
-        after = {name: KINDS[kinds[name] | scope[name]] for name in program.state}
+        scope = input_kinds(program) | kinds
+        for statement in program.body:
+            scope[statement.target] = statement_kind(statement, scope)
+        after = {name: KINDS[kinds[name] | scope[name]] for name in kinds}
         if after == kinds:
-            small = {name: Kind.LEAF for name, kind in kinds.items() if kind in (Kind.SCALAR, Kind.PER_LEAF)}
+            small = dict.fromkeys([n for n, kind in kinds.items() if kind in (Kind.SCALAR, Kind.PER_LEAF)], Kind.LEAF)
             if not small:
-                return tuple(kinds.values())
+                break
             after |= small
         kinds = after
+    scope = input_kinds(program) | kinds
+    try:
+        for index, statement in enumerate(program.body):
+            _kind(statement, scope, index)
+    except Violation:
+        return tuple(whole.values())
+    return tuple(kinds.values()) if all(scope[name] is kind for name, kind in kinds.items()) else tuple(whole.values())
 
 
 def result_kind(function: Function, operands: Sequence[Kind]) -> Kind:
@@ -170,9 +167,8 @@ def check(program: Program) -> tuple[Kind, ...]:
     if len(program.body) > MAX_STATEMENTS:
         raise Violation(f"a program has at most {MAX_STATEMENTS} statements, got {len(program.body)}", -1)
     scope = input_kinds(program)
-    state = [scope[name] for name in program.state]
     kinds = tuple([_kind(statement, scope, index) for index, statement in enumerate(program.body)])
-    _check_outputs(program, scope, state)
+    _check_outputs(program, scope)
     return kinds
 
 
@@ -194,12 +190,9 @@ def is_valid_from(program: Program, place: int, scope: Mapping[str, Kind]) -> bo
     """
     body, scope = program.body, dict(scope)
     try:
-        if calls_narrow(program) or any(kind in (Kind.PER_ROW, Kind.PER_COLUMN) for kind in scope.values()):
-            check(program)  # the kinds of state follow from the whole program
-            return True
         for index in range(place, len(body)):
             _kind(body[index], scope, index)
-        _check_outputs(program, scope, [Kind.LEAF] * len(program.state))
+        _check_outputs(program, scope)
     except Violation:
         return False
     return len(body) <= MAX_STATEMENTS
@@ -284,12 +277,12 @@ def _check_state(state: tuple[str, ...]) -> None:
             raise Violation(fault, -1)
 
 
-def _check_outputs(program: Program, scope: Mapping[str, Kind], state: Sequence[Kind]) -> None:
-    for position, (name, wanted) in enumerate(zip(program.signature.outputs, [Kind.LEAF, *state], strict=True)):
+def _check_outputs(program: Program, scope: Mapping[str, Kind]) -> None:
+    for position, name in enumerate(program.signature.outputs):
         kind = scope.get(name)
         if kind is None:
             raise Violation(f"'{name}' is returned but never assigned", len(program.body), position)
-        if kind is not wanted:
+        if kind is not Kind.LEAF:
             raise Violation(
                 f"'{name}' is returned as a {kind}: update and state must have the shape of the parameters "
                 "(combine it with w, g or a state variable)",

@@ -28,7 +28,7 @@ from optsearch.dsl.functions import FUNCTIONS, Function
 from optsearch.dsl.generate import new_variable, random_argument, random_statement
 from optsearch.dsl.program import Argument, Program, Statement, shortest
 from optsearch.dsl.types import Kind
-from optsearch.dsl.verify import calls_narrow, is_valid_from, scope_before, statement_kind
+from optsearch.dsl.verify import is_valid_from, scope_before, statement_kind
 from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
 
 ATTEMPTS = 100
@@ -312,12 +312,9 @@ def _fits(program: Program, body: tuple[Statement, ...], place: int, scope: Mapp
         body: the child's statements.
         place: index of the first statement that differs.
         scope: kind of every variable before that index.
-        before: kind of the statement's target without the new statement; if unchanged, the rest remains valid, unless
-            the kinds of state follow from the statements.
+        before: kind of the statement's target without the new statement; if unchanged, the rest remains valid.
     """
-    child = Program(program.state, body)
-    alike = statement_kind(body[place], scope) is before and not calls_narrow(child)
-    return alike or is_valid_from(child, place, scope)
+    return statement_kind(body[place], scope) is before or is_valid_from(Program(program.state, body), place, scope)
 
 
 def is_deletable(program: Program, place: int) -> bool:
@@ -328,7 +325,7 @@ def is_deletable(program: Program, place: int) -> bool:
     """
     body, scope = program.body, scope_before(program, place)
     target = body[place].target
-    if scope.get(target) is statement_kind(body[place], scope) and not calls_narrow(program):
+    if scope.get(target) is statement_kind(body[place], scope):
         return True
     if target not in scope and _is_needed(program, target, place):
         return False

@@ -190,7 +190,7 @@ def _form(
         return None
     if claimed is not None and graph.find(claimed[0]) != graph.find(claimed[1]):
         return None  # the substitution is not proven to be invariant
-    roots = [(values[OUTPUT], Need.LEAF), *((value, Need(kinds[name])) for name, value in kept.items())]
+    roots = [(values[OUTPUT], Need.LEAF), *((value, Need.LEAF) for value in kept.values())]
     found = extract(graph, roots, kinds)
     if found is None:
         return None
