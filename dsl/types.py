@@ -44,7 +44,8 @@ class Kind(IntEnum):
             leaves: shape of each parameter array, in tree order.
 
         Returns:
-            One shape for ``SCALAR``; otherwise one shape per leaf, which broadcasts to the shape of the leaf.
+            One shape for ``SCALAR``; otherwise one shape per leaf, which broadcasts to the shape of the leaf. A value
+            of the kind ``PER_LEAF`` that was reduced over rows and over columns has axes of length 1 instead.
         """
         if self is Kind.SCALAR:
             return ((),)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from optsearch.dsl.execute import first_state, reference_step, step
+from optsearch.dsl.execute import first_state, reference_state, reference_step, step
 from optsearch.dsl.functions import FUNCTIONS
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
@@ -112,9 +112,10 @@ def run_on_every_tree(count: int, seed: int, programs: Callable[..., list[Progra
     trees = list(TREES.values())
     for index, program in enumerate(programs(count, seed=seed)):
         w = [np.asarray(rng.standard_normal(shape)) for shape in trees[index % len(trees)]]
-        update, state = reference_step(program, w, w, first_state(program, w), 0.1)
-        for tree in (update, *state):
-            assert [x.shape for x in tree] == [x.shape for x in w], str(program)
+        start = reference_state(program, w)
+        update, state = reference_step(program, w, w, start, 0.1)
+        for tree, like in zip((update, *state), (w, *start), strict=True):
+            assert [x.shape for x in tree] == [x.shape for x in like], str(program)
 
 
 def test_what_verification_accepts_executes(programs: Callable[..., list[Program]]) -> None:
@@ -147,13 +148,14 @@ def test_what_verification_accepts_compiles_1_000(programs: Callable[..., list[P
 
 def test_a_function_of_every_kind_of_operand_executes(random_leaves: Callable[..., list[np.ndarray]]) -> None:
     """Every row with every mixture of kinds that it accepts."""
-    names = {Kind.SCALAR: "lr", Kind.PER_LEAF: "p", Kind.LEAF: "g"}
+    names = {Kind.SCALAR: "lr", Kind.PER_LEAF: "p", Kind.PER_ROW: "r", Kind.PER_COLUMN: "c", Kind.LEAF: "g"}
+    made = " p = norm(g)\n r = row_norm(g)\n c = column_norm(g)\n"
     w = random_leaves(1)
     for function in FUNCTIONS.values():
         for kind in Kind:
             args = [names[kind] if kind in accepted else names[max(accepted)] for accepted in function.operands]
             call = f"{function.name}({', '.join(args)})"
-            program = parse(f"def train(w, g, lr):\n p = norm(g)\n x = {call}\n update = w + x\n return update\n")
+            program = parse(f"def train(w, g, lr):\n{made} x = {call}\n update = w + x\n return update\n")
             update, _ = step(program, w, w, (), 0.25)
             exact, _ = reference_step(program, w, w, (), 0.25)
             np.testing.assert_allclose(flat(update), flat(exact), rtol=1e-5, atol=1e-6, err_msg=call)

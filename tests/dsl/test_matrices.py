@@ -1,9 +1,11 @@
-"""Functions of matrices: against singular values from LAPACK, against optax, and at the edges."""
+"""Functions of matrices, rows and columns: against LAPACK and optax, at the edges, and the memory of state."""
 
 from __future__ import annotations
 
 import math
+import runpy
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +13,16 @@ import numpy as np
 import pytest
 from optax.contrib._muon import orthogonalize_via_newton_schulz
 
-from optsearch.dsl.execute import reference_step, step
+from optsearch.dsl.cost import cost
+from optsearch.dsl.execute import first_state, reference_state, reference_step, step
+from optsearch.dsl.export.optax import to_optax_source
+from optsearch.dsl.export.torch import to_torch_source
 from optsearch.dsl.functions import FUNCTIONS, NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS
+from optsearch.dsl.generate import random_program
+from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
+from optsearch.dsl.types import Kind
+from optsearch.dsl.verify import state_kinds, verify
 
 ORTH = FUNCTIONS["orthogonalize"]
 SHAPES = [(8, 6), (6, 8), (5, 5), (3, 3, 4, 7), (2, 64), (64, 2)]
@@ -117,3 +126,125 @@ def test_arrays_of_a_tree_are_independent() -> None:
     assert jnp.isnan(update[0]).all()
     for whole, part in zip(update[1:], alone[1:], strict=True):
         np.testing.assert_allclose(whole, part, atol=1e-5)
+
+
+ADAFACTOR_LIKE = parse(
+    """def train(w, g, r, c, m, lr):
+  g2 = square(g)
+  rows = row_mean(g2)
+  columns = column_mean(g2)
+  r = interp(rows, r, 0.9)
+  c = interp(columns, c, 0.9)
+  size = row_mean(c)
+  v = r * c
+  v = v / size
+  v = sqrt(v)
+  m = interp(g, m, 0.9)
+  update = m / v
+  update = update * lr
+  return update, r, c, m
+"""
+)
+LEAVES = ((4, 3), (5,), (), (2, 2, 3))
+
+
+def tree(seed: int) -> list[np.ndarray]:
+    return [drawn(shape, seed + place) for place, shape in enumerate(LEAVES)]
+
+
+def test_state_takes_the_memory_that_its_values_need() -> None:
+    assert state_kinds(ADAFACTOR_LIKE) == (Kind.PER_ROW, Kind.PER_COLUMN, Kind.LEAF)
+    assert [[x.shape for x in state] for state in first_state(ADAFACTOR_LIKE, tree(0))] == [
+        [(4, 1), (1,), (), (2, 2, 1)],
+        [(1, 3), (5,), (), (1, 1, 3)],
+        list(LEAVES),
+    ]
+    assert cost(ADAFACTOR_LIKE).state == 1
+
+
+def test_compact_state_gives_the_same_updates_as_state_of_every_parameter() -> None:
+    compact: Sequence[object] = reference_state(ADAFACTOR_LIKE, tree(0))
+    whole: Sequence[object] = [[np.zeros(shape) for shape in LEAVES] for _ in range(3)]
+    for number in range(5):
+        g = tree(10 * number + 1)
+        one, compact = reference_step(ADAFACTOR_LIKE, tree(0), g, compact, 0.1)  # pyright: ignore[reportArgumentType]
+        other, whole = reference_step(ADAFACTOR_LIKE, tree(0), g, whole, 0.1)  # pyright: ignore[reportArgumentType]
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+        assert [x.shape for x in compact[0]] == [(4, 1), (1,), (), (2, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("body", "kinds"),
+    [
+        ("s = interp(row_norm(g), s, 0.9)", (Kind.PER_ROW,)),
+        ("s = interp(column_norm(g), s, 0.9)", (Kind.PER_COLUMN,)),
+        ("s = interp(norm(g), s, 0.9)", (Kind.LEAF,)),
+        ("s = s * 0.9", (Kind.LEAF,)),
+        ("s = interp(row_norm(g), s, 0.9)\n  s = s + column_norm(g)", (Kind.LEAF,)),
+        ("s = interp(row_norm(g), s, 0.9)\n  d = dot(s, g)\n  update = update * d", (Kind.LEAF,)),
+    ],
+)
+def test_smallest_kinds(body: str, kinds: tuple[Kind, ...]) -> None:
+    lines = [line.strip() for line in body.split("\n")]
+    statements = ["update = g * lr"]
+    for line in lines:  # one call a statement
+        inner = [part for part in ("row_norm(g)", "column_norm(g)", "norm(g)") if part in line]
+        if inner:
+            statements.append(f"x = {inner[0]}")
+            line = line.replace(inner[0], "x")
+        statements.append(line)
+    program = parse("def train(w, g, s, lr):\n" + "".join(f"  {x}\n" for x in statements) + "  return update, s\n")
+    assert state_kinds(program) == kinds
+
+
+def test_generated_programs_keep_the_shapes_of_their_state() -> None:
+    rng = np.random.default_rng(5)
+    chosen = [FUNCTIONS[n] for n in ("row_mean", "row_norm", "column_mean", "column_norm", "interp", "add")]
+    narrow = 0
+    for _ in range(4000):
+        program = random_program(rng, state=("m", "v"), statements=8, functions=chosen)
+        verify(program)
+        state: Sequence[Sequence[np.ndarray]] = reference_state(program, tree(0))
+        shapes = [[x.shape for x in variable] for variable in state]
+        narrow += any(kind is not Kind.LEAF for kind in state_kinds(program))
+        for number in range(2):
+            update, state = reference_step(program, tree(0), tree(number), state, 0.1)
+            assert [[x.shape for x in variable] for variable in state] == shapes, program
+            assert [x.shape for x in update] == list(LEAVES), program
+    assert narrow > 5
+
+
+def test_exported_optax_keeps_compact_state(tmp_path: Path) -> None:
+    path = tmp_path / "made.py"
+    path.write_text(to_optax_source(ADAFACTOR_LIKE))
+    optimizer = runpy.run_path(str(path))["optimizer"](0.1)
+    params = [jnp.asarray(x, jnp.float32) for x in tree(0)]
+    state, expected = optimizer.init(params), first_state(ADAFACTOR_LIKE, params)
+    assert [x.shape for x in state.r] == [(4, 1), (1,), (), (2, 2, 1)]
+    for number in range(3):
+        g = [jnp.asarray(x, jnp.float32) for x in tree(10 * number + 1)]
+        updates, state = optimizer.update(g, state, params)
+        change, expected = step(ADAFACTOR_LIKE, params, g, expected, 0.1)
+        for a, b in zip(updates, change, strict=True):
+            np.testing.assert_allclose(a, -b, rtol=2e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["muon", "orthogonal-adamw", "adafactor"])
+def test_exported_torch_matches(name: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "made.py"
+    path.write_text(to_torch_source(LIBRARY[name]))
+    params = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in tree(0)]
+    optimizer = runpy.run_path(str(path))["Optimizer"](params, lr=0.1)
+    w: list[np.ndarray] = tree(0)
+    state: Sequence[Sequence[np.ndarray]] = reference_state(LIBRARY[name], w)
+    for number in range(3):
+        g = tree(10 * number + 1)
+        for p, gradient in zip(params, g, strict=True):
+            p.grad = torch.tensor(gradient)
+        optimizer.step()
+        update, state = reference_step(LIBRARY[name], w, g, state, 0.1)
+        w = [a - b for a, b in zip(w, update, strict=True)]
+        for p, expected in zip(params, w, strict=True):
+            np.testing.assert_allclose(p.detach().numpy(), expected, rtol=1e-6, atol=1e-9)
