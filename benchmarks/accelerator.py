@@ -98,7 +98,7 @@ def measure(task: str, lanes: int, rounds: int, grouped: bool | None) -> dict[st
     batches = Batches(weights, order, splits[0], splits[1], splits[1])
     rates = np.broadcast_to(chosen.schedule(), (lanes, chosen.steps))
     limits = np.full((lanes, len(chosen.checkpoints)), np.inf, np.float32)
-    alone = jax.jit(lambda *arguments: engine.run(chosen, *arguments))
+    alone = jax.jit(lambda *arguments: engine.run(chosen, *arguments, matrices=False))
     sides: dict[str, Callable[[], Any]] = {
         "together": lambda: trainer.run_all(runs),
         "gradients": lambda: jax.block_until_ready(alone(idle, batches, rates, limits)),

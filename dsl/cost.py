@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.functions import OPERATION_COST, Function, Operation, Scope
-from optsearch.dsl.program import LR, OUTPUT, Program, W
+from optsearch.dsl.program import OUTPUT, Program, W
 from optsearch.dsl.types import Kind
-from optsearch.dsl.verify import result_kind
+from optsearch.dsl.verify import input_kinds, result_kind, state_kinds
 from optsearch.dsl.walk import walk
 
 
@@ -27,7 +27,8 @@ class Cost:
     """Cost of one step, per parameter of the model.
 
     Attributes:
-        state: number of state values kept between steps.
+        state: number of state values kept between steps. State per row or per column is excluded, since a row or column
+            has many parameters.
         operations: number of arithmetic operations by class. Operations computed once per tree or once per leaf are
             excluded, and so is the caller's subtraction of the update.
         passes: number of passes over the parameters; 1 without reductions.
@@ -99,16 +100,18 @@ def cost(program: Program) -> Cost:
     """
     program = prune(program)
     domain = _Counting()
+    memory = state_kinds(program)
+    kinds = input_kinds(program) | dict(zip(program.state, memory, strict=True))
     inputs = {
-        name: _Reach(Kind.SCALAR, frozenset(), 0) if name == LR else _Reach(Kind.LEAF, frozenset({name}), 0)
-        for name in program.signature.inputs
+        name: _Reach(kind, frozenset({name}) if kind is Kind.LEAF else frozenset(), 0) for name, kind in kinds.items()
     }
+    state = memory.count(Kind.LEAF)
     values = walk(program, inputs, domain)
     last = frozenset({W}).union(*(values[name].inputs for name in (OUTPUT, *program.state)))
     return Cost(
-        state=len(program.state),
+        state=state,
         operations=dict(domain.operations),
         passes=len(domain.reductions) + 1,
         reads=len(last) + sum(map(len, domain.reductions.values())),
-        writes=1 + len(program.state),
+        writes=1 + state,
     )

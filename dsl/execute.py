@@ -16,6 +16,7 @@ import numpy as np
 
 from optsearch.dsl.functions import Function, Scope
 from optsearch.dsl.program import LR, OUTPUT, G, Program, W
+from optsearch.dsl.verify import state_kinds
 from optsearch.dsl.walk import Domain, walk
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def step(program: Program, w: Tree, g: Tree, state: Sequence[Tree], lr: ArrayLik
         program: a verified program.
         w: the parameters, a pytree of floating-point arrays.
         g: the gradient, with the structure and shapes of ``w``.
-        state: one tree per variable of ``program.state``, with the structure and shapes of ``w``; zeros at first.
+        state: one tree per variable of ``program.state``, with the structure of ``w``; at first that of `first_state`.
         lr: value of the learning-rate schedule at this step, a scalar.
 
     Returns:
@@ -102,6 +103,34 @@ def step(program: Program, w: Tree, g: Tree, state: Sequence[Tree], lr: ArrayLik
     return update, tuple(new_state)
 
 
+def first_state(program: Program, w: Tree) -> tuple[Tree, ...]:
+    """The state before the first step: zeros, in the precision of the parameters but at least float32.
+
+    Args:
+        program: a verified program.
+        w: the parameters, a pytree of arrays or of their shapes.
+
+    Returns:
+        One tree per variable of ``program.state``, with the structure of ``w`` and the shapes of the variable's kind.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    leaves, structure = jax.tree.flatten(w)
+    shapes = tuple(jnp.shape(leaf) for leaf in leaves)
+    dtypes = [jnp.promote_types(jnp.result_type(leaf), jnp.float32) for leaf in leaves]
+    return tuple(
+        jax.tree.unflatten(structure, [jnp.zeros(*of) for of in zip(kind.shapes(shapes), dtypes, strict=True)])
+        for kind in state_kinds(program)
+    )
+
+
+def reference_state(program: Program, w: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+    """The same state for `reference_step`: lists of float64 zeros."""
+    shapes = tuple(np.shape(leaf) for leaf in w)
+    return [[np.zeros(shape) for shape in kind.shapes(shapes)] for kind in state_kinds(program)]
+
+
 def reference_step(
     program: Program,
     w: Sequence[np.ndarray],
@@ -115,11 +144,11 @@ def reference_step(
         program: a verified program.
         w: the parameters, one array per leaf.
         g: the gradient, with the shapes of ``w``.
-        state: one list like ``w`` per variable of ``program.state``.
+        state: one list per variable of ``program.state``; at first that of `reference_state`.
         lr: value of the learning-rate schedule at this step.
 
     Returns:
-        The update and the new state, lists of float64 arrays with the shapes of ``w``.
+        The update and the new state, lists of float64 arrays with the shapes of ``w`` and of ``state``.
     """
     trees = [[np.asarray(leaf, np.float64) for leaf in tree] for tree in (w, g, *state)]
     with np.errstate(all="ignore"):

@@ -5,6 +5,11 @@ Verification, execution, printing, export, fingerprints, generation and tests ar
 Source: the functions are those of Chen et al. 2023 (arXiv:2302.06675), with their conventions: roots and logarithms use
 the absolute value of the operand, and division adds ``GUARD`` to the divisor. Two cases are fixed here: ``clip`` and
 ``clip_by_global_norm`` use the absolute value of their limit, so that they are odd in their first operand.
+
+Functions of matrices are not among them. They read an array with more than two axes as a matrix of its leading axes
+against its last one, as the weights of a convolution; a vector is a matrix with one row, a scalar one with one entry.
+``orthogonalize`` is the iteration of Muon (Jordan et al. 2024, Muon: an optimizer for hidden layers in neural
+networks), with its five steps and coefficients.
 """
 
 from __future__ import annotations
@@ -19,11 +24,15 @@ import numpy as np
 from optsearch.dsl.laws import EVEN, NONE, ODD, Laws
 from optsearch.dsl.rows import (
     ANY,
+    COLUMN_BIT,
     GUARD,
     LEAVES,
     OPERATION_COST,
+    ROW_BIT,
     SCALARS,
     WIDE,
+    WITH_COLUMNS,
+    WITH_ROWS,
     Function,
     Operation,
     Scope,
@@ -89,6 +98,54 @@ def _clip_norm(xs: list[Any], limit: Any) -> list[Any]:
     return [x * factor for x in xs]
 
 
+NEWTON_SCHULZ_STEPS = 5
+NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
+"""Coefficients of the odd polynomial ``a*x + b*x**3 + c*x**5`` that the iteration applies to singular values."""
+
+
+def _orthogonalize(jnp: Any, x: Any, **precise: Any) -> Any:
+    """The iteration in JAX or, with its module, in NumPy: every singular value goes to about 1, from 0.68 to 1.21.
+
+    The array is divided by its largest magnitude first, so that squares neither overflow nor vanish. A NaN or an
+    infinity makes all numbers of the array NaN. A matrix with one row or column is exactly divided by its norm.
+    """
+    columns = x.shape[-1] if x.ndim else 1
+    rows = x.size // max(columns, 1)
+    y = jnp.reshape(x, (rows, columns))
+    y = y if rows <= columns else y.T
+    largest = jnp.max(jnp.abs(y), initial=0.0)
+    y = y / jnp.where(largest == 0.0, 1.0, largest)
+    norm = jnp.sqrt(jnp.sum(y * y))
+    y = y / jnp.where(norm == 0.0, 1.0, norm)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(NEWTON_SCHULZ_STEPS if min(rows, columns) > 1 else 0):
+        gram = jnp.matmul(y, y.T, **precise)
+        y = a * y + jnp.matmul(b * gram + c * jnp.matmul(gram, gram, **precise), y, **precise)
+    y = y if rows <= columns else y.T
+    return jnp.reshape(max(rows, columns) ** 0.5 * y, x.shape)
+
+
+def _over_rows(x: Any) -> tuple[int, ...]:
+    """Axes of the columns' entries: all but the last."""
+    return tuple(range(x.ndim - 1))
+
+
+def _over_columns(x: Any) -> tuple[int, ...]:
+    """Axes of the rows' entries: the last one, which a scalar does not have."""
+    return tuple(range(x.ndim))[-1:]
+
+
+def _mean(jnp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """Mean over axes, which keep a length of 1; 0 over an axis of length 0."""
+    count = math.prod([x.shape[axis] for axis in axes])
+    return jnp.sum(x, axis=axes, keepdims=True) / max(count, 1)
+
+
+def _length(jnp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """Euclidean norm over axes, which keep a length of 1."""
+    return jnp.sqrt(jnp.sum(x * x, axis=axes, keepdims=True))
+
+
 def _jax_log1p(jnp: Any, x: Any) -> Any:
     return jnp.where(x > -1.0, jnp.log1p(x), jnp.log(jnp.abs(1.0 + x)))
 
@@ -147,6 +204,86 @@ _CLIP_TEXT = (
     limit = torch.abs(torch.as_tensor(limit, dtype=x[0].dtype, device=home(x)))
     factor = torch.clamp(limit / (global_norm(x) + 1e-8), max=1.0)
     return [a * factor for a in x]
+''',
+)
+_ROW_NORM_TEXT = (
+    '''def row_norm(x):
+    """Euclidean norm of each row of an array, whose last axis holds the columns."""
+    return jnp.linalg.norm(x, axis=-1, keepdims=True) if x.ndim else jnp.abs(x)
+''',
+    '''def row_norm(x):
+    """Euclidean norm of each row of an array, whose last axis holds the columns."""
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True) if x.ndim else x.abs()
+''',
+)
+_ROW_MEAN_TEXT = (
+    '''def row_mean(x):
+    """Mean of each row of an array, whose last axis holds the columns."""
+    return jnp.mean(x, axis=-1, keepdims=True) if x.ndim else x
+''',
+    '''def row_mean(x):
+    """Mean of each row of an array, whose last axis holds the columns."""
+    return x.mean(dim=-1, keepdim=True) if x.ndim else x
+''',
+)
+_COLUMN_NORM_TEXT = (
+    '''def column_norm(x):
+    """Euclidean norm of each column of an array, whose last axis holds the columns."""
+    return jnp.sqrt(jnp.sum(x * x, axis=tuple(range(x.ndim - 1)), keepdims=True))
+''',
+    '''def column_norm(x):
+    """Euclidean norm of each column of an array, whose last axis holds the columns."""
+    return torch.linalg.vector_norm(x, dim=tuple(range(x.ndim - 1)), keepdim=True) if x.ndim > 1 else x.abs()
+''',
+)
+_COLUMN_MEAN_TEXT = (
+    '''def column_mean(x):
+    """Mean of each column of an array, whose last axis holds the columns."""
+    return jnp.mean(x, axis=tuple(range(x.ndim - 1)), keepdims=True)
+''',
+    '''def column_mean(x):
+    """Mean of each column of an array, whose last axis holds the columns."""
+    return x.mean(dim=tuple(range(x.ndim - 1)), keepdim=True) if x.ndim > 1 else x
+''',
+)
+_ORTHOGONALIZE_TEXT = (
+    '''def orthogonalize(x):
+    """The nearest matrix with equal singular values, by Newton-Schulz iteration; entries have root mean square 1.
+
+    Arrays with more than two axes are matrices of the leading axes against the last one; vectors have one row.
+    """
+    matrix = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x.reshape(1, -1)
+    wide = matrix.shape[0] <= matrix.shape[1]
+    y = matrix if wide else matrix.T
+    largest = jnp.max(jnp.abs(y), initial=0.0)
+    y = y / jnp.where(largest == 0.0, 1.0, largest)
+    norm = jnp.linalg.norm(y)
+    y = y / jnp.where(norm == 0.0, 1.0, norm)
+    if min(y.shape) > 1:
+        for _ in range(5):
+            gram = y @ y.T
+            y = 3.4445 * y + (2.0315 * gram @ gram - 4.775 * gram) @ y
+    return (max(y.shape) ** 0.5 * (y if wide else y.T)).reshape(x.shape)
+''',
+    '''def orthogonalize(x):
+    """The nearest matrix with equal singular values, by Newton-Schulz iteration; entries have root mean square 1.
+
+    Arrays with more than two axes are matrices of the leading axes against the last one; vectors have one row.
+    """
+    if x.numel() == 0:
+        return x
+    matrix = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x.reshape(1, -1)
+    wide = matrix.shape[0] <= matrix.shape[1]
+    y = matrix if wide else matrix.T
+    largest = y.abs().max()
+    y = y / torch.where(largest == 0.0, 1.0, largest)
+    norm = torch.linalg.norm(y)
+    y = y / torch.where(norm == 0.0, 1.0, norm)
+    if min(y.shape) > 1:
+        for _ in range(5):
+            gram = y @ y.T
+            y = 3.4445 * y + (2.0315 * gram @ gram - 4.775 * gram) @ y
+    return (max(y.shape) ** 0.5 * (y if wide else y.T)).reshape(x.shape)
 ''',
 )
 _SIGN_TEXT = '''def sign(x):
@@ -244,6 +381,29 @@ _ROWS = (
         r"\operatorname{{clip}}_{{\|\cdot\| \le {1}}}\left({0}\right)",
         operations=2, parity=(ODD, EVEN), degree=(None, None), absorbing=0.0, total=True,
         definitions=_CLIP_TEXT),
+    # Rows and columns of matrices
+    reduction("row_norm", (WITH_COLUMNS,), None,
+        lambda jnp, x: _length(jnp, x, _over_columns(x)), lambda x: _length(np, x, _over_columns(x)),
+        r"\left\|{0}\right\|_{{\mathrm{{row}}}}", scope=Scope.MATRIX, removes=COLUMN_BIT,
+        parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True, definitions=_ROW_NORM_TEXT),
+    reduction("row_mean", (WITH_COLUMNS,), None,
+        lambda jnp, x: _mean(jnp, x, _over_columns(x)), lambda x: _mean(np, x, _over_columns(x)),
+        r"\operatorname{{mean}}_{{\mathrm{{row}}}}\left({0}\right)", scope=Scope.MATRIX, removes=COLUMN_BIT,
+        parity=(ODD,), degree=(1.0,), total=True, definitions=_ROW_MEAN_TEXT),
+    reduction("column_norm", (WITH_ROWS,), None,
+        lambda jnp, x: _length(jnp, x, _over_rows(x)), lambda x: _length(np, x, _over_rows(x)),
+        r"\left\|{0}\right\|_{{\mathrm{{column}}}}", scope=Scope.MATRIX, removes=ROW_BIT,
+        parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True, definitions=_COLUMN_NORM_TEXT),
+    reduction("column_mean", (WITH_ROWS,), None,
+        lambda jnp, x: _mean(jnp, x, _over_rows(x)), lambda x: _mean(np, x, _over_rows(x)),
+        r"\operatorname{{mean}}_{{\mathrm{{column}}}}\left({0}\right)", scope=Scope.MATRIX, removes=ROW_BIT,
+        parity=(ODD,), degree=(1.0,), total=True, definitions=_COLUMN_MEAN_TEXT),
+    # Matrices
+    reduction("orthogonalize", (LEAVES,), Kind.LEAF,
+        lambda jnp, x: _orthogonalize(jnp, x, precision="highest"), lambda x: _orthogonalize(np, x),
+        r"\operatorname{{orth}}\left({0}\right)", scope=Scope.MATRIX, operation=Operation.MATRIX,
+        operations=6 * NEWTON_SCHULZ_STEPS, parity=(ODD,), degree=(0.0,), total=True,
+        definitions=_ORTHOGONALIZE_TEXT),
 )  # fmt: skip
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType({row.name: row for row in _ROWS})

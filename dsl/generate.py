@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from optsearch.dsl.functions import FUNCTIONS, LEAVES, Function
+from optsearch.dsl.functions import FUNCTIONS, Function
 from optsearch.dsl.program import OUTPUT, Argument, G, Program, Statement, shortest
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import input_kinds, result_kind
@@ -68,7 +68,7 @@ def callable_functions(functions: Sequence[Function], scope: Mapping[str, Kind])
     """Returns the functions that have at least one valid argument per operand; constants are always available."""
     if Kind.LEAF in scope.values():
         return list(functions)
-    return [function for function in functions if LEAVES not in function.operands]
+    return [function for function in functions if all(Kind.SCALAR in accepted for accepted in function.operands)]
 
 
 def new_variable(taken: Collection[str]) -> str:

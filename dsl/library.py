@@ -1,7 +1,9 @@
 """Known optimizers as programs, shipped as text files in ``dsl/programs/``.
 
 As in Chen et al. 2023, none of them applies bias correction; ``adagrad`` initialises its sum at zero. In all other
-respects each equals the optax optimizer of the same name (tested).
+respects each equals the optax optimizer of the same name (tested). ``muon`` and ``orthogonal-adamw`` scale the step of
+every array to a root mean square of 1 before decay, as `orthogonalize` does. ``adafactor`` has a constant decay, clips
+the root mean square of its step at 1, and scales it by that of the weights.
 
 >>> print(LIBRARY["momentum"], end="")
 def train(w, g, m, lr):
@@ -35,6 +37,10 @@ DESCRIPTIONS: Mapping[str, str] = {
     "adamw": "Adam with decoupled weight decay (Loshchilov and Hutter 2019): the search's warm start",
     "signum": "sign of the momentum (Bernstein et al. 2018)",
     "lion": "sign of interpolated momentum, decoupled weight decay (Chen et al. 2023)",
+    "normalized-sgd": "gradient over its norm over all parameters (Nesterov 1984; Hazan et al. 2015)",
+    "muon": "orthogonalised Nesterov momentum (Jordan et al. 2024); vectors over their root mean square",
+    "orthogonal-adamw": "AdamW whose step is orthogonalised before weight decay",
+    "adafactor": "gradient over a root mean square from one number per row and column (Shazeer and Stern 2018)",
     "lion-raw": "the program found by the published search, before simplification by hand (Chen et al. 2023)",
 }
 

@@ -97,7 +97,7 @@ def _capped(far: float) -> float:
     return far if far < OVERFLOW or far == math.inf else OVERFLOW
 
 
-_UNDEFINED_AT_INFINITY = frozenset({"interp", "dot", "sin", "cos", "tan", "clip_by_global_norm"})
+_UNDEFINED_AT_INFINITY = frozenset({"interp", "dot", "sin", "cos", "tan", "clip_by_global_norm", "orthogonalize"})
 """Functions that give NaN if an operand, or an intermediate result, is infinite."""
 
 _SUMS_SQUARES = frozenset({"norm", "global_norm", "cosine_sim"})
@@ -117,6 +117,7 @@ _REACH: Mapping[str, Callable[..., float]] = {
     "dot": lambda x, y: x + y + PARAMETERS,
     "norm": lambda x: x + 0.5 * PARAMETERS,
     "global_norm": lambda x: x + 0.5 * PARAMETERS,
+    "orthogonalize": lambda x: 0.5 * PARAMETERS + 1.0,
 }
 """Reach of total unbounded functions; a function that is not listed counts as undefined."""
 

@@ -214,7 +214,7 @@ class Nodes:
         zeros = [value[0] == 0.0 or self.zero_at_start[value[1]] for value in operands]
         if True not in zeros:
             return False
-        if name in ("sum", "addition", "scale", "maximum", "minimum", "norm", "global_norm"):
+        if name in ("sum", "addition", "scale", "maximum", "minimum", "norm", "global_norm", "orthogonalize"):
             return all(zeros)
         tame = all(self.stays_finite(node) for _, node in operands)
         if name == "interp":

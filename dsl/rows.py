@@ -19,9 +19,15 @@ GUARD = 1e-8
 ANY = frozenset(Kind)
 SCALARS = frozenset({Kind.SCALAR})
 LEAVES = frozenset({Kind.LEAF})
+WITH_COLUMNS = frozenset({Kind.LEAF, Kind.PER_COLUMN})
+"""Kinds that differ along a row."""
+WITH_ROWS = frozenset({Kind.LEAF, Kind.PER_ROW})
+"""Kinds that differ along a column."""
 
 WIDE = (-4.0, 4.0)
 """Sampling domain of functions that are defined for all numbers."""
+
+ROW_BIT, COLUMN_BIT = Kind.PER_ROW & ~Kind.PER_LEAF, Kind.PER_COLUMN & ~Kind.PER_LEAF
 
 Interval = tuple[float, float]
 Meaning = Callable[..., Any]
@@ -31,7 +37,8 @@ class Scope(Enum):
     """The part of the parameter tree on which one element of a function's result depends."""
 
     ELEMENT = "element"  # called with arrays that broadcast
-    LEAF = "leaf"  # called with one array of the tree at a time
+    LEAF = "leaf"  # called with one array of the tree at a time, whose shape does not matter
+    MATRIX = "matrix"  # called with one array of the tree at a time, in its shape, which it reads as a matrix
     TREE = "tree"  # called with the list of all arrays of each LEAF operand
 
 
@@ -43,6 +50,7 @@ class Operation(Enum):
     DIVISION = "division"  # division and roots
     TRANSCENDENTAL = "transcendental"
     REDUCTION = "reduction"
+    MATRIX = "matrix"  # products of matrices
 
 
 OPERATION_COST: Mapping[Operation, float] = MappingProxyType(
@@ -52,9 +60,17 @@ OPERATION_COST: Mapping[Operation, float] = MappingProxyType(
         Operation.DIVISION: 4.0,
         Operation.TRANSCENDENTAL: 12.0,
         Operation.REDUCTION: 2.0,
+        Operation.MATRIX: 8.0,
     }
 )
-"""Cost of one operation on one element, in additions (rounded from instruction tables of current CPUs)."""
+"""Cost of one operation on one element, in additions (rounded from instruction tables of current CPUs).
+
+That of a product of matrices is for one with `SMALLER_SIDE` rows or columns, at eight multiplications and additions in
+the time of one addition of arrays, which waits for memory.
+"""
+
+SMALLER_SIDE = 32
+"""The smaller side of a matrix for which costs of products are stated; they are proportional to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +87,8 @@ class Function:
         torch_code: the same for PyTorch. The file also defines ``sign``, because ``torch.sign`` maps NaN to 0.
         latex: the same for LaTeX.
         operands: accepted kinds of each operand.
-        result: kind of the result; None for the largest kind among the operands.
+        result: kind of the result; None for the join of the operands' kinds.
+        removes: the bit of the operand's kind that the result lacks, for reductions over rows or columns; 0 for none.
         scope: the part of the tree that one call receives.
         operation: class of arithmetic, for costs.
         operations: number of operations of this class per element.
@@ -91,6 +108,7 @@ class Function:
     latex: str
     operands: tuple[frozenset[Kind], ...]
     result: Kind | None = None
+    removes: int = 0
     scope: Scope = Scope.ELEMENT
     operation: Operation = Operation.ARITHMETIC
     operations: int = 1
@@ -115,6 +133,8 @@ class Function:
         """Operand and result kinds as text, such as ``(leaf, scalar) -> leaf``."""
         operands = ", ".join("any" if kinds == ANY else "|".join(map(str, sorted(kinds))) for kinds in self.operands)
         result = "scalar" if not self.operands else "largest" if self.result is None else str(self.result)
+        if self.removes:
+            result = "per_column, per_leaf" if self.removes == ROW_BIT else "per_row, per_leaf"
         return f"({operands}) -> {result}"
 
 
@@ -223,18 +243,20 @@ def elementwise(
 def reduction(
     name: str,
     operands: tuple[frozenset[Kind], ...],
-    result: Kind,
+    result: Kind | None,
     jax: Meaning,
     reference: Meaning,
     latex: str,
     *,
     scope: Scope = Scope.TREE,
+    removes: int = 0,
     code: str | None = None,
+    operation: Operation = Operation.REDUCTION,
     operations: int = 1,
     definitions: tuple[str, str] = ("", ""),
     **laws: Any,
 ) -> Function:
-    """A row for a function that sums over arrays; exported files call functions of the whole tree by name."""
+    """A row for a function of whole arrays; exported files call it by name unless ``code`` says otherwise."""
     code = code or f"{name}({', '.join(f'{{{index}}}' for index in range(len(operands)))})"
     return Function(
         name,
@@ -245,8 +267,9 @@ def reduction(
         latex=latex,
         operands=operands,
         result=result,
+        removes=removes,
         scope=scope,
-        operation=Operation.REDUCTION,
+        operation=operation,
         operations=operations,
         domain=(WIDE,) * len(operands),
         laws=_laws(len(operands), **laws),

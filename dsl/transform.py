@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optsearch.dsl.execute import Tree, step
+from optsearch.dsl.execute import Tree, first_state, step
 from optsearch.dsl.program import Program
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ class ProgramState(NamedTuple):
 
     count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride] - optax calls it so
     state: tuple[Tree, ...]
-
-
-def _zeros(leaf: ArrayLike) -> jax.Array:
-    return jnp.zeros_like(leaf, dtype=jnp.promote_types(jnp.result_type(leaf), jnp.float32))
 
 
 def to_optax(
@@ -53,8 +49,7 @@ def to_optax(
     """
 
     def init(params: Tree) -> ProgramState:
-        state = tuple(jax.tree.map(_zeros, params) for _ in program.state)
-        return ProgramState(jnp.zeros((), jnp.int32), state)
+        return ProgramState(jnp.zeros((), jnp.int32), first_state(program, params))
 
     def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, ProgramState]:
         if params is None:

@@ -22,7 +22,7 @@ from optsearch.dsl.program import (
     Statement,
     name_fault,
 )
-from optsearch.dsl.types import Kind
+from optsearch.dsl.types import KINDS, Kind
 
 MAX_CONSTANT = 3.4028234663852886e38
 """Largest float32 number: programs run in float32."""
@@ -54,11 +54,48 @@ def input_kinds(program: Program) -> dict[str, Kind]:
     return kinds
 
 
+def state_kinds(program: Program) -> tuple[Kind, ...]:
+    """The smallest kind that holds the values of each state variable: ``PER_ROW``, ``PER_COLUMN`` or ``LEAF``.
+
+    State starts at zero and takes at every step its last value, so the kinds are the least fixed point of the kinds of
+    the statements. A value that does not differ along rows or columns needs one number for each of the others. Where a
+    function needs more than these numbers, such as ``dot``, all state is ``LEAF``. Results are the same for either.
+
+    Args:
+        program: a verified program.
+    """
+    whole = dict.fromkeys(program.state, Kind.LEAF)
+    if not any(name in _NARROW for _, name, _ in program.body):
+        return tuple(whole.values())
+    kinds = dict.fromkeys(program.state, Kind.SCALAR)
+    while True:
+        scope = input_kinds(program) | kinds
+        for statement in program.body:
+            scope[statement.target] = statement_kind(statement, scope)
+        after = {name: KINDS[kinds[name] | scope[name]] for name in kinds}
+        if after == kinds:
+            small = dict.fromkeys([n for n, kind in kinds.items() if kind in (Kind.SCALAR, Kind.PER_LEAF)], Kind.LEAF)
+            if not small:
+                break
+            after |= small
+        kinds = after
+    scope = input_kinds(program) | kinds
+    try:
+        for index, statement in enumerate(program.body):
+            _kind(statement, scope, index)
+    except Violation:
+        return tuple(whole.values())
+    return tuple(kinds.values()) if all(scope[name] is kind for name, kind in kinds.items()) else tuple(whole.values())
+
+
 def result_kind(function: Function, operands: Sequence[Kind]) -> Kind:
     """Kind of the result of ``function`` for accepted operand kinds."""
     if function.result is not None:
         return function.result
-    return max(operands, default=Kind.SCALAR)
+    bits = 0
+    for operand in operands:
+        bits |= operand
+    return KINDS[bits & ~function.removes]
 
 
 TARGET = -1
@@ -163,22 +200,30 @@ def is_valid_from(program: Program, place: int, scope: Mapping[str, Kind]) -> bo
 
 def statement_kind(statement: Statement, scope: Mapping[str, Kind]) -> Kind:
     """Kind of a valid statement's result, for variables of the given kinds."""
-    _, kind, _ = _ROWS[statement.function]
+    _, kind, _, kept = _ROWS[statement.function]
     if kind is not None:
         return kind
-    kind = _SCALAR
+    bits = 0
     for arg in statement.args:
-        if isinstance(arg, str) and scope[arg] > kind:
-            kind = scope[arg]
-    return kind
+        if isinstance(arg, str):
+            bits |= scope[arg]
+    return KINDS[bits & kept]
 
 
 _SCALAR = Kind.SCALAR
 _ROWS = {
-    name: (function.operands, function.result, all(accepted == ANY for accepted in function.operands))
+    name: (
+        function.operands,
+        function.result,
+        all(accepted == ANY for accepted in function.operands),
+        ~function.removes,
+    )
     for name, function in FUNCTIONS.items()
 }
-"""The columns that verification reads: accepted kinds, kind of the result, True if the operands can be of any kind."""
+"""The columns that verification reads: accepted kinds, kind of the result, True if the operands can be of any kind, and
+the bits of the operands' kinds that the result keeps."""
+
+_NARROW = frozenset(name for name, function in FUNCTIONS.items() if function.removes)
 
 
 def _kind(statement: Statement, scope: dict[str, Kind], index: int) -> Kind:
@@ -187,18 +232,17 @@ def _kind(statement: Statement, scope: dict[str, Kind], index: int) -> Kind:
     row = _ROWS.get(name)
     if row is None:
         raise Violation(f"unknown function '{name}'", index, None, name, FUNCTIONS)
-    accepted, kind, anything = row
+    accepted, kind, anything, kept = row
     if len(args) != len(accepted):
         plural = "" if len(accepted) == 1 else "s"
         raise Violation(f"{name} takes {len(accepted)} operand{plural}, got {len(args)}", index)
-    largest = _SCALAR
+    bits = 0
     for position, arg in enumerate(args):
         if isinstance(arg, str):
             found = scope.get(arg)
             if found is None:
                 raise Violation(f"'{arg}' is read before it is assigned", index, position, arg, scope)
-            if found > largest:
-                largest = found
+            bits |= found
         else:
             found = _SCALAR
             if not -MAX_CONSTANT <= arg <= MAX_CONSTANT:
@@ -213,7 +257,7 @@ def _kind(statement: Statement, scope: dict[str, Kind], index: int) -> Kind:
         if fault:
             raise Violation(fault, index, TARGET)
     if kind is None:
-        kind = largest
+        kind = KINDS[bits & kept]
     scope[target] = kind
     return kind
 

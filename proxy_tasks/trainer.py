@@ -4,7 +4,8 @@ A run is a pure function of (program, task version, seed, rate, hurdle). Equal c
 kind of machine, regardless of JAX's settings, because those that affect results are pinned. A program runs in one of
 two ways that agree up to rounding:
 
-- *interpret*: as data of a training loop that is compiled once per task (`engine`);
+- *interpret*: as data of a training loop that is compiled once per task, and once more for programs that call functions
+  of matrices (`engine`);
 - *compile*: in its own compiled training loop, which is faster if a run takes far longer than compiling.
 
 `auto` estimates the interpreter's overhead over a run, ``steps * instructions * (overhead + parameters * pass)``, and
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -95,7 +97,7 @@ class Trainer:
         data = (task.data.train, task.data.validation, task.data.test)
         self._data = tuple(tuple(jnp.asarray(array) for array in split) for split in data)
         self._prepare = jax.jit(lambda seeds: loop.prepare_lanes(task, seeds))
-        self._interpreter = jax.jit(self._interpret)
+        self._interpreters = {matrices: jax.jit(partial(self._interpret, matrices)) for matrices in (False, True)}
         self._seeds: OrderedDict[tuple[int, ...], Batches] = OrderedDict()
         self._loops: OrderedDict[Any, Callable[..., LoopResult]] = OrderedDict()
 
@@ -133,10 +135,12 @@ class Trainer:
                 results[place] = self._alone(self._compiled(program), run.seed, self._rates(run.rate), run.hurdle)
             else:
                 waiting.append((place, run, code))
-        for start in range(0, len(waiting), self.lanes):
-            together = waiting[start : start + self.lanes]
-            for (place, _, _), result in zip(together, self._together(together), strict=False):
-                results[place] = result
+        for matrices in (False, True):  # separately, so that a result does not depend on its neighbours
+            alike = [entry for entry in waiting if entry[2].matrices is matrices]
+            for start in range(0, len(alike), self.lanes):
+                together = alike[start : start + self.lanes]
+                for (place, _, _), result in zip(together, self._together(together, matrices), strict=False):
+                    results[place] = result
         return [result for result in results if result is not None]
 
     @pinned_settings()
@@ -195,7 +199,7 @@ class Trainer:
         """Trains with a dedicated loop, which has a single lane."""
         return self._results(training_loop, self._batches((seed,)), rates, self._limits(hurdle)[None])[0]
 
-    def _together(self, chosen: Sequence[tuple[int, TrainingRun, Code]]) -> list[TrainingResult]:
+    def _together(self, chosen: Sequence[tuple[int, TrainingRun, Code]], matrices: bool) -> list[TrainingResult]:
         """Interprets at most as many runs as there are lanes; idle lanes run an empty program."""
         runs, codes = [run for _, run, _ in chosen], [code for _, _, code in chosen]
         idle = self.lanes - len(runs)
@@ -204,7 +208,7 @@ class Trainer:
         stop_at_once = np.full(len(self.task.checkpoints), -np.inf, np.float32)
         limits = np.stack([self._limits(run.hurdle) for run in runs] + [stop_at_once] * idle)
         programs = scripts(codes + [_IDLE] * idle, grouped=self.grouped)
-        return self._results(self._interpreter, programs, self._batches(seeds), rates, limits)
+        return self._results(self._interpreters[matrices], programs, self._batches(seeds), rates, limits)
 
     def _results(self, training_loop: Callable[..., LoopResult], *arguments: Any) -> list[TrainingResult]:
         compilations = self.compilations
@@ -251,6 +255,7 @@ class Trainer:
 
     def _interpret(
         self,
+        matrices: bool,
         programs: Scripts,
         batches: Batches,
         rates: jax.Array,
@@ -258,7 +263,7 @@ class Trainer:
         validates: jax.Array | None,
     ) -> LoopResult:
         self.compilations += 1
-        return engine.run(self.task, programs, batches, rates, limits, validates=validates)
+        return engine.run(self.task, programs, batches, rates, limits, matrices=matrices, validates=validates)
 
 
 _IDLE = Code(np.zeros((0, CODE_WIDTH), np.int32), np.zeros((0, CODE_WIDTH), np.int32), np.zeros(COLUMNS, np.float32))

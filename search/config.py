@@ -25,11 +25,12 @@ from pydantic import (
     model_validator,
 )
 
-from optsearch.dsl.functions import FUNCTIONS, LEAVES
+from optsearch.dsl.functions import FUNCTIONS
 from optsearch.dsl.generate import last_functions
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import MAX_STATE, MAX_STATEMENTS, Program, ProgramError
 from optsearch.dsl.syntax import parse
+from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import nearest, verify
 from optsearch.proxy_tasks.seeds import FRESH
 from optsearch.search.algorithms import ALGORITHMS, AlgorithmName, ControlName
@@ -204,7 +205,7 @@ class CampaignConfig(BaseModel):
                 raise ValueError(f"unknown function '{name}'{nearest(name, FUNCTIONS)}")
         if len(set(names)) != len(names):
             raise ValueError("a function is listed twice")
-        if not any(LEAVES not in FUNCTIONS[name].operands for name in names):
+        if not any(all(Kind.SCALAR in kinds for kinds in FUNCTIONS[name].operands) for name in names):
             raise ValueError("list at least one function that takes operands of any kind, or leave the key out for all")
         return names
 

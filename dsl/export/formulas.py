@@ -82,6 +82,15 @@ _READING = (
     (("norm",), "{} is that of one array"),
     (("global_norm",), "{} is that of all arrays together"),
     (("dot", "cosine_sim"), "{} is over all arrays together"),
+    (
+        ("row_norm", "row_mean", "column_norm", "column_mean"),
+        "{} is that of each array read as a matrix, whose last axis holds the columns",
+    ),
+    (
+        ("orthogonalize",),
+        "{} sets the singular values of each array, read as a matrix, to about one common value, with "
+        "which entries have root mean square 1",
+    ),
 )
 
 

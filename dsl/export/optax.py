@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from optsearch.dsl.dataflow import prune
-from optsearch.dsl.export.source import about, formatted, helpers, method
+from optsearch.dsl.export.source import about, formatted, helpers, listed_state, method
 from optsearch.dsl.functions import FUNCTIONS, Scope
 from optsearch.dsl.parameters import parametrised, without_clashes
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.types import Kind
-from optsearch.dsl.verify import input_kinds, verify
+from optsearch.dsl.verify import input_kinds, state_kinds, verify
 
 _FILE = '''"""{about}"""
 
@@ -77,7 +77,7 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
         other arguments are the program's constants, named by role.
     """
     program = without_clashes(prune(program), _TAKEN)
-    kinds, named = verify(program), parametrised(program, _TAKEN)
+    kinds, memory, named = verify(program), state_kinds(program), parametrised(program, _TAKEN)
     docstring = about(title, program, "jax and optax", notes)
     program, extra = named.program, "".join(f", {name}" for name in named.defaults)
     whole_tree = any(FUNCTIONS[statement.function].scope is not Scope.ELEMENT for statement in program.body)
@@ -113,7 +113,7 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
         extra=extra,
         keywords="".join(f", {name}={value!r}" for name, value in named.defaults.items()),
         helpers=helpers(program, lambda function: function.jax_definition),
-        state_words=f", and the state ({', '.join(state)}), each like the parameters" if state else "",
+        state_words=f", and the state: {listed_state(state, memory, 'the parameters')}" if state else "",
         state_fields="".join(f"\n    {name}: optax.Params" for name in state),
         parameters=", ".join(program.signature.inputs),
         step_words=f"{words}{', and the new state' if state else ''}.",
@@ -124,8 +124,8 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
             [
                 "count=jnp.zeros((), jnp.int32)",
                 *(
-                    f"{n}=jax.tree.map(lambda p: jnp.zeros_like(p, jnp.result_type(p, jnp.float32)), params)"
-                    for n in state
+                    f"{n}=jax.tree.map(lambda p: jnp.zeros({_SHAPES[k]}, jnp.result_type(p, jnp.float32)), params)"
+                    for n, k in zip(state, memory, strict=True)
                 ),
             ]
         ),
@@ -133,6 +133,14 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
         final=", ".join(["count=optax.safe_increment(state.count)", *changed]),
     )
     return formatted(source)
+
+
+_SHAPES = {
+    Kind.LEAF: "p.shape",
+    Kind.PER_ROW: "(*p.shape[:-1], 1)[: p.ndim]",
+    Kind.PER_COLUMN: "(1,) * (p.ndim - 1) + p.shape[-1:]",
+}
+"""Shape of a state variable for a parameter array ``p``, by kind."""
 
 
 def _expression(statement: Statement) -> str:

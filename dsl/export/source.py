@@ -10,6 +10,7 @@ from optsearch.dsl.export.formulas import TEXT, formulas, legend
 from optsearch.dsl.functions import FUNCTIONS, Function
 from optsearch.dsl.parameters import Parametrised, plain
 from optsearch.dsl.program import Program
+from optsearch.dsl.types import Kind
 
 WIDTH = 120
 """Maximum line length of an exported file."""
@@ -65,6 +66,15 @@ def method(title: str, named: Parametrised, indent: str) -> str:
     if readings := legend(program):
         lines += ["", *_filled(f"Here {'; '.join(readings)}.", width)]
     return "\n".join([lines[0], *(f"{indent}{line}".rstrip() for line in lines[1:])])
+
+
+def listed_state(state: Sequence[str], kinds: Sequence[Kind], parameters: str) -> str:
+    """Describes the state variables by shape, such as ``m like the parameters; r with one number per row``."""
+    words = {Kind.LEAF: f"like {parameters}", Kind.PER_ROW: "per row", Kind.PER_COLUMN: "per column"}
+    named: dict[Kind, list[str]] = {}
+    for name, kind in zip(state, kinds, strict=True):
+        named.setdefault(kind, []).append(name)
+    return "; ".join(f"{', '.join(names)} {words[kind]}" for kind, names in named.items())
 
 
 def helpers(

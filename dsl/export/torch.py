@@ -14,7 +14,7 @@ from optsearch.dsl.functions import FUNCTIONS, Scope
 from optsearch.dsl.parameters import parametrised, without_clashes
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.types import Kind
-from optsearch.dsl.verify import input_kinds, verify
+from optsearch.dsl.verify import input_kinds, state_kinds, verify
 
 LARGE = 16_384
 """Tensors with more elements than this are not concatenated: the copy would cost more than the kernel calls."""
@@ -166,17 +166,25 @@ def to_torch_source(
         load=_LOAD if state else "",
         home="home(weights)" if apart else "first.device",
         gathering=_GATHER_APART if apart else _GATHER_JOINED.format(large=LARGE),
-        states=_states(state),
+        states=_states(state, state_kinds(program)),
         call=call,
     )
     return formatted(source)
 
 
-def _states(state: Sequence[str]) -> str:
+_ZEROS = {
+    Kind.LEAF: "torch.zeros_like(single(w))",
+    Kind.PER_ROW: "single(w).new_zeros((*w.shape[:-1], 1)[: w.ndim])",
+    Kind.PER_COLUMN: "single(w).new_zeros((1,) * (w.ndim - 1) + w.shape[-1:])",
+}
+"""State of an array ``w`` before the first step, by kind."""
+
+
+def _states(state: Sequence[str], kinds: Sequence[Kind]) -> str:
     """Lines that initialise missing state and collect it."""
     if not state:
         return ""
-    made = ", ".join(f'"{name}": torch.zeros_like(single(w))' for name in state)
+    made = ", ".join(f'"{name}": {_ZEROS[kind]}' for name, kind in zip(state, kinds, strict=True))
     return (
         "        for w in weights:\n"
         "            if not self.state[w]:\n"

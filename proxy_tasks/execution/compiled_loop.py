@@ -52,7 +52,7 @@ def program_rule(program: Program, rates: jax.Array) -> UpdateRule:
     import jax.numpy as jnp
 
     def init(weights: Any) -> Any:
-        return tuple(jax.tree.map(jnp.zeros_like, weights) for _ in program.state)
+        return execute.first_state(program, weights)
 
     def step(weights: Any, gradient: Any, state: Any, number: Any) -> tuple[Any, Any]:
         update, state = execute.step(program, weights, gradient, state, rates[number])

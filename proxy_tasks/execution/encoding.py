@@ -29,6 +29,7 @@ from optsearch.proxy_tasks.execution.instructions import (
     SCHEDULE_OPCODES,
     STEP_FORMS,
     STEP_OPCODES,
+    WITHOUT_MATRICES,
     Instruction,
 )
 
@@ -65,6 +66,11 @@ class Code:
     step: np.ndarray
     schedule: np.ndarray
     constants: np.ndarray
+
+    @property
+    def matrices(self) -> bool:
+        """True if the program calls functions of matrices."""
+        return bool((self.step[:, 0] >= WITHOUT_MATRICES).any())
 
 
 class _Column(NamedTuple):

@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from optsearch.dsl.functions import LEAVES, Function, Scope
 from optsearch.dsl.types import Kind
 from optsearch.proxy_tasks.execution.encoding import COLUMNS, GRADIENT, LEARNING_RATE, ROWS, WEIGHTS
-from optsearch.proxy_tasks.execution.instructions import ROW, SCHEDULE_INSTRUCTIONS, STEP_INSTRUCTIONS, Instruction
+from optsearch.proxy_tasks.execution.instructions import (
+    ROW,
+    SCHEDULE_INSTRUCTIONS,
+    STEP_INSTRUCTIONS,
+    WITHOUT_MATRICES,
+    Instruction,
+)
 from optsearch.proxy_tasks.execution.loop import Batches, LoopResult, gradients, train
 from optsearch.proxy_tasks.execution.script import Script, Scripts
 from optsearch.proxy_tasks.task import Task
@@ -112,6 +118,13 @@ def row_meaning(function: Function, layout: Layout) -> Callable[..., jax.Array]:
         columns = [layout.leaves(operand) if operand.ndim else [operand] * len(layout.spans) for operand in operands]
         return spread([meaning(*column) for column in zip(*columns, strict=True)])
 
+    def on_matrices(row: Any) -> jax.Array:
+        parts = [
+            jnp.broadcast_to(meaning(leaf.reshape(shape)), shape).reshape(-1)
+            for leaf, shape in zip(layout.leaves(row), layout.shapes, strict=True)
+        ]
+        return jnp.concatenate(parts)
+
     def on_tree(*operands: Any) -> jax.Array:
         trees: list[Any] = []
         for operand, kinds in zip(operands, function.operands, strict=True):
@@ -122,7 +135,12 @@ def row_meaning(function: Function, layout: Layout) -> Callable[..., jax.Array]:
         result = meaning(*trees)
         return spread(result) if function.result is Kind.LEAF else jnp.broadcast_to(result, (layout.size,))
 
-    return {Scope.ELEMENT: meaning, Scope.LEAF: on_leaves, Scope.TREE: on_tree}[function.scope]
+    return {
+        Scope.ELEMENT: meaning,
+        Scope.LEAF: on_leaves,
+        Scope.MATRIX: on_matrices,
+        Scope.TREE: on_tree,
+    }[function.scope]
 
 
 def instruction_meaning(instruction: Instruction, layout: Layout) -> Callable[[Iterator[Any]], Any]:
@@ -134,7 +152,7 @@ def instruction_meaning(instruction: Instruction, layout: Layout) -> Callable[[I
     return lambda values: meaning(*[part(values) for part in parts])
 
 
-def _step_branches(layout: Layout) -> Iterator[Branch]:
+def _step_branches(layout: Layout, *, matrices: bool) -> Iterator[Branch]:
     from jax import lax
 
     def branch(instruction: Instruction) -> Branch:
@@ -150,7 +168,7 @@ def _step_branches(layout: Layout) -> Iterator[Branch]:
 
         return run
 
-    return map(branch, STEP_INSTRUCTIONS)
+    return map(branch, STEP_INSTRUCTIONS if matrices else STEP_INSTRUCTIONS[:WITHOUT_MATRICES])
 
 
 def _schedule_branches(steps: int) -> Iterator[Branch]:
@@ -222,7 +240,7 @@ def schedule_table(programs: Scripts, rates: jax.Array) -> jax.Array:
     return jnp.moveaxis(table, 2, 0)
 
 
-def interpret(script: Script, layout: Layout, file: jax.Array, columns: jax.Array) -> jax.Array:
+def interpret(script: Script, layout: Layout, file: jax.Array, columns: jax.Array, *, matrices: bool) -> jax.Array:
     """Runs the step code of all lanes once.
 
     Args:
@@ -230,12 +248,13 @@ def interpret(script: Script, layout: Layout, file: jax.Array, columns: jax.Arra
         layout: layout of leaves in a row.
         file: float32 [lanes, ROWS, parameters]: weights, gradient, state.
         columns: float32 [groups, columns of a group]: this step's row of the schedule table.
+        matrices: False if no program calls functions of matrices.
 
     Returns:
         The register file with updated weights and state.
     """
     grouped = file.reshape(script.groups, -1, layout.size)
-    return _execute(_step_branches(layout), script, grouped, columns).reshape(file.shape)
+    return _execute(_step_branches(layout, matrices=matrices), script, grouped, columns).reshape(file.shape)
 
 
 def run(
@@ -245,9 +264,10 @@ def run(
     rates: jax.Array,
     limits: jax.Array,
     *,
+    matrices: bool,
     validates: jax.Array | None = None,
 ) -> LoopResult:
-    """Runs complete training runs by interpretation; jit it once per task.
+    """Runs complete training runs by interpretation; jit it once per task and value of ``matrices``.
 
     Args:
         task: the task.
@@ -255,6 +275,8 @@ def run(
         batches: data and batch order of each lane.
         rates: float32 [lanes, steps], the ``lr`` of each lane at each step.
         limits: float32 [lanes, checkpoints], the hurdles.
+        matrices: False if no program calls functions of matrices. The loop is then compiled without them, so that they
+            cost nothing and do not change the last digits.
         validates: as in `loop.train`.
 
     Returns:
@@ -276,7 +298,8 @@ def run(
     def advance(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
         losses, gradient = gradients(task, carry[0], batches, number)
         file = layout.write(gradient, carry[1], GRADIENT)
-        file = interpret(programs.step, layout, file, lax.dynamic_index_in_dim(table, number, keepdims=False))
+        columns = lax.dynamic_index_in_dim(table, number, keepdims=False)
+        file = interpret(programs.step, layout, file, columns, matrices=matrices)
         return (weights(file), file), losses
 
     # The weights are carried beside the file. Gradients that read the file would read a copy of it, because the file is

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
-from optsearch.dsl.functions import FUNCTIONS, LEAVES, Function, Scope
+from optsearch.dsl.functions import FUNCTIONS, Function, Scope
+from optsearch.dsl.types import Kind
 
 
 class Place(Enum):
@@ -56,7 +57,7 @@ def _of(name: str, *operands: Place | Instruction) -> Instruction:
 def _plain() -> Iterator[Instruction]:
     """Every function with every combination of rows and columns; rows come first in commutative functions."""
     for function in FUNCTIONS.values():
-        choices = [(ROW,) if kinds == LEAVES else (ROW, COLUMN) for kinds in function.operands]
+        choices = [(ROW, COLUMN) if Kind.SCALAR in kinds else (ROW,) for kinds in function.operands]
         for places in itertools.product(*choices):
             if ROW in places and not (function.laws.commutative and places == (COLUMN, ROW)):
                 yield Instruction(function, places)
@@ -89,8 +90,13 @@ def _by_function(instructions: Iterable[Instruction]) -> dict[str, tuple[Instruc
     return {name: tuple(found) for name, found in names.items()}
 
 
-STEP_INSTRUCTIONS = (*_plain(), *_fused())
-"""Meaning of the step code's opcodes, by index."""
+_MATRIX = tuple(instruction for instruction in _plain() if instruction.function.scope is Scope.MATRIX)
+
+STEP_INSTRUCTIONS = (*(instruction for instruction in _plain() if instruction not in _MATRIX), *_fused(), *_MATRIX)
+"""Meaning of the step code's opcodes, by index; those that multiply matrices come last."""
+
+WITHOUT_MATRICES = len(STEP_INSTRUCTIONS) - len(_MATRIX)
+"""Number of opcodes of an interpreter for programs without functions of matrices, which is compiled separately."""
 
 SCHEDULE_INSTRUCTIONS = tuple(
     Instruction(function, (COLUMN,) * function.arity)

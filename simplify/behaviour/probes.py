@@ -1,4 +1,4 @@
-"""Probes: responses of a program to gradient scale, a spike, noise, a sign change, and the schedule.
+"""Probes: responses of a program to gradient scale, the shape of matrices, a spike, noise, a sign change, the schedule.
 
 Each probe gives a curve and a sentence. They characterise an optimizer by its behaviour. Unless a probe states
 otherwise, the schedule is 1 and the weights are fixed at zero, which disables weight decay (see ``stability``); they
@@ -35,6 +35,13 @@ SCHEDULE = tuple(2.0**-power for power in range(7, -1, -1))
 
 EVEN = 0.1
 """Evenness below which steps count as sign-like."""
+
+MATRIX = 16, 24
+"""Shape of the matrix of the spectrum probe."""
+
+ORTHOGONAL = 0.5
+"""Ratio of the least to the largest singular value above which steps count as orthogonalised: Newton-Schulz iteration
+leaves 0.56."""
 
 _PARAMETERS = 1024
 _INVARIANT = 0.01
@@ -76,9 +83,9 @@ def probes(program: Program) -> tuple[Probe, ...]:
         program: a verified program.
 
     Returns:
-        Scale, evenness, spike, noise, turn and schedule.
+        Scale, evenness, spectrum, spike, noise, turn and schedule.
     """
-    asked = (scale_probe, evenness_probe, spike_probe, noise_probe, turn_probe, schedule_probe)
+    asked = (scale_probe, evenness_probe, spectrum_probe, spike_probe, noise_probe, turn_probe, schedule_probe)
     return tuple(probe(program) for probe in asked)
 
 
@@ -141,6 +148,41 @@ def evenness_probe(program: Program) -> Probe:
     else:
         says = f"The sizes of steps differ by {value:.0%} between parameters (AdamW 49%, sign updates 0%)."
     return Probe("evenness", *titles, x, curve, False, value, says)
+
+
+def spectrum_probe(program: Program) -> Probe:
+    """Singular values of the steps of a matrix, whose gradients have singular values over two decades.
+
+    Returns:
+        Singular values of the last steps, largest first, relative to the largest, averaged over steps; ``value`` is the
+        least, which is 1 for orthogonalised steps.
+    """
+    steps, kept = 100, 20
+    rng = np.random.default_rng(11)
+    rows, columns = MATRIX
+    left = np.linalg.qr(rng.standard_normal((rows, rows)))[0]
+    right = np.linalg.qr(rng.standard_normal((columns, rows)))[0].T
+    values = np.logspace(0.0, -2.0, rows) * (1.0 + 0.1 * rng.standard_normal((steps, rows)))
+    stream = (left * values[:, None]) @ right
+    updates, _ = simulate(
+        program, lambda t, _: stream[t].reshape(1, -1), _at_rest(program, 1, rows * columns), steps, shape=MATRIX
+    )
+    x = tuple(float(place) for place in range(1, rows + 1))
+    titles = "singular value, from the largest", "singular value of the step (largest: 1)"
+    taken = updates[-kept:, 0].reshape(kept, rows, columns)
+    if not np.isfinite(taken).all() or not taken.any(axis=(1, 2)).all():
+        return Probe("spectrum", *titles, x, (None,) * rows, False, None, "Steps of matrices are not finite, or zero.")
+    found = np.linalg.svd(taken, compute_uv=False)
+    curve = np.mean(found / found[:, :1], axis=0)
+    value = float(curve[-1])
+    if value > ORTHOGONAL:
+        says = "Steps of matrices are orthogonalised: all their singular values are about equal."
+    else:
+        says = (
+            f"The least singular value of a matrix's step is {value:.2g} of the largest; that of the gradient is 0.01, "
+            "that of an orthogonalised step 1."
+        )
+    return Probe("spectrum", *titles, x, _known(curve), False, value, says)
 
 
 def spike_probe(program: Program) -> Probe:

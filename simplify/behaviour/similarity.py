@@ -24,7 +24,9 @@ from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.verify import Violation, check
 from optsearch.simplify.behaviour.simulation import Array, simulate
 
-STEPS, PARAMETERS = 150, 24
+STEPS, SHAPE = 150, (4, 6)
+PARAMETERS = 24
+"""Steps of the stream, and its parameters, which form a matrix."""
 
 _SCHEDULE = 0.7
 """Value of the schedule; not 1, where the use of the schedule would be invisible."""
@@ -125,7 +127,7 @@ def _response(program: Program) -> Array:
     drift = 0.5 * np.where(np.arange(STEPS) < 2 * STEPS // 3, 1.0, -1.0)
     gradients = (rng.standard_normal((STEPS, PARAMETERS)) + drift[:, None]) * sizes
     weights = 0.1 * rng.standard_normal((1, PARAMETERS))
-    updates, _ = simulate(program, lambda t, _: gradients[t][None], weights, STEPS, lr=_SCHEDULE)
+    updates, _ = simulate(program, lambda t, _: gradients[t][None], weights, STEPS, lr=_SCHEDULE, shape=SHAPE)
     return np.asarray(updates[-_KEPT:, 0])
 
 

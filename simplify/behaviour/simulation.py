@@ -24,7 +24,14 @@ Gradient = Callable[[int, Array], Array]
 
 
 def simulate(
-    program: Program, gradient: Gradient, weights: Array, steps: int, *, lr: Array | float = 1.0, move: bool = False
+    program: Program,
+    gradient: Gradient,
+    weights: Array,
+    steps: int,
+    *,
+    lr: Array | float = 1.0,
+    move: bool = False,
+    shape: tuple[int, ...] | None = None,
 ) -> tuple[Array, Array]:
     """Runs an optimizer in every lane.
 
@@ -35,13 +42,14 @@ def simulate(
         steps: number of steps.
         lr: value of the learning-rate schedule, constant over steps: a number, or ``(lanes, 1)``.
         move: if True, updates are subtracted from the weights; otherwise the weights are fixed.
+        shape: shape of the array that a lane's parameters form, for functions of matrices; None for a vector.
 
     Returns:
         The updates, ``(steps, lanes, parameters)``, and the final weights, ``(lanes, parameters)``; overflow gives
         infinity or NaN.
     """
     program = prune(program)
-    domain = _LanesDomain(len(weights))
+    domain = _LanesDomain(len(weights), weights.shape[1:] if shape is None else shape)
     rates = np.broadcast_to(np.asarray(lr, np.float64), (len(weights), 1))
     state = {name: np.zeros_like(weights) for name in program.state}
     updates = np.empty((steps, *weights.shape))
@@ -74,8 +82,8 @@ def resting_weight(program: Program) -> float:
 class _LanesDomain:
     """Leaves are ``(lanes, parameters)``, scalars ``(lanes, 1)``; reductions act on each lane separately."""
 
-    def __init__(self, lanes: int):
-        self._lanes = lanes
+    def __init__(self, lanes: int, shape: tuple[int, ...]):
+        self._lanes, self._shape = lanes, shape
 
     def constant(self, value: float) -> Any:
         return np.float64(value)
@@ -83,6 +91,9 @@ class _LanesDomain:
     def apply(self, function: Function, operands: list[Any]) -> Any:
         if function.scope is Scope.ELEMENT:
             return function.reference(*operands)
+        if function.scope is Scope.MATRIX:
+            found = [function.reference(row.reshape(self._shape)) for row in operands[0]]
+            return np.stack([np.broadcast_to(one, self._shape).ravel() for one in found])
         rows = [
             np.broadcast_to(operand, (self._lanes, np.shape(operand)[-1] if np.ndim(operand) else 1))
             for operand in operands

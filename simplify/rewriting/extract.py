@@ -13,10 +13,11 @@ from enum import IntEnum
 
 import numpy as np
 
-from optsearch.dsl.functions import ANY, FUNCTIONS, LEAVES, Scope
+from optsearch.dsl.functions import ANY, FUNCTIONS
 from optsearch.dsl.program import LR, G, W
 from optsearch.dsl.rows import Operation
-from optsearch.dsl.types import Kind
+from optsearch.dsl.types import KINDS, Kind
+from optsearch.dsl.verify import result_kind
 from optsearch.simplify.rewriting.egraph import EGraph, Node
 
 STATEMENT = 100.0
@@ -26,11 +27,13 @@ _FAMILIAR = frozenset({"add", "subtract", "multiply", "divide", "interp", "sign"
 
 
 class Need(IntEnum):
-    """The kind required of a value where it is used."""
+    """The kind required of a value where it is used: any, a scalar, or one with at least these bits of `Kind`."""
 
     ANY = 0
-    SCALAR = 1
-    LEAF = 2
+    ROWS = Kind.PER_ROW
+    COLUMNS = Kind.PER_COLUMN
+    LEAF = Kind.LEAF
+    SCALAR = 8
 
 
 Key = tuple[int, Need]
@@ -74,6 +77,7 @@ class _Extraction:
     def __init__(self, graph: EGraph, kinds: Mapping[str, Kind]):
         self.graph = graph
         self.kinds = _kinds(graph, kinds)
+        self.narrow = any(set(both) & {Kind.PER_ROW, Kind.PER_COLUMN} for both in self.kinds.values())
         self.late = _always(graph, LR)
         self.state = {o for n in set(kinds) - {W, G, LR} for o, ns in graph.classes.items() if (f"${n}", ()) in ns}
         self.decay = _multiples(graph, W)
@@ -85,7 +89,7 @@ class _Extraction:
     def key(self, owner: int, need: Need) -> int:
         """Index of a key; a requirement that every form meets is dropped."""
         low, high = self.kinds.get(owner, (Kind.SCALAR, Kind.LEAF))
-        if (need is Need.LEAF and low is Kind.LEAF) or (need is Need.SCALAR and high is Kind.SCALAR):
+        if _meets(high if need is Need.SCALAR else low, need):
             need = Need.ANY
         key = owner, need
         if key not in self.number:
@@ -108,8 +112,7 @@ class _Extraction:
     def _options(self, node: Node, need: Need) -> list[tuple[float, Choice, tuple[int, ...]]]:
         name, operands = node
         if not operands and name[0] in "$#":
-            kind = self.inputs.get(name, Kind.SCALAR)
-            fits = need is Need.ANY or (need is Need.LEAF) == (kind is Kind.LEAF)
+            fits = _meets(self.inputs.get(name, Kind.SCALAR), need)
             cost = constant_cost(float(name[1:])) if name[0] == "#" else 0.0
             return [(cost, (node, ()), ())] if fits else []
         function = FUNCTIONS[name]
@@ -118,10 +121,17 @@ class _Extraction:
             if function.result is not None and not _meets(function.result, need):
                 return []
             wishes = [asked]
+        elif function.removes:
+            if need is Need.SCALAR or need & function.removes:
+                return []
+            wishes = [[Need(asked[0] | need)]]
         elif need is Need.SCALAR:
             wishes = [[Need.SCALAR] * len(operands)]
         else:
-            wishes = [[*asked[:i], Need.LEAF, *asked[i + 1 :]] for i in range(len(operands))]
+            wishes = [[*asked[:i], need, *asked[i + 1 :]] for i in range(len(operands))]
+            if need is Need.LEAF and self.narrow:  # a value per row with one per column
+                sides = (Need.ROWS, Need.COLUMNS)
+                wishes += [[*pair, *asked[2:]] for pair in (sides, sides[::-1]) if len(operands) > 1]
         result: list[tuple[float, Choice, tuple[int, ...]]] = []
         for wish in wishes:
             numbers = tuple(self.key(self.graph.find(o), n) for o, n in zip(operands, wish, strict=True))
@@ -265,13 +275,14 @@ def extract(graph: EGraph, roots: Sequence[tuple[int, Need]], kinds: Mapping[str
 def _need(accepted: frozenset[Kind]) -> Need:
     if accepted == ANY:
         return Need.ANY
-    return Need.LEAF if accepted == LEAVES else Need.SCALAR
+    bits = Kind.LEAF
+    for kind in accepted:
+        bits = KINDS[bits & kind]
+    return Need(bits) if bits else Need.SCALAR
 
 
 def _meets(kind: Kind, need: Need) -> bool:
-    return (
-        need is Need.ANY or (need is Need.LEAF and kind is Kind.LEAF) or (need is Need.SCALAR and kind is Kind.SCALAR)
-    )
+    return kind is Kind.SCALAR if need is Need.SCALAR else kind & need == need
 
 
 def _kinds(graph: EGraph, inputs: Mapping[str, Kind]) -> dict[int, tuple[Kind, Kind]]:
@@ -290,14 +301,12 @@ def _kinds(graph: EGraph, inputs: Mapping[str, Kind]) -> dict[int, tuple[Kind, K
                     if any(operand not in low for operand in below):
                         continue
                     function = FUNCTIONS[name]
-                    if function.result is not None or function.scope is not Scope.ELEMENT:
-                        least = most = function.result or Kind.SCALAR
-                    else:
-                        least = max((low[operand] for operand in below), default=Kind.SCALAR)
-                        most = max((high[operand] for operand in below), default=Kind.SCALAR)
-                if owner not in low or least < low[owner] or most > high[owner]:
-                    low[owner] = min(low.get(owner, least), least)
-                    high[owner] = max(high.get(owner, most), most)
+                    least = result_kind(function, [low[operand] for operand in below])
+                    most = result_kind(function, [high[operand] for operand in below])
+                least = KINDS[low.get(owner, least) & least]
+                most = KINDS[high.get(owner, most) | most]
+                if (low.get(owner), high.get(owner)) != (least, most):
+                    low[owner], high[owner] = least, most
                     changed = True
     return {owner: (low[owner], high[owner]) for owner in low}
 

@@ -269,6 +269,7 @@ _WORDS = {
     "power": "powered",
     "dot": "inner",
     "cosine_sim": "cosine",
+    "orthogonalize": "orthogonal",
 }
 
 

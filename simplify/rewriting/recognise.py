@@ -50,6 +50,9 @@ _LIBRARY = (
     ("adam", "Adam", (*_BETAS, _RATE)),
     ("adamw", "AdamW", (*_BETAS, _DECAY, _RATE)),
     ("lion", "Lion", ("beta1", "beta2", _DECAY, _RATE)),
+    ("normalized-sgd", "normalised SGD", ()),
+    ("muon", "Muon", ("beta1", "beta2", _DECAY, _RATE)),
+    ("orthogonal-adamw", "AdamW with orthogonalised steps", (*_BETAS, _DECAY, _RATE)),
 )
 """Library programs: name, label, and the names of their constants in order."""
 
@@ -64,6 +67,14 @@ _VARIANTS = (
     ("sgd", "sign SGD with weight decay", "", "sign(g)", ""),
     ("lion", "Lion without sign", "m", "interp(g, m, beta1)", "interp(g, m, beta2)"),
     ("signum", "Signum with weight decay", "m", "sign(interp(g, m, beta))", "interp(g, m, beta)"),
+    ("muon", "Muon without Nesterov momentum", "m", "orthogonalize(interp(g, m, beta))", "interp(g, m, beta)"),
+    (
+        "muon",
+        "Muon without Nesterov momentum, with weight decay",
+        "m",
+        "orthogonalize(interp(g, m, beta))",
+        "interp(g, m, beta)",
+    ),
     ("rmsprop", "RMSProp with weight decay", "v", "g / sqrt(interp(g * g, v, beta))", "interp(g * g, v, beta)"),
 )
 """Variants of library programs: name, label, state, the update before decay and rate, the next state."""

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from optsearch.dsl.execute import reference_step, step
+from optsearch.dsl.execute import first_state, reference_state, reference_step, step
 from optsearch.dsl.functions import FUNCTIONS
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
 from optsearch.dsl.types import Kind
+from optsearch.dsl.verify import state_kinds
 
 TREES: dict[str, tuple[tuple[int, ...], ...]] = {
     "scalar": ((),),
@@ -24,10 +25,6 @@ TREES: dict[str, tuple[tuple[int, ...], ...]] = {
     "only empty leaves": ((0, 3), (0,)),
     "no leaves": (),
 }
-
-
-def zeros(program: Program, leaves: list[np.ndarray]) -> list[list[np.ndarray]]:
-    return [[np.zeros_like(leaf) for leaf in leaves] for _ in program.state]
 
 
 def flat(trees: object) -> np.ndarray:
@@ -46,7 +43,7 @@ def test_jax_and_reference_agree_on_generated_programs(
     g = [np.float32(gradients.standard_normal(leaf.shape)) for leaf in leaves]
     compared = total = 0
     for program in [*LIBRARY.values(), *programs(200, seed=1)]:
-        update, _ = step(program, leaves, g, zeros(program, leaves), 0.1)
+        update, _ = step(program, leaves, g, first_state(program, leaves), 0.1)
         runs = trajectories(program, leaves, steps=1, runs=10, size=1.5e-7, single=True)
         differs, comparable = beyond_rounding(flat(update), runs)
         assert not differs.any(), f"{program}\n{flat(update)}\n{runs[0]}"
@@ -73,10 +70,11 @@ def test_results_have_the_shapes_and_types_of_the_parameters(
 ) -> None:
     w, g = random_leaves(1, shapes), random_leaves(2, shapes)
     for program in [*LIBRARY.values(), *programs(20, seed=6)]:
-        update, state = step(program, w, g, zeros(program, w), 0.1)
+        update, state = step(program, w, g, first_state(program, w), 0.1)
         assert len(state) == len(program.state)
-        for tree in (update, *state):
-            assert [(x.shape, x.dtype) for x in tree] == [(x.shape, np.float32) for x in w]
+        for tree, kind in zip((update, *state), (Kind.LEAF, *state_kinds(program)), strict=True):
+            assert tuple(x.shape for x in tree) == kind.shapes(tuple(x.shape for x in w))
+            assert all(x.dtype == np.float32 for x in tree)
 
 
 def share_compiled_like_the_definition(chosen: list[Program], w: list[np.ndarray], g: list[np.ndarray]) -> float:
@@ -86,8 +84,8 @@ def share_compiled_like_the_definition(chosen: list[Program], w: list[np.ndarray
     """
     close = total = 0
     for program in chosen:
-        definition, _ = step(program, w, g, zeros(program, w), 0.1)
-        compiled, _ = jax.jit(lambda *args, p=program: step(p, *args))(w, g, zeros(program, w), 0.1)
+        definition, _ = step(program, w, g, first_state(program, w), 0.1)
+        compiled, _ = jax.jit(lambda *args, p=program: step(p, *args))(w, g, first_state(program, w), 0.1)
         close += np.isclose(flat(compiled), flat(definition), rtol=1e-4, atol=1e-6, equal_nan=True).sum()
         total += flat(definition).size
     return close / total
@@ -114,9 +112,10 @@ def run_on_every_tree(count: int, seed: int, programs: Callable[..., list[Progra
     trees = list(TREES.values())
     for index, program in enumerate(programs(count, seed=seed)):
         w = [np.asarray(rng.standard_normal(shape)) for shape in trees[index % len(trees)]]
-        update, state = reference_step(program, w, w, zeros(program, w), 0.1)
-        for tree in (update, *state):
-            assert [x.shape for x in tree] == [x.shape for x in w], str(program)
+        start = reference_state(program, w)
+        update, state = reference_step(program, w, w, start, 0.1)
+        for tree, like in zip((update, *state), (w, *start), strict=True):
+            assert [x.shape for x in tree] == [x.shape for x in like], str(program)
 
 
 def test_what_verification_accepts_executes(programs: Callable[..., list[Program]]) -> None:
@@ -132,10 +131,10 @@ def trace_on_every_tree(count: int, seed: int, programs: Callable[..., list[Prog
     """Generated programs through JAX's abstract evaluation, on a tree of every shape."""
     shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for tree in TREES.values() for shape in tree]
     for program in programs(count, seed=seed):
-        state = tuple(list(shapes) for _ in program.state)
+        state = jax.eval_shape(lambda p=program: first_state(p, shapes))
         update, new_state = jax.eval_shape(lambda *args, p=program: step(p, *args), shapes, shapes, state, 0.1)
-        for tree in (update, *new_state):
-            assert [x.shape for x in tree] == [x.shape for x in shapes]
+        for tree, like in zip((update, *new_state), (shapes, *state), strict=True):
+            assert [x.shape for x in tree] == [x.shape for x in like]
 
 
 def test_what_verification_accepts_compiles(programs: Callable[..., list[Program]]) -> None:
@@ -149,13 +148,14 @@ def test_what_verification_accepts_compiles_1_000(programs: Callable[..., list[P
 
 def test_a_function_of_every_kind_of_operand_executes(random_leaves: Callable[..., list[np.ndarray]]) -> None:
     """Every row with every mixture of kinds that it accepts."""
-    names = {Kind.SCALAR: "lr", Kind.PER_LEAF: "p", Kind.LEAF: "g"}
+    names = {Kind.SCALAR: "lr", Kind.PER_LEAF: "p", Kind.PER_ROW: "r", Kind.PER_COLUMN: "c", Kind.LEAF: "g"}
+    made = " p = norm(g)\n r = row_norm(g)\n c = column_norm(g)\n"
     w = random_leaves(1)
     for function in FUNCTIONS.values():
         for kind in Kind:
             args = [names[kind] if kind in accepted else names[max(accepted)] for accepted in function.operands]
             call = f"{function.name}({', '.join(args)})"
-            program = parse(f"def train(w, g, lr):\n p = norm(g)\n x = {call}\n update = w + x\n return update\n")
+            program = parse(f"def train(w, g, lr):\n{made} x = {call}\n update = w + x\n return update\n")
             update, _ = step(program, w, w, (), 0.25)
             exact, _ = reference_step(program, w, w, (), 0.25)
             np.testing.assert_allclose(flat(update), flat(exact), rtol=1e-5, atol=1e-6, err_msg=call)

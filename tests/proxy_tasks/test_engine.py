@@ -43,7 +43,7 @@ def interpreter() -> Any:
 
         def step(file: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
             file = file.at[:, WEIGHTS].set(w[None]).at[:, GRADIENT].set(gradients[index][None])
-            file = engine.interpret(programs.step, layout, file, table[index])
+            file = engine.interpret(programs.step, layout, file, table[index], matrices=True)
             return file, file[:, jnp.array([WEIGHTS, FIRST_STATE, FIRST_STATE + 1])]
 
         return jax.lax.scan(step, start, jnp.arange(STEPS))[1]
@@ -67,11 +67,12 @@ def interpreted(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> 
 
 
 def flat(leaves: Any) -> np.ndarray:
-    return np.concatenate([np.ravel(leaf) for leaf in leaves])
+    """One number per parameter; numbers per row or column are repeated, as in the interpreter."""
+    return np.concatenate([np.ravel(np.broadcast_to(x, shape)) for x, shape in zip(leaves, SHAPES, strict=True)])
 
 
 def defined(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list[np.ndarray]:
-    state: Any = tuple([jnp.zeros(shape) for shape in SHAPES] for _ in program.state)
+    state: Any = execute.first_state(program, w)
     steps = []
     for gradient, rate in zip(gradients, rates, strict=True):
         update, state = execute.step(program, [jnp.asarray(x) for x in w], gradient, state, rate)
@@ -82,7 +83,7 @@ def defined(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list
 def compiled(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list[np.ndarray]:
     """Like ``defined``, each step compiled as a whole."""
     step = jax.jit(lambda w, g, state, lr: execute.step(program, w, g, state, lr))
-    state: Any = tuple([jnp.zeros(shape) for shape in SHAPES] for _ in program.state)
+    state: Any = execute.first_state(program, w)
     steps = []
     for gradient, rate in zip(gradients, rates, strict=True):
         update, state = step([jnp.asarray(x) for x in w], gradient, state, rate)
@@ -91,7 +92,7 @@ def compiled(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> lis
 
 
 def referenced(program: Program, w: Any, gradients: Any, rates: np.ndarray) -> list[np.ndarray]:
-    state: Any = tuple([np.zeros(shape) for shape in SHAPES] for _ in program.state)
+    state: Any = execute.reference_state(program, w)
     steps = []
     for gradient, rate in zip(gradients, rates, strict=True):
         update, state = execute.reference_step(program, w, gradient, state, float(rate))
