@@ -59,7 +59,8 @@ def state_kinds(program: Program) -> tuple[Kind, ...]:
 
     State starts at zero and takes at every step its last value, so the kinds are the least fixed point of the kinds of
     the statements. A value that does not differ along rows or columns needs one number for each of the others. Where a
-    function needs more than these numbers, such as ``dot``, all state is ``LEAF``. Results are the same for either.
+    function such as ``dot``, or the update, needs more than these numbers, all state is ``LEAF``. Results are the same
+    for either.
 
     Args:
         program: a verified program.
@@ -85,7 +86,8 @@ def state_kinds(program: Program) -> tuple[Kind, ...]:
             _kind(statement, scope, index)
     except Violation:
         return tuple(whole.values())
-    return tuple(kinds.values()) if all(scope[name] is kind for name, kind in kinds.items()) else tuple(whole.values())
+    kept = all(scope[name] is kind for name, kind in kinds.items()) and scope[OUTPUT] is Kind.LEAF
+    return tuple(kinds.values()) if kept else tuple(whole.values())
 
 
 def result_kind(function: Function, operands: Sequence[Kind]) -> Kind:

@@ -136,9 +136,9 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
 
 
 _SHAPES = {
-    Kind.LEAF: "p.shape",
-    Kind.PER_ROW: "(*p.shape[:-1], 1)[: p.ndim]",
-    Kind.PER_COLUMN: "(1,) * (p.ndim - 1) + p.shape[-1:]",
+    Kind.LEAF: "jnp.shape(p)",
+    Kind.PER_ROW: "(*jnp.shape(p)[:-1], 1)[: jnp.ndim(p)]",
+    Kind.PER_COLUMN: "(1,) * (jnp.ndim(p) - 1) + jnp.shape(p)[-1:]",
 }
 """Shape of a state variable for a parameter array ``p``, by kind."""
 

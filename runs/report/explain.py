@@ -37,6 +37,7 @@ DASHES = [[1, 0], [6, 3], [2, 3]]
 TITLES = {
     "scale": "Response to the scale of the gradient",
     "evenness": "Sizes of the steps of different parameters",
+    "spectrum": "Singular values of the step of a matrix",
     "spike": "Response to a spike",
     "noise": "Averaging of noise",
     "turn": "When the gradient turns",
@@ -47,6 +48,7 @@ TITLES = {
 TOPICS = {
     "scale": "gradient scale",
     "evenness": "step sizes",
+    "spectrum": "matrices",
     "spike": "memory",
     "turn": "sign flips",
     "likeness": "like",

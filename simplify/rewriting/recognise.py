@@ -52,6 +52,7 @@ _LIBRARY = (
     ("lion", "Lion", ("beta1", "beta2", _DECAY, _RATE)),
     ("normalized-sgd", "normalised SGD", ()),
     ("muon", "Muon", ("beta1", "beta2", _DECAY, _RATE)),
+    ("adafactor", "Adafactor", ("beta1", "beta2", "threshold", "least_scale", _RATE)),
     ("orthogonal-adamw", "AdamW with orthogonalised steps", (*_BETAS, _DECAY, _RATE)),
 )
 """Library programs: name, label, and the names of their constants in order."""

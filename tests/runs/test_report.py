@@ -120,7 +120,7 @@ def test_the_headline_says_what_was_found_and_how_sure(made_up: Path, page: str)
 def test_charts_have_titles_units_legends_and_say_what_they_hide(page: str) -> None:
     specs = Reader(page).specs()
     expected = {"progress", "cache", "meta-validation", "finals", "outcomes", "mutations", "population", "lineage"}
-    expected |= {"family-tree", "scale", "evenness", "spike", "noise", "turn", "schedule", "stability"}
+    expected |= {"family-tree", "scale", "evenness", "spectrum", "spike", "noise", "turn", "schedule", "stability"}
     assert expected == set(specs)
     for name, spec in specs.items():
         layers = spec.get("layer", [spec])

@@ -41,7 +41,7 @@ def test_without_decay_there_is_no_heat_map_and_without_success_no_good_rate() -
 @pytest.mark.parametrize("name", sorted(BASELINES.keys() & LIBRARY.keys()))
 def test_a_program_and_its_baseline_cost_about_the_same(name: str) -> None:
     mine, theirs = operations_per_parameter(Contender("mine", LIBRARY[name])), operations_per_parameter(baseline(name))
-    assert abs(mine - theirs) <= 6
+    assert abs(mine - theirs) <= 10
 
 
 def test_matrix_products_count() -> None:
