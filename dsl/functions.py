@@ -408,3 +408,7 @@ _ROWS = (
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType({row.name: row for row in _ROWS})
 """Every function by name, in the order of the opcodes."""
+
+DEFAULT_FUNCTIONS = tuple(name for name, row in FUNCTIONS.items() if row.scope is not Scope.MATRIX)
+"""Functions of a search that lists none: all but those of rows, columns and matrices, so that campaigns without a list
+keep their meaning."""

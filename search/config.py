@@ -105,7 +105,7 @@ class CampaignConfig(BaseModel):
         mutation: weight of each mutation.
         limits: bounds on programs.
         constants: distribution of new constants, and step sizes of their mutations.
-        functions: functions that new statements may call. Defaults to all.
+        functions: functions that new statements may call. Defaults to all but those of rows, columns and matrices.
         look_ahead: maximum number of open tickets. It determines the eligible parents and therefore affects results.
         batch_size: number of evaluations sent to a worker together.
         hurdle: early stopping of bad programs. Defaults to no early stopping.

@@ -24,7 +24,7 @@ from typing import Protocol
 
 import numpy as np
 
-from optsearch.dsl.functions import FUNCTIONS, Function
+from optsearch.dsl.functions import DEFAULT_FUNCTIONS, FUNCTIONS, Function
 from optsearch.dsl.generate import new_variable, random_argument, random_statement
 from optsearch.dsl.program import Argument, Program, Statement, shortest
 from optsearch.dsl.types import Kind
@@ -95,7 +95,7 @@ class Mutator:
 
     Args:
         weights: relative frequency of each mutation.
-        functions: names of the functions that new statements may call. Defaults to all.
+        functions: names of the functions that new statements may call. Defaults to `DEFAULT_FUNCTIONS`.
         limits: bounds on the children. Defaults to ``LimitsConfig()``.
         constants: distribution of new constants and step sizes. Defaults to ``ConstantsConfig()``.
 
@@ -114,7 +114,7 @@ class Mutator:
     ):
         self._limits, self._constants = limits or LimitsConfig(), constants or ConstantsConfig()
         self._new = self._constants.new
-        names = tuple(FUNCTIONS) if functions is None else tuple(functions)
+        names = DEFAULT_FUNCTIONS if functions is None else tuple(functions)
         unknown = [name for name in names if name not in FUNCTIONS]
         if unknown:
             raise ValueError(f"unknown function '{unknown[0]}'")

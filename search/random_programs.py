@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from optsearch.dsl.functions import FUNCTIONS
+from optsearch.dsl.functions import DEFAULT_FUNCTIONS, FUNCTIONS
 from optsearch.dsl.generate import STANDARD, NewConstants, random_program
 from optsearch.dsl.program import Program
 from optsearch.search.mutate import Mutation
@@ -24,7 +24,7 @@ class RandomPrograms:
     Args:
         state: names of the state variables.
         statements: maximum number of statements; the number is uniform from 1 to this.
-        functions: names of the functions that may be called. Defaults to all.
+        functions: names of the functions that may be called. Defaults to `DEFAULT_FUNCTIONS`.
         constants: distribution of constants.
     """
 
@@ -38,7 +38,7 @@ class RandomPrograms:
         constants: NewConstants = STANDARD,
     ):
         self._state, self._statements, self._constants = tuple(state), statements, constants
-        self._functions = tuple(FUNCTIONS[name] for name in (FUNCTIONS if functions is None else functions))
+        self._functions = tuple(FUNCTIONS[name] for name in (DEFAULT_FUNCTIONS if functions is None else functions))
 
     def mutate(self, rng: np.random.Generator, program: Program) -> tuple[Program, Mutation]:
         """Samples a random program, independent of ``program``."""
