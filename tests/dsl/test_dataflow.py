@@ -40,12 +40,12 @@ def test_pruned_programs_train_identically_to_the_bit(
 ) -> None:
     leaves = random_leaves(1)
     shorter = 0
-    for program in [*LIBRARY.values(), *programs(100, seed=2)]:
+    for program in [*LIBRARY.values(), *programs(40, seed=2)]:
         pruned = prune(program)
         verify(pruned)
         shorter += len(pruned.body) < len(program.body)
         assert same_bits(updates(program, leaves, 3), updates(pruned, leaves, 3)), str(program)
-    assert shorter > 50
+    assert shorter > 20
 
 
 def test_pruned_programs_train_identically_when_compiled(

@@ -115,6 +115,7 @@ def test_killed_and_resumed_is_undisturbed(small_run: Path, optsearch: Command, 
     assert resumed["best"] == undisturbed["best"]
 
 
+@pytest.mark.slow  # tests/search/test_workers.py compares whole searches in the default suite
 def test_workers_do_not_change_the_result(small_run: Path, optsearch: Command, tmp_path: Path) -> None:
     undisturbed = optsearch("show", small_run, "--json").json()
     for workers in ("2",):
