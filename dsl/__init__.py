@@ -1,9 +1,10 @@
 """The optimizer language: programs, their meaning, analyses and exports. It does not depend on training.
 
 errors       base class of errors that the user can fix
-types        kinds of values: scalar, per leaf, leaf
+types        kinds of values: scalar, per leaf, per row, per column, leaf
 laws         algebraic laws that a function can declare
 rows         columns of the function table
+definitions  source text of functions that exported files define
 functions    the function table, from which the other modules derive their behaviour
 program      programs as frozen values
 syntax       parser and printer

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from optsearch.dsl import definitions
 from optsearch.dsl.laws import EVEN, NONE, ODD, Laws
 from optsearch.dsl.rows import (
     ANY,
@@ -162,135 +163,6 @@ def _word(name: str) -> str:
     return rf"\operatorname{{{{{name}}}}}\left({{0}}\right)"
 
 
-_DOT_TEXT = (
-    '''def dot(x, y):
-    """Inner product over all arrays of two trees."""
-    pairs = zip(jax.tree.leaves(x), jax.tree.leaves(y))
-    return sum((jnp.sum(a * b) for a, b in pairs), start=jnp.float32(0.0))
-''',
-    '''def dot(x, y):
-    """Inner product over all arrays of two lists."""
-    return sum(torch.sum(a * b).to(home(x)) for a, b in zip(x, y))
-''',
-)
-_NORM_TEXT = (
-    '''def global_norm(x):
-    """Euclidean norm over all arrays of a tree."""
-    return jnp.sqrt(dot(x, x))
-''',
-    '''def global_norm(x):
-    """Euclidean norm over all arrays of a list."""
-    return torch.sqrt(dot(x, x))
-''',
-)
-_COSINE_TEXT = (
-    '''def cosine_sim(x, y):
-    """Cosine of the angle between two trees."""
-    return dot(x, y) / (global_norm(x) * global_norm(y) + 1e-8)
-''',
-    '''def cosine_sim(x, y):
-    """Cosine of the angle between two lists."""
-    return dot(x, y) / (global_norm(x) * global_norm(y) + 1e-8)
-''',
-)
-_CLIP_TEXT = (
-    '''def clip_by_global_norm(x, limit):
-    """Scales a tree down to at most the given norm."""
-    factor = jnp.minimum(1.0, jnp.abs(limit) / (global_norm(x) + 1e-8))
-    return jax.tree.map(lambda a: a * factor, x)
-''',
-    '''def clip_by_global_norm(x, limit):
-    """Scales a list of arrays down to at most the given norm."""
-    limit = torch.abs(torch.as_tensor(limit, dtype=x[0].dtype, device=home(x)))
-    factor = torch.clamp(limit / (global_norm(x) + 1e-8), max=1.0)
-    return [a * factor for a in x]
-''',
-)
-_ROW_NORM_TEXT = (
-    '''def row_norm(x):
-    """Euclidean norm of each row of an array, whose last axis holds the columns."""
-    return jnp.linalg.norm(x, axis=-1, keepdims=True) if x.ndim else jnp.abs(x)
-''',
-    '''def row_norm(x):
-    """Euclidean norm of each row of an array, whose last axis holds the columns."""
-    return torch.linalg.vector_norm(x, dim=-1, keepdim=True) if x.ndim else x.abs()
-''',
-)
-_ROW_MEAN_TEXT = (
-    '''def row_mean(x):
-    """Mean of each row of an array, whose last axis holds the columns."""
-    return jnp.mean(x, axis=-1, keepdims=True) if x.ndim else x
-''',
-    '''def row_mean(x):
-    """Mean of each row of an array, whose last axis holds the columns."""
-    return x.mean(dim=-1, keepdim=True) if x.ndim else x
-''',
-)
-_COLUMN_NORM_TEXT = (
-    '''def column_norm(x):
-    """Euclidean norm of each column of an array, whose last axis holds the columns."""
-    return jnp.sqrt(jnp.sum(x * x, axis=tuple(range(x.ndim - 1)), keepdims=True))
-''',
-    '''def column_norm(x):
-    """Euclidean norm of each column of an array, whose last axis holds the columns."""
-    return torch.linalg.vector_norm(x, dim=tuple(range(x.ndim - 1)), keepdim=True) if x.ndim > 1 else x.abs()
-''',
-)
-_COLUMN_MEAN_TEXT = (
-    '''def column_mean(x):
-    """Mean of each column of an array, whose last axis holds the columns."""
-    return jnp.mean(x, axis=tuple(range(x.ndim - 1)), keepdims=True)
-''',
-    '''def column_mean(x):
-    """Mean of each column of an array, whose last axis holds the columns."""
-    return x.mean(dim=tuple(range(x.ndim - 1)), keepdim=True) if x.ndim > 1 else x
-''',
-)
-_ORTHOGONALIZE_TEXT = (
-    '''def orthogonalize(x):
-    """The nearest matrix with equal singular values, by Newton-Schulz iteration; entries have root mean square 1.
-
-    Arrays with more than two axes are matrices of the leading axes against the last one; vectors have one row.
-    """
-    matrix = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x.reshape(1, -1)
-    wide = matrix.shape[0] <= matrix.shape[1]
-    y = matrix if wide else matrix.T
-    largest = jnp.max(jnp.abs(y), initial=0.0)
-    y = y / jnp.where(largest == 0.0, 1.0, largest)
-    norm = jnp.linalg.norm(y)
-    y = y / jnp.where(norm == 0.0, 1.0, norm)
-    if min(y.shape) > 1:
-        for _ in range(5):
-            gram = y @ y.T
-            y = 3.4445 * y + (2.0315 * gram @ gram - 4.775 * gram) @ y
-    return (max(y.shape) ** 0.5 * (y if wide else y.T)).reshape(x.shape)
-''',
-    '''def orthogonalize(x):
-    """The nearest matrix with equal singular values, by Newton-Schulz iteration; entries have root mean square 1.
-
-    Arrays with more than two axes are matrices of the leading axes against the last one; vectors have one row.
-    """
-    if x.numel() == 0:
-        return x
-    matrix = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x.reshape(1, -1)
-    wide = matrix.shape[0] <= matrix.shape[1]
-    y = matrix if wide else matrix.T
-    largest = y.abs().max()
-    y = y / torch.where(largest == 0.0, 1.0, largest)
-    norm = torch.linalg.norm(y)
-    y = y / torch.where(norm == 0.0, 1.0, norm)
-    if min(y.shape) > 1:
-        for _ in range(5):
-            gram = y @ y.T
-            y = 3.4445 * y + (2.0315 * gram @ gram - 4.775 * gram) @ y
-    return (max(y.shape) ** 0.5 * (y if wide else y.T)).reshape(x.shape)
-''',
-)
-_SIGN_TEXT = '''def sign(x):
-    """Sign of every number; NaN stays NaN, of which torch.sign makes 0."""
-    return torch.where(torch.isnan(x), x, torch.sign(x))
-'''
-
 _ROWS = (
     # Constants
     constant("pi", math.pi, r"\pi"),
@@ -311,7 +183,8 @@ _ROWS = (
     unary("abs", latex=r"\left|{0}\right|", parity=EVEN, degree=1.0, operation=_ARITHMETIC,
         idempotent=True, range=_POSITIVE, total=True),
     unary("sign", code=("jnp.sign({0})", "sign({0})"), latex=_word("sign"), parity=ODD, degree=0.0,
-        operation=_ARITHMETIC, idempotent=True, range=_UNIT, keeps_sign=True, total=True, torch_definition=_SIGN_TEXT),
+        operation=_ARITHMETIC, idempotent=True, range=_UNIT, keeps_sign=True, total=True,
+        torch_definition=definitions.SIGN),
     unary("negative", (lambda jnp, x: -x, np.negative), "-{0}", "-{0}", parity=ODD, degree=1.0, operation=_ARITHMETIC,
         inverse="negative", total=True),
     unary("reciprocal", (lambda jnp, x: 1.0 / (x + GUARD), lambda x: 1.0 / _guarded(x)), "1.0 / ({0} + 1e-8)",
@@ -370,40 +243,40 @@ _ROWS = (
         parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True),
     reduction("global_norm", (LEAVES,), Kind.SCALAR, _jax_norm, _norm, r"\left\|{0}\right\|",
         parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True,
-        definitions=_NORM_TEXT),
+        definitions=definitions.NORM),
     reduction("dot", (LEAVES, LEAVES), Kind.SCALAR, _jax_dot, _dot, r"\left\langle {0}, {1} \right\rangle",
         commutative=True, parity=(ODD, ODD), degree=(1.0, 1.0), total=True,
-        definitions=_DOT_TEXT),
+        definitions=definitions.DOT),
     reduction("cosine_sim", (LEAVES, LEAVES), Kind.SCALAR, _jax_cosine, _cosine, r"\cos\angle\left({0}, {1}\right)",
         operations=3, commutative=True, parity=(ODD, ODD), degree=(None, None), range=_UNIT, total=True,
-        definitions=_COSINE_TEXT),
+        definitions=definitions.COSINE),
     reduction("clip_by_global_norm", (LEAVES, SCALARS), Kind.LEAF, _jax_clip_norm, _clip_norm,
         r"\operatorname{{clip}}_{{\|\cdot\| \le {1}}}\left({0}\right)",
         operations=2, parity=(ODD, EVEN), degree=(None, None), absorbing=0.0, total=True,
-        definitions=_CLIP_TEXT),
+        definitions=definitions.CLIP),
     # Rows and columns of matrices
     reduction("row_norm", (WITH_COLUMNS,), None,
         lambda jnp, x: _length(jnp, x, _over_columns(x)), lambda x: _length(np, x, _over_columns(x)),
         r"\left\|{0}\right\|_{{\mathrm{{row}}}}", scope=Scope.MATRIX, removes=COLUMN_BIT,
-        parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True, definitions=_ROW_NORM_TEXT),
+        parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True, definitions=definitions.ROW_NORM),
     reduction("row_mean", (WITH_COLUMNS,), None,
         lambda jnp, x: _mean(jnp, x, _over_columns(x)), lambda x: _mean(np, x, _over_columns(x)),
         r"\operatorname{{mean}}_{{\mathrm{{row}}}}\left({0}\right)", scope=Scope.MATRIX, removes=COLUMN_BIT,
-        parity=(ODD,), degree=(1.0,), total=True, definitions=_ROW_MEAN_TEXT),
+        parity=(ODD,), degree=(1.0,), total=True, definitions=definitions.ROW_MEAN),
     reduction("column_norm", (WITH_ROWS,), None,
         lambda jnp, x: _length(jnp, x, _over_rows(x)), lambda x: _length(np, x, _over_rows(x)),
         r"\left\|{0}\right\|_{{\mathrm{{column}}}}", scope=Scope.MATRIX, removes=ROW_BIT,
-        parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True, definitions=_COLUMN_NORM_TEXT),
+        parity=(EVEN,), degree=(1.0,), range=_POSITIVE, total=True, definitions=definitions.COLUMN_NORM),
     reduction("column_mean", (WITH_ROWS,), None,
         lambda jnp, x: _mean(jnp, x, _over_rows(x)), lambda x: _mean(np, x, _over_rows(x)),
         r"\operatorname{{mean}}_{{\mathrm{{column}}}}\left({0}\right)", scope=Scope.MATRIX, removes=ROW_BIT,
-        parity=(ODD,), degree=(1.0,), total=True, definitions=_COLUMN_MEAN_TEXT),
+        parity=(ODD,), degree=(1.0,), total=True, definitions=definitions.COLUMN_MEAN),
     # Matrices
     reduction("orthogonalize", (LEAVES,), Kind.LEAF,
         lambda jnp, x: _orthogonalize(jnp, x, precision="highest"), lambda x: _orthogonalize(np, x),
         r"\operatorname{{orth}}\left({0}\right)", scope=Scope.MATRIX, operation=Operation.MATRIX,
         operations=6 * NEWTON_SCHULZ_STEPS, parity=(ODD,), degree=(0.0,), total=True,
-        definitions=_ORTHOGONALIZE_TEXT),
+        definitions=definitions.ORTHOGONALIZE),
 )  # fmt: skip
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType({row.name: row for row in _ROWS})

@@ -134,7 +134,7 @@ class Function:
         operands = ", ".join("any" if kinds == ANY else "|".join(map(str, sorted(kinds))) for kinds in self.operands)
         result = "scalar" if not self.operands else "largest" if self.result is None else str(self.result)
         if self.removes:
-            result = "per_column, per_leaf" if self.removes == ROW_BIT else "per_row, per_leaf"
+            result = "per_leaf|per_column" if self.removes == ROW_BIT else "per_leaf|per_row"
         return f"({operands}) -> {result}"
 
 

@@ -118,7 +118,7 @@ def test_killed_and_resumed_is_undisturbed(small_run: Path, optsearch: Command, 
 @pytest.mark.slow  # tests/search/test_workers.py compares whole searches in the default suite
 def test_workers_do_not_change_the_result(small_run: Path, optsearch: Command, tmp_path: Path) -> None:
     undisturbed = optsearch("show", small_run, "--json").json()
-    for workers in ("2",):
+    for workers in ("1", "2"):
         out = tmp_path / workers
         view = optsearch("search", "quickstart", *SMALL, "--out", out, "--workers", workers, "--json").json()
         for key in ("population_digest", "best", "controls", "outcomes"):
