@@ -43,6 +43,10 @@ ORTHOGONAL = 0.5
 """Ratio of the least to the largest singular value above which steps count as orthogonalised: Newton-Schulz iteration
 leaves 0.56."""
 
+SAME_VECTORS = 0.9
+"""Cosine similarity with the orthogonalised gradient above which orthogonalised steps count as those of the gradient:
+Muon has 0.99, orthogonalised steps of AdamW 0.49."""
+
 _PARAMETERS = 1024
 _INVARIANT = 0.01
 
@@ -153,6 +157,9 @@ def evenness_probe(program: Program) -> Probe:
 def spectrum_probe(program: Program) -> Probe:
     """Singular values of the steps of a matrix, whose gradients have singular values over two decades.
 
+    The gradients differ in their singular values alone. Orthogonalised steps with the same singular vectors are those
+    of an averaged gradient; others are those of a gradient whose entries were changed, such as the step of AdamW.
+
     Returns:
         Singular values of the last steps, largest first, relative to the largest, averaged over steps; ``value`` is the
         least, which is 1 for orthogonalised steps.
@@ -176,7 +183,14 @@ def spectrum_probe(program: Program) -> Probe:
     curve = np.mean(found / found[:, :1], axis=0)
     value = float(curve[-1])
     if value > ORTHOGONAL:
-        says = "Steps of matrices are orthogonalised: all their singular values are about equal."
+        goal = left @ right
+        along = np.sum(taken * goal, axis=(1, 2)) / np.linalg.norm(taken, axis=(1, 2)) / np.linalg.norm(goal)
+        same = float(np.mean(along)) > SAME_VECTORS
+        vectors = "those of the averaged gradient, as in Muon" if same else "others than the gradient's, as in AdamW"
+        says = (
+            "Steps of matrices are orthogonalised: all their singular values are about equal. Their singular vectors "
+            f"are {vectors}."
+        )
     else:
         says = (
             f"The least singular value of a matrix's step is {value:.2g} of the largest; that of the gradient is 0.01, "

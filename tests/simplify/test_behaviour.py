@@ -13,12 +13,14 @@ from optsearch.dsl.syntax import parse
 from optsearch.simplify.behaviour.probes import (
     EVEN,
     NOISES,
+    ORTHOGONAL,
     Probe,
     evenness_probe,
     noise_probe,
     probes,
     scale_probe,
     schedule_probe,
+    spectrum_probe,
     spike_probe,
     turn_probe,
 )
@@ -88,6 +90,21 @@ def test_evenness() -> None:
     assert "equal size" in evenness_probe(LIBRARY["lion"]).says
     assert evenness_probe(program("update = w * lr")).value == pytest.approx(0.755, abs=0.05)  # of half a normal
     assert evenness_probe(program("update = w * 0.0")).value is None
+
+
+def test_spectrum() -> None:
+    found = {name: spectrum_probe(program) for name, program in LIBRARY.items()}
+    values = {name: probe.value or 0.0 for name, probe in found.items()}
+    assert {name for name, value in values.items() if value > ORTHOGONAL} == {"muon", "orthogonal-adamw"}
+    assert values["sgd"] == pytest.approx(0.01, rel=0.1)  # that of the gradient
+    assert "those of the averaged gradient" in found["muon"].says
+    assert "others than the gradient's" in found["orthogonal-adamw"].says
+    assert list(found["muon"].y) == sorted(found["muon"].y, reverse=True)  # type: ignore[type-var]
+    plain = spectrum_probe(program("update = orthogonalize(g); update = update * lr"))
+    assert "those of the averaged gradient" in plain.says
+    signs = spectrum_probe(program("update = sign(g); update = orthogonalize(update); update = update * lr"))
+    assert "others than the gradient's" in signs.says
+    assert spectrum_probe(program("update = w * 0.0")).value is None
 
 
 def test_turn() -> None:
