@@ -1,12 +1,18 @@
-"""Counts searches from AdamW that rediscover sign-based momentum, as the published search did with Lion.
+"""Counts searches from AdamW that rediscover a known kind of step: sign-based momentum (Lion), or orthogonalised steps.
 
-    python benchmarks/rediscovery.py optsearch-runs/study-seed*          two minutes
+    python benchmarks/rediscovery.py optsearch-runs/study-seed*                      two minutes
+    python benchmarks/rediscovery.py optsearch-runs/with/seed* --kind orthogonal     the same for the campaign matrices
 
 *Sign-based momentum* is defined by behaviour, not by form. All parameters take steps of equal size (`evenness_probe` of
 `simplify/behaviour/probes.py`, below `EVEN`), and after the gradient reverses, following 200 equal gradients, the
 update keeps its direction for some steps (`turn_probe`): the program averages, then takes the sign. Lion and Signum
-have both properties; sign SGD and AdamW do not. The script probes the best program of a run and the programs of lowest
-fitness, one per fitness value, of the main search and of the first stages that change more than constants.
+have both properties; sign SGD and AdamW do not.
+
+*Orthogonalised steps* have nearly equal singular values for every matrix (`spectrum_probe`). Their singular vectors
+are either those of the averaged gradient, as in Muon, or others, as in AdamW with orthogonalised steps.
+
+The script probes the best program of a run and the programs of lowest fitness, one per fitness value, of the main
+search and of the first stages that change more than constants.
 
 ``--distil`` also probes the best programs after `optsearch simplify` has removed the parts that do not affect training
 on the run's tasks, and prints the results; two minutes each.
@@ -20,7 +26,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +37,7 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.arms import first_stage
 from optsearch.runs.summary.finalists import best_ticket
 from optsearch.runs.summary.lineage import line_of
-from optsearch.simplify.behaviour.probes import EVEN, evenness_probe, turn_probe
+from optsearch.simplify.behaviour.probes import EVEN, ORTHOGONAL, evenness_probe, spectrum_probe, turn_probe
 from optsearch.simplify.distil import STEPS
 from optsearch.simplify.rewriting.recognise import recognise
 from optsearch.simplify.rewriting.rewrite import rewrite
@@ -44,50 +50,67 @@ class Looked:
     Attributes:
         id: id of the program in its run.
         fitness: fitness in its search.
-        evenness: coefficient of variation of the step sizes over parameters; None if they are not finite.
-        memory: number of steps for which the update keeps its direction after the gradient reverses; None if it never
-            reverses, or is not finite under equal gradients.
+        found: True if its steps are of the kind looked for.
+        does: the probe results, as cells of the table.
     """
 
     id: str
     fitness: float
-    evenness: float | None
-    memory: float | None
-
-    @property
-    def sign_based(self) -> bool:
-        """True if the program is sign-based momentum."""
-        return self.evenness is not None and self.evenness < EVEN and bool(self.memory)
+    found: bool
+    does: str
 
     def __str__(self) -> str:
         return f"{self.id} {self.fitness:.5f} | {self.does}"
 
-    @property
-    def does(self) -> str:
-        """Describes the probe results."""
-        evenness = "-" if self.evenness is None else f"{self.evenness:.0%}"
-        return f"{evenness} | {'-' if self.memory is None else f'{self.memory:g}'}"
+
+def signs(program: Program) -> tuple[bool, str]:
+    """Tests for sign-based momentum."""
+    evenness, memory = evenness_probe(program).value, turn_probe(program).value
+    cells = f"{'-' if evenness is None else f'{evenness:.0%}'} | {'-' if memory is None else f'{memory:g}'}"
+    return evenness is not None and evenness < EVEN and bool(memory), cells
 
 
-def look(name: str, fitness: float, program: Program) -> Looked:
+def orthogonal(program: Program) -> tuple[bool, str]:
+    """Tests for orthogonalised steps."""
+    probe = spectrum_probe(program)
+    if probe.value is None or probe.value <= ORTHOGONAL:
+        return False, f"{'-' if probe.value is None else f'{probe.value:.2g}'} | -"
+    return True, f"{probe.value:.2g} | {'the gradient' if SAME in probe.says else 'others'}"
+
+
+KINDS: dict[str, tuple[Callable[[Program], tuple[bool, str]], str, str]] = {
+    "sign": (signs, "sign-based momentum", "step sizes differ by | goes on after a turn"),
+    "orthogonal": (
+        orthogonal,
+        "orthogonalised",
+        "least singular value of a step (largest: 1) | singular vectors of",
+    ),
+}
+"""For each kind of step its test, its name, and the columns of its probe results."""
+
+SAME = "averaged gradient"
+"""Words of the spectrum probe about steps that have the gradient's singular vectors."""
+
+
+def look(name: str, fitness: float, program: Program, kind: str) -> Looked:
     """Probes a program."""
-    return Looked(name, fitness, evenness_probe(program).value, turn_probe(program).value)
+    return Looked(name, fitness, *KINDS[kind][0](program))
 
 
-def top(store: RunReader, arm: Arm, count: int) -> Iterator[Looked]:
+def top(store: RunReader, arm: Arm, count: int, kind: str) -> Iterator[Looked]:
     """Yields the programs of lowest fitness of a search, one per fitness value."""
     rows = store.leaderboard(arm, 3 * count)
     distinct = list({row.fitness.value: row for row in reversed(rows)}.values())[::-1][:count]
     for row, program in zip(distinct, store.programs(arm, [row.ticket for row in distinct]), strict=True):
-        yield look(arm.program_id(row.ticket), row.fitness.value or 0.0, program)
+        yield look(arm.program_id(row.ticket), row.fitness.value or 0.0, program, kind)
 
 
-def path(store: RunReader, program_id: str) -> Iterator[str]:
+def path(store: RunReader, program_id: str, kind: str) -> Iterator[str]:
     """Yields the lineage of a program, at the start and at every improvement of the best fitness."""
     rows = line_of(store, *store.find(program_id))
     for number, row in enumerate(rows):
         if number in (0, len(rows) - 1) or row.best:
-            seen = look(row.id, row.fitness, row.program)
+            seen = look(row.id, row.fitness, row.program, kind)
             yield f"| {number} | {row.mutation.replace('|', ' ')} | {seen} |"
 
 
@@ -95,49 +118,51 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="runs")
+    parser.add_argument("--kind", choices=list(KINDS), default="sign", help="kind of steps to look for")
     parser.add_argument("--top", type=int, default=100, help="programs of each search that are looked at")
     parser.add_argument("--distil", action="store_true", help="look at what the best programs distil to, too")
     parser.add_argument("--path", action="store_true", help="print how one came about")
     options = parser.parse_args()
     found: list[tuple[Looked, Path]] = []
     winners: list[tuple[Looked, Path]] = []
-    print("| run | best program, fitness | step sizes differ by | goes on after a turn | sign-based among the best |")
-    print("|---|---|---|---|---|")
+    kind = options.kind
+    _, label, columns = KINDS[kind]
+    print(f"| run | best program, fitness | {columns} | {label} among the best |\n|---|---|---|---|---|")
     for folder in options.runs:
         with RunStore.read(folder) as store:
             arm, ticket = best_ticket(store)
             settled = store.ticket(arm, ticket)
-            best = look(arm.program_id(ticket), settled.fitness.value or 0.0, settled.scored)
+            best = look(arm.program_id(ticket), settled.fitness.value or 0.0, settled.scored, kind)
             arms = [a for a in first_stage(store) if a.settings["algorithm"] == "evolution"] + [store.arm("search")]
-            seen = [looked for arm in arms for looked in top(store, arm, options.top)]
-        signs = [looked for looked in seen if looked.sign_based]
+            seen = [looked for arm in arms for looked in top(store, arm, options.top, kind)]
+        matching = [looked for looked in seen if looked.found]
         winners.append((best, folder))
-        found += [(looked, folder) for looked in signs]
-        print(f"| {folder.name} | {best} | {len(signs)} of {len(seen)} |", flush=True)
-    arrived = sum(best.sign_based for best, _ in winners)
-    print(f"\nThe best program is sign-based momentum in {arrived} of {len(winners)} runs.")
+        found += [(looked, folder) for looked in matching]
+        print(f"| {folder.name} | {best} | {len(matching)} of {len(seen)} |", flush=True)
+    arrived = sum(best.found for best, _ in winners)
+    print(f"\nThe best program is {label} in {arrived} of {len(winners)} runs.")
     distilled: list[Looked] = []
     if options.distil:
-        print("\n| run | distilled: statements | step sizes differ by | goes on after a turn |\n|---|---|---|---|")
+        print(f"\n| run | distilled: statements | {columns} |\n|---|---|---|---|")
         texts: list[str] = []
         for best, folder in winners:
             result = run_distillation(f"{folder}:{best.id}", STEPS, workers=0, quiet=True)
-            distilled.append(look(best.id, best.fitness, result.program))
+            distilled.append(look(best.id, best.fitness, result.program, kind))
             texts.append(f"\n{folder.name}:{best.id}, distilled\n{result.program}")
             print(f"| {folder.name} | {result.statements} | {distilled[-1].does} |", flush=True)
-        print(f"\nAfter distilling in {sum(one.sign_based for one in distilled)} of {len(winners)}.", *texts, sep="\n")
+        print(f"\nAfter distilling in {sum(one.found for one in distilled)} of {len(winners)}.", *texts, sep="\n")
     if options.path:
         shown, folder = min(found, key=lambda pair: pair[0].fitness) if found else winners[0]
         with RunStore.read(folder) as store:
             program = store.ticket(*store.find(shown.id)).scored
-            print(f"\n{folder.name}:{shown.id}\n\n| step | mutation | program, fitness | step sizes | turn |")
-            print("|---|---|---|---|---|", *path(store, shown.id), sep="\n")
+            print(f"\n{folder.name}:{shown.id}\n\n| step | mutation | program, fitness | {columns} |")
+            print("|---|---|---|---|---|", *path(store, shown.id, kind), sep="\n")
         short = rewrite(program).program
         print(f"\n{short}", *filter(None, [recognise(short)]), sep="\n")
-    summary = {"runs": len(winners), "best_sign_based": arrived, "with_any": len({folder for _, folder in found})}
+    summary = {"runs": len(winners), "best": arrived, "with_any": len({folder for _, folder in found})}
     if options.distil:
-        summary |= {"distilled_sign_based": sum(one.sign_based for one in distilled)}
-    print(json.dumps(summary | {"evenness": [best.evenness for best, _ in winners]}))
+        summary |= {"distilled": sum(one.found for one in distilled)}
+    print(json.dumps(summary | {"programs": [str(best) for best, _ in winners]}))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ for programs whose mean score so far is below this gate. Programs that do not pa
 of those that pass is at most ``if_below``, so that passing a gate never makes a program worse.
 
 The first failed run ends the evaluation. With further learning rates, a program near the top at its own rate is also
-evaluated at these, and the lowest value is its fitness.
+evaluated at these, and the lowest value is its fitness. With trials instead, a program worse than the warm start at its
+own rate is trained for a few steps at every rate, and evaluated at the most promising one.
 
 `steps_of` defines an evaluation as a generator that requests training runs and receives their results. The definition
 is therefore independent of batching.
@@ -102,11 +103,14 @@ class Reference:
         losses: with several tasks, the warm start's loss on each; empty with one task.
         sweep_below: threshold of the rate sweep: programs with a lower value are also evaluated at the further rates.
             Defaults to no rate sweep.
+        trial: with trials, their number of steps; programs that are not below the threshold are swept then. Defaults to
+            no trials.
     """
 
     limits: tuple[Limits, ...] | None = None
     losses: tuple[float, ...] = ()
     sweep_below: float | None = None
+    trial: int | None = None
 
 
 class JobKind(Enum):
@@ -181,25 +185,54 @@ Steps = Generator[Request, Sequence["TrainingResult"], Fitness]
 
 
 def steps_of(setting: Setting, job: Job) -> Steps:
-    """Evaluates a job at the program's own learning rate and, if it is below the threshold, at the further rates."""
+    """Evaluates a job at the program's own learning rate, and at the further rates that the sweep gives it."""
     everywhere = job.kind is JobKind.META_VALIDATION and setting.validation is not None
     if job.kind is JobKind.META_VALIDATION and setting.validation is not None:
         task, seeds = setting.validation
         setting, job = replace(setting, task=task, seeds=seeds, further=()), Job(job.ticket, job.program)
     own = yield from _at_rate(setting, job, 1.0)
-    if own.value is None:
-        return own
     reference = job.reference or Reference(None, own.losses, None)
     line = reference.sweep_below
+    below = line is not None and own.value is not None and own.value < line
     best, steps = own, own.steps
-    if job.reference is None or everywhere or (line is not None and own.value < line):
-        for rate in setting.rates:
-            other = yield from _at_rate(setting, replace(job, reference=reference), rate)
-            steps += other.steps
-            if other.value is not None and best.value is not None and other.value < best.value:
-                best = other
+    rates: Sequence[float] = ()
+    if job.reference is None or everywhere:
+        rates = setting.rates if own.value is not None else ()
+    elif line is not None and reference.trial is not None and not below:
+        rate, more = yield from _most_promising(setting, job.program, reference.trial)
+        rates, steps = () if rate == 1.0 else (rate,), steps + more
+    elif below and reference.trial is None:
+        rates = setting.rates
+    for rate in rates:
+        other = yield from _at_rate(setting, replace(job, reference=reference), rate)
+        steps += other.steps
+        if other.key < best.key:
+            best = other
     losses = own.losses if job.reference is None else best.losses  # at its own rate
     return replace(best, steps=steps, curves=own.curves, losses=losses)
+
+
+def _most_promising(
+    setting: Setting, program: Program, trial: int
+) -> Generator[Request, Sequence[TrainingResult], tuple[float, int]]:
+    """Trains a program for a few steps at every learning rate, on the first task and seed.
+
+    Returns:
+        The rate with the lowest running training loss at the end of the trial, the program's own if all fail; and the
+        number of steps of all trials.
+    """
+    from optsearch.proxy_tasks.hurdle import Hurdle
+    from optsearch.proxy_tasks.outcome import Outcome
+    from optsearch.proxy_tasks.run import TrainingRun
+
+    stop = Hurdle(((trial, -math.inf),))
+    best, rate, steps = math.inf, 1.0, 0
+    for factor in (1.0, *setting.rates):
+        (result,) = yield Request(setting.task, (TrainingRun(program, setting.seeds[0], factor, stop),))
+        steps += result.steps
+        if result.outcome is Outcome.HURDLE and result.loss_so_far is not None and result.loss_so_far < best:
+            best, rate = result.loss_so_far, factor
+    return rate, steps
 
 
 def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:

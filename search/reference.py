@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from optsearch.search.fitness import Fitness, Limits, Reference
 
@@ -35,6 +35,11 @@ class RateSweepConfig(BaseModel):
 
     Attributes:
         factors: additional learning rates, as multiples of the program's own.
+        trial: length of a trial, as a fraction of the first task's steps, rounded to the nearest checkpoint. With it,
+            programs worse than the warm start at their own rate, also those stopped by a hurdle, run a trial at every
+            rate, on the first task and seed. If the lowest running training loss is not that of their own rate, they
+            are also evaluated at the rate that has it. Defaults to no trials: programs near the top are evaluated at
+            all additional rates.
         within: relative margin of the threshold: a program is evaluated at the additional rates only if its loss at its
             own rate is below ``(1 + within)`` times the warm start's. With several tasks, its score must be below
             ``within``. Negative values require an improvement over the warm start.
@@ -43,7 +48,17 @@ class RateSweepConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     factors: list[Annotated[float, Field(ge=1e-3, le=1e3)]] = Field(default=[1 / 3, 3.0], min_length=1, max_length=8)
+    trial: float | None = Field(default=None, gt=0.0, lt=1.0, allow_inf_nan=False)
     within: float = Field(default=0.0, ge=-1.0, le=1e6, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> RateSweepConfig:
+        if self.trial is not None and self.within != 0.0:
+            raise ValueError(
+                "trial and within exclude each other: with trials, all programs worse than the warm start are swept; "
+                "leave one of them out"
+            )
+        return self
 
     @field_validator("factors")
     @classmethod
@@ -83,8 +98,8 @@ class ReferenceRule:
             warm_start: fitness of the warm start, with curves.
 
         Returns:
-            The warm start's losses, the hurdles of each run, and the threshold of the rate sweep. If the warm start did
-            not train, there are no hurdles and no threshold.
+            The warm start's losses, the hurdles of each run, and the threshold and trials of the rate sweep. Without
+            hurdles, threshold and trials if the warm start did not train.
         """
         limits: list[Limits] = []
         for number, steps in enumerate(self.checkpoints):
@@ -92,12 +107,14 @@ class ReferenceRule:
             limits += hurdle_limits(self.hurdle, steps, curves)
         if warm_start.value is None:
             return Reference(None, warm_start.losses)
-        line = None
+        line = trial = None
         if self.sweep is not None:
             scale = 1.0 if warm_start.losses else abs(warm_start.value)
             line = warm_start.value + self.sweep.within * scale
+            if self.sweep.trial is not None:
+                trial = self.checkpoints[0][_nearest(self.checkpoints[0], self.sweep.trial)]
         complete = len(limits) == len(self.checkpoints) * self.seeds
-        return Reference(tuple(limits) if complete else None, warm_start.losses, line)
+        return Reference(tuple(limits) if complete else None, warm_start.losses, line, trial)
 
 
 def hurdle_limits(
@@ -118,9 +135,13 @@ def hurdle_limits(
     """
     if config is None:
         return ()
-    last = checkpoints[-1]
-    chosen = sorted({min(range(len(checkpoints)), key=lambda i: abs(checkpoints[i] - at * last)) for at in config.at})
+    chosen = sorted({_nearest(checkpoints, at) for at in config.at})
     return tuple(
         tuple((checkpoints[i], curve[i] + (config.factor - 1.0) * abs(curve[i])) for i in chosen if i < len(curve))
         for curve in curves
     )
+
+
+def _nearest(checkpoints: Sequence[int], at: float) -> int:
+    """Index of the checkpoint nearest to a fraction of the steps."""
+    return min(range(len(checkpoints)), key=lambda i: abs(checkpoints[i] - at * checkpoints[-1]))

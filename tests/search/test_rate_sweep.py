@@ -103,3 +103,53 @@ def test_many_jobs_are_what_each_is_alone(ae_trainer: Trainers) -> None:
     alone = [evaluate(ae_trainer, setting, one) for one in jobs]
     for one, other in zip(evaluate_all(ae_trainer, setting, jobs), alone, strict=True):
         assert one == replace(other, seconds=one.seconds)
+
+
+TRIED = Reference(None, (), 0.0, 60)
+"""Every program is worse than the threshold; trials of 60 steps."""
+
+
+@pytest.mark.parametrize("rate", [0.003, 0.1, 1.0, 30.0])
+def test_a_program_with_an_unsuitable_rate_is_evaluated_at_the_most_promising_one(
+    ae_trainer: Trainers, rate: float
+) -> None:
+    wide = replace(OWN, rates=(0.01, 0.1, 10.0, 100.0))
+    fitness = evaluate(ae_trainer, wide, Job(1, scaled(rate), TRIED))
+    trials = {f: ae_trainer["ae"].run(scaled(rate), 0, rate=f).train_losses[1] for f in (1.0, *wide.rates)}
+    best = min(trials, key=lambda factor: trials[factor])
+    whole = {f: ae_trainer["ae"].run(scaled(rate), 0, rate=f).loss for f in (1.0, best)}
+    assert (fitness.rate, fitness.value) == min(whole.items(), key=lambda pair: pair[1] or 9.0)
+    assert fitness.steps == 5 * 60 + 300 * len(whole)
+
+
+def test_a_program_that_a_hurdle_stops_is_tried_at_other_rates(ae_trainer: Trainers) -> None:
+    slow, wide = scaled(0.01), replace(OWN, rates=(0.1, 100.0))
+    limits = (((60, 0.9),),)
+    assert evaluate(ae_trainer, OWN, Job(1, slow, Reference(limits))).outcome == "hurdle"
+    fitness = evaluate(ae_trainer, wide, Job(1, slow, Reference(limits, (), 0.7, 30)))
+    assert (fitness.outcome, fitness.rate) == ("ok", 100.0)
+    assert fitness.steps == 60 + 3 * 30 + 300
+
+
+def test_a_program_better_than_the_warm_start_runs_no_trials(ae_trainer: Trainers) -> None:
+    own = evaluate(ae_trainer, OWN, job(ADAMW, None))
+    fitness = evaluate(ae_trainer, SWEPT, Job(1, ADAMW, Reference(None, (), 1e9, 60)))
+    assert fitness == replace(own, seconds=fitness.seconds)
+
+
+def test_a_program_that_fails_at_every_rate_keeps_its_outcome(ae_trainer: Trainers) -> None:
+    diverging = parse("def train(w, g, lr):\n  update = g * -1e30\n  return update\n")
+    own = evaluate(ae_trainer, OWN, Job(1, diverging, TRIED))
+    swept = evaluate(ae_trainer, SWEPT, Job(1, diverging, TRIED))
+    assert (swept.outcome, swept.value, swept.rate) == (own.outcome, None, 1.0)
+    assert swept.steps > own.steps
+
+
+def test_trials_last_to_a_checkpoint_of_the_first_task() -> None:
+    warm = Fitness(0.5, "ok", 300, 0.1, ((0.6,) * 10,))
+    rule = ReferenceRule(None, RateSweepConfig(trial=0.12), ((30, 60, 300), (7, 70)), 1)
+    assert (rule.derive(warm).trial, rule.derive(warm).sweep_below) == (30, 0.5)
+    with pytest.raises(ValidationError, match="leave one of them out"):
+        RateSweepConfig(trial=0.1, within=0.1)
+    tried = RateSweepConfig(trial=0.1)
+    assert RateSweepConfig.model_validate(tried.model_dump()) == tried
