@@ -15,7 +15,7 @@ from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.trainer import Trainer
 
 SHARD = 1000
-"""Programs of one slow test; there are a hundred such tests, so that a run can be split and gone on with."""
+"""Programs of one slow test; there are twenty such tests, so that a run can be split and gone on with."""
 
 BODIES = {
     "not a number": ("x = w * 9.0\n  update = arccos(x)", Outcome.NON_FINITE),
@@ -88,7 +88,7 @@ def wild(rng: np.random.Generator) -> Program:
 
 @pytest.mark.parametrize(
     ("shard", "programs"),
-    [(0, 150), *(pytest.param(shard, SHARD, marks=pytest.mark.slow) for shard in range(100))],
+    [(0, 150), *(pytest.param(shard, SHARD, marks=pytest.mark.slow) for shard in range(20))],
 )
 def test_every_random_program_ends_in_an_outcome(interpreter: Trainer, shard: int, programs: int) -> None:
     rng = np.random.default_rng(shard)
