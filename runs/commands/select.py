@@ -296,4 +296,4 @@ def _problems(stage: StageConfig, searched: Sequence[str]) -> tuple[Problem, ...
                 names.append(f"{task}-{word}")
         else:
             names.append(word)
-    return problems(list(dict.fromkeys(names)))
+    return problems(tuple(dict.fromkeys(names)))
