@@ -142,6 +142,7 @@ def select(
     Only programs that pass a stage enter the next one. The results of each stage are recorded in the runs. The same
     command resumes an interrupted selection.
     """
+    from optsearch.runs.cli.json_selections import selection_json
     from optsearch.runs.commands.select import run_selection
     from optsearch.runs.terminal import comparison_view
 
@@ -157,7 +158,7 @@ def select(
             imports=imports or (),
             quiet=as_json,
         )
-    print_json(result) if as_json else comparison_view.selection(result)
+    print_json(selection_json(result)) if as_json else comparison_view.selection(result)
 
 
 @contextmanager

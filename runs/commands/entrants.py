@@ -10,8 +10,8 @@ from optsearch.dsl.program import Program
 from optsearch.runs.library.references import recorded
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import JsonObject
 from optsearch.runs.summary.arms import searches
+from optsearch.runs.summary.selections import Candidate
 from optsearch.selection.behaviour import distinct
 from optsearch.selection.funnel import CandidatesConfig
 
@@ -32,14 +32,10 @@ class Entrant:
     fitness: float
     fingerprint: str
 
-    def as_values(self) -> JsonObject:
-        """The candidate as recorded in the settings of a study."""
-        return {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "fitness": self.fitness,
-            "program": str(self.program),
-        }
+    @property
+    def recorded(self) -> Candidate:
+        """The program as recorded in the settings of a study."""
+        return Candidate(self.name, self.fingerprint, self.fitness, str(self.program))
 
 
 def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> tuple[list[Entrant], int]:

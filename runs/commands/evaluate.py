@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.run import Trained
@@ -16,8 +15,9 @@ from optsearch.runs.library.references import RUNS_FOLDER, NamedProgram, load_pr
 from optsearch.runs.store.environment import about_machine
 from optsearch.runs.store.training_cache import Trainings, training, worker_words
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.evaluation_result import EvaluationResult, evaluation_values
+from optsearch.runs.summary.evaluation_result import EvaluationResult
 from optsearch.runs.summary.held_out import tasks_chosen_on, warnings
+from optsearch.runs.summary.stage_record import TrainingCost
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.runs.terminal.training_view import TrainingView
 from optsearch.search.evaluate import import_own_tasks, use_one_cpu_thread
@@ -72,7 +72,7 @@ def run_evaluation(
             errors.print(line, markup=False, soft_wrap=True)
         if not quiet:
             errors.print(_plan(settings, entered, kept.path), markup=False, soft_wrap=True)
-        cost = TrainingCost(view)
+        cost = CostCounter(view)
         evaluation = _evaluate(settings, entered, pool, cost)
         looks = _looks(kept, settings, entered)
     if settings.timed:
@@ -83,12 +83,12 @@ def run_evaluation(
         kept.known,
         kept.trained,
         looks,
-        settings=settings.recorded(),
+        settings=settings,
         programs={name: str(named.program) for name, named in entered.programs.items()},
-        cost=cost.as_values(),
+        cost=cost.total,
         made_with=about_machine(),
     )
-    for line in record_evaluation(entered.programs, result.settings, result.cost, evaluation_values(evaluation)):
+    for line in record_evaluation(entered.programs, settings, result.cost, evaluation):
         errors.print(line, markup=False, soft_wrap=True)
     return result
 
@@ -171,7 +171,7 @@ def _looks(kept: Trainings, settings: EvaluationSettings, entered: _Entered) -> 
     }
 
 
-class TrainingCost:
+class CostCounter:
     """Accumulates the cost of training.
 
     Args:
@@ -187,9 +187,10 @@ class TrainingCost:
         self._seconds += ended.trained.seconds
         self._then(ended)
 
-    def as_values(self) -> dict[str, Any]:
-        """``runs``, ``steps`` and ``seconds``."""
-        return {"runs": self._runs, "steps": self._steps, "seconds": self._seconds}
+    @property
+    def total(self) -> TrainingCost:
+        """The cost so far."""
+        return TrainingCost(self._runs, self._steps, self._seconds)
 
 
 def _programs(references: Sequence[str | Program], taken: Collection[str]) -> dict[str, NamedProgram]:

@@ -11,7 +11,7 @@ from optsearch.dsl.program import Program
 from optsearch.runs.report import search_charts as charts
 from optsearch.runs.report.chart import Chart
 from optsearch.runs.report.final_charts import final_charts
-from optsearch.runs.report.selections import Selection, read_selections
+from optsearch.runs.report.selections import Selection, shown_selections
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import JsonObject, SessionRecord
 from optsearch.runs.summary.arms import SEARCH
@@ -79,7 +79,7 @@ def read_findings(store: RunReader, name: str, prefix: str = "") -> Findings:
     histories = {arm.name: history for arm in store.arms() if len(history := read_history(store, arm))}
     found = Findings(
         name, prefix, view, settings, campaign_file(settings), store.sessions(), histories, [], [], [], None, [],
-        read_selections(store, prefix),
+        shown_selections(store, prefix),
     )  # fmt: skip
     history = histories.get(SEARCH)
     if history is None:

@@ -15,8 +15,10 @@ finals       results of training on further seeds, and comparison with controls
 history      statistics of a search over time
 lineage      ancestry of a program, mutation by mutation
 held_out     tasks that were used to select a program
-evaluation_result  result of an evaluation, as plain values
-selections   short summary of the funnels and evaluations of a run
+evaluation_result  result of an evaluation, with what it was made of
+evaluation_json  JSON of an evaluation, and its decoder
+stage_record  a completed stage of a funnel, and its JSON
+selections   the funnels and evaluations of a run
 replicates   statistics over several seeds of one campaign
 campaign_file  settings of a run as a campaign file
 """
