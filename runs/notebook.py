@@ -197,9 +197,9 @@ class Run:
             RunError: the run has no program with this id.
         """
         with RunStore.read(self.folder) as store:
-            arm, ticket = store.find(program_id)
-            item = store.ticket(arm, ticket)
-            return FoundProgram(program_id, item.fitness.value, item.scored, line_of(store, arm, ticket))
+            search, ticket = store.find(program_id)
+            item = store.ticket(search, ticket)
+            return FoundProgram(program_id, item.fitness.value, item.scored, line_of(store, search, ticket))
 
     @property
     def tables(self) -> tuple[str, ...]:

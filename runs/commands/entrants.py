@@ -10,7 +10,7 @@ from optsearch.dsl.program import Program
 from optsearch.runs.library.references import recorded
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.summary.arms import searches
+from optsearch.runs.summary.searches import without_controls
 from optsearch.runs.summary.selections import Candidate
 from optsearch.selection.behaviour import distinct
 from optsearch.selection.funnel import CandidatesConfig
@@ -70,11 +70,11 @@ def run_names(stores: Sequence[RunReader]) -> list[str]:
 def _best(store: RunReader, run: str, count: int) -> list[Entrant]:
     """The best programs of a run's searches, in order of increasing fitness."""
     found: list[Entrant] = []
-    for arm in searches(store):
-        for entry in store.leaderboard(arm, count):
+    for search in without_controls(store):
+        for entry in store.leaderboard(search, count):
             if entry.fitness.value is None:
                 continue
-            name = f"{run}:{arm.program_id(entry.ticket)}"
-            program = recorded(store, name, arm, entry.ticket).scored
+            name = f"{run}:{search.program_id(entry.ticket)}"
+            program = recorded(store, name, search, entry.ticket).scored
             found.append(Entrant(name, program, entry.fitness.value, fingerprint(program)))
     return sorted(found, key=lambda candidate: (candidate.fitness, candidate.name))[:count]

@@ -37,12 +37,12 @@ from optsearch.runs.library.results import SETTINGS, Evaluated, Fields, Line, he
 from optsearch.runs.store.environment import PACKAGES
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Search
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import SEARCH, first_stage
 from optsearch.runs.summary.campaign_file import campaign_file
 from optsearch.runs.summary.evaluation_json import decode_evaluation
 from optsearch.runs.summary.held_out import tasks_chosen_on, warnings
+from optsearch.runs.summary.searches import SEARCH, first_stage
 from optsearch.runs.summary.selections import SelectionRecord, read_selections
 from optsearch.runs.summary.stage_record import TrainingCost
 from optsearch.runs.text.plain import printable
@@ -202,8 +202,8 @@ def _takes_part(study: SelectionRecord, program: Program) -> bool:
 
 def _origin(store: RunReader, program_id: str, distilled: str) -> Fields:
     config, about = store.config, store.meta("about")
-    arm, ticket = store.find(program_id)
-    found = store.ticket(arm, ticket)
+    search, ticket = store.find(program_id)
+    found = store.ticket(search, ticket)
     versions = {"fingerprint": store.meta("fingerprint_version"), "search": store.meta("search_version")}
     return {
         "run": store.folder.name,
@@ -213,7 +213,7 @@ def _origin(store: RunReader, program_id: str, distilled: str) -> Fields:
         "fitness": found.fitness.value,
         "rate": found.fitness.rate,
         "distilled": distilled,
-        "population_digest": store.population_digest(store.arm(SEARCH), config.population.size),
+        "population_digest": store.population_digest(store.search(SEARCH), config.population.size),
         "made_with": _made_with(about) | {key: str(value) for key, value in versions.items()},
         "raw": str(found.candidate.program),
         "campaign": campaign_file(store.meta("settings")),
@@ -225,19 +225,19 @@ def _made_with(about: Mapping[str, object]) -> dict[str, str]:
 
 
 def _cost(store: RunReader) -> Fields:
-    searched = {arm.name for arm in (*first_stage(store), store.arm(SEARCH))}
-    rest = [arm for arm in store.arms() if arm.name not in searched]
+    searched = {search.name for search in (*first_stage(store), store.search(SEARCH))}
+    rest = [search for search in store.searches() if search.name not in searched]
     return {
-        "search": _spent(store, [arm for arm in store.arms() if arm.name in searched]),
+        "search": _spent(store, [search for search in store.searches() if search.name in searched]),
         "controls": _spent(store, rest),
     }
 
 
-def _spent(store: RunReader, arms: Iterable[Arm]) -> Fields:
+def _spent(store: RunReader, searches: Iterable[Search]) -> Fields:
     programs, evaluations, seconds = 0, 0, 0.0
-    for arm in arms:
-        programs += store.progress(arm).generated
-        for result in store.evaluations(arm):
+    for search in searches:
+        programs += store.progress(search).generated
+        for result in store.evaluations(search):
             evaluations, seconds = evaluations + 1, seconds + result.fitness.seconds
     return Line(programs=programs, evaluations=evaluations, seconds=round(seconds, 1))
 

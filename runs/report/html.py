@@ -24,9 +24,9 @@ from optsearch.runs.report.render import library
 from optsearch.runs.report.search_charts import Band, ProgressPoint, Share, ValidatedPoint
 from optsearch.runs.report.section import read_section
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import SEARCH
 from optsearch.runs.summary.history import Point, best_so_far, evaluated_points
 from optsearch.runs.summary.replicates import StudySummary, study_summary
+from optsearch.runs.summary.searches import SEARCH
 from optsearch.runs.summary.sentences import study_differences
 from optsearch.runs.text.phrasing import control_name, gain, interval_bounds, number, rate_factor, share
 from optsearch.search.algorithms import CONTROLS

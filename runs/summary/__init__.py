@@ -9,7 +9,7 @@ status       status of a run
 counts       counts of a search, and its best program so far
 meta_validation  results of successive best programs on a larger task
 sentences    comparisons and results as sentences
-arms         the searches of a campaign, in order
+searches     the searches of a campaign, in order
 finalists    selection of the best program of a search
 finals       results of training on further seeds, and comparison with controls
 history      statistics of a search over time

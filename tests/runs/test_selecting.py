@@ -171,7 +171,7 @@ def test_a_program_of_another_meaning_than_stored_is_named(here: Path, optsearch
         row[5] = pack_program(text)
 
     with RunStore.read(here / "small") as reader:
-        best = reader.leaderboard(reader.arm("search"), 1)[0].ticket
+        best = reader.leaderboard(reader.search("search"), 1)[0].ticket
     forge(here / "small", "tickets", f"arm = 0 AND ticket = {best}", other_state)
     said = optsearch(*COMMAND)
     assert said.code == 2
