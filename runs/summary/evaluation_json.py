@@ -20,8 +20,8 @@ from optsearch.runs.store.records import JsonObject
 from optsearch.selection.comparison import UNREPLICATED
 from optsearch.selection.evaluation import Evaluation, Tuning
 from optsearch.selection.sensitivity import sensitivity
-from optsearch.selection.space import RATE, Values
-from optsearch.selection.tuning import Trial
+from optsearch.selection.space import RATE
+from optsearch.selection.tuning import Trial, Tuned
 from optsearch.selection.tuning_curve import TuningCurve, tuning_curve
 
 TRAINING = "training loss"
@@ -167,17 +167,15 @@ def _check(evaluation: Evaluation) -> None:
     tasks, contenders = evaluation.tasks, evaluation.contenders
     pairs = {(task, name) for task in tasks for name in contenders}
     opponents = {family.name for family in evaluation.families} | set(contenders)
-    points = [row.values for row in evaluation.rows]
-    points += [entry.tuned.values for entry in evaluation.tuning]
-    points += [trial.values for entry in evaluation.tuning for trial in entry.tuned.trials]
+    chosen = [entry.tuned for entry in evaluation.tuning]
     laws = {
         "checkpoints": len(evaluation.checkpoints) == len(tasks),
         "reference": evaluation.reference in contenders,
         "replicates": evaluation.replicates >= 1 and len(evaluation.seeds) % evaluation.replicates == 0,
         "rows": {(row.task, row.contender) for row in evaluation.rows} == pairs,
         "tuning": {(row.task, row.contender) for row in evaluation.tuning} == pairs,
-        "values": all(_rate(values) > 0.0 for values in points),
-        "trials": all(trial.losses for entry in evaluation.tuning for trial in entry.tuned.trials),
+        "values": all(RATE in dict(tuned.values) for tuned in chosen),
+        "trials": all(map(_can_be_shown, chosen)),
         "estimates": evaluation.replicates == 1
         or {(row.task, row.contender) for row in evaluation.estimates}
         == {(t, name) for t in tasks for name in opponents},
@@ -191,8 +189,10 @@ def _check(evaluation: Evaluation) -> None:
             raise ValueError(f"evaluation: {part}: does not fit the tasks and contenders of the evaluation")
 
 
-def _rate(values: Values) -> float:
-    return dict(values).get(RATE, 0.0)
+def _can_be_shown(tuned: Tuned) -> bool:
+    """True if all trials have losses, and rates that a logarithmic axis can show, as has the selected point."""
+    rates = [dict(point.values).get(RATE, 0.0) for point in (tuned, *tuned.trials)] if tuned.trials else []
+    return all(rate > 0.0 for rate in rates) and all(trial.losses for trial in tuned.trials)
 
 
 def _by_loss(tuning: Tuning) -> Tuning:
