@@ -48,14 +48,14 @@ def measure(campaign: str, overrides: list[str], workers: int, folder: Path) -> 
     seconds = time.perf_counter() - began
     timing = run.timing
     with RunStore.read(folder) as store:
-        view, arm = summary(store), store.arm("search")
-        results = {result.ticket: result for result in store.evaluations(arm)}
-        generated = store.settled(arm) - 1
+        view, search = summary(store), store.search("search")
+        results = {result.ticket: result for result in store.evaluations(search)}
+        generated = store.settled(search) - 1
         course: list[dict[str, float]] = []
         for tenth in range(TENTHS):
             first, last = 1 + generated * tenth // TENTHS, generated * (tenth + 1) // TENTHS
             evaluated = sum(1 for ticket in range(first, last + 1) if ticket in results)
-            share = redundancy(programs(store, arm, max(first, last - config.population.size), last, results))
+            share = redundancy(programs(store, search, max(first, last - config.population.size), last, results))
             course.append(
                 {
                     "programs": last,
@@ -94,9 +94,9 @@ def measure(campaign: str, overrides: list[str], workers: int, folder: Path) -> 
     }
 
 
-def programs(store: Any, arm: Any, first: int, last: int, results: Any) -> list[Program]:
+def programs(store: Any, search: Any, first: int, last: int, results: Any) -> list[Program]:
     """Returns the programs of the tickets from ``first`` to ``last``."""
-    return [settled.candidate.program for settled in store.tickets(arm, first, results, last)]
+    return [settled.candidate.program for settled in store.tickets(search, first, results, last)]
 
 
 def restart(campaign: str, overrides: list[str], workers: int, folder: Path) -> float:
@@ -110,7 +110,7 @@ def restart(campaign: str, overrides: list[str], workers: int, folder: Path) -> 
     """
     config, text = load_named(campaign, overrides)
     with RunStore.read(folder) as store:
-        before = len(list(store.evaluations(store.arm("search"))))
+        before = len(list(store.evaluations(store.search("search"))))
     stop, began, took = threading.Event(), time.perf_counter(), 0.0
     runner = threading.Thread(
         target=lambda: Campaign(config, text, folder).run(workers=workers, quiet=True, stop=stop), daemon=True
@@ -119,7 +119,7 @@ def restart(campaign: str, overrides: list[str], workers: int, folder: Path) -> 
     while not took and runner.is_alive():
         time.sleep(0.02)
         with RunStore.read(folder) as store:
-            (count,) = [store.count_evaluations(arm) for arm in store.arms() if arm.name == "search"]
+            (count,) = [store.count_evaluations(search) for search in store.searches() if search.name == "search"]
         took = time.perf_counter() - began if count > before else 0.0
     stop.set()
     runner.join()

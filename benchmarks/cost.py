@@ -31,7 +31,7 @@ from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import first_stage
+from optsearch.runs.summary.searches import first_stage
 from optsearch.search.evaluate import use_one_cpu_thread
 
 PUBLISHED_DAYS = 3000.0
@@ -46,17 +46,17 @@ def bill(store: RunReader) -> dict[str, float]:
     config = store.config
     full = sum(get_task(name).steps for name in config.fitness_task_names) * len(config.training_seeds)
     total = {"evaluations": 0.0, "seconds": 0.0, "generated": 0.0, "searched": 0.0, "ran": 0.0, "stopped": 0.0}
-    searched = [store.arm("search"), *first_stage(store)]
-    for arm in store.arms():
-        for result in store.evaluations(arm):
+    searched = [store.search("search"), *first_stage(store)]
+    for search in store.searches():
+        for result in store.evaluations(search):
             total["evaluations"] += 1
             total["seconds"] += result.fitness.seconds
             total["ran"] += result.fitness.steps
             if result.fitness.outcome == Outcome.HURDLE.value:
                 total["stopped"] += full - result.fitness.steps
-        if arm in searched:
-            total["generated"] += store.progress(arm).generated
-            total["searched"] += store.count_evaluations(arm)
+        if search in searched:
+            total["generated"] += store.progress(search).generated
+            total["searched"] += store.count_evaluations(search)
     return total
 
 

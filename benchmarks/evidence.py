@@ -27,10 +27,10 @@ from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.runs.report.chart import Chart, axis, series, tips
 from optsearch.runs.report.render import write_figures
-from optsearch.runs.store.reader import Arm, RunReader
+from optsearch.runs.store.reader import RunReader, Search
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import SEARCH, controls, first_stage
 from optsearch.runs.summary.history import over_time, read_history
+from optsearch.runs.summary.searches import SEARCH, controls, first_stage
 from optsearch.runs.text.phrasing import control_name
 from optsearch.search.evaluate import use_one_cpu_thread
 from optsearch.search.evolution import WARM_START
@@ -46,23 +46,23 @@ Curve = dict[int, float]
 """Mean loss of the best program so far on fresh seeds, by number of evaluations."""
 
 
-def incumbents(store: RunReader, arms: Sequence[Arm]) -> Iterator[tuple[int, Program, float]]:
+def incumbents(store: RunReader, searches: Sequence[Search]) -> Iterator[tuple[int, Program, float]]:
     """Yields number of evaluations, best program by search fitness so far, and its learning-rate factor.
 
     Args:
         store: the run.
-        arms: searches that are concatenated, in order.
+        searches: searches that are concatenated, in order.
     """
     count = 0
-    best: tuple[float, Arm, int, float] | None = None
-    for arm in arms:
-        for result in store.evaluations(arm):
+    best: tuple[float, Search, int, float] | None = None
+    for search in searches:
+        for result in store.evaluations(search):
             if result.ticket == WARM_START:
                 continue
             count += 1
             value = result.fitness.value
             if value is not None and (best is None or value < best[0]):
-                best = (value, arm, result.ticket, result.fitness.rate)
+                best = (value, search, result.ticket, result.fitness.rate)
             if count in AT and best is not None:
                 yield count, store.ticket(best[1], best[2]).candidate.program, best[3]
     if count not in AT and best is not None:
@@ -74,11 +74,11 @@ def curves(store: RunReader, trainer: Any, seeds: int) -> dict[str, Curve]:
     warm = store.config.warm_start
     found: dict[str, Curve] = {}
     known: dict[tuple[str, float], float] = {}
-    groups = {"evolution": [*first_stage(store), store.arm(SEARCH)]}
-    groups |= {control_name(str(arm.settings["algorithm"]), warm): [arm] for arm in controls(store)}
-    for name, arms in groups.items():
+    groups = {"evolution": [*first_stage(store), store.search(SEARCH)]}
+    groups |= {control_name(str(search.settings["algorithm"]), warm): [search] for search in controls(store)}
+    for name, searches in groups.items():
         curve: Curve = {}
-        for count, program, rate in incumbents(store, arms):
+        for count, program, rate in incumbents(store, searches):
             key = (str(program), rate)
             if key not in known:
                 results = [trainer.run(program, EVIDENCE_SEED + seed, rate=rate).loss for seed in range(seeds)]
@@ -161,7 +161,7 @@ def main() -> None:
             task = store.config.task
             trainer = trainer or Trainer(get_task(task))
             runs.append(curves(store, trainer, options.seeds))
-            history = read_history(store, store.arm(SEARCH))
+            history = read_history(store, store.search(SEARCH))
             shares["cache_hits"].append(float((history.owners[1:] != range(1, len(history))).mean()))
             shares["redundant"].append(over_time(store, history)[-1].redundant or 0.0)
         print(f"{folder.name}: " + ", ".join(f"{name} {at(c, max(c)):.5f}" for name, c in runs[-1].items()), flush=True)

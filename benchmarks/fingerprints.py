@@ -23,9 +23,9 @@ from optsearch.runs.store.writer import RunStore
 def stream(folder: Path) -> list[Program]:
     """Returns the programs of a run's search in ticket order."""
     with RunStore.read(folder) as store:
-        arm = store.arm("search")
-        results = {result.ticket: result for result in store.evaluations(arm)}
-        return [settled.candidate.program for settled in store.tickets(arm, 1, results)]
+        search = store.search("search")
+        results = {result.ticket: result for result in store.evaluations(search)}
+        return [settled.candidate.program for settled in store.tickets(search, 1, results)]
 
 
 def main() -> None:

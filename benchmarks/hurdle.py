@@ -28,9 +28,9 @@ from typing import Any
 
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.runs.store.environment import about_machine
-from optsearch.runs.store.reader import Arm, RunReader
+from optsearch.runs.store.reader import RunReader, Search
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import SEARCH
+from optsearch.runs.summary.searches import SEARCH
 from optsearch.search.config import CampaignConfig
 from optsearch.search.evaluate import Evaluator, InProcessEvaluator
 from optsearch.search.evolution import WARM_START
@@ -57,19 +57,19 @@ class Trained:
 
 
 def train_again(
-    store: RunReader, arm: Arm, config: CampaignConfig, reference: Reference, sample: int
+    store: RunReader, search: Search, config: CampaignConfig, reference: Reference, sample: int
 ) -> tuple[list[Trained], float]:
     """Retrains programs without a hurdle; returns them and the elapsed seconds.
 
     Args:
         store: the run.
-        arm: the search of the run.
+        search: the search of the run.
         config: the campaign of the run.
         reference: reference values of the campaign.
         sample: sample size, both for the stopped programs and for those that trained.
     """
-    settled = store.settled(arm)
-    results = [result for result in store.evaluations(arm) if WARM_START < result.ticket < settled]
+    settled = store.settled(search)
+    results = [result for result in store.evaluations(search) if WARM_START < result.ticket < settled]
     trained = sorted((r for r in results if r.fitness.value is not None), key=lambda r: r.fitness.value or 0.0)
     best = trained[: max(1, math.ceil(TOP * len(results)))]
     groups = [best]
@@ -85,7 +85,7 @@ def train_again(
     began = time.perf_counter()
     for weight, group in zip(weights, groups, strict=True):
         for result in group:
-            program = store.ticket(arm, result.ticket).candidate.program
+            program = store.ticket(search, result.ticket).candidate.program
             evaluator.submit([Job(result.ticket, program, free, keep_curves=True)])
             ((_, fitness),) = evaluator.collect(0.0)
             found.append(Trained(weight, result.fitness, fitness))
@@ -146,10 +146,10 @@ def main() -> None:
         config = store.config
         if config.hurdle is None or config.further_tasks:
             parser.error("the campaign must have a hurdle and a single task")
-        arm, warm = store.arm(SEARCH), store.evaluation(store.arms()[0], WARM_START).fitness
+        search, warm = store.search(SEARCH), store.evaluation(store.searches()[0], WARM_START).fitness
         checkpoints, seeds = get_task(config.task).checkpoints, len(config.training_seeds)
         reference = ReferenceRule(config.hurdle, config.rate_sweep, [checkpoints], seeds).derive(warm)
-        found, seconds = train_again(store, arm, config, reference, options.sample)
+        found, seconds = train_again(store, search, config, reference, options.sample)
     line = top_line(found)
     as_run = [program.was.steps if program.was.outcome == "hurdle" else None for program in found]
     own = saving(found, line, as_run)

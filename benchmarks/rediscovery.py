@@ -32,11 +32,11 @@ from pathlib import Path
 
 from optsearch.dsl.program import Program
 from optsearch.runs.commands.simplify import run_distillation
-from optsearch.runs.store.reader import Arm, RunReader
+from optsearch.runs.store.reader import RunReader, Search
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import first_stage
 from optsearch.runs.summary.finalists import best_ticket
 from optsearch.runs.summary.lineage import line_of
+from optsearch.runs.summary.searches import first_stage
 from optsearch.simplify.behaviour.probes import EVEN, ORTHOGONAL, evenness_probe, spectrum_probe, turn_probe
 from optsearch.simplify.distil import STEPS
 from optsearch.simplify.rewriting.recognise import recognise
@@ -97,12 +97,12 @@ def look(name: str, fitness: float, program: Program, kind: str) -> Looked:
     return Looked(name, fitness, *KINDS[kind][0](program))
 
 
-def top(store: RunReader, arm: Arm, count: int, kind: str) -> Iterator[Looked]:
+def top(store: RunReader, search: Search, count: int, kind: str) -> Iterator[Looked]:
     """Yields the programs of lowest fitness of a search, one per fitness value."""
-    rows = store.leaderboard(arm, 3 * count)
+    rows = store.leaderboard(search, 3 * count)
     distinct = list({row.fitness.value: row for row in reversed(rows)}.values())[::-1][:count]
-    for row, program in zip(distinct, store.programs(arm, [row.ticket for row in distinct]), strict=True):
-        yield look(arm.program_id(row.ticket), row.fitness.value or 0.0, program, kind)
+    for row, program in zip(distinct, store.programs(search, [row.ticket for row in distinct]), strict=True):
+        yield look(search.program_id(row.ticket), row.fitness.value or 0.0, program, kind)
 
 
 def path(store: RunReader, program_id: str, kind: str) -> Iterator[str]:
@@ -130,11 +130,12 @@ def main() -> None:
     print(f"| run | best program, fitness | {columns} | {label} among the best |\n|---|---|---|---|---|")
     for folder in options.runs:
         with RunStore.read(folder) as store:
-            arm, ticket = best_ticket(store)
-            settled = store.ticket(arm, ticket)
-            best = look(arm.program_id(ticket), settled.fitness.value or 0.0, settled.scored, kind)
-            arms = [a for a in first_stage(store) if a.settings["algorithm"] == "evolution"] + [store.arm("search")]
-            seen = [looked for arm in arms for looked in top(store, arm, options.top, kind)]
+            search, ticket = best_ticket(store)
+            settled = store.ticket(search, ticket)
+            best = look(search.program_id(ticket), settled.fitness.value or 0.0, settled.scored, kind)
+            evolved = [one for one in first_stage(store) if one.settings["algorithm"] == "evolution"]
+            evolved.append(store.search("search"))
+            seen = [looked for search in evolved for looked in top(store, search, options.top, kind)]
         matching = [looked for looked in seen if looked.found]
         winners.append((best, folder))
         found += [(looked, folder) for looked in matching]

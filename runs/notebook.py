@@ -148,14 +148,14 @@ class Run:
             "finals": lambda: [_final_row(run, len(self.summary.tasks)) for run in fresh_runs(self.summary)],
             "comparison": lambda: [row_of(compared) for compared in compared_controls(self.summary)],
             "verdicts": lambda: self._of_stages(lambda stage: stage.verdict_rows()),
-            "trials": lambda: self._of_stages(lambda stage: stage.trials_tried),
-            "fresh_runs": lambda: self._of_stages(lambda stage: stage.runs),
+            "trials": lambda: self._of_stages(lambda stage: stage.trial_rows()),
+            "fresh_runs": lambda: self._of_stages(lambda stage: stage.run_rows()),
         }
 
     def _of_stages(self, rows_of: Callable[[ShownStage], Sequence[TableRow]]) -> list[TableRow]:
         """Rows of all stages of all funnels and evaluations."""
         return [
-            {"selection": found.number, "stage": stage.name, **row}
+            {"selection": found.record.number, "stage": stage.record.name, **row}
             for found in self._findings.selections
             for stage in found.stages
             for row in rows_of(stage)
@@ -197,9 +197,9 @@ class Run:
             RunError: the run has no program with this id.
         """
         with RunStore.read(self.folder) as store:
-            arm, ticket = store.find(program_id)
-            item = store.ticket(arm, ticket)
-            return FoundProgram(program_id, item.fitness.value, item.scored, line_of(store, arm, ticket))
+            search, ticket = store.find(program_id)
+            item = store.ticket(search, ticket)
+            return FoundProgram(program_id, item.fitness.value, item.scored, line_of(store, search, ticket))
 
     @property
     def tables(self) -> tuple[str, ...]:

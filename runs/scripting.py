@@ -17,6 +17,7 @@ from optsearch.runs.notebook import Run, load_run
 from optsearch.runs.summary.evaluation_result import EvaluationResult
 from optsearch.search.config import load_campaign
 from optsearch.selection.evaluation import REPLICATES
+from optsearch.selection.evaluation_settings import EvaluationSettings
 from optsearch.selection.tuning import TRIALS
 from optsearch.simplify.distil import Distilled
 
@@ -108,18 +109,21 @@ def evaluate(
             available, or a declared range excludes a contender's own setting.
         SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss or nothing is tuned.
     """
-    return run_evaluation(
-        [programs] if isinstance(programs, str | Program) else programs,
-        [tasks] if isinstance(tasks, str) else tasks,
-        seeds,
-        baselines,
+    settings = EvaluationSettings(
+        tasks=(tasks,) if isinstance(tasks, str) else tuple(tasks),
+        seeds=seeds,
+        baselines=tuple(baselines),
         trials=trials,
         replicates=replicates,
         constants=constants,
-        spaces=spaces,
+        spaces=tuple(spaces),
         shared=shared,
         sensitivity=sensitivity,
         timed=timed,
+    )
+    return run_evaluation(
+        [programs] if isinstance(programs, str | Program) else programs,
+        settings,
         folder=None if kept_in is None else Path(kept_in),
         workers=workers,
         address=address,

@@ -9,8 +9,8 @@
   arithmetic of an optimizer step
 - `sensitivity`: loss against rate and weight decay over the trials; `rate_sensitivity`: at multiples of the tuned rate,
   all else fixed
-- `evaluation`: tunes, then trains on fresh seeds; `replicate`: one tuning and its runs; `schedule`: order of the
-  training runs; `comparison`: statistics of the results
+- `evaluation_settings`: what defines a comparison; `evaluation`: tunes, then trains on fresh seeds; `replicate`: one
+  tuning and its runs; `schedule`: order of the training runs; `comparison`: statistics of the results
 - `step_time`: wall-clock time of a compiled training step, contenders in turns
 - `failed_tuning`: baselines behind a baseline that they contain
 - `funnel`: successive stages on larger tasks; `behaviour`: detects programs with equal behaviour

@@ -47,6 +47,9 @@ from optsearch.selection.work import operations_per_parameter, state_bytes_per_p
 
 TUNING, EVALUATION, SENSITIVITY = "tuning", "evaluation", "sensitivity"
 
+TARGET = "validation loss"
+"""Loss of the reference that sets the target of the times."""
+
 REPLICATES = 5
 """Default number of replicates: the smallest for which a single comparison can be significant at 1 %."""
 
@@ -159,6 +162,7 @@ class Evaluation:
         rate_runs: the runs of `rate_sensitivity`; empty unless they were requested.
         rate_sensitivity: loss at multiples of the tuned rates, all else fixed; empty unless it was requested.
         step_times: wall-clock time of each contender's compiled step on each task; empty if not measured.
+        target: loss of the reference that sets the target of ``times``; records of earlier releases name another.
     """
 
     tasks: tuple[str, ...]
@@ -185,6 +189,7 @@ class Evaluation:
     rate_runs: tuple[RateRun, ...] = ()
     rate_sensitivity: tuple[RateSensitivity, ...] = ()
     step_times: tuple[StepTime, ...] = ()
+    target: str = TARGET
 
     def losses(self, *, test: bool = True) -> dict[str, dict[str, dict[int, float]]]:
         """Loss by task, contender and seed; infinity if training failed.

@@ -175,6 +175,19 @@ class StageVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class RankCorrelation:
+    """Rank correlation of a stage with the stage before.
+
+    Attributes:
+        tau: Kendall's tau of the scores.
+        programs: number of programs with a score in both stages.
+    """
+
+    tau: float
+    programs: int
+
+
+@dataclass(frozen=True, slots=True)
 class StageResult:
     """Result of a stage.
 
@@ -259,11 +272,11 @@ def judge(config: StageConfig, evaluation: Evaluation, programs: Sequence[str]) 
     return tuple(verdicts)
 
 
-def rank_correlation(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> tuple[float, int] | None:
-    """Kendall's tau between the scores of two stages, and the number of programs with both; None for fewer than two."""
+def rank_correlation(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> RankCorrelation | None:
+    """Rank correlation between the scores of two stages; None for fewer than two programs with both."""
     both = [(a, b) for name, b in after.items() if (a := before.get(name)) is not None and b is not None]
     tau = kendall_tau([a for a, _ in both], [b for _, b in both])
-    return None if tau is None else (tau, len(both))
+    return None if tau is None else RankCorrelation(tau, len(both))
 
 
 def _fault(

@@ -8,6 +8,7 @@ Source: Chen et al. 2023 (arXiv:2302.06675), section 4.6.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -37,7 +38,7 @@ class Problem:
         return _load(self)
 
 
-def problems(tasks: list[str], batches: list[int] | None = None) -> tuple[Problem, ...]:
+def problems(tasks: Sequence[str], batches: Sequence[int] | None = None) -> tuple[Problem, ...]:
     """Combines every task with every batch size, in this order.
 
     Args:

@@ -284,15 +284,15 @@ from made_up_run import made_up_run
 from optsearch.runs.report.findings import read_findings
 from optsearch.runs.report.html import _shared_charts
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import controls, evaluations_of
+from optsearch.runs.summary.searches import controls, evaluations_of
 from optsearch.runs.summary.run import summary
 from optsearch.runs.text.phrasing import control_name
 folder = made_up_run(Path("run"), "controls=[constants,insertions]", programs=60)
 with RunStore.read(folder) as store:
-    arms = controls(store)
-    assert [arm.name for arm in arms] == ["control", "insertions"]
-    assert evaluations_of(store, arms[1]) == evaluations_of(store, arms[0]) > 0
-    assert arms[1].program_id(1) == "i1"
+    found = controls(store)
+    assert [search.name for search in found] == ["control", "insertions"]
+    assert evaluations_of(store, found[1]) == evaluations_of(store, found[0]) > 0
+    assert found[1].program_id(1) == "i1"
     view = summary(store)
     assert [row.control for row in view.comparison] == ["warm start", "constants", "insertions"]
     assert control_name("insertions", "adamw") == "insertions alone"

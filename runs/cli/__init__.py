@@ -4,6 +4,7 @@ app          commands and entry point
 comparing    `evaluate` and `select`
 listing      `tasks`, `functions`, `library` and `campaigns`
 options      options shared by several commands
-json_values  JSON of runs, programs and studies
+json_values  JSON of runs, programs and studies over seeds
+json_selections  JSON of funnels and evaluations
 json_rows    JSON of tasks, functions, library programs and campaigns
 """

@@ -209,6 +209,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run's leaderboard, controls and studies, or one program: text, cost, behaviour, lineage, evaluations."""
+    from optsearch.runs.cli.json_selections import studies_json
     from optsearch.runs.cli.json_values import leaderboard_json, named_program_json, program_json, run_json
     from optsearch.runs.library.references import is_program, load_program, program_names, run_folder
     from optsearch.runs.report.explain import explain
@@ -216,7 +217,7 @@ def show(
     from optsearch.runs.summary.leaderboard import leaderboard
     from optsearch.runs.summary.program import program_forms, program_summary
     from optsearch.runs.summary.run import summary
-    from optsearch.runs.summary.selections import studies
+    from optsearch.runs.summary.selections import read_selections
     from optsearch.runs.terminal import comparison_view, discovery_view, program_view
     from optsearch.runs.terminal.run_view import run_summary
 
@@ -240,13 +241,13 @@ def show(
             else:
                 program_view.program_of_run(program, behaviour.sentences)
             return
-        view, been_through = summary(store), studies(store)
+        view, selections = summary(store), read_selections(store)
         ranked = leaderboard(store, top) if view.counts.generated or view.best else []
         if as_json:
-            print_json(run_json(view) | {"leaderboard": leaderboard_json(ranked), "studies": been_through})
+            print_json(run_json(view) | {"leaderboard": leaderboard_json(ranked), "studies": studies_json(selections)})
         else:
             run_summary(view, ranked)
-            comparison_view.studies(been_through)
+            comparison_view.selections(selections)
 
 
 @app.command()

@@ -93,23 +93,27 @@ def evaluate(
     """
     from optsearch.runs.commands.evaluate import run_evaluation
     from optsearch.runs.terminal import comparison_view
+    from optsearch.selection.evaluation_settings import EvaluationSettings
 
     check_workers(workers, address)
+    settings = EvaluationSettings(
+        tasks=tuple(tasks or ["X_ae"]),
+        seeds=seeds,
+        baselines=tuple(baselines or ["adamw", "lion"]),
+        skipped=skip,
+        batches=None if batch is None else _batches(batch),
+        trials=tune,
+        replicates=replicates,
+        constants=constants,
+        spaces=tuple(spaces or ()),
+        shared=shared,
+        sensitivity=sensitivity,
+        timed=timed,
+    )
     with _resumable():
         result = run_evaluation(
             programs,
-            tasks or ["X_ae"],
-            seeds,
-            baselines or ["adamw", "lion"],
-            skipped=skip,
-            batches=None if batch is None else _batches(batch),
-            trials=tune,
-            replicates=replicates,
-            constants=constants,
-            spaces=spaces or (),
-            shared=shared,
-            sensitivity=sensitivity,
-            timed=timed,
+            settings,
             folder=kept,
             workers=workers,
             imports=imports or (),
@@ -138,6 +142,7 @@ def select(
     Only programs that pass a stage enter the next one. The results of each stage are recorded in the runs. The same
     command resumes an interrupted selection.
     """
+    from optsearch.runs.cli.json_selections import selection_json
     from optsearch.runs.commands.select import run_selection
     from optsearch.runs.terminal import comparison_view
 
@@ -153,7 +158,7 @@ def select(
             imports=imports or (),
             quiet=as_json,
         )
-    print_json(result) if as_json else comparison_view.selection(result)
+    print_json(selection_json(result)) if as_json else comparison_view.selection(result)
 
 
 @contextmanager
@@ -168,11 +173,11 @@ def _resumable() -> Generator[None]:
         raise typer.Exit(130) from None
 
 
-def _batches(text: str) -> list[int]:
+def _batches(text: str) -> tuple[int, ...]:
     sizes = [part.strip() for part in text.split(",")]
     if not all(size.isascii() and size.isdigit() and len(size) < 9 and int(size) > 0 for size in sizes):
         raise typer.BadParameter(
             f"'{text}' is not a list of batch sizes: write integers separated by commas, such as 16,64,256",
             param_hint="--batch",
         )
-    return [int(size) for size in sizes]
+    return tuple(int(size) for size in sizes)

@@ -66,7 +66,7 @@ def program_json(program: ProgramSummary, behaviour: Explanation) -> Json:
     """A program of a run."""
     return {
         "id": program.id,
-        "arm": program.arm,
+        "arm": program.search,
         **_forms(program.forms),
         "fitness": program.fitness,
         "outcome": program.outcome,

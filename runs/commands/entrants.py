@@ -10,8 +10,8 @@ from optsearch.dsl.program import Program
 from optsearch.runs.library.references import recorded
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import JsonObject
-from optsearch.runs.summary.arms import searches
+from optsearch.runs.summary.searches import without_controls
+from optsearch.runs.summary.selections import Candidate
 from optsearch.selection.behaviour import distinct
 from optsearch.selection.funnel import CandidatesConfig
 
@@ -32,14 +32,10 @@ class Entrant:
     fitness: float
     fingerprint: str
 
-    def as_values(self) -> JsonObject:
-        """The candidate as recorded in the settings of a study."""
-        return {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "fitness": self.fitness,
-            "program": str(self.program),
-        }
+    @property
+    def recorded(self) -> Candidate:
+        """The program as recorded in the settings of a study."""
+        return Candidate(self.name, self.fingerprint, self.fitness, str(self.program))
 
 
 def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> tuple[list[Entrant], int]:
@@ -74,11 +70,11 @@ def run_names(stores: Sequence[RunReader]) -> list[str]:
 def _best(store: RunReader, run: str, count: int) -> list[Entrant]:
     """The best programs of a run's searches, in order of increasing fitness."""
     found: list[Entrant] = []
-    for arm in searches(store):
-        for entry in store.leaderboard(arm, count):
+    for search in without_controls(store):
+        for entry in store.leaderboard(search, count):
             if entry.fitness.value is None:
                 continue
-            name = f"{run}:{arm.program_id(entry.ticket)}"
-            program = recorded(store, name, arm, entry.ticket).scored
+            name = f"{run}:{search.program_id(entry.ticket)}"
+            program = recorded(store, name, search, entry.ticket).scored
             found.append(Entrant(name, program, entry.fitness.value, fingerprint(program)))
     return sorted(found, key=lambda candidate: (candidate.fitness, candidate.name))[:count]

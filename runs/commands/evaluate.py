@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from optsearch.dsl.program import Program
+from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands.evaluation_record import record_evaluation
 from optsearch.runs.commands.timing import with_step_times
 from optsearch.runs.library.discovery import DISCOVERED
@@ -16,41 +15,31 @@ from optsearch.runs.library.references import RUNS_FOLDER, NamedProgram, load_pr
 from optsearch.runs.store.environment import about_machine
 from optsearch.runs.store.training_cache import Trainings, training, worker_words
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.evaluation_result import EvaluationResult, evaluation_values
+from optsearch.runs.summary.evaluation_result import EvaluationResult
 from optsearch.runs.summary.held_out import tasks_chosen_on, warnings
+from optsearch.runs.summary.stage_record import TrainingCost
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.runs.terminal.training_view import TrainingView
 from optsearch.search.evaluate import import_own_tasks, use_one_cpu_thread
-from optsearch.selection.contender import Contender, baseline_contenders, run_job
-from optsearch.selection.evaluation import REPLICATES, evaluate
+from optsearch.search.pool import Pool
+from optsearch.selection.contender import Contender, TrainingJob, run_job
+from optsearch.selection.evaluation import Evaluation, evaluate
 from optsearch.selection.evaluation import TrainingProgress as Ended
+from optsearch.selection.evaluation_settings import EvaluationSettings
 from optsearch.selection.objective import check_shared
-from optsearch.selection.problem import Problem, problems
+from optsearch.selection.problem import Problem
 from optsearch.selection.rate_sensitivity import FACTORS
 from optsearch.selection.replicate import runs_of_replicate
-from optsearch.selection.space import parse_ranges
-from optsearch.selection.tuning import TRIALS, TuningBudget, fresh_seeds
 
 
 def run_evaluation(
     programs: Sequence[str | Program],
-    tasks: Sequence[str],
-    seeds: int,
-    baselines: Sequence[str],
+    settings: EvaluationSettings,
     *,
-    skipped: int = 0,
-    batches: Sequence[int] | None = None,
-    trials: int = TRIALS,
-    replicates: int = REPLICATES,
-    constants: bool = True,
-    spaces: Sequence[str] = (),
-    shared: bool = False,
-    sensitivity: bool = False,
-    timed: bool = False,
     folder: Path | None = None,
     workers: int | None = None,
-    imports: Sequence[str] = (),
     address: str | None = None,
+    imports: Sequence[str] = (),
     quiet: bool = False,
 ) -> EvaluationResult:
     """Tunes programs and baselines several times with the same budget, and trains all on the same fresh seeds.
@@ -59,20 +48,8 @@ def run_evaluation(
 
     Args:
         programs: references to programs, or programs as values.
-        tasks: names of tasks.
-        seeds: number of fresh seeds of each replicate.
-        baselines: names of baselines.
-        skipped: number of fresh seeds of each replicate to skip, because an earlier evaluation has used them.
-        batches: batch sizes for each task; None for the task's default.
-        trials: number of tuning trials for each contender, task and replicate; 0 compares the contenders' own settings
-            in a single replicate.
-        replicates: number of independent tunings of each contender on each task.
-        constants: if True, tunes constants too.
-        spaces: declared ranges such as ``beta=0:0.999``, which replace the defaults.
-        shared: if True, each tuning selects one setting for all tasks.
-        sensitivity: if True, also trains each tuned point at multiples of its rate, all else fixed.
-        timed: if True, also measures the wall-clock time of compiled steps in this process, after all training runs.
-            JAX must not have computed before in this process, unless it is already restricted to one CPU thread.
+        settings: what is compared with what, and how. If it is timed, JAX must not have computed before in this
+            process, unless it is already restricted to one CPU thread; steps are timed after all training runs.
         folder: folder of the training cache; None for the folder of runs.
         workers: number of concurrent training runs; 0 for sequential runs in this process, None for one per core.
         address: address of a Ray cluster to join; None starts a local one.
@@ -84,98 +61,117 @@ def run_evaluation(
             available, or a declared range excludes a contender's own setting.
         SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss or nothing is tuned.
     """
-    if timed:
+    if settings.timed:
         use_one_cpu_thread()  # before JAX's first computation, such as the import of a task
     import_own_tasks(imports)
-    found = problems(list(tasks), None if batches is None else list(batches))
-    contenders = baseline_contenders(baselines)
-    names = {contender.name for contender in contenders}
-    named = _programs(programs, names)
-    loaded = [Contender(name, program.program) for name, program in named.items()]
-    replicates = replicates if trials else 1
-    chosen = [fresh_seeds(seeds, replicate=number, skipped=skipped) for number in range(replicates)]
-    said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, found)))
-    budget = TuningBudget(trials, constants=constants, ranges=parse_ranges(spaces))
-    for contender in (*loaded, *contenders):
-        contender.space(constants=constants, ranges=budget.ranges)  # raises SpaceError before any training
-    if shared:
-        check_shared(found, trials)
+    entered = _enter(programs, settings)
     view = TrainingView(errors, "evaluate", workers=worker_words(workers, address), quiet=quiet)
-    where = folder or RUNS_FOLDER, workers, address, imports
     warn_of_open_cluster(address)
-    with training(run_job, *where) as (pool, kept), view:
-        for line in said:
+    with training(run_job, folder or RUNS_FOLDER, workers, address, imports) as (pool, kept), view:
+        for line in entered.warnings:
             errors.print(line, markup=False, soft_wrap=True)
         if not quiet:
-            pairs = len(found) * (len(loaded) + len(contenders))
-            total = pairs * replicates * runs_of_replicate(budget, seeds, sensitivity=sensitivity)
-            together = " (one setting for all tasks)" if shared else ""
-            further = f", {len(FACTORS)} at multiples of the tuned rate" if sensitivity else ""
-            each = (
-                f"{budget.runs} to tune{together} and {seeds} on fresh seeds{further}, "
-                f"in {replicates} replicate{'s' * (replicates > 1)}"
-            )
-            errors.print(
-                f"{total:,} training runs: for each of {pairs} pairs of contender and task {each}. "
-                f"They are kept in {kept.path}.",
-                markup=False,
-                soft_wrap=True,
-            )
-        cost = TrainingCost(view)
-        result = evaluate(
-            [*loaded, *contenders],
-            found,
-            chosen,
-            budget=budget,
-            shared=shared,
-            sensitivity=sensitivity,
-            pool=pool,
-            progress=cost,
-        )
-        asked = {
-            "tasks": {problem.name: problem.load().version for problem in found},
-            "seeds": seeds,
-            "skipped_seeds": skipped,
-            "baselines": [contender.reference or contender.name for contender in contenders],
-            "trials": trials,
-            "replicates": replicates,
-            "constants": constants,
-            "spaces": list(spaces),
-        } | ({"shared": True} if shared else {})
-        looks = _looks(kept, loaded, found, range(skipped, skipped + seeds), asked)
-        asked |= {"sensitivity": True} if sensitivity else {}  # uses no fresh seeds
-    if timed:
-        result, asked = with_step_times(result, [*loaded, *contenders], found, quiet=quiet), asked | {"timed": True}
-    evaluated = EvaluationResult(
-        result,
-        said,
+            errors.print(_plan(settings, entered, kept.path), markup=False, soft_wrap=True)
+        cost = CostCounter(view)
+        evaluation = _evaluate(settings, entered, pool, cost)
+        looks = _looks(kept, settings, entered)
+    if settings.timed:
+        evaluation = with_step_times(evaluation, entered.contenders, entered.problems, quiet=quiet)
+    result = EvaluationResult(
+        evaluation,
+        entered.warnings,
         kept.known,
         kept.trained,
         looks,
-        settings=asked,
-        programs={name: str(program.program) for name, program in named.items()},
-        cost=cost.as_values(),
+        settings=settings,
+        programs={name: str(named.program) for name, named in entered.programs.items()},
+        cost=cost.total,
         made_with=about_machine(),
     )
-    for line in record_evaluation(named, asked, evaluated.cost, evaluation_values(result)):
+    for line in record_evaluation(entered.programs, settings, result.cost, evaluation):
         errors.print(line, markup=False, soft_wrap=True)
-    return evaluated
+    return result
 
 
-def _looks(
-    kept: Trainings, programs: Sequence[Contender], found: Sequence[Problem], seeds: range, asked: Mapping[str, Any]
-) -> dict[str, dict[str, int]]:
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    """What takes part in an evaluation, as its names and settings say.
+
+    Attributes:
+        problems: the tasks.
+        programs: the programs by their names in the evaluation.
+        contenders: the programs, then the baselines.
+        seeds: the fresh seeds of each replicate.
+        warnings: messages about tasks that are not held out for a program.
+    """
+
+    problems: tuple[Problem, ...]
+    programs: dict[str, NamedProgram]
+    contenders: tuple[Contender, ...]
+    seeds: tuple[tuple[int, ...], ...]
+    warnings: tuple[str, ...]
+
+
+def _enter(programs: Sequence[str | Program], settings: EvaluationSettings) -> _Entered:
+    """Loads tasks, programs and baselines, and refuses settings that do not fit them before any training."""
+    problems, baselines = settings.problems, settings.opponents
+    named = _programs(programs, {baseline.name for baseline in baselines})
+    contenders = (*(Contender(name, program.program) for name, program in named.items()), *baselines)
+    seeds = settings.fresh_seeds
+    said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, problems)))
+    budget = settings.budget
+    for contender in contenders:
+        contender.space(constants=budget.constants, ranges=budget.ranges)  # raises SpaceError
+    if settings.shared:
+        check_shared(problems, budget.trials)
+    return _Entered(problems, named, contenders, seeds, said)
+
+
+def _plan(settings: EvaluationSettings, entered: _Entered, kept: Path) -> str:
+    """States the number of training runs, and what they are for."""
+    budget, replicates, seeds = settings.budget, settings.tunings, settings.seeds
+    pairs = len(entered.problems) * len(entered.contenders)
+    total = pairs * replicates * runs_of_replicate(budget, seeds, sensitivity=settings.sensitivity)
+    together = " (one setting for all tasks)" if settings.shared else ""
+    further = f", {len(FACTORS)} at multiples of the tuned rate" if settings.sensitivity else ""
+    return (
+        f"{total:,} training runs: for each of {pairs} pairs of contender and task {budget.runs} to tune{together} and "
+        f"{seeds} on fresh seeds{further}, in {replicates} replicate{'s' * (replicates > 1)}. They are kept in {kept}."
+    )
+
+
+def _evaluate(
+    settings: EvaluationSettings,
+    entered: _Entered,
+    pool: Pool[TrainingJob, Trained],
+    progress: Callable[[Ended], None],
+) -> Evaluation:
+    return evaluate(
+        entered.contenders,
+        entered.problems,
+        entered.seeds,
+        budget=settings.budget,
+        shared=settings.shared,
+        sensitivity=settings.sensitivity,
+        pool=pool,
+        progress=progress,
+    )
+
+
+def _looks(kept: Trainings, settings: EvaluationSettings, entered: _Entered) -> dict[str, dict[str, int]]:
     """Records the use of fresh seeds; for programs and tasks the number of other comparisons that have used them."""
-    settings = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    digest = settings.digest
     return {
         program.name: {
-            problem.name: kept.look(program.meaning, problem.load().version, seeds, settings) for problem in found
+            problem.name: kept.look(program.meaning, problem.load().version, settings.seed_places, digest)
+            for problem in entered.problems
         }
-        for program in programs
+        for program in entered.contenders
+        if not program.is_baseline
     }
 
 
-class TrainingCost:
+class CostCounter:
     """Accumulates the cost of training.
 
     Args:
@@ -191,9 +187,10 @@ class TrainingCost:
         self._seconds += ended.trained.seconds
         self._then(ended)
 
-    def as_values(self) -> dict[str, Any]:
-        """``runs``, ``steps`` and ``seconds``."""
-        return {"runs": self._runs, "steps": self._steps, "seconds": self._seconds}
+    @property
+    def total(self) -> TrainingCost:
+        """The cost so far."""
+        return TrainingCost(self._runs, self._steps, self._seconds)
 
 
 def _programs(references: Sequence[str | Program], taken: Collection[str]) -> dict[str, NamedProgram]:

@@ -6,56 +6,54 @@ It is recorded as a study of one stage. An evaluation selects no programs, so it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.runs.library.references import NamedProgram
 from optsearch.runs.store.environment import about_machine
 from optsearch.runs.store.errors import RunError
+from optsearch.runs.store.records import JsonObject
 from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.selections import Candidate
+from optsearch.runs.summary.stage_record import StageRecord, TrainingCost, encode_stage
+from optsearch.selection.evaluation import Evaluation
+from optsearch.selection.evaluation_settings import EvaluationSettings
 
 STAGE = "evaluation"
 """Name of the single stage, and key of the settings of such a study."""
 
 
 def record_evaluation(
-    programs: Mapping[str, NamedProgram], asked: Mapping[str, Any], cost: Mapping[str, Any], values: Mapping[str, Any]
+    programs: Mapping[str, NamedProgram], settings: EvaluationSettings, cost: TrainingCost, evaluation: Evaluation
 ) -> list[str]:
     """Records an evaluation in the run of each of its programs; an existing record is left unchanged.
 
     Args:
         programs: programs by their names in the evaluation.
-        asked: settings of the evaluation, as JSON values.
-        cost: ``runs``, ``steps`` and ``seconds`` of training.
-        values: results, as returned by `evaluation_values`.
+        settings: settings of the evaluation.
+        cost: cost of training.
+        evaluation: its result.
 
     Returns:
         A message for each run in which the evaluation could not be recorded.
     """
     folders = list({named.run[0].resolve(): named.run[0] for named in programs.values() if named.run}.values())
-    settings = {
-        STAGE: dict(asked),
+    if not folders:
+        return []
+    candidates = [
+        Candidate(name, fingerprint(named.program), None, str(named.program)) for name, named in programs.items()
+    ]
+    recorded = {
+        STAGE: settings.recorded(),
         "runs": [folder.name for folder in folders],
-        "candidates": [
-            {"name": name, "fingerprint": fingerprint(named.program), "fitness": None, "program": str(named.program)}
-            for name, named in programs.items()
-        ],
+        "candidates": [asdict(candidate) for candidate in candidates],
     }
-    stage = {
-        "name": STAGE,
-        "tasks": values["tasks"],
-        "seeds": values["seeds"],
-        "verdicts": [],
-        "cost": dict(cost),
-        "bias": None,
-        "rank_correlation": None,
-        "evaluation": dict(values),
-    }
-    return [line for folder in folders for line in _record(folder, settings, stage)]
+    stage = encode_stage(StageRecord(STAGE, (), cost, None, None, evaluation))
+    return [line for folder in folders for line in _record(folder, recorded, stage)]
 
 
-def _record(folder: Path, settings: Mapping[str, Any], stage: Mapping[str, Any]) -> Sequence[str]:
+def _record(folder: Path, settings: JsonObject, stage: JsonObject) -> Sequence[str]:
     try:
         with RunStore.read(folder) as reader:
             if any(dict(study.settings) == settings and study.status == "finished" for study in reader.studies()):

@@ -14,11 +14,11 @@ from optsearch.proxy_tasks.outcome import TrainingResult
 from optsearch.proxy_tasks.run import TrainingRun
 from optsearch.proxy_tasks.seeds import FRESH
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm, Final
+from optsearch.runs.store.records import Final, Search
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import contenders
 from optsearch.runs.summary.finalists import best, finalist_seeds, finalists
 from optsearch.runs.summary.finals import measure_of
+from optsearch.runs.summary.searches import contenders
 from optsearch.runs.terminal.search_view import counted_view
 from optsearch.runs.terminal.tables import errors
 from optsearch.search.evaluate import train_alone
@@ -40,7 +40,7 @@ class Due:
     """
 
     purpose: str
-    places: Mapping[str, tuple[Arm, int]]
+    places: Mapping[str, tuple[Search, int]]
     runs: Sequence[tuple[str, str, int]]
 
 
@@ -49,13 +49,13 @@ def due(store: RunReader) -> Due | None:
 
     Programs of a control have their own ids, so equal programs of two searches are trained twice.
     """
-    finals, arms = store.finals(), contenders(store)
-    trials = [(arm, entry.ticket) for arm in arms for entry in finalists(store, arm)]
+    finals, searches = store.finals(), contenders(store)
+    trials = [(search, entry.ticket) for search in searches for entry in finalists(store, search)]
     left = _round(store, finals, trials, finalist_seeds(store), "Choosing among the finalists")
     if left.runs:
         return left
-    chosen = [(arm, best(store, arm, finals).ticket) for arm in arms if store.leaderboard(arm, 1)]
-    chosen.append((store.arms()[0], WARM_START))
+    chosen = [(search, best(store, search, finals).ticket) for search in searches if store.leaderboard(search, 1)]
+    chosen.append((store.searches()[0], WARM_START))
     left = _round(store, finals, chosen, fresh_seeds(store), "Comparing on fresh seeds")
     return left if left.runs else None
 
@@ -66,10 +66,14 @@ def fresh_seeds(store: RunReader) -> range:
 
 
 def _round(
-    store: RunReader, finals: Sequence[Final], programs: Sequence[tuple[Arm, int]], seeds: Sequence[int], purpose: str
+    store: RunReader,
+    finals: Sequence[Final],
+    programs: Sequence[tuple[Search, int]],
+    seeds: Sequence[int],
+    purpose: str,
 ) -> Due:
     there = {(final.contender, final.task, final.seed) for final in finals}
-    places = {arm.program_id(ticket): (arm, ticket) for arm, ticket in programs}
+    places = {search.program_id(ticket): (search, ticket) for search, ticket in programs}
     tasks = measure_of(store).names
     runs = [(name, task, seed) for name in places for task in tasks for seed in seeds]
     words = f"{purpose}: {len(places)} programs, {len(seeds)} seeds"

@@ -22,19 +22,19 @@ from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.library.references import RUNS_FOLDER
 from optsearch.runs.store.environment import about_machine, available_cores, machine_changes
 from optsearch.runs.store.errors import RunError
-from optsearch.runs.store.ledger import ArmLedger
-from optsearch.runs.store.records import Arm, JsonObject
+from optsearch.runs.store.ledger import SearchLedger
+from optsearch.runs.store.records import JsonObject, Search
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import (
+from optsearch.runs.summary.glance import glance, rivals
+from optsearch.runs.summary.searches import (
     SEARCH,
-    PlannedArm,
+    PlannedSearch,
     make_evolution,
-    planned_arms,
+    planned_searches,
     reference_of,
     reference_rule,
     spent,
 )
-from optsearch.runs.summary.glance import glance, rivals
 from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.search.config import CampaignConfig, load_campaign, load_campaign_file
@@ -182,7 +182,7 @@ class Campaign:
         """Runs the searches, the controls, then the final comparison; returns True if all are complete."""
         with self._evaluator(options, quiet) as evaluator:
             done = all(
-                self._arm(store, planned, evaluator, quiet, stop) for planned in planned_arms(store, self.config)
+                self._search(store, planned, evaluator, quiet, stop) for planned in planned_searches(store, self.config)
             )
             done = done and train_finals(store, evaluator.pool, quiet=quiet, stop=stop)
             machines = sorted({*store.meta("worker_machines", []), *evaluator.statistics.machines})
@@ -192,22 +192,22 @@ class Campaign:
             errors.print(f"Workers ran on machines of different kinds: {'; '.join(machines)}.", markup=False)
         return done
 
-    def _arm(
-        self, store: RunStore, planned: PlannedArm, evaluator: Evaluator, quiet: bool, stop: threading.Event
+    def _search(
+        self, store: RunStore, planned: PlannedSearch, evaluator: Evaluator, quiet: bool, stop: threading.Event
     ) -> bool:
-        config, arm, budget = self.config, planned.arm, planned.budget
-        ledger = ArmLedger(store, arm)
+        config, search, budget = self.config, planned.search, planned.budget
+        ledger = SearchLedger(store, search)
         history = ledger.history(config.population.size + config.look_ahead)
-        evolution = make_evolution(store, config, arm, budget, history)
+        evolution = make_evolution(store, config, search, budget, history)
 
-        validation = self._meta_validation(store, arm, history)
+        validation = self._meta_validation(store, search, history)
         try:
             with ProgressView(
                 errors,
-                arm.name,
+                search.name,
                 budget.counted,
-                glance=lambda progress: glance(store, arm, progress, evolution.redundancy()),
-                rivals=rivals(store, arm),
+                glance=lambda progress: glance(store, search, progress, evolution.redundancy()),
+                rivals=rivals(store, search),
                 workers=f"{evaluator.workers} worker{'' if evaluator.workers == 1 else 's'}",
             ) as view:
                 session = Session(
@@ -215,28 +215,28 @@ class Campaign:
                     evaluator,
                     ledger,
                     rule=reference_rule(config),
-                    reference=self._reference(store, arm),
+                    reference=self._reference(store, search),
                     validation=validation,
                     batch_size=max(config.batch_size, config.lanes),
                     timing=self.timing,
                 )
                 progress = session.run(progress=None if quiet else view.update, should_stop=stop.is_set)
         except EvaluationError as error:
-            store.add_failure(arm, error.ticket, error.text, error.details)
+            store.add_failure(search, error.ticket, error.text, error.details)
             raise RunError(f"{self.folder}: {error}") from error
         return progress.finished and not (validation is not None and validation.waiting)
 
-    def _reference(self, store: RunStore, arm: Arm) -> Reference | None:
+    def _reference(self, store: RunStore, search: Search) -> Reference | None:
         """The reference of all searches but the first, which makes it; None for the first."""
-        return None if arm.number == 0 else reference_of(store, self.config)
+        return None if search.number == 0 else reference_of(store, self.config)
 
-    def _meta_validation(self, store: RunStore, arm: Arm, history: History | None) -> MetaValidation | None:
+    def _meta_validation(self, store: RunStore, search: Search, history: History | None) -> MetaValidation | None:
         """Meta-validation of the search's best programs; None for controls."""
         config = self.config.meta_validation
-        if config is None or arm.name != SEARCH:
+        if config is None or search.name != SEARCH:
             return None
         results = () if history is None else (r for r in history.evaluated if r.ticket <= history.settled)
-        return MetaValidation(config.every_evaluations, results, store.validations(arm))
+        return MetaValidation(config.every_evaluations, results, store.validations(search))
 
     @contextmanager
     def _evaluator(self, options: Workers, quiet: bool) -> Generator[Evaluator]:

@@ -6,24 +6,25 @@ Stages and training runs are recorded on completion, so that the same command re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from optsearch.dsl.verify import nearest
 from optsearch.proxy_tasks.registry import TASKS
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands.entrants import Entrant, candidates, run_names
-from optsearch.runs.commands.evaluate import TrainingCost
+from optsearch.runs.commands.evaluate import CostCounter
 from optsearch.runs.library.references import RUNS_FOLDER, run_folder
 from optsearch.runs.store.environment import about_machine
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.training_cache import training, worker_words
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.evaluation_result import evaluation_values, finite
 from optsearch.runs.summary.held_out import searched_tasks, tasks_chosen_on, warnings
+from optsearch.runs.summary.selections import SelectionRecord, SelectionResult, read_selection
+from optsearch.runs.summary.stage_record import SelectionBias, StageRecord, TrainingCost, encode_stage
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.runs.terminal.training_view import TrainingView
 from optsearch.search.evaluate import import_own_tasks
@@ -68,7 +69,7 @@ def run_selection(
     address: str | None = None,
     imports: Sequence[str] = (),
     quiet: bool = False,
-) -> dict[str, Any]:
+) -> SelectionResult:
     """Takes the best programs of runs through a funnel.
 
     Args:
@@ -80,9 +81,6 @@ def run_selection(
         address: address of a Ray cluster to join; None starts a local one.
         imports: ``module:object`` references of user-defined tasks.
         quiet: if True, shows no progress.
-
-    Returns:
-        The study as JSON values: candidates, and for each stage its verdicts, cost and complete evaluation.
 
     Raises:
         ConfigError, RunError, TaskError: a name is unknown, or a run cannot be written.
@@ -107,8 +105,7 @@ def run_selection(
                 errors.print(f"Stage {study.next_words()}", markup=False, soft_wrap=True)
             with TrainingView(errors, study.next, workers=worker_words(workers, address), quiet=quiet) as view:
                 study.next_stage(pool, view)
-        counts = {"considered": considered, "trained_runs": kept.trained, "known_runs": kept.known}
-        return study.view() | counts
+        return SelectionResult(study.record(), tuple(study.warnings), considered, kept.known, kept.trained)
 
 
 class _Study:
@@ -132,20 +129,18 @@ class _Study:
         self._settings = {
             "funnel": config.model_dump(mode="json"),
             "runs": run_names(stores),
-            "candidates": [candidate.as_values() for candidate in found],
+            "candidates": [asdict(candidate.recorded) for candidate in found],
             "versions": {problem.name: problem.load().version for stage in stages for problem in stage},
         }
         same = [study for study in stores[0].studies() if dict(study.settings) == self._settings]
         self.warnings = self._warnings(same[-1].number if same else None)
         self._numbers = [self._number(store) for store in stores]
         # A process may have been killed after it recorded a stage in one run but not in the next.
-        self._done: list[Mapping[str, Any]] = [
-            stage.result for stage in stores[0].studies()[self._numbers[0] - 1].stages
-        ]
+        done = stores[0].studies()[self._numbers[0] - 1].stages
         for store, number in zip(stores, self._numbers, strict=True):
-            recorded = len(store.studies()[number - 1].stages)
-            for place in range(recorded, len(self._done)):
-                store.add_stage(number, config.stages[place].name, self._done[place])
+            for stage in done[len(store.studies()[number - 1].stages) :]:
+                store.add_stage(number, stage.name, stage.result)
+        self._done = list(self.record().stages)
         self._finish()
 
     @property
@@ -169,28 +164,19 @@ class _Study:
     def next_stage(self, pool: Pool[TrainingJob, Trained], progress: Callable[[TrainingProgress], None]) -> None:
         """Runs the next stage and records it."""
         number = len(self._done)
-        stage, names = self._config.stages[number], self._survivors()
+        config, names = self._config.stages[number], self._survivors()
         programs = [Contender(c.name, c.program) for c in self._candidates if c.name in names]
-        cost = TrainingCost(progress)
-        result = run_stage(stage, number, self._problems[number], programs, pool=pool, progress=cost)
-        values = self._values(stage, result, cost.as_values())
+        cost = CostCounter(progress)
+        result = run_stage(config, number, self._problems[number], programs, pool=pool, progress=cost)
+        stage = self._stage(config.name, result, cost.total)
         for store, study in zip(self._stores, self._numbers, strict=True):
-            store.add_stage(study, stage.name, values)
-        self._done.append(values)
+            store.add_stage(study, stage.name, encode_stage(stage))
+        self._done.append(stage)
         self._finish()
 
-    def view(self) -> dict[str, Any]:
-        """The study as JSON values."""
-        return {
-            "funnel": self._config.name,
-            "runs": self._settings["runs"],
-            "status": "finished" if self.finished else "running",
-            "study": self._numbers[0],
-            "warnings": self.warnings,
-            "candidates": self._settings["candidates"],
-            "stages": list(self._done),
-            "survivors": self._survivors(),
-        }
+    def record(self) -> SelectionRecord:
+        """The study as recorded in the first run."""
+        return read_selection(self._stores[0], self._numbers[0])
 
     def _number(self, store: RunStore) -> int:
         """Number of this study in a run; creates the study if the run does not have it."""
@@ -205,46 +191,21 @@ class _Study:
                 if store.studies()[number - 1].status != "finished":
                     store.finish_study(number)
 
-    def _survivors(self) -> list[str]:
-        if not self._done:
-            return [candidate.name for candidate in self._candidates]
-        return [row["contender"] for row in self._done[-1]["verdicts"] if row["passed"]]
+    def _survivors(self) -> Sequence[str]:
+        return self._done[-1].passed if self._done else [candidate.name for candidate in self._candidates]
 
-    def _values(self, stage: StageConfig, result: StageResult, cost: Mapping[str, Any]) -> dict[str, Any]:
-        verdicts = [
-            {
-                "contender": v.contender,
-                "baseline": v.baseline,
-                "passed": v.passed,
-                "why": v.why,
-                "score": v.score,
-                "losses": dict(v.losses),
-                "failed": v.failed,
-            }
-            for v in result.verdicts
-        ]
-        scores = {v.contender: v.score for v in result.verdicts if not v.baseline}
-        tau = rank_correlation(self._scores(), scores)
-        return finite(
-            {
-                "name": stage.name,
-                "tasks": [problem.name for problem in self._problems[len(self._done)]],
-                "seeds": list(result.evaluation.seeds),
-                "verdicts": verdicts,
-                "cost": dict(cost),
-                "bias": self._bias(result),
-                "rank_correlation": None if tau is None else {"tau": tau[0], "programs": tau[1]},
-                "evaluation": evaluation_values(result.evaluation),
-            }
-        )
+    def _stage(self, name: str, result: StageResult, cost: TrainingCost) -> StageRecord:
+        scores = {verdict.contender: verdict.score for verdict in result.verdicts if not verdict.baseline}
+        correlation = rank_correlation(self._scores(), scores)
+        return StageRecord(name, result.verdicts, cost, self._bias(result), correlation, result.evaluation)
 
     def _scores(self) -> dict[str, float | None]:
         """Score of each candidate in the previous stage, or its fitness in the search."""
         if not self._done:
             return {candidate.name: candidate.fitness for candidate in self._candidates}
-        return {row["contender"]: row["score"] for row in self._done[-1]["verdicts"] if not row["baseline"]}
+        return {verdict.contender: verdict.score for verdict in self._done[-1].programs}
 
-    def _bias(self, result: StageResult) -> dict[str, Any] | None:
+    def _bias(self, result: StageResult) -> SelectionBias | None:
         """Selection bias of the fitness against validation loss on fresh seeds; None if the two are not comparable."""
         fits = all(len(store.config.fitness_tasks) == 1 for store in self._stores)
         if result.evaluation.budget.trials or not fits or self._done:
@@ -254,11 +215,7 @@ class _Study:
         (losses,) = result.evaluation.losses(test=False).values()
         means = {name: sum(row.values()) / len(row) for name, row in losses.items()}
         gaps = {c.name: means[c.name] - c.fitness for c in self._candidates if means[c.name] < float("inf")}
-        if not gaps:
-            return None
-        interval = bootstrap_interval(list(gaps.values()))
-        ends = [interval.low, interval.high]
-        return {"mean": interval.mean, "interval": ends, "count": interval.count, "programs": gaps}
+        return SelectionBias(bootstrap_interval(list(gaps.values())), gaps) if gaps else None
 
     def _warnings(self, own: int | None) -> list[str]:
         """Warnings about tasks that are not held out: used for selection before this study, or twice within it."""
@@ -296,4 +253,4 @@ def _problems(stage: StageConfig, searched: Sequence[str]) -> tuple[Problem, ...
                 names.append(f"{task}-{word}")
         else:
             names.append(word)
-    return problems(list(dict.fromkeys(names)))
+    return problems(tuple(dict.fromkeys(names)))

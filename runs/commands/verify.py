@@ -23,11 +23,11 @@ from optsearch.runs.store.compatibility import task_changes, version_fault
 from optsearch.runs.store.environment import about_machine, machine_changes
 from optsearch.runs.store.errors import DamagedRunError, RunError
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm, Final
+from optsearch.runs.store.records import Final, Search
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import SEARCH, contenders, make_evolution, reference_of, spent
 from optsearch.runs.summary.finalists import best, finalist_seeds
 from optsearch.runs.summary.finals import measure_of
+from optsearch.runs.summary.searches import SEARCH, contenders, make_evolution, reference_of, spent
 from optsearch.runs.summary.status import INCOMPLETE, status
 from optsearch.search.config import CampaignConfig
 from optsearch.search.evaluate import Trainers, evaluate, import_own_tasks, train_alone
@@ -89,93 +89,95 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
         if changed:
             yield Check("tasks", False, f"{'; '.join(changed)}: only that version can repeat its training runs")
             return
-        for arm in store.arms():
-            if store.settled(arm):
-                yield _replay(store, config, arm)
+        for search in store.searches():
+            if store.settled(search):
+                yield _replay(store, config, search)
         trainers = Trainers.of(config.setting)
-        for arm in store.arms():
-            yield _sample(store, config, arm, sample, trainers)
+        for search in store.searches():
+            yield _sample(store, config, search, sample, trainers)
         yield from _validations(store, config, sample, trainers)
         yield _finals(store, config, sample)
         yield Check("not checked", None, _unchecked(store))
 
 
-def _replay(store: RunReader, config: CampaignConfig, arm: Arm) -> Check:
-    name, settled = f"history of {arm.name}", store.settled(arm)
-    results = {result.ticket: result for result in store.evaluations(arm)}
-    evolution = make_evolution(store, config, arm, Budget(programs=max(settled - 1, 1)))
+def _replay(store: RunReader, config: CampaignConfig, search: Search) -> Check:
+    name, settled = f"history of {search.name}", store.settled(search)
+    results = {result.ticket: result for result in store.evaluations(search)}
+    evolution = make_evolution(store, config, search, Budget(programs=max(settled - 1, 1)))
     try:
-        for recorded in store.tickets(arm, 0, results):
+        for recorded in store.tickets(search, 0, results):
             drawn, ours = evolution.ask(), recorded.candidate
             if drawn is None:
-                return Check(name, False, f"program {arm.program_id(ours.ticket)} is recorded, but is not generated")
+                return Check(name, False, f"program {search.program_id(ours.ticket)} is recorded, but is not generated")
             for what in ("parent", "mutation", "program", "fingerprint", "owner"):
                 if getattr(drawn, what) != getattr(ours, what):
                     return Check(
                         name,
                         False,
-                        f"program {arm.program_id(ours.ticket)}: its {what} is recorded as {getattr(ours, what)}, but "
-                        f"is {getattr(drawn, what)} according to the results",
+                        f"program {search.program_id(ours.ticket)}: its {what} is recorded as {getattr(ours, what)}, "
+                        f"but is {getattr(drawn, what)} according to the results",
                     )
             if drawn.evaluate:
                 evolution.tell(drawn.ticket, results[drawn.ticket].fitness)
     except (ReplayError, RunError) as error:
         return Check(name, False, str(error))
     digest = evolution.population_digest()
-    if digest != store.population_digest(arm, config.population.size):
+    if digest != store.population_digest(search, config.population.size):
         return Check(name, False, f"the reproduced population has the digest {digest}, the recorded one has another")
     return Check(name, True, f"{settled - 1:,} programs reproduced, population digest {digest[:12]}")
 
 
-def _sample(store: RunReader, config: CampaignConfig, arm: Arm, count: int, trainers: Trainers) -> Check:
+def _sample(store: RunReader, config: CampaignConfig, search: Search, count: int, trainers: Trainers) -> Check:
     """Repeats evaluations: of the warm start, the best programs, and a random sample."""
-    name, first = f"evaluations of {arm.name}", store.arms()[0]
-    results = [result for result in store.evaluations(arm) if result.ticket < store.settled(arm)]
-    leading = {WARM_START, *(entry.ticket for entry in store.leaderboard(arm, 1))}
+    name, first = f"evaluations of {search.name}", store.searches()[0]
+    results = [result for result in store.evaluations(search) if result.ticket < store.settled(search)]
+    leading = {WARM_START, *(entry.ticket for entry in store.leaderboard(search, 1))}
     if leading != {WARM_START}:
-        leading.add(best(store, arm, store.finals()).ticket)
+        leading.add(best(store, search, store.finals()).ticket)
     chosen = _chosen(results, [result for result in results if result.ticket in leading], count)
     for result in chosen:
         reference = None
-        if (arm.number, result.ticket) != (first.number, WARM_START):
+        if (search.number, result.ticket) != (first.number, WARM_START):
             reference = reference_of(store, config)
-        program = store.ticket(arm, result.ticket).candidate.program
+        program = store.ticket(search, result.ticket).candidate.program
         job = Job(result.ticket, program, reference, keep_curves=reference is None)
         fitness = evaluate(trainers, config.setting, job)
         differences = [_difference(store, of(fitness), of(result.fitness)) for of in (_known, _details)]
         difference = next(filter(None, differences), "")
         if difference:
-            return Check(name, False, f"program {arm.program_id(result.ticket)} {difference}")
+            return Check(name, False, f"program {search.program_id(result.ticket)} {difference}")
     return Check(name, True, f"{len(chosen):,} of {len(results):,} repeated, all equal")
 
 
 def _validations(store: RunReader, config: CampaignConfig, count: int, trainers: Trainers) -> Iterator[Check]:
     """Repeats meta-validations: of the selected program, and a random sample."""
     name = "meta-validation"
-    if config.meta_validation is None or SEARCH not in [arm.name for arm in store.arms()]:
+    if config.meta_validation is None or SEARCH not in [search.name for search in store.searches()]:
         return
-    arm = store.arm(SEARCH)
-    known = {validation.ticket: validation.fitness for validation in store.validations(arm)}
+    search = store.search(SEARCH)
+    known = {validation.ticket: validation.fitness for validation in store.validations(search)}
     if store.meta("status") == "finished":
-        results = [result for result in store.evaluations(arm) if result.ticket < store.settled(arm)]
+        results = [result for result in store.evaluations(search) if result.ticket < store.settled(search)]
         watch = MetaValidation(config.meta_validation.every_evaluations, results)
         watch.finish()
         missing = [ticket for ticket in watch.due() if ticket not in known]
         if missing:
-            yield Check(name, False, f"the result of program {arm.program_id(missing[0])} is missing")
+            yield Check(name, False, f"the result of program {search.program_id(missing[0])} is missing")
             return
     trained = [(fitness.key, ticket) for ticket, fitness in known.items() if fitness.trained]
     chosen = _chosen(list(known), [min(trained)[1]] if trained else [], count)
     for ticket in chosen:
         try:
-            program = store.ticket(arm, ticket).candidate.program
+            program = store.ticket(search, ticket).candidate.program
         except RunError as error:
             yield Check(name, False, str(error))
             return
         fitness = evaluate(trainers, config.setting, Job(ticket, program, kind=JobKind.META_VALIDATION))
         difference = _difference(store, _known(fitness), _known(known[ticket]))
         if difference:
-            yield Check(name, False, f"program {arm.program_id(ticket)} on {config.meta_validation.task} {difference}")
+            yield Check(
+                name, False, f"program {search.program_id(ticket)} on {config.meta_validation.task} {difference}"
+            )
             return
     yield Check(name, True, f"{len(chosen):,} of {len(known):,} repeated, all equal")
 
@@ -198,8 +200,8 @@ def _finals(store: RunReader, config: CampaignConfig, count: int) -> Check:
         if final.seed not in chooses and final.seed not in compares:
             what = f"program {final.contender} has a run with seed {final.seed}"
             return Check(name, False, f"{what}, which the run does not train on")
-    arms = [arm for arm in contenders(store) if store.leaderboard(arm, 1)]
-    compared = {arm.program_id(best(store, arm, finals).ticket) for arm in arms} | {"0"}
+    searches = [search for search in contenders(store) if store.leaderboard(search, 1)]
+    compared = {search.program_id(best(store, search, finals).ticket) for search in searches} | {"0"}
     chosen: list[Final] = []
     for seeds in (chooses, compares):
         runs = [final for final in finals if final.seed in seeds]

@@ -33,19 +33,22 @@ from optsearch.dsl.program import Program, ProgramError
 from optsearch.dsl.syntax import parse
 from optsearch.runs.library.discovery import DISCOVERED, NAME, Discovery, read_discovery
 from optsearch.runs.library.references import load_program
-from optsearch.runs.library.results import Evaluated, Fields, Line, held_out, losses_of_seeds
+from optsearch.runs.library.results import SETTINGS, Evaluated, Fields, Line, held_out, losses_of_seeds
 from optsearch.runs.store.environment import PACKAGES
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm, JsonObject, Study
+from optsearch.runs.store.records import Search
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import SEARCH, first_stage
 from optsearch.runs.summary.campaign_file import campaign_file
-from optsearch.runs.summary.evaluation_result import recorded_evaluation
+from optsearch.runs.summary.evaluation_json import decode_evaluation
 from optsearch.runs.summary.held_out import tasks_chosen_on, warnings
+from optsearch.runs.summary.searches import SEARCH, first_stage
+from optsearch.runs.summary.selections import SelectionRecord, read_selections
+from optsearch.runs.summary.stage_record import TrainingCost
 from optsearch.runs.text.plain import printable
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.yaml_text import read_yaml
+from optsearch.selection.evaluation import Evaluation
 
 HOME = Path(__file__).parent / "discovered"
 """Folder of the shipped entries."""
@@ -94,7 +97,7 @@ def add(
     if "description" not in record:
         raise ConfigError(["an entry needs a description: say what is new in the program, with --description"])
     called = evaluated.called(chosen)
-    record["cost"]["evaluation"] = Line(runs=evaluated.runs, seconds=round(evaluated.seconds, 1))
+    record["cost"]["evaluation"] = Line(runs=evaluated.cost.runs, seconds=round(evaluated.cost.seconds, 1))
     table, file = losses_of_seeds(evaluated), f"{losses or name}.csv"
     if not replace and (folder / file).exists() and (folder / file).read_text(encoding="utf-8") != table:
         raise ConfigError([f"'{file}' is there already, from another evaluation: choose another name with --losses"])
@@ -119,11 +122,13 @@ def _of_run(reference: str, program: Path | None, study: int | None) -> tuple[Pr
         record: Fields = {"fingerprint": fingerprint(chosen), "fingerprint_version": FINGERPRINT_VERSION}
         record["origin"] = _origin(store, named.run[1], "pruned" if given is None else "simplified")
         record |= {"cost": _cost(store), "chosen_on": tasks_chosen_on(store)}
-        cost, values = _result(held)["cost"], _result(held)["evaluation"]
-        texts = {str(entry["name"]): str(entry["program"]) for entry in held.settings["candidates"]}
-        made_with = _made_with(store.meta("about"))
+        (stage,) = held.stages
         evaluated = Evaluated(
-            held.settings["evaluation"], texts, int(cost["runs"]), float(cost["seconds"]), values, made_with
+            SETTINGS.validate_python(held.asked),
+            {candidate.name: candidate.program for candidate in held.candidates},
+            stage.cost,
+            stage.evaluation,
+            _made_with(store.meta("about")),
         )
     return chosen, record, evaluated
 
@@ -135,26 +140,26 @@ def _shipped(name: str, path: Path | None) -> tuple[Program, Fields, Evaluated]:
     one = DISCOVERED[name]
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        cost = found["cost"]
         evaluated = Evaluated(
-            found["settings"],
+            SETTINGS.validate_python(found["settings"]),
             found["programs"],
-            int(cost["runs"]),
-            float(cost["seconds"]),
-            found,
+            TrainingCost(**found["cost"]),
+            decode_evaluation(found),
             _made_with(found["made_with"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError([f"{path}: is no output of `optsearch evaluate --json`: {error}"]) from error
-    _check_proof(name, f"{path}", found, one.record.chosen_on, f"`optsearch evaluate {name} --task cnn --json`")
+    _check_proof(
+        name, f"{path}", evaluated.evaluation, one.record.chosen_on, f"`optsearch evaluate {name} --task cnn --json`"
+    )
     record = one.record.model_dump(mode="json", exclude={"held_out"}, exclude_none=True)
     record["cost"] = {part: Line(spent) for part, spent in record["cost"].items()}
     return one.program, record, evaluated
 
 
-def _evaluation(store: RunReader, reference: str, program: Program, number: int | None) -> Study:
+def _evaluation(store: RunReader, reference: str, program: Program, number: int | None) -> SelectionRecord:
     """Selects the evaluation that provides the results."""
-    studies = [study for study in store.studies() if _takes_part(study, program)]
+    studies = [study for study in read_selections(store) if _takes_part(study, program)]
     example = f"`optsearch evaluate {reference} --task cnn --baseline adamw`"
     if not studies:
         raise RunError(
@@ -165,42 +170,40 @@ def _evaluation(store: RunReader, reference: str, program: Program, number: int 
     if number is not None and number not in known:
         listed = ", ".join(map(str, known))
         raise RunError(f"{reference}: study {number} is no evaluation of this program; those are {listed}")
-    study = known[number] if number is not None else max(studies, key=lambda study: _result(study)["cost"]["runs"])
-    values = recorded_evaluation(_result(study))
-    _check_proof(reference, f"study {study.number}", values, tasks_chosen_on(store), example)
+    study = known[number] if number is not None else max(studies, key=lambda study: study.stages[0].cost.runs)
+    evaluation = study.stages[0].evaluation
+    _check_proof(reference, f"study {study.number}", evaluation, tasks_chosen_on(store), example)
     return study
 
 
 def _check_proof(
-    reference: str, evaluation: str, values: Mapping[str, Any], chosen_on: Mapping[str, str], example: str
+    reference: str, called: str, evaluation: Evaluation, chosen_on: Mapping[str, str], example: str
 ) -> None:
     """Refuses an evaluation with one tuning of each contender, or on data that selected the program."""
-    if values["replicates"] < 2:
+    if evaluation.replicates < 2:
         raise RunError(
-            f"{reference}: {evaluation} is no proof: every contender was tuned once, which compares settings and not "
+            f"{reference}: {called} is no proof: every contender was tuned once, which compares settings and not "
             f"optimizers: evaluate it with replicates, such as {example}"
         )
-    if said := warnings(reference, chosen_on, values["tasks"]):
+    if said := warnings(reference, chosen_on, evaluation.tasks):
         raise RunError(
-            f"{reference}: {evaluation} is no proof. {' '.join(said)} Evaluate it on other tasks, such as {example}"
+            f"{reference}: {called} is no proof. {' '.join(said)} Evaluate it on other tasks, such as {example}"
         )
 
 
-def _takes_part(study: Study, program: Program) -> bool:
+def _takes_part(study: SelectionRecord, program: Program) -> bool:
     """True if a study is a finished evaluation of a program, with the default batch size of each task."""
-    if "funnel" in study.settings or study.status != "finished" or any("@" in task for task in _result(study)["tasks"]):
+    if study.funnel is not None or study.status != "finished" or not study.stages:
         return False
-    return any(fingerprint(parse(entry["program"])) == fingerprint(program) for entry in study.settings["candidates"])
-
-
-def _result(study: Study) -> JsonObject:
-    return study.stages[0].result
+    if any("@" in task for task in study.stages[0].tasks):
+        return False
+    return any(fingerprint(parse(candidate.program)) == fingerprint(program) for candidate in study.candidates)
 
 
 def _origin(store: RunReader, program_id: str, distilled: str) -> Fields:
     config, about = store.config, store.meta("about")
-    arm, ticket = store.find(program_id)
-    found = store.ticket(arm, ticket)
+    search, ticket = store.find(program_id)
+    found = store.ticket(search, ticket)
     versions = {"fingerprint": store.meta("fingerprint_version"), "search": store.meta("search_version")}
     return {
         "run": store.folder.name,
@@ -210,31 +213,31 @@ def _origin(store: RunReader, program_id: str, distilled: str) -> Fields:
         "fitness": found.fitness.value,
         "rate": found.fitness.rate,
         "distilled": distilled,
-        "population_digest": store.population_digest(store.arm(SEARCH), config.population.size),
+        "population_digest": store.population_digest(store.search(SEARCH), config.population.size),
         "made_with": _made_with(about) | {key: str(value) for key, value in versions.items()},
         "raw": str(found.candidate.program),
         "campaign": campaign_file(store.meta("settings")),
     }
 
 
-def _made_with(about: Mapping[str, Any]) -> dict[str, str]:
+def _made_with(about: Mapping[str, object]) -> dict[str, str]:
     return {key: str(about[key]) for key in ("processor", "python", *PACKAGES) if key in about}
 
 
 def _cost(store: RunReader) -> Fields:
-    searched = {arm.name for arm in (*first_stage(store), store.arm(SEARCH))}
-    rest = [arm for arm in store.arms() if arm.name not in searched]
+    searched = {search.name for search in (*first_stage(store), store.search(SEARCH))}
+    rest = [search for search in store.searches() if search.name not in searched]
     return {
-        "search": _spent(store, [arm for arm in store.arms() if arm.name in searched]),
+        "search": _spent(store, [search for search in store.searches() if search.name in searched]),
         "controls": _spent(store, rest),
     }
 
 
-def _spent(store: RunReader, arms: Iterable[Arm]) -> Fields:
+def _spent(store: RunReader, searches: Iterable[Search]) -> Fields:
     programs, evaluations, seconds = 0, 0, 0.0
-    for arm in arms:
-        programs += store.progress(arm).generated
-        for result in store.evaluations(arm):
+    for search in searches:
+        programs += store.progress(search).generated
+        for result in store.evaluations(search):
             evaluations, seconds = evaluations + 1, seconds + result.fitness.seconds
     return Line(programs=programs, evaluations=evaluations, seconds=round(seconds, 1))
 

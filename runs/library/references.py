@@ -14,7 +14,7 @@ from optsearch.dsl.verify import nearest, verify
 from optsearch.runs.library.discovery import DISCOVERED, Discovery
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Search
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.finalists import best_ticket
 from optsearch.search.events import Settled
@@ -122,28 +122,28 @@ def load_program(reference: str | Program) -> NamedProgram:
 def _from_run(run: str, program_id: str) -> NamedProgram:
     folder = run_folder(run)
     with RunStore.read(folder) as store:
-        arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
-        name = arm.program_id(ticket)
-        settled = recorded(store, f"{run}:{name}", arm, ticket)
+        search, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
+        name = search.program_id(ticket)
+        settled = recorded(store, f"{run}:{name}", search, ticket)
         config = store.config
         source = f"Program {name} of the run {folder.name} (campaign {config.name}, seed {config.seed})"
         about = (folder, name), tuple(config.fitness_task_names), settled.fitness.rate
         return NamedProgram(f"{folder.name}:{name}", settled.scored, source, *about)
 
 
-def recorded(store: RunReader, name: str, arm: Arm, ticket: int) -> Settled:
+def recorded(store: RunReader, name: str, search: Search, ticket: int) -> Settled:
     """Reads a program of a run, and verifies its recorded fingerprint.
 
     Args:
         store: the run.
         name: name of the program in error messages.
-        arm: search of the program.
+        search: search of the program.
         ticket: ticket of the program.
 
     Raises:
         RunError: the program does not match its recorded fingerprint.
     """
-    settled = store.ticket(arm, ticket)
+    settled = store.ticket(search, ticket)
     was, meaning = settled.candidate.fingerprint, fingerprint(settled.candidate.program)
     if store.meta("fingerprint_version") == FINGERPRINT_VERSION and meaning != was:
         raise RunError(

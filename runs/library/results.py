@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
 from optsearch.runs.store.errors import RunError
-from optsearch.runs.store.records import JsonObject
+from optsearch.runs.summary.stage_record import TrainingCost
+from optsearch.selection.comparison import Comparison, Headline
+from optsearch.selection.evaluation import Evaluation
+from optsearch.selection.statistics import Interval
 
 Fields = dict[str, Any]
 """Fields of a part of the record before `read_discovery` validates the whole; the schema is that of
@@ -26,24 +32,47 @@ class Line(Fields):
     """A mapping that is dumped in flow style, on one line."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class RecordedSettings:
+    """Settings of an evaluation, as recorded, that its results are stated with.
+
+    Attributes:
+        tasks: version of each task.
+        seeds: number of fresh seeds of each replicate.
+        trials: number of tuning trials.
+        constants: True if constants were tuned too.
+        skipped_seeds: number of skipped fresh seeds of each replicate.
+        shared: True if each tuning selected one setting for all tasks.
+    """
+
+    tasks: Mapping[str, str]
+    seeds: int
+    trials: int
+    constants: bool
+    skipped_seeds: int = 0
+    shared: bool = False
+
+
+SETTINGS: TypeAdapter[RecordedSettings] = TypeAdapter(RecordedSettings)
+"""Reads the settings of an evaluation from its record or its JSON."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluated:
     """An evaluation from which an entry takes its results.
 
     Attributes:
-        settings: settings of the evaluation, with the versions of its tasks.
+        settings: settings of the evaluation.
         programs: texts of the programs by their names in the evaluation.
-        runs: number of training runs.
-        seconds: training time, summed over all workers.
-        values: results, as returned by `evaluation_values`.
+        cost: cost of training.
+        evaluation: its results.
         made_with: processor and versions of packages.
     """
 
-    settings: JsonObject
+    settings: RecordedSettings
     programs: Mapping[str, str]
-    runs: int
-    seconds: float
-    values: JsonObject
+    cost: TrainingCost
+    evaluation: Evaluation
     made_with: Mapping[str, str]
 
     def called(self, program: Program) -> str:
@@ -68,35 +97,36 @@ def held_out(evaluated: Evaluated, program: str, name: str, losses: str) -> Fiel
         name: name of the program's entry.
         losses: name of the file with the losses of all seeds.
     """
-    asked, found = evaluated.settings, evaluated.values
+    asked, found = evaluated.settings, evaluated.evaluation
     results: list[Fields] = []
-    for task in found["tasks"]:
+    trivial = dict(found.trivial)
+    for task in found.tasks:
         against = [
             Line(
-                {"baseline": row["baseline"], **_losses(found, task, row["baseline"])}
-                | {"difference": _ends(row["difference"]), **_test(row)}
+                {"baseline": row.baseline, **_losses(found, task, row.baseline)}
+                | {"difference": _ends(row.difference), **_test(row)}
             )
-            for row in found["comparisons"]
-            if row["task"] == task and row["contender"] == program
+            for row in found.comparisons
+            if row.task == task and row.contender == program
         ]
-        about = {"task": task, "version": asked["tasks"][task], "trivial": _short(found["trivial"][task])}
+        about = {"task": task, "version": asked.tasks[task], "trivial": _short(trivial[task])}
         results.append(about | _losses(found, task, program) | {"against": against})
-    members = {family["name"]: family["members"] for family in found["families"]}
+    members = {family.name: list(family.members) for family in found.families}
     over_tasks = [
-        {"opponent": row["opponent"], "members": members.get(row["opponent"], [row["opponent"]])}
-        | {"relative": _ends(row["relative"]), "leads": row["leads"], **_test(row)}
-        for row in found["headlines"]
-        if row["contender"] == program
+        {"opponent": row.opponent, "members": members.get(row.opponent, [row.opponent])}
+        | {"relative": _ends(row.relative), "leads": row.leads, **_test(row)}
+        for row in found.headlines
+        if row.contender == program
     ]
     return {
-        "replicates": found["replicates"],
-        "seeds": asked["seeds"],
-        "skipped_seeds": asked.get("skipped_seeds", 0),
-        "trials": asked["trials"],
-        "constants": asked["constants"],
-        **({"shared": True} if asked.get("shared") else {}),
+        "replicates": found.replicates,
+        "seeds": asked.seeds,
+        "skipped_seeds": asked.skipped_seeds,
+        "trials": asked.trials,
+        "constants": asked.constants,
+        **({"shared": True} if asked.shared else {}),
         "programs": [name if other == program else other for other in evaluated.programs],
-        "comparisons": len(found["comparisons"]) + len(found["headlines"]),
+        "comparisons": len(found.comparisons) + len(found.headlines),
         "losses": losses,
         "over_tasks": over_tasks,
         "results": results,
@@ -104,8 +134,8 @@ def held_out(evaluated: Evaluated, program: str, name: str, losses: str) -> Fiel
     }
 
 
-def _test(row: JsonObject) -> Fields:
-    return {"p": _short(row["p_value"]), "corrected": _short(row["corrected"]), "verdict": row["verdict"]}
+def _test(row: Comparison | Headline) -> Fields:
+    return {"p": _short(row.p_value), "corrected": _short(row.corrected), "verdict": row.verdict}
 
 
 def losses_of_seeds(evaluated: Evaluated) -> str:
@@ -114,31 +144,34 @@ def losses_of_seeds(evaluated: Evaluated) -> str:
     All contenders of the evaluation are included, since p-values are corrected for all comparisons. A run that did not
     train has the loss ``failed``.
     """
-    found = evaluated.values
+    found = evaluated.evaluation
     losses: dict[tuple[str, str, int], list[str]] = {}
-    for row in found["rows"]:
-        text = "failed" if row["test_loss"] is None else repr(row["test_loss"])
-        losses.setdefault((row["task"], row["contender"], row["replicate"]), []).append(text)
+    for row in found.rows:
+        losses.setdefault((row.task, row.contender, row.replicate), []).append(_loss_text(row.test_loss))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    for row in found["tuning"]:
-        task, name, replicate = place = row["task"], row["contender"], row["replicate"]
-        kind = "program" if name in evaluated.programs else "baseline"
-        settings = " ".join(f"{key}={value!r}" for key, value in row["values"].items())
-        tuned = "failed" if row["loss"] is None else repr(row["loss"])
-        table.writerow([task, name, kind, replicate, settings, tuned, " ".join(losses[place])])
+    for entry in found.tuning:
+        place = entry.task, entry.contender, entry.replicate
+        kind = "program" if entry.contender in evaluated.programs else "baseline"
+        settings = " ".join(f"{key}={value!r}" for key, value in entry.tuned.values)
+        tuned = _loss_text(entry.tuned.loss)
+        table.writerow([*place[:2], kind, entry.replicate, settings, tuned, " ".join(losses[place])])
     return text.getvalue()
 
 
-def _losses(found: JsonObject, task: str, contender: str) -> Fields:
+def _loss_text(loss: float | None) -> str:
+    return "failed" if loss is None or loss == math.inf else repr(loss)
+
+
+def _losses(found: Evaluation, task: str, contender: str) -> Fields:
     """Mean test loss with its interval over replicates, as printed by `evaluate`, and number of failed runs."""
-    (row,) = [row for row in found["estimates"] if (row["task"], row["contender"]) == (task, contender)]
-    return {"loss": _ends(row["loss"]), "failed": row["failed"]}
+    (row,) = [row for row in found.estimates if (row.task, row.contender) == (task, contender)]
+    return {"loss": _ends(row.loss), "failed": row.failed}
 
 
-def _ends(interval: JsonObject | None) -> list[float | None]:
-    return [None] * 3 if interval is None else [_short(interval[key]) for key in ("mean", "low", "high")]
+def _ends(interval: Interval | None) -> list[float | None]:
+    return [None] * 3 if interval is None else [_short(end) for end in (interval.mean, interval.low, interval.high)]
 
 
 def _short(value: float | None) -> float | None:

@@ -11,10 +11,9 @@ from optsearch.dsl.program import Program
 from optsearch.runs.report import search_charts as charts
 from optsearch.runs.report.chart import Chart
 from optsearch.runs.report.final_charts import final_charts
-from optsearch.runs.report.selections import Selection, read_selections
+from optsearch.runs.report.selections import Selection, shown_selections
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import JsonObject, SessionRecord
-from optsearch.runs.summary.arms import SEARCH
 from optsearch.runs.summary.campaign_file import campaign_file
 from optsearch.runs.summary.history import (
     SearchHistory,
@@ -27,6 +26,7 @@ from optsearch.runs.summary.history import (
 from optsearch.runs.summary.leaderboard import RankedChild, leaderboard, with_parents
 from optsearch.runs.summary.lineage import LineageStep, family_tree, line_of
 from optsearch.runs.summary.run import RunSummary, summary
+from optsearch.runs.summary.searches import SEARCH
 
 TOP = 30
 """Number of listed programs."""
@@ -76,10 +76,10 @@ def read_findings(store: RunReader, name: str, prefix: str = "") -> Findings:
         prefix: prefix of the charts' names.
     """
     view, settings = summary(store), dict(store.meta("settings"))
-    histories = {arm.name: history for arm in store.arms() if len(history := read_history(store, arm))}
+    histories = {search.name: history for search in store.searches() if len(history := read_history(store, search))}
     found = Findings(
         name, prefix, view, settings, campaign_file(settings), store.sessions(), histories, [], [], [], None, [],
-        read_selections(store, prefix),
+        shown_selections(store, prefix),
     )  # fmt: skip
     history = histories.get(SEARCH)
     if history is None:
@@ -88,8 +88,8 @@ def read_findings(store: RunReader, name: str, prefix: str = "") -> Findings:
     shown = _history_charts(history, windows)
     if view.best is None:
         return replace(found, windows=windows, charts=_named(shown, prefix))
-    arm, ticket = store.find(view.best.id)
-    line = line_of(store, arm, ticket)
+    search, ticket = store.find(view.best.id)
+    line = line_of(store, search, ticket)
     edges, hidden = family_tree(history, ticket, store.config.population.size)
     if edges:
         shown.append(charts.tree_chart(edges, hidden, fitness_range([found])[1]))
@@ -97,7 +97,7 @@ def read_findings(store: RunReader, name: str, prefix: str = "") -> Findings:
         shown.append(charts.lineage_chart(line))
     shown[:0] = final_charts(view)
     board = with_parents(store, leaderboard(store, TOP))
-    best = store.ticket(arm, ticket).scored
+    best = store.ticket(search, ticket).scored
     return replace(found, windows=windows, board=board, line=line, best=best, charts=_named(shown, prefix))
 
 

@@ -24,11 +24,11 @@ from optsearch.runs.report.render import library
 from optsearch.runs.report.search_charts import Band, ProgressPoint, Share, ValidatedPoint
 from optsearch.runs.report.section import read_section
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import SEARCH
 from optsearch.runs.summary.history import Point, best_so_far, evaluated_points
 from optsearch.runs.summary.replicates import StudySummary, study_summary
+from optsearch.runs.summary.searches import SEARCH
 from optsearch.runs.summary.sentences import study_differences
-from optsearch.runs.text.phrasing import bounds, control_name, gain, interval_bounds, number, rate_factor, share
+from optsearch.runs.text.phrasing import control_name, gain, interval_bounds, number, rate_factor, share
 from optsearch.search.algorithms import CONTROLS
 from optsearch.selection.statistics import mean_interval
 
@@ -80,8 +80,8 @@ def read_report(folders: Sequence[Path]) -> Report:
         prefix = f"run{place}-" if len(folders) > 1 else ""
         with RunStore.read(folder) as store:
             run = read_findings(store, label, prefix)
-        new = [found for found in run.selections if found.key not in seen]  # runs may share a selection
-        seen |= {found.key for found in new}
+        new = [found for found in run.selections if found.record.key not in seen]  # runs may share a selection
+        seen |= {found.record.key for found in new}
         run = replace(run, selections=new)
         runs.append(run)
         if run.best is not None and run.view.best is not None:
@@ -131,7 +131,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "bounds": bounds, "ends": interval_bounds, "share": share, "gain": gain}
+    environment.filters |= {"number": number, "ends": interval_bounds, "share": share, "gain": gain}
     environment.filters |= {"rate_factor": rate_factor}
     return environment
 

@@ -104,14 +104,16 @@ def read_json(table: str, record: object, text: str, adapter: TypeAdapter[Any]) 
         value = json.loads(text, parse_constant=_no_constant)
         adapter.validate_python(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DamagedRunError(
-            f"table {table}: record ({record}) is not what it must be: {place}{': ' if place else ''}{first['msg']}"
-        ) from None
+        raise DamagedRunError(f"table {table}: record ({record}) is not what it must be: {fault(error)}") from None
     except (ValueError, RecursionError) as error:
         raise DamagedRunError(f"table {table}: record ({record}) is no JSON: {error}") from None
     return value
+
+
+def fault(error: ValidationError) -> str:
+    """The first fault that a model has found, with its place."""
+    first = error.errors(include_url=False)[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
 
 def inflate(packed: bytes, dictionary: bytes) -> str:
@@ -171,7 +173,17 @@ class _Candidate(_Named):
 
 
 class _Funnel(_Named):
+    description: str = ""
     stages: list[_Named]
+
+
+class _EvaluationSettings(BaseModel):
+    tasks: dict[str, str]
+    seeds: _Count
+    trials: _Count
+    constants: bool
+    skipped_seeds: _Count = 0
+    shared: bool = False
 
 
 class _StudySettings(BaseModel):
@@ -180,6 +192,7 @@ class _StudySettings(BaseModel):
     runs: list[str]
     candidates: list[_Candidate]
     funnel: _Funnel | None = None
+    evaluation: _EvaluationSettings | None = None
 
 
 class _Verdict(BaseModel):
@@ -208,14 +221,21 @@ class _Cost(BaseModel):
     seconds: float
 
 
+class _Bias(BaseModel):
+    mean: float
+    interval: Annotated[list[_Loss], Field(min_length=2, max_length=2)]
+    count: _Count
+    programs: dict[str, float]
+
+
 class _StageResult(_Named):
-    """Result of a stage of a study."""
+    """Head of a stage of a study; ``summary.stage_record`` decodes the whole."""
 
     tasks: list[str]
     seeds: list[_Count]
     verdicts: list[_Verdict]
     cost: _Cost
-    bias: dict[str, Any] | None
+    bias: _Bias | None
     rank_correlation: dict[str, Any] | None
     evaluation: _Evaluation
 

@@ -21,7 +21,7 @@ from optsearch.dsl.program import Program, ProgramError
 from optsearch.dsl.syntax import parse
 from optsearch.runs.store.decoding import ABOUT, META, STAGE, STUDY, Cell, read_json
 from optsearch.runs.store.errors import DamagedRunError, RunError, plain_errors
-from optsearch.runs.store.records import Arm, Final, SessionRecord, Stage, Study
+from optsearch.runs.store.records import Final, Search, SessionRecord, Stage, Study
 from optsearch.runs.store.rows import check_links, check_outcome, read_evaluated, read_fitness
 from optsearch.runs.store.schema import ADDED, COLUMNS, unpack_program, verified
 from optsearch.search.algorithms import AlgorithmName
@@ -41,7 +41,7 @@ SETTINGS: TypeAdapter[Any] = TypeAdapter(CampaignConfig)
 """Model of the settings of a run, including those recorded by older versions."""
 
 
-class _ArmSettings(BaseModel):
+class _SearchSettings(BaseModel):
     """Settings of one search."""
 
     algorithm: AlgorithmName
@@ -49,7 +49,7 @@ class _ArmSettings(BaseModel):
     start: str = "0"
 
 
-ARM: TypeAdapter[Any] = TypeAdapter(_ArmSettings)
+SEARCH_SETTINGS: TypeAdapter[Any] = TypeAdapter(_SearchSettings)
 
 
 @lru_cache(maxsize=32)
@@ -100,66 +100,66 @@ class RunReader:
         """Settings of the run; settings unknown to the version that recorded them have their defaults."""
         return _config(json.dumps(self.meta("settings"), sort_keys=True))
 
-    def arms(self) -> tuple[Arm, ...]:
+    def searches(self) -> tuple[Search, ...]:
         """The searches of the run, in the order in which they were added."""
         with plain_errors(self.path):
-            arms = [
-                Arm(row[0], row[1], row[2], read_json("arms", row[0], row[3], ARM))
+            searches = [
+                Search(row[0], row[1], row[2], read_json("arms", row[0], row[3], SEARCH_SETTINGS))
                 for row in self._rows("arms", "1 ORDER BY +arm")
             ]
-            if [arm.number for arm in arms] != list(range(self.meta("arms", 0))):
+            if [search.number for search in searches] != list(range(self.meta("arms", 0))):
                 raise DamagedRunError("table arms: a record is missing")
-            return tuple(arms)
+            return tuple(searches)
 
-    def arm(self, name: str) -> Arm:
-        """Returns an arm by name.
+    def search(self, name: str) -> Search:
+        """Returns a search by name.
 
         Raises:
-            RunError: the run has no such arm.
+            RunError: the run has no such search.
         """
-        for arm in self.arms():
-            if arm.name == name:
-                return arm
+        for search in self.searches():
+            if search.name == name:
+                return search
         raise RunError(f"{self.folder}: the run has no search named '{name}'")
 
-    def find(self, program_id: str) -> tuple[Arm, int]:
-        """Resolves a program id such as ``8123``, ``c8123`` or ``0`` to arm and ticket.
+    def find(self, program_id: str) -> tuple[Search, int]:
+        """Resolves a program id such as ``8123``, ``c8123`` or ``0`` to search and ticket.
 
         Raises:
             RunError: the run has no such program.
         """
-        for arm in self.arms():
-            if program_id == "0" and self.settled(arm):
-                return arm, WARM_START
-            digits = program_id.removeprefix(arm.prefix)
-            number = program_id.startswith(arm.prefix) and digits.isascii() and digits.isdigit() and len(digits) < 16
-            if number and int(digits) < self.settled(arm):
-                return arm, int(digits)
+        for search in self.searches():
+            if program_id == "0" and self.settled(search):
+                return search, WARM_START
+            digits = program_id.removeprefix(search.prefix)
+            number = program_id.startswith(search.prefix) and digits.isascii() and digits.isdigit() and len(digits) < 16
+            if number and int(digits) < self.settled(search):
+                return search, int(digits)
         raise RunError(
             f"{self.folder}: the run has no program '{program_id}': `optsearch show {self.folder}` lists them"
         )
 
-    def settled(self, arm: Arm) -> int:
+    def settled(self, search: Search) -> int:
         """Number of recorded tickets, including the warm start."""
         with plain_errors(self.path):
-            return self._totals(arm)[1]
+            return self._totals(search)[1]
 
-    def history(self, arm: Arm, tail: int) -> History:
+    def history(self, search: Search, tail: int) -> History:
         """State from which ``Evolution`` resumes: all results, and the last ``tail`` tickets with their programs.
 
         Raises:
             DamagedRunError: a record is damaged or missing.
         """
-        results = list(self.evaluations(arm))
-        settled = self.settled(arm)
+        results = list(self.evaluations(search))
+        settled = self.settled(search)
         with plain_errors(self.path):
-            ticket_sum = self._totals(arm)[2]
-            where, key = "FROM tickets WHERE arm = ?", (arm.number,)
+            ticket_sum = self._totals(search)[2]
+            where, key = "FROM tickets WHERE arm = ?", (search.number,)
             found = self._connection.execute(f"SELECT count(*), total(checksum) {where}", key).fetchone()
             if found[0] != settled or int(found[1]) != ticket_sum:
                 raise DamagedRunError(f"table tickets: {settled} records were written and {found[0]} others are there")
         by_ticket = {result.ticket: result for result in results}
-        recent = self.tickets(arm, max(settled - tail, 0), by_ticket)
+        recent = self.tickets(search, max(settled - tail, 0), by_ticket)
         return History(settled - 1, tuple(recent), results)
 
     def verify_records(self) -> dict[str, int]:
@@ -175,9 +175,9 @@ class RunReader:
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             tables = [table for table in COLUMNS if ADDED.get(table, 1) <= version]
             counts = {table: sum(1 for _ in self._rows(table, "1")) for table in tables}
-        for arm in self.arms():
-            self.history(arm, 0)
-            self.validations(arm)
+        for search in self.searches():
+            self.history(search, 0)
+            self.validations(search)
         self.finals()
         self.studies()
         self.sessions()
@@ -185,28 +185,28 @@ class RunReader:
             self.meta(key)
         return counts
 
-    def count_evaluations(self, arm: Arm) -> int:
+    def count_evaluations(self, search: Search) -> int:
         """Number of recorded results, including the warm start."""
         with plain_errors(self.path):
-            return int(self._totals(arm)[3])
+            return int(self._totals(search)[3])
 
-    def evaluations(self, arm: Arm) -> Iterator[Evaluated]:
+    def evaluations(self, search: Search) -> Iterator[Evaluated]:
         """All results in ticket order, starting with the warm start; verifies each record and that none is missing."""
         with plain_errors(self.path):
-            _, _, _, count, total, *_ = self._totals(arm)
-            for row in self._rows("evaluations", "arm = ? ORDER BY ticket", (arm.number,)):
+            _, _, _, count, total, *_ = self._totals(search)
+            for row in self._rows("evaluations", "arm = ? ORDER BY ticket", (search.number,)):
                 count, total = count - 1, total - row[-1]
                 yield read_evaluated(row)
             if count or total:
                 raise DamagedRunError("table evaluations: records are missing or were replaced")
 
     def tickets(
-        self, arm: Arm, first: int, evaluated: Mapping[int, Evaluated], last: int | None = None
+        self, search: Search, first: int, evaluated: Mapping[int, Evaluated], last: int | None = None
     ) -> Iterator[Settled]:
         """Tickets from ``first`` to ``last`` (None: the end), in order, with their programs and fitness.
 
         Args:
-            arm: the search.
+            search: the search.
             first: lowest ticket.
             evaluated: results by ticket, at least of all owners.
             last: highest ticket.
@@ -215,52 +215,54 @@ class RunReader:
             DamagedRunError: a record is damaged or missing.
         """
         with plain_errors(self.path):
-            end = self._totals(arm)[1] - 1
+            end = self._totals(search)[1] - 1
             upper = end if last is None else min(last, end)
             where = "arm = ? AND ticket BETWEEN ? AND ? ORDER BY ticket"
-            for row in self._rows("tickets", where, (arm.number, first, upper)):
+            for row in self._rows("tickets", where, (search.number, first, upper)):
                 _, ticket, parent, mutation, owner, packed, _ = check_links(row)
                 if ticket != first:
                     break
                 first += 1
                 if owner not in evaluated:
-                    raise DamagedRunError(f"table evaluations: record ({arm.number}, {owner}) is missing")
+                    raise DamagedRunError(f"table evaluations: record ({search.number}, {owner}) is missing")
                 result = evaluated[owner]
                 try:
                     program = parse(unpack_program(packed))
                 except ProgramError as error:
-                    raise RunError(f"program {arm.program_id(ticket)} is not valid in this version: {error}") from error
+                    raise RunError(
+                        f"program {search.program_id(ticket)} is not valid in this version: {error}"
+                    ) from error
                 candidate = Candidate(ticket, parent, mutation, program, result.fingerprint, owner, evaluate=False)
                 yield Settled(candidate, result.fitness)
             if first <= upper:
-                raise DamagedRunError(f"table tickets: record ({arm.number}, {first}) is missing")
+                raise DamagedRunError(f"table tickets: record ({search.number}, {first}) is missing")
 
-    def links(self, arm: Arm) -> Iterator[tuple[int | None, str, int]]:
+    def links(self, search: Search) -> Iterator[tuple[int | None, str, int]]:
         """Parent, mutation and owner of all recorded tickets in order; skips the programs, which are slow to read."""
         with plain_errors(self.path):
-            for row in self._rows("tickets", "arm = ? ORDER BY ticket", (arm.number,)):
+            for row in self._rows("tickets", "arm = ? ORDER BY ticket", (search.number,)):
                 _, _, parent, mutation, owner, *_ = check_links(row)
                 yield parent, mutation, owner
 
-    def ticket(self, arm: Arm, ticket: int) -> Settled:
+    def ticket(self, search: Search, ticket: int) -> Settled:
         """Returns a ticket with its program and fitness.
 
         Raises:
             RunError: the ticket is not recorded.
         """
         with plain_errors(self.path):
-            if not 0 <= ticket < self._totals(arm)[1]:
-                raise RunError(f"{self.folder}: the run has no program '{arm.program_id(ticket)}'")
-            row = check_links(self._row("tickets", "arm = ? AND ticket = ?", (arm.number, ticket)))
-            result = self.evaluation(arm, int(row[4]))
-        return next(self.tickets(arm, ticket, {result.ticket: result}, ticket))
+            if not 0 <= ticket < self._totals(search)[1]:
+                raise RunError(f"{self.folder}: the run has no program '{search.program_id(ticket)}'")
+            row = check_links(self._row("tickets", "arm = ? AND ticket = ?", (search.number, ticket)))
+            result = self.evaluation(search, int(row[4]))
+        return next(self.tickets(search, ticket, {result.ticket: result}, ticket))
 
-    def evaluation(self, arm: Arm, owner: int) -> Evaluated:
+    def evaluation(self, search: Search, owner: int) -> Evaluated:
         """The result of an owner ticket."""
         with plain_errors(self.path):
-            return read_evaluated(self._row("evaluations", "arm = ? AND ticket = ?", (arm.number, owner)))
+            return read_evaluated(self._row("evaluations", "arm = ? AND ticket = ?", (search.number, owner)))
 
-    def validations(self, arm: Arm) -> tuple[Validation, ...]:
+    def validations(self, search: Search) -> tuple[Validation, ...]:
         """Meta-validations of a search, in the order in which their programs were selected."""
         with plain_errors(self.path):
             if self._connection.execute("PRAGMA user_version").fetchone()[0] < ADDED["validations"]:
@@ -268,24 +270,24 @@ class RunReader:
             rows = list(self._rows("validations", "1 ORDER BY +evaluations, +ticket"))
             if [len(rows), sum(row[-1] for row in rows)] != self.meta("validations", [0, 0]):
                 raise DamagedRunError("table validations: records are missing or were replaced")
-            mine = [row for row in rows if row[0] == arm.number]
+            mine = [row for row in rows if row[0] == search.number]
             return tuple(Validation(row[1], row[2], read_fitness("validations", row, row[3:7])) for row in mine)
 
-    def lineage(self, arm: Arm, ticket: int) -> tuple[Settled, ...]:
+    def lineage(self, search: Search, ticket: int) -> tuple[Settled, ...]:
         """A ticket and its ancestors, ending with the warm start."""
-        line = [self.ticket(arm, ticket)]
+        line = [self.ticket(search, ticket)]
         while line[-1].candidate.parent is not None:
-            line.append(self.ticket(arm, line[-1].candidate.parent))
+            line.append(self.ticket(search, line[-1].candidate.parent))
         return tuple(line)
 
-    def progress(self, arm: Arm) -> Progress:
+    def progress(self, search: Search) -> Progress:
         """Counts, outcomes and the best program of a search, over all recorded tickets."""
-        settled = self.settled(arm)
+        settled = self.settled(search)
         outcomes: Counter[str] = Counter()
         best: Best | None = None
         key: tuple[float, ...] = (math.inf,)
         warm_start = None
-        for result in self.evaluations(arm):
+        for result in self.evaluations(search):
             fitness = result.fitness
             if result.ticket >= settled:
                 break
@@ -298,37 +300,37 @@ class RunReader:
         generated, evaluated = max(settled - 1, 0), outcomes.total()
         return Progress(generated, evaluated, generated - evaluated, dict(outcomes), best, warm_start)
 
-    def leaderboard(self, arm: Arm, count: int) -> list[Evaluated]:
+    def leaderboard(self, search: Search, count: int) -> list[Evaluated]:
         """The best semantically distinct programs, in order of increasing fitness; ties in ticket order."""
-        settled = self.settled(arm)
-        trained = (r for r in self.evaluations(arm) if r.ticket < settled and r.fitness.trained)
+        settled = self.settled(search)
+        trained = (r for r in self.evaluations(search) if r.ticket < settled and r.fitness.trained)
         return heapq.nsmallest(count, trained, key=lambda r: (r.fitness.key, r.ticket))
 
-    def programs(self, arm: Arm, tickets: Sequence[int]) -> list[Program]:
+    def programs(self, search: Search, tickets: Sequence[int]) -> list[Program]:
         """The programs of some recorded tickets."""
         with plain_errors(self.path):
-            rows = (self._row("tickets", "arm = ? AND ticket = ?", (arm.number, ticket)) for ticket in tickets)
+            rows = (self._row("tickets", "arm = ? AND ticket = ?", (search.number, ticket)) for ticket in tickets)
             return [parse(unpack_program(row[5])) for row in rows]
 
-    def population(self, arm: Arm, size: int) -> tuple[Settled, ...]:
+    def population(self, search: Search, size: int) -> tuple[Settled, ...]:
         """Members of the population after the recorded tickets, oldest first, without the founders."""
-        settled = self.settled(arm)
+        settled = self.settled(search)
         first = max(settled - size, 0)
         with plain_errors(self.path):
-            rows = self._rows("tickets", "arm = ? AND ticket BETWEEN ? AND ?", (arm.number, first, settled))
+            rows = self._rows("tickets", "arm = ? AND ticket BETWEEN ? AND ?", (search.number, first, settled))
             owners = {int(row[4]) for row in rows}
-        return tuple(self.tickets(arm, first, {owner: self.evaluation(arm, owner) for owner in owners}))
+        return tuple(self.tickets(search, first, {owner: self.evaluation(search, owner) for owner in owners}))
 
-    def population_digest(self, arm: Arm, size: int, members: Sequence[Settled] | None = None) -> str:
+    def population_digest(self, search: Search, size: int, members: Sequence[Settled] | None = None) -> str:
         """Digest of the population after the recorded tickets; equals ``Evolution.population_digest()``.
 
         Args:
-            arm: the search.
+            search: the search.
             size: population size.
             members: population, as returned by `population`; None to read it.
         """
-        tail = self.population(arm, size) if members is None else members
-        founders = [self.ticket(arm, WARM_START)] * (size - len(tail)) if tail else []
+        tail = self.population(search, size) if members is None else members
+        founders = [self.ticket(search, WARM_START)] * (size - len(tail)) if tail else []
         return population_digest(
             (str(item.candidate.program), item.fitness.value if item.fitness.trained else None)
             for item in (*founders, *tail)
@@ -373,8 +375,8 @@ class RunReader:
         with plain_errors(self.path):
             return sum(row[2] for row in self._rows("sessions", "1"))
 
-    def _totals(self, arm: Arm) -> Sequence[Any]:
-        return self._row("totals", "arm = ?", (arm.number,))
+    def _totals(self, search: Search) -> Sequence[Any]:
+        return self._row("totals", "arm = ?", (search.number,))
 
     def _row(self, table: str, where: str, key: Sequence[Cell]) -> Sequence[Any]:
         for row in self._rows(table, where, key):

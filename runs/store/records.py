@@ -1,4 +1,4 @@
-"""Records of a run other than tickets: arms, runs on further seeds, studies, and sessions."""
+"""Records of a run other than tickets: searches, runs on further seeds, studies, and sessions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ and keeps further ones, which another version may have recorded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class Search:
     """One search of a run.
 
     Attributes:
-        number: key of the arm in the file.
-        name: name of the arm, such as ``search`` or ``control``.
-        prefix: prefix of the arm's program ids; empty for the search itself.
-        settings: settings of the arm, as JSON values.
+        number: key of the search in the file.
+        name: name of the search, such as ``search`` or ``control``.
+        prefix: prefix of its program ids; empty for the main search.
+        settings: settings of the search, as JSON values.
     """
 
     number: int

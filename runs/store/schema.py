@@ -2,12 +2,12 @@
 
 Each row is a record, and its last column is a checksum over the table's name and all other columns. SQLite's integrity
 check examines pages and misses most flipped bits inside a record; the checksum detects them. ``totals`` stores the
-number of records of each arm and the sum of their checksums, and ``meta`` does so for arms, validations, finals,
+number of records of each search and the sum of their checksums, and ``meta`` does so for searches, validations, finals,
 studies and stages, so that missing records are detected too.
 
-An *arm* is one search of a run: the search itself, and each of its controls. Tickets are numbered in each arm from 0,
-the warm start. A program's id consists of the arm's prefix and the ticket: ``8123`` belongs to the search, ``c8123`` to
-the control, and ``0`` is the warm start of every arm.
+A run holds several searches: the main search, and each of its controls. The tables call a search an ``arm``. Tickets
+are numbered in each search from 0, the warm start. A program's id consists of the search's prefix and the ticket:
+``8123`` belongs to the main search, ``c8123`` to the control, and ``0`` is the warm start of every search.
 """
 
 from __future__ import annotations

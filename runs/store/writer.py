@@ -23,7 +23,7 @@ from optsearch.runs.store.errors import RunError, plain_errors
 from optsearch.runs.store.lock import LOCK_FILE, WriterLock, is_locked
 from optsearch.runs.store.opening import BUSY_TIMEOUT_S, check_version, connect, is_run, make_durable, require_run
 from optsearch.runs.store.reader import RUN_FILE, RunReader, has_log
-from optsearch.runs.store.records import Arm, Final, JsonObject
+from optsearch.runs.store.records import Final, JsonObject, Search
 from optsearch.runs.store.schema import (
     SCHEMA_VERSION,
     create_tables,
@@ -244,46 +244,48 @@ class RunStore(RunReader):
         with plain_errors(self.path), self._connection:
             self._replace("meta", (key, _dump(value)))
 
-    def add_arm(self, name: str, prefix: str, settings: JsonObject) -> Arm:
-        """Returns an arm by name; creates it if the run does not have it."""
-        for arm in self.arms():
-            if arm.name == name:
-                return arm
-        number = len(self.arms())
+    def add_search(self, name: str, prefix: str, settings: JsonObject) -> Search:
+        """Returns a search by name; creates it if the run does not have it."""
+        for search in self.searches():
+            if search.name == name:
+                return search
+        number = len(self.searches())
         with plain_errors(self.path), self._connection:
             self._connection.execute(insert("arms"), signed("arms", (number, name, prefix, _dump(settings))))
             self._connection.execute(insert("totals"), signed("totals", (number, 0, 0, 0, 0)))
             self._replace("meta", ("arms", _dump(number + 1)))
-        return self.arm(name)
+        return self.search(name)
 
-    def append(self, arm: Arm, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
+    def append(self, search: Search, evaluated: Sequence[Evaluated], settled: Sequence[Settled]) -> None:
         """Records results and settled tickets durably, in one transaction.
 
         Args:
-            arm: the search.
+            search: the search.
             evaluated: new results.
             settled: newly settled tickets, in order and without gaps between calls.
         """
         self._lock.require(self.folder)
         evaluations = [
-            signed("evaluations", (arm.number, e.ticket, e.fingerprint, f.outcome, f.value, f.steps, f.seconds, curves))
+            signed(
+                "evaluations", (search.number, e.ticket, e.fingerprint, f.outcome, f.value, f.steps, f.seconds, curves)
+            )
             for e in evaluated
             for f in (e.fitness,)
             for curves in (pack_details(f),)
         ]
         tickets = [
-            signed("tickets", (arm.number, c.ticket, c.parent, c.mutation, c.owner, pack_program(str(c.program))))
+            signed("tickets", (search.number, c.ticket, c.parent, c.mutation, c.owner, pack_program(str(c.program))))
             for c in (item.candidate for item in settled)
         ]
         with plain_errors(self.path), self._connection:
-            _, count, count_sum, done, done_sum, *_ = self._totals(arm)
+            _, count, count_sum, done, done_sum, *_ = self._totals(search)
             self._connection.executemany(insert("evaluations"), evaluations)
             self._connection.executemany(insert("tickets"), tickets)
             for expected, ticket in enumerate(tickets, start=count):
                 if ticket[1] != expected:
                     raise ValueError(f"ticket {ticket[1]} was recorded where {expected} was due")
             totals = (
-                arm.number,
+                search.number,
                 count + len(tickets),
                 count_sum + sum(int(row[-1] or 0) for row in tickets),
                 done + len(evaluations),
@@ -292,10 +294,10 @@ class RunStore(RunReader):
             self._replace("totals", totals)
             self._note_time()
 
-    def add_validation(self, arm: Arm, validation: Validation) -> None:
+    def add_validation(self, search: Search, validation: Validation) -> None:
         """Records a meta-validation durably."""
         fitness = validation.fitness
-        cells = (arm.number, validation.ticket, validation.evaluations, fitness.outcome, fitness.value)
+        cells = (search.number, validation.ticket, validation.evaluations, fitness.outcome, fitness.value)
         cells += (fitness.steps, fitness.seconds)
         with plain_errors(self.path), self._connection:
             self._connection.execute(
@@ -341,11 +343,11 @@ class RunStore(RunReader):
             query = f"SELECT count(*), sum(checksum) FROM {table}"  # noqa: S608 - the table is a constant
             self._replace("meta", (table, _dump(self._connection.execute(query).fetchone())))
 
-    def add_failure(self, arm: Arm, ticket: int, program: str, details: str) -> None:
+    def add_failure(self, search: Search, ticket: int, program: str, details: str) -> None:
         """Records an internal exception with the program that caused it."""
         with plain_errors(self.path), self._connection:
             number = self._connection.execute("SELECT count(*) FROM failures").fetchone()[0] + 1
-            cells = (number, arm.number, ticket, program, details)
+            cells = (number, search.number, ticket, program, details)
             self._connection.execute(insert("failures"), signed("failures", cells))
 
     def _replace(self, table: str, cells: Sequence[Cell]) -> None:

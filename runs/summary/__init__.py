@@ -9,14 +9,16 @@ status       status of a run
 counts       counts of a search, and its best program so far
 meta_validation  results of successive best programs on a larger task
 sentences    comparisons and results as sentences
-arms         the searches of a campaign, in order
+searches     the searches of a campaign, in order
 finalists    selection of the best program of a search
 finals       results of training on further seeds, and comparison with controls
 history      statistics of a search over time
 lineage      ancestry of a program, mutation by mutation
 held_out     tasks that were used to select a program
-evaluation_result  result of an evaluation, as plain values
-selections   short summary of the funnels and evaluations of a run
+evaluation_result  result of an evaluation, with what it was made of
+evaluation_json  JSON of an evaluation, and its decoder
+stage_record  a completed stage of a funnel, and its JSON
+selections   the funnels and evaluations of a run
 replicates   statistics over several seeds of one campaign
 campaign_file  settings of a run as a campaign file
 """

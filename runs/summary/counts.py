@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Search
 from optsearch.search.events import Progress, Settled
 from optsearch.search.population import redundancy
 
@@ -51,10 +51,10 @@ class Leader:
     fitness: float
 
 
-def leader(arm: Arm, progress: Progress) -> Leader | None:
+def leader(search: Search, progress: Progress) -> Leader | None:
     """The program of lowest fitness of a search; None if no program has trained yet."""
     best = progress.best
-    return None if best is None else Leader(arm.program_id(best.ticket), best.fitness)
+    return None if best is None else Leader(search.program_id(best.ticket), best.fitness)
 
 
 def redundant_share(members: Iterable[Settled]) -> float | None:

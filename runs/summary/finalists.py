@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from optsearch.proxy_tasks.seeds import FINALISTS
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm, Final
-from optsearch.runs.summary.arms import SEARCH
+from optsearch.runs.store.records import Final, Search
 from optsearch.runs.summary.finals import measure_of
+from optsearch.runs.summary.searches import SEARCH
 from optsearch.search.events import Evaluated
 
 
@@ -25,33 +25,33 @@ def finalist_seeds(store: RunReader) -> range:
     return FINALISTS[: store.config.finalists.seeds]
 
 
-def finalists(store: RunReader, arm: Arm) -> list[Evaluated]:
-    """The finalists of an arm, in order of fitness."""
-    return store.leaderboard(arm, store.config.finalists.count)
+def finalists(store: RunReader, search: Search) -> list[Evaluated]:
+    """The finalists of a search, in order of fitness."""
+    return store.leaderboard(search, store.config.finalists.count)
 
 
-def best_ticket(store: RunReader) -> tuple[Arm, int]:
+def best_ticket(store: RunReader) -> tuple[Search, int]:
     """The best program of the main search, selected by `best`.
 
     Raises:
         RunError: no program has trained yet.
     """
-    arm = store.arm(SEARCH)
-    return arm, best(store, arm, store.finals()).ticket
+    search = store.search(SEARCH)
+    return search, best(store, search, store.finals()).ticket
 
 
-def best(store: RunReader, arm: Arm, finals: Sequence[Final]) -> Evaluated:
-    """The best program of an arm: the best finalist once all are trained, before that the program of lowest fitness.
+def best(store: RunReader, search: Search, finals: Sequence[Final]) -> Evaluated:
+    """The best program of a search: the best finalist once all are trained, before that the program of lowest fitness.
 
     Args:
         store: the run.
-        arm: a search of the run.
+        search: a search of the run.
         finals: recorded runs on further seeds.
 
     Raises:
         RunError: no program has trained yet.
     """
-    candidates, seeds = finalists(store, arm), finalist_seeds(store)
+    candidates, seeds = finalists(store, search), finalist_seeds(store)
     if not candidates:
         raise RunError(f"{store.folder}: no program has trained yet: continue the search")
     measure = measure_of(store)
@@ -61,7 +61,7 @@ def best(store: RunReader, arm: Arm, finals: Sequence[Final]) -> Evaluated:
             runs.setdefault(final.contender, []).append(final)
     means: list[float] = []
     for candidate in candidates:
-        whole = measure.by_seed(runs.get(arm.program_id(candidate.ticket), ()))
+        whole = measure.by_seed(runs.get(search.program_id(candidate.ticket), ()))
         if len(whole) < len(seeds):
             return candidates[0]
         values = map(measure.value, whole.values())

@@ -61,9 +61,9 @@ class Measure:
 def measure_of(store: RunReader) -> Measure:
     """Metric with which a run compares programs on further seeds."""
     tasks = store.config.fitness_tasks
-    if len(tasks) == 1 or not store.arms() or not store.settled(store.arms()[0]):
+    if len(tasks) == 1 or not store.searches() or not store.settled(store.searches()[0]):
         return Measure(tasks)
-    return Measure(tasks, store.evaluation(store.arms()[0], WARM_START).fitness.losses)
+    return Measure(tasks, store.evaluation(store.searches()[0], WARM_START).fitness.losses)
 
 
 @dataclass(frozen=True, slots=True)

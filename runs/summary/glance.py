@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from optsearch.dsl.program import Program
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm
-from optsearch.runs.summary.arms import SEARCH
+from optsearch.runs.store.records import Search
 from optsearch.runs.summary.meta_validation import meta_validation
+from optsearch.runs.summary.searches import SEARCH
 from optsearch.search.events import Progress
 
 
@@ -27,19 +27,19 @@ class Glance:
     validation: str = ""
 
 
-def glance(store: RunReader, arm: Arm, progress: Progress, redundant: float | None) -> Glance:
+def glance(store: RunReader, search: Search, progress: Progress, redundant: float | None) -> Glance:
     """Reads the values of a live view besides the counts.
 
     Args:
         store: the run.
-        arm: the current search.
+        search: the current search.
         progress: progress of this search.
         redundant: fraction of redundant statements in the population; None if there are no statements.
     """
     program = None
-    if progress.best is not None and progress.best.ticket < store.settled(arm):
-        program = store.ticket(arm, progress.best.ticket).candidate.program
-    validation = meta_validation(store, arm) if arm.name == SEARCH else None
+    if progress.best is not None and progress.best.ticket < store.settled(search):
+        program = store.ticket(search, progress.best.ticket).candidate.program
+    validation = meta_validation(store, search) if search.name == SEARCH else None
     words = ""
     if validation is not None and validation.carry_forward is not None:
         latest = validation.programs[-1]
@@ -48,11 +48,11 @@ def glance(store: RunReader, arm: Arm, progress: Progress, redundant: float | No
     return Glance(redundant, program, words)
 
 
-def rivals(store: RunReader, arm: Arm) -> dict[str, float]:
-    """Best fitness of the searches before an arm, by name."""
+def rivals(store: RunReader, search: Search) -> dict[str, float]:
+    """Best fitness of the searches before another, by name."""
     found: dict[str, float] = {}
-    for other in store.arms():
-        for entry in store.leaderboard(other, 1) if other.number < arm.number else ():
+    for other in store.searches():
+        for entry in store.leaderboard(other, 1) if other.number < search.number else ():
             if entry.fitness.value is not None:
                 found[other.name] = entry.fitness.value
     return found

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Search
 from optsearch.search.population import redundancy
 
 WINDOWS = 50
@@ -31,7 +31,7 @@ class SearchHistory:
     """Arrays of a search, indexed by ticket; ticket 0 is the warm start.
 
     Attributes:
-        arm: the search.
+        search: the search.
         parents: ticket of the parent; -1 for none.
         owners: ticket of the equivalent program that was evaluated.
         kinds: name of the mutation, such as ``insert``; empty for none.
@@ -39,7 +39,7 @@ class SearchHistory:
         outcomes: name of the outcome by owner.
     """
 
-    arm: Arm
+    search: Search
     parents: Array
     owners: Array
     kinds: Sequence[str]
@@ -51,7 +51,7 @@ class SearchHistory:
 
     def id(self, ticket: int) -> str:
         """Id of a ticket within the run."""
-        return self.arm.program_id(ticket)
+        return self.search.program_id(ticket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,29 +127,29 @@ class MutationStatistics:
     median_gain: float | None
 
 
-def read_history(store: RunReader, arm: Arm) -> SearchHistory:
+def read_history(store: RunReader, search: Search) -> SearchHistory:
     """Reads the history of a search.
 
     Args:
         store: the run.
-        arm: the search.
+        search: the search.
     """
     parents: list[int] = []
     owners: list[int] = []
     kinds: list[str] = []
-    for parent, mutation, owner in store.links(arm):
+    for parent, mutation, owner in store.links(search):
         parents.append(-1 if parent is None else parent)
         owners.append(owner)
         kinds.append(mutation.split(" ", 1)[0] if parent is not None else "")
     known = np.full(len(parents), np.nan)
     outcomes: dict[int, str] = {}
-    for result in store.evaluations(arm):
+    for result in store.evaluations(search):
         if result.ticket < len(parents):  # results of later tickets may already be recorded
             outcomes[result.ticket] = result.fitness.outcome
             if result.fitness.trained:
                 known[result.ticket] = result.fitness.value
     places = np.array(owners, dtype=np.int64)
-    return SearchHistory(arm, np.array(parents, dtype=np.int64), places, kinds, known[places], outcomes)
+    return SearchHistory(search, np.array(parents, dtype=np.int64), places, kinds, known[places], outcomes)
 
 
 def best_so_far(history: SearchHistory) -> list[Point]:
@@ -194,7 +194,7 @@ def over_time(store: RunReader, history: SearchHistory) -> list[Window]:
     hits = history.owners != np.arange(len(history))
     windows: list[Window] = []
     for first, last in zip(edges[:-1] + 1, edges[1:], strict=True):
-        redundant = redundancy(store.programs(history.arm, _spread(int(first), int(last))))
+        redundant = redundancy(store.programs(history.search, _spread(int(first), int(last))))
         alive = history.fitness[max(last + 1 - size, 0) : last + 1]
         alive = alive[np.isfinite(alive)]
         marks = np.quantile(alive, (0.0, 0.1, 0.5, 0.9)).tolist() if len(alive) else [None] * 4

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.program import Program
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.summary.arms import SEARCH
+from optsearch.runs.summary.searches import SEARCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ def leaderboard(store: RunReader, count: int) -> list[RankedProgram]:
     Raises:
         RunError: the run has no main search yet.
     """
-    arm = store.arm(SEARCH)
+    search = store.search(SEARCH)
     ranked: list[RankedProgram] = []
-    for entry in store.leaderboard(arm, count):
-        program = store.ticket(arm, entry.ticket).candidate.program
-        ranked.append(RankedProgram(arm.program_id(entry.ticket), entry.fitness.value, program, prune(program)))
+    for entry in store.leaderboard(search, count):
+        program = store.ticket(search, entry.ticket).candidate.program
+        ranked.append(RankedProgram(search.program_id(entry.ticket), entry.fitness.value, program, prune(program)))
     return ranked
 
 
@@ -65,10 +65,10 @@ def with_parents(store: RunReader, ranked: Iterable[RankedProgram]) -> list[Rank
     """Adds the mutation and the parent to each program of a leaderboard."""
     children: list[RankedChild] = []
     for row in ranked:
-        arm, ticket = store.find(row.id)
-        item = store.ticket(arm, ticket).candidate
+        search, ticket = store.find(row.id)
+        item = store.ticket(search, ticket).candidate
         parent, parent_id = None, None
         if item.parent is not None:
-            parent, parent_id = store.ticket(arm, item.parent).candidate.program, arm.program_id(item.parent)
+            parent, parent_id = store.ticket(search, item.parent).candidate.program, search.program_id(item.parent)
         children.append(RankedChild(row.id, row.fitness, item.program, row.live, item.mutation, parent, parent_id))
     return children

@@ -16,7 +16,7 @@ import numpy as np
 
 from optsearch.dsl.program import Program
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Search
 from optsearch.runs.summary.history import SearchHistory
 
 MEMBERS = 60
@@ -73,12 +73,12 @@ class Edge:
     steps: int
 
 
-def line_of(store: RunReader, arm: Arm, ticket: int) -> list[LineageStep]:
+def line_of(store: RunReader, search: Search, ticket: int) -> list[LineageStep]:
     """The lineage from the warm start to a program, including the first stage if its search started there.
 
     Args:
         store: the run.
-        arm: search of the program.
+        search: search of the program.
         ticket: ticket of the program.
 
     Raises:
@@ -87,10 +87,10 @@ def line_of(store: RunReader, arm: Arm, ticket: int) -> list[LineageStep]:
     steps: list[LineageStep] = []
     before: float | None = None
     lowest = math.inf
-    for item in reversed(store.lineage(arm, ticket)):
+    for item in reversed(store.lineage(search, ticket)):
         candidate, mine = item.candidate, item.fitness.value
         step = LineageStep(
-            id=arm.program_id(candidate.ticket),
+            id=search.program_id(candidate.ticket),
             ticket=candidate.ticket,
             mutation=candidate.mutation,
             kind=candidate.mutation.split(" ", 1)[0] if steps else "warm start",
@@ -102,7 +102,7 @@ def line_of(store: RunReader, arm: Arm, ticket: int) -> list[LineageStep]:
         )
         steps.append(step)
         lowest, before = min(lowest, math.inf if mine is None else mine), mine
-    start = str(arm.settings.get("start", "0"))
+    start = str(search.settings.get("start", "0"))
     return steps if start == "0" else line_of(store, *store.find(start)) + steps[1:]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +50,25 @@ class MetaValidationSummary:
     overfitting: float | None
 
 
-def meta_validation(store: RunReader, arm: Arm) -> MetaValidationSummary | None:
+def meta_validation(store: RunReader, search: Search) -> MetaValidationSummary | None:
     """Meta-validation of a search; None if the campaign has none.
 
     Args:
         store: the run.
-        arm: the main search.
+        search: the main search.
     """
     config = store.config.meta_validation
     if config is None:
         return None
     programs = tuple(
         ValidatedProgram(
-            id=arm.program_id(item.ticket),
+            id=search.program_id(item.ticket),
             evaluations=item.evaluations,
-            fitness=store.evaluation(arm, item.ticket).fitness.value,
+            fitness=store.evaluation(search, item.ticket).fitness.value,
             outcome=item.fitness.outcome,
             loss=item.fitness.value,
         )
-        for item in store.validations(arm)
+        for item in store.validations(search)
     )
     trained = [(item.loss, item.evaluations, item.id) for item in programs if item.loss is not None]
     if not trained:

@@ -9,7 +9,7 @@ from optsearch.dsl.dataflow import prune
 from optsearch.dsl.program import Program
 from optsearch.dsl.rate import at_rate
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Search
 from optsearch.runs.summary.finalists import best_ticket, finalist_seeds
 from optsearch.search.events import Settled
 
@@ -82,7 +82,7 @@ class ProgramSummary:
 
     Attributes:
         id: id of the program within the run.
-        arm: name of its search.
+        search: name of its search.
         forms: the program as recorded and as evaluated.
         fitness: fitness; None if the program did not train.
         outcome: name of the outcome of its evaluation.
@@ -93,7 +93,7 @@ class ProgramSummary:
     """
 
     id: str
-    arm: str
+    search: str
     forms: ProgramForms
     fitness: float | None
     outcome: str
@@ -123,31 +123,34 @@ def program_summary(store: RunReader, program_id: str) -> ProgramSummary:
     Raises:
         RunError: the run has no such program, or no program has trained yet.
     """
-    arm, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
-    line = store.lineage(arm, ticket)
+    search, ticket = best_ticket(store) if program_id == "best" else store.find(program_id)
+    line = store.lineage(search, ticket)
     settled = line[0]
     return ProgramSummary(
-        id=arm.program_id(ticket),
-        arm=arm.name,
+        id=search.program_id(ticket),
+        search=search.name,
         forms=program_forms(settled.candidate.program, settled.fitness.rate),
         fitness=settled.fitness.value,
         outcome=settled.fitness.outcome,
         fingerprint=settled.candidate.fingerprint,
-        evaluated_as=arm.program_id(settled.candidate.owner),
-        evaluations=_evaluations(store, arm, settled),
+        evaluated_as=search.program_id(settled.candidate.owner),
+        evaluations=_evaluations(store, search, settled),
         lineage=tuple(
             Ancestor(
-                arm.program_id(item.candidate.ticket), item.candidate.mutation, item.fitness.value, item.fitness.outcome
+                search.program_id(item.candidate.ticket),
+                item.candidate.mutation,
+                item.fitness.value,
+                item.fitness.outcome,
             )
             for item in line
         ),
     )
 
 
-def _evaluations(store: RunReader, arm: Arm, settled: Settled) -> tuple[ProgramEvaluation, ...]:
+def _evaluations(store: RunReader, search: Search, settled: Settled) -> tuple[ProgramEvaluation, ...]:
     """Evaluation by the search, and runs on further seeds, of the program or its equivalents."""
     config, fitness = store.config, settled.fitness
-    owner, chosen_on = arm.program_id(settled.candidate.owner), finalist_seeds(store)
+    owner, chosen_on = search.program_id(settled.candidate.owner), finalist_seeds(store)
     losses = dict(zip(config.fitness_task_names, fitness.losses, strict=False))
     by_search = ProgramEvaluation(
         of=owner,

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm, Final
-from optsearch.runs.summary.arms import SEARCH, controls, first_stage
+from optsearch.runs.store.records import Final, Search
 from optsearch.runs.summary.counts import Counts, Leader, leader, redundant_share
 from optsearch.runs.summary.finalists import best, finalist_seeds
 from optsearch.runs.summary.finals import Comparison, FurtherRuns, compare, measure_of, summarize
 from optsearch.runs.summary.meta_validation import MetaValidationSummary, meta_validation
 from optsearch.runs.summary.program import ProgramForms, program_forms
+from optsearch.runs.summary.searches import SEARCH, controls, first_stage
 from optsearch.runs.summary.status import status
 from optsearch.search.evolution import WARM_START
 
@@ -137,7 +137,7 @@ class RunSummary:
 
 def summary(store: RunReader) -> RunSummary:
     """Summary of a run in any state."""
-    searching = SEARCH in [arm.name for arm in store.arms()]
+    searching = SEARCH in [search.name for search in store.searches()]
     return _searched(store) if searching else _not_searched(store)
 
 
@@ -164,10 +164,10 @@ def _not_searched(store: RunReader) -> RunSummary:
 
 
 def _searched(store: RunReader) -> RunSummary:
-    config, arm, finals = store.config, store.arm(SEARCH), store.finals()
+    config, search, finals = store.config, store.search(SEARCH), store.finals()
     size = config.population.size
-    members, progress = store.population(arm, size), store.progress(arm)
-    winner, start = _best_program(store, arm, finals), _warm_start(store, arm, finals)
+    members, progress = store.population(search, size), store.progress(search)
+    winner, start = _best_program(store, search, finals), _warm_start(store, search, finals)
     others = tuple(_control(store, control, finals) for control in controls(store))
     return RunSummary(
         name=config.name,
@@ -183,8 +183,8 @@ def _searched(store: RunReader) -> RunSummary:
         controls=others,
         comparison=_comparison(winner, [("warm start", start), *((other.name, other.best) for other in others)]),
         first_stage=tuple(_first_stage(store, stage) for stage in first_stage(store)),
-        meta_validation=meta_validation(store, arm),
-        population_digest=store.population_digest(arm, size, members),
+        meta_validation=meta_validation(store, search),
+        population_digest=store.population_digest(search, size, members),
     )
 
 
@@ -204,32 +204,32 @@ def further_runs(
     return finalist, summarize([final for final in mine if final.seed not in chosen_on], measure)
 
 
-def _first_stage(store: RunReader, arm: Arm) -> FirstStageSummary:
-    progress = store.progress(arm)
-    return FirstStageSummary(arm.name, Counts.of(progress), leader(arm, progress))
+def _first_stage(store: RunReader, search: Search) -> FirstStageSummary:
+    progress = store.progress(search)
+    return FirstStageSummary(search.name, Counts.of(progress), leader(search, progress))
 
 
-def _warm_start(store: RunReader, arm: Arm, finals: Sequence[Final]) -> WarmStart | None:
-    if not store.settled(arm):
+def _warm_start(store: RunReader, search: Search, finals: Sequence[Final]) -> WarmStart | None:
+    if not store.settled(search):
         return None
-    first, config = store.arms()[0], store.config
+    first, config = store.searches()[0], store.config
     name = config.warm_start if config.warm_start in LIBRARY else "the warm start"
     program_id, fitness = first.program_id(WARM_START), store.evaluation(first, WARM_START).fitness
     return WarmStart(program_id, fitness.value, *further_runs(store, program_id, finals), name)
 
 
-def _best_program(store: RunReader, arm: Arm, finals: Sequence[Final]) -> BestProgram | None:
-    if store.progress(arm).best is None:
+def _best_program(store: RunReader, search: Search, finals: Sequence[Final]) -> BestProgram | None:
+    if store.progress(search).best is None:
         return None
-    found = best(store, arm, finals)
-    program_id, fitness = arm.program_id(found.ticket), found.fitness
-    forms = program_forms(store.ticket(arm, found.ticket).candidate.program, fitness.rate)
+    found = best(store, search, finals)
+    program_id, fitness = search.program_id(found.ticket), found.fitness
+    forms = program_forms(store.ticket(search, found.ticket).candidate.program, fitness.rate)
     return BestProgram(program_id, fitness.value, *further_runs(store, program_id, finals), forms)
 
 
-def _control(store: RunReader, arm: Arm, finals: Sequence[Final]) -> ControlSummary:
-    algorithm, counts = str(arm.settings["algorithm"]), Counts.of(store.progress(arm))
-    return ControlSummary(algorithm, counts, _best_program(store, arm, finals))
+def _control(store: RunReader, search: Search, finals: Sequence[Final]) -> ControlSummary:
+    algorithm, counts = str(search.settings["algorithm"]), Counts.of(store.progress(search))
+    return ControlSummary(algorithm, counts, _best_program(store, search, finals))
 
 
 def _comparison(

@@ -1,60 +1,157 @@
-"""Short summary of the studies of a run: for each stage the kept and rejected programs, with reasons."""
+"""The funnels and evaluations of a run's programs, as recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
+from pydantic import TypeAdapter
+
+from optsearch.runs.store.errors import DamagedRunError, plain_errors
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Stage, Study
-from optsearch.runs.summary.evaluation_result import recorded_evaluation
+from optsearch.runs.store.records import JsonObject, Stage, Study
+from optsearch.runs.summary.stage_record import StageRecord, decode_stage
 
 
-def studies(store: RunReader) -> list[dict[str, Any]]:
-    """Studies of a run in the order of their creation, as JSON values.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A program that entered a funnel or an evaluation.
 
-    Args:
-        store: the run.
-
-    Returns:
-        For each its ``study`` number, ``funnel`` (None for an evaluation), ``runs``, ``status``, ``candidates``,
-        ``stages`` and ``survivors``, the programs that passed the last completed stage.
+    Attributes:
+        name: its name there, such as ``RUN:ID``.
+        fingerprint: semantic fingerprint.
+        fitness: fitness in the search; None for an evaluation.
+        program: text of the program.
     """
-    return [_study(study) for study in store.studies()]
+
+    name: str
+    fingerprint: str
+    fitness: float | None
+    program: str
 
 
-def _study(study: Study) -> dict[str, Any]:
-    funnel = study.settings.get("funnel")
-    stages = [_stage(stage) for stage in study.stages]
-    candidates = [candidate["name"] for candidate in study.settings["candidates"]]
-    return {
-        "study": study.number,
-        "created": study.created,
-        "status": study.status,
-        "funnel": None if funnel is None else funnel["name"],
-        "planned": [] if funnel is None else [stage["name"] for stage in funnel["stages"]],
-        "runs": list(study.settings["runs"]),
-        "candidates": candidates,
-        "stages": stages,
-        "survivors": stages[-1]["passed"] if stages else candidates,
-    }
+@dataclass(frozen=True, slots=True)
+class FunnelPlan:
+    """What the settings of a funnel say about it.
+
+    Attributes:
+        name: name of the funnel.
+        description: its purpose.
+        stages: names of the stages, in order.
+    """
+
+    name: str
+    description: str
+    stages: tuple[str, ...]
 
 
-def _stage(stage: Stage) -> dict[str, Any]:
-    result: Mapping[str, Any] = stage.result
-    programs = [row for row in result["verdicts"] if not row["baseline"]]
-    evaluation = recorded_evaluation(result)
-    comparisons, headlines = evaluation["comparisons"], evaluation["headlines"]
-    return {
-        "name": stage.name,
-        "tasks": list(result["tasks"]),
-        "seeds": len(result["seeds"]) // evaluation["replicates"],
-        "replicates": evaluation["replicates"],
-        "shared": evaluation["shared"],
-        "passed": [row["contender"] for row in programs if row["passed"]],
-        "fell": [{"contender": row["contender"], "why": row["why"]} for row in programs if not row["passed"]],
-        "comparisons": [{key: row[key] for key in ("task", "contender", "baseline", "verdict")} for row in comparisons],
-        "headlines": [{key: row[key] for key in ("contender", "opponent", "verdict")} for row in headlines],
-        "cost": dict(result["cost"]),
-        "rank_correlation": result["rank_correlation"],
-    }
+@dataclass(frozen=True, slots=True)
+class SelectionRecord:
+    """A funnel or an evaluation of programs of a run.
+
+    Attributes:
+        number: number of the study within the run, from 1.
+        created: date and time of creation.
+        status: ``running`` or ``finished``; an interrupted study remains ``running``.
+        funnel: the funnel; None for an evaluation.
+        runs: names of the runs of the candidates.
+        candidates: programs that entered.
+        stages: completed stages; a single one for an evaluation.
+        key: identifies the same study in the files of several runs.
+        asked: settings of an evaluation, as recorded; empty for a funnel.
+    """
+
+    number: int
+    created: str
+    status: str
+    funnel: FunnelPlan | None
+    runs: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    stages: tuple[StageRecord, ...]
+    key: str
+    asked: JsonObject
+
+    @property
+    def name(self) -> str:
+        """Name of the funnel; empty for an evaluation."""
+        return "" if self.funnel is None else self.funnel.name
+
+    @property
+    def survivors(self) -> tuple[str, ...]:
+        """Names of the programs that passed the last completed stage, or of all candidates before the first."""
+        return self.stages[-1].passed if self.stages else tuple(candidate.name for candidate in self.candidates)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the remaining stages."""
+        return () if self.funnel is None else self.funnel.stages[len(self.stages) :]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionResult:
+    """Result of ``select``.
+
+    Attributes:
+        selection: the funnel, as recorded in the first run.
+        warnings: messages about tasks that are not held out.
+        considered: number of programs at the top of the runs' leaderboards.
+        known: number of cached training runs.
+        trained: number of training runs executed by this call.
+    """
+
+    selection: SelectionRecord
+    warnings: tuple[str, ...]
+    considered: int
+    known: int
+    trained: int
+
+
+_CANDIDATES: TypeAdapter[tuple[Candidate, ...]] = TypeAdapter(tuple[Candidate, ...])
+
+
+def read_selections(store: RunReader) -> list[SelectionRecord]:
+    """The funnels and evaluations of a run, in the order of their creation.
+
+    Raises:
+        DamagedRunError: a record is damaged.
+    """
+    with plain_errors(store.path):
+        return [_selection(study) for study in store.studies()]
+
+
+def read_selection(store: RunReader, number: int) -> SelectionRecord:
+    """One funnel or evaluation of a run, by its number.
+
+    Raises:
+        DamagedRunError: its record is damaged.
+    """
+    with plain_errors(store.path):
+        return _selection(store.studies()[number - 1])
+
+
+def _selection(study: Study) -> SelectionRecord:
+    settings = study.settings
+    return SelectionRecord(
+        number=study.number,
+        created=study.created,
+        status=study.status,
+        funnel=_funnel(settings.get("funnel")),
+        runs=tuple(settings["runs"]),
+        candidates=_CANDIDATES.validate_python(settings["candidates"]),
+        stages=tuple(_stage(study, stage) for stage in study.stages),
+        key=repr(sorted(settings.items())),
+        asked=settings.get("evaluation") or {},
+    )
+
+
+def _funnel(settings: JsonObject | None) -> FunnelPlan | None:
+    if settings is None:
+        return None
+    stages = tuple(stage["name"] for stage in settings["stages"])
+    return FunnelPlan(settings["name"], settings.get("description", ""), stages)
+
+
+def _stage(study: Study, stage: Stage) -> StageRecord:
+    try:
+        return decode_stage(stage.result)
+    except ValueError as error:
+        raise DamagedRunError(f"table stages: record ({study.number}) is not what it must be: {error}") from None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.summary.arms import SEARCH
 from optsearch.runs.summary.counts import Counts, Leader, leader, redundant_share
 from optsearch.runs.summary.meta_validation import MetaValidationSummary, meta_validation
-from optsearch.runs.summary.status import current_arm, status
+from optsearch.runs.summary.searches import SEARCH
+from optsearch.runs.summary.status import current_search, status
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +40,18 @@ class Snapshot:
 
 def snapshot(store: RunReader) -> Snapshot:
     """Reads the progress of a run in any state."""
-    name, state, arm, seconds = store.config.name, status(store), current_arm(store), round(store.seconds(), 2)
-    if arm is None:
+    name, state, search, seconds = store.config.name, status(store), current_search(store), round(store.seconds(), 2)
+    if search is None:
         return Snapshot(name, state, None, Counts(), None, None, None, None, seconds)
-    progress = store.progress(arm)
+    progress = store.progress(search)
     return Snapshot(
         name=name,
         status=state,
-        search=arm.name,
+        search=search.name,
         counts=Counts.of(progress),
-        redundant_share=redundant_share(store.population(arm, store.config.population.size)),
-        best=leader(arm, progress),
+        redundant_share=redundant_share(store.population(search, store.config.population.size)),
+        best=leader(search, progress),
         warm_start=progress.warm_start,
-        meta_validation=meta_validation(store, arm) if arm.name == SEARCH else None,
+        meta_validation=meta_validation(store, search) if search.name == SEARCH else None,
         seconds=seconds,
     )

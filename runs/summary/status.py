@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optsearch.runs.store.lock import is_locked
 from optsearch.runs.store.reader import RUN_FILE, RunReader, has_log
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Search
 
 INCOMPLETE = (
     f"This is a copy of {RUN_FILE} alone, made while the run was in progress: its latest records were in "
@@ -26,6 +26,6 @@ def status(store: RunReader) -> str:
     return "crashed" if has_log(store.folder) else "incomplete"
 
 
-def current_arm(store: RunReader) -> Arm | None:
+def current_search(store: RunReader) -> Search | None:
     """The current or last search; None before the first one."""
-    return next(reversed(store.arms()), None)
+    return next(reversed(store.searches()), None)

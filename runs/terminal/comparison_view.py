@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from optsearch.runs.summary.evaluation_result import recorded_evaluation
 from optsearch.runs.terminal import tuning_view
 from optsearch.runs.terminal.step_times import show_step_times
 from optsearch.runs.terminal.tables import say, table
-from optsearch.runs.text.phrasing import bounds, comparison_verdict, headline_verdict, number, relative
+from optsearch.runs.text.phrasing import comparison_verdict, headline_verdict, interval_bounds, number, relative
 from optsearch.selection.comparison import LEVEL, Comparison
 from optsearch.selection.significance import replicates_needed
 
 if TYPE_CHECKING:
     from optsearch.runs.summary.evaluation_result import EvaluationResult
+    from optsearch.runs.summary.selections import SelectionRecord, SelectionResult
+    from optsearch.runs.summary.stage_record import StageRecord
     from optsearch.selection.evaluation import Evaluation
+    from optsearch.selection.funnel import StageVerdict
     from optsearch.selection.statistics import Interval
 
 
@@ -115,7 +116,7 @@ def _comparisons(rows: Sequence[Comparison], tests: int, replicates: int) -> Non
     """Prints the comparisons on a task: one sentence each, or a table and what the replicates can show if many."""
     if len(rows) <= MOST_SENTENCES:
         for row in rows:
-            say(comparison_verdict(asdict(row), tests, replicates))
+            say(comparison_verdict(row, tests))
         return
     table(
         ["program", "against", "difference", "interval", "p", "corrected", "it is", "would show"],
@@ -144,7 +145,7 @@ def _comparisons(rows: Sequence[Comparison], tests: int, replicates: int) -> Non
 def _headlines(found: Evaluation) -> None:
     if len(found.headlines) <= MOST_SENTENCES:
         for row in found.headlines:
-            say(headline_verdict(asdict(row)))
+            say(headline_verdict(row))
         return
     table(
         ["program", "against", "lower on", "relative", "these tasks", "tasks like these", "p", "corrected", "it is"],
@@ -270,56 +271,56 @@ def _profiles(found: Evaluation) -> None:
 
 
 def _ends(interval: Interval | None, *, percent: bool = False) -> str:
-    if interval is None or interval.low is None or interval.high is None:
-        return "-"
-    return f"[{interval.low:.1%}, {interval.high:.1%}]" if percent else bounds([interval.low, interval.high])
+    if not percent or interval is None or interval.low is None or interval.high is None:
+        return interval_bounds(interval)
+    return f"[{interval.low:.1%}, {interval.high:.1%}]"
 
 
-def selection(view: Mapping[str, Any]) -> None:
+def selection(result: SelectionResult) -> None:
     """Prints a funnel: for each stage the kept and rejected programs with reasons, and the cost."""
-    say(f"Funnel '{view['funnel']}' over {', '.join(view['runs'])}: {view['status']}", "bold")
+    found = result.selection
+    say(f"Funnel '{found.name}' over {', '.join(found.runs)}: {found.status}", "bold")
     say(
-        f"{len(view['candidates'])} distinct programs of {view['considered']} at the top of the runs' leaderboards; "
-        f"{view['trained_runs']} training runs made, {view['known_runs']} known before."
+        f"{len(found.candidates)} distinct programs of {result.considered} at the top of the runs' leaderboards; "
+        f"{result.trained} training runs made, {result.known} known before."
     )
-    for line in view["warnings"]:
+    for line in result.warnings:
         say(line)
-    for stage in view["stages"]:
+    for stage in found.stages:
         say()
-        replicates = recorded_evaluation(stage)["replicates"]
-        seeds = seeds_words(len(stage["seeds"]) // replicates, replicates)
-        say(f"Stage '{stage['name']}' on {', '.join(stage['tasks'])}, {seeds}:", "bold")
-        _stage(stage["verdicts"])
-        cost = stage["cost"]
-        say(f"{cost['runs']} training runs, {cost['steps']:,} steps, {cost['seconds']:,.1f} s of training.")
-        bias = stage["bias"]
-        if bias is not None and bias["interval"][0] is not None:
+        say(f"Stage '{stage.name}' on {', '.join(stage.tasks)}, {_seeds(stage)}:", "bold")
+        _verdicts(stage.verdicts)
+        cost = stage.cost
+        say(f"{cost.runs} training runs, {cost.steps:,} steps, {cost.seconds:,.1f} s of training.")
+        if stage.bias is not None and stage.bias.interval.low is not None:
+            mean = stage.bias.interval
             say(
-                f"Loss on fresh seeds minus fitness in the search: {bias['mean']:+.5f} {bounds(bias['interval'])} "
-                f"over {bias['count']} programs: by so much the search flatters its best."
+                f"Loss on fresh seeds minus fitness in the search: {mean.mean:+.5f} {interval_bounds(mean)} "
+                f"over {mean.count} programs: by so much the search flatters its best."
             )
-        if stage["rank_correlation"] is not None:
-            tau = stage["rank_correlation"]
-            say(f"Ranking against the stage before: Kendall's tau {tau['tau']:+.2f} over {tau['programs']} programs.")
+        if stage.rank_correlation is not None:
+            tau = stage.rank_correlation
+            say(f"Ranking against the stage before: Kendall's tau {tau.tau:+.2f} over {tau.programs} programs.")
     say()
-    say(f"Left at the end: {', '.join(view['survivors']) or 'none'}.", "bold")
+    say(f"Left at the end: {', '.join(found.survivors) or 'none'}.", "bold")
 
 
-def seeds_words(seeds: int, replicates: int) -> str:
+def _seeds(stage: StageRecord) -> str:
     """Describes the fresh seeds of each replicate."""
-    return f"{replicates} tunings, {seeds} fresh seeds each" if replicates > 1 else f"{seeds} fresh seeds"
+    replicates = stage.evaluation.replicates
+    return f"{replicates} tunings, {stage.seeds} fresh seeds each" if replicates > 1 else f"{stage.seeds} fresh seeds"
 
 
-def _stage(verdicts: Sequence[Mapping[str, Any]]) -> None:
+def _verdicts(verdicts: Sequence[StageVerdict]) -> None:
     table(
         ["contender", "", "loss", "relative", "why"],
         [
             [
-                row["contender"],
-                "baseline" if row["baseline"] else "passed" if row["passed"] else "fell",
-                ", ".join(number(loss) for loss in row["losses"].values()),
-                relative(row["score"]),
-                row["why"],
+                row.contender,
+                "baseline" if row.baseline else "passed" if row.passed else "fell",
+                ", ".join(map(number, row.losses.values())),
+                relative(row.score),
+                row.why,
             ]
             for row in verdicts
         ],
@@ -327,30 +328,27 @@ def _stage(verdicts: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def studies(rows: Sequence[Mapping[str, Any]]) -> None:
+def selections(found: Sequence[SelectionRecord]) -> None:
     """Prints a summary of a run's studies; programs appear by id alone if all belong to one run."""
-    for study in rows:
-        own = f"{study['runs'][0]}:" if len(study["runs"]) == 1 else ""
+    for study in found:
+        own = f"{study.runs[0]}:" if len(study.runs) == 1 else ""
         say()
-        what = f"funnel '{study['funnel']}'" if study["funnel"] else "evaluation"
-        status = "finished" if study["status"] == "finished" else "not finished"
-        say(f"Study {study['study']}, {what} over {', '.join(study['runs'])}: {status}", "bold")
-        for stage in study["stages"]:
-            cost = f"{stage['cost']['runs']} training runs, {stage['cost']['seconds']:,.0f} s"
-            seeds = seeds_words(stage["seeds"], stage["replicates"])
-            one = ", one setting for all tasks" if stage["shared"] else ""
-            say(f"  {stage['name']} on {', '.join(stage['tasks'])}{one}, {seeds}, {cost}:")
-            if study["funnel"]:
-                say(f"    passed: {', '.join(name.removeprefix(own) for name in stage['passed']) or 'none'}")
-                for row in stage["fell"]:
-                    say(f"    fell:   {row['contender'].removeprefix(own)}, {row['why']}")
+        what = f"funnel '{study.name}'" if study.funnel else "evaluation"
+        status = "finished" if study.status == "finished" else "not finished"
+        say(f"Study {study.number}, {what} over {', '.join(study.runs)}: {status}", "bold")
+        for stage in study.stages:
+            cost = f"{stage.cost.runs} training runs, {stage.cost.seconds:,.0f} s"
+            one = ", one setting for all tasks" if stage.evaluation.shared else ""
+            say(f"  {stage.name} on {', '.join(stage.tasks)}{one}, {_seeds(stage)}, {cost}:")
+            if study.funnel:
+                say(f"    passed: {', '.join(name.removeprefix(own) for name in stage.passed) or 'none'}")
+                for verdict in stage.programs:
+                    if not verdict.passed:
+                        say(f"    fell:   {verdict.contender.removeprefix(own)}, {verdict.why}")
                 continue
-            for row in stage["comparisons"]:
-                name = row["contender"].removeprefix(own)
-                say(f"    {row['task']}: {name} against {row['baseline']}: {row['verdict']}")
-            for row in stage["headlines"]:
-                name = row["contender"].removeprefix(own)
-                say(f"    all tasks: {name} against {row['opponent']}: {row['verdict']}")
-        missing = study["planned"][len(study["stages"]) :]
-        if missing and study["status"] != "finished":
-            say(f"  still to come: {', '.join(missing)}; the same `optsearch select` goes on")
+            for row in stage.evaluation.comparisons:
+                say(f"    {row.task}: {row.contender.removeprefix(own)} against {row.baseline}: {row.verdict}")
+            for row in stage.evaluation.headlines:
+                say(f"    all tasks: {row.contender.removeprefix(own)} against {row.opponent}: {row.verdict}")
+        if study.missing and study.status != "finished":
+            say(f"  still to come: {', '.join(study.missing)}; the same `optsearch select` goes on")

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Search
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import SEARCH, control_evaluations
 from optsearch.runs.summary.counts import redundant_share
 from optsearch.runs.summary.glance import Glance, glance, rivals
 from optsearch.runs.summary.history import best_so_far, read_history
+from optsearch.runs.summary.searches import SEARCH, control_evaluations
 from optsearch.runs.summary.snapshot import Snapshot, snapshot
-from optsearch.runs.summary.status import current_arm, status
+from optsearch.runs.summary.status import current_search, status
 from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import PlainConsole, console
 from optsearch.runs.text.phrasing import number
@@ -72,19 +72,19 @@ def watch(folder: Path, *, live: bool) -> str:
         while True:
             began = time.monotonic()
             with RunStore.read(folder) as store:
-                state, arm = status(store), current_arm(store)
-                if arm is not None:
-                    progress = store.progress(arm)
+                state, search = status(store), current_search(store)
+                if search is not None:
+                    progress = store.progress(search)
                     seen = glance(
-                        store, arm, progress, redundant_share(store.population(arm, store.config.population.size))
+                        store, search, progress, redundant_share(store.population(search, store.config.population.size))
                     )
-                    if view is None or arm.name != shown:
+                    if view is None or search.name != shown:
                         _leave(view)
-                        view, shown = _view(target, store, arm), arm.name
+                        view, shown = _view(target, store, search), search.name
                         view.__enter__()
                     view.glance = _constant(seen)
                     view.update(progress)
-                    best = _best(arm, progress) or best
+                    best = _best(search, progress) or best
             if state != "running":
                 _leave(view)
                 view = None
@@ -101,28 +101,28 @@ def _leave(view: ProgressView | None) -> None:
         view.__exit__(None, None, None)
 
 
-def _view(target: PlainConsole, store: RunReader, arm: Arm) -> ProgressView:
+def _view(target: PlainConsole, store: RunReader, search: Search) -> ProgressView:
     """Creates a view with the results of earlier searches and sessions."""
-    bests = [(point.programs, point.fitness) for point in best_so_far(read_history(store, arm))]
-    return ProgressView(target, arm.name, _budget(store, arm), rivals=rivals(store, arm), bests=bests)
+    bests = [(point.programs, point.fitness) for point in best_so_far(read_history(store, search))]
+    return ProgressView(target, search.name, _budget(store, search), rivals=rivals(store, search), bests=bests)
 
 
 def _constant(seen: Glance) -> Callable[[Progress], Glance]:
     return lambda progress: seen
 
 
-def _best(arm: Arm, progress: Progress) -> str | None:
-    if arm.name != SEARCH or progress.best is None:
+def _best(search: Search, progress: Progress) -> str | None:
+    if search.name != SEARCH or progress.best is None:
         return None
-    return f"best program {arm.program_id(progress.best.ticket)}, fitness {number(progress.best.fitness)}"
+    return f"best program {search.program_id(progress.best.ticket)}, fitness {number(progress.best.fitness)}"
 
 
-def _budget(store: RunReader, arm: Arm) -> tuple[str, int]:
+def _budget(store: RunReader, search: Search) -> tuple[str, int]:
     """Unit and size of a search's budget; controls are limited by evaluations, derived from the earlier searches."""
     config = store.config
-    if arm.settings.get("stage") == "first" and config.first_stage is not None:
+    if search.settings.get("stage") == "first" and config.first_stage is not None:
         return config.first_stage.budget.counted
-    return config.budget.counted if arm.name == SEARCH else ("evaluations", control_evaluations(store))
+    return config.budget.counted if search.name == SEARCH else ("evaluations", control_evaluations(store))
 
 
 def _pause(began: float) -> None:

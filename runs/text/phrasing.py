@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from optsearch.search.algorithms import ALGORITHMS
 from optsearch.selection.statistics import Interval
+
+if TYPE_CHECKING:
+    from optsearch.selection.comparison import Comparison, Headline
 
 HUGE = 1e4
 """Threshold above which losses and loss ratios belong to nearly diverged runs, so that their digits carry no
@@ -61,58 +64,51 @@ def gain(value: float | None) -> str:
     return "" if not value else f"{value:+.5f}" if abs(value) >= 5e-6 else f"{value:+.0e}"
 
 
-def comparison_verdict(row: Mapping[str, Any], tests: int, replicates: int) -> str:
+def comparison_verdict(row: Comparison, tests: int) -> str:
     """States the verdict of one comparison of an evaluation, with its difference and p-value.
 
     Args:
-        row: an `optsearch.selection.comparison.Comparison` as plain values.
+        row: the comparison.
         tests: number of tests of the evaluation, over which p-values are corrected.
-        replicates: number of tunings of each contender.
     """
     from optsearch.selection.comparison import LEVEL
     from optsearch.selection.significance import replicates_needed
 
-    difference, names = row["difference"], f"{row['contender']} and {row['baseline']}"
+    difference, names = row.difference, f"{row.contender} and {row.baseline}"
     if difference is None:
         return f"{names} have no seed on which both trained."
-    ends = bounds([difference["low"], difference["high"]])
-    numbers = f"difference {difference['mean']:+.5f} {ends}"
-    if row["failed"]:
-        numbers += f", {row['failed']} runs of {row['contender']} failed"
-    if replicates < 2:
-        lower = "lower" if difference["mean"] < 0 else "higher"
+    numbers = f"difference {difference.mean:+.5f} {interval_bounds(difference)}"
+    if row.failed:
+        numbers += f", {row.failed} runs of {row.contender} failed"
+    if row.p_value is None:
+        lower = "lower" if difference.mean < 0 else "higher"
         return (
-            f"{row['contender']} has the {lower} loss with these settings, against {row['baseline']}: {numbers} over "
-            "paired seeds. One tuning does not compare the optimizers."
+            f"{row.contender} has the {lower} loss with these settings, against {row.baseline}: {numbers} over paired "
+            "seeds. One tuning does not compare the optimizers."
         )
-    numbers += f", p = {row['p_value']:.3g}, {row['corrected']:.3g} corrected"
-    if row["verdict"] != "undecided":
-        return f"{row['contender']} is {row['verdict']} than {row['baseline']}: {numbers}."
-    if row["detectable"] is not None:
-        power = f"these replicates would show {row['detectable']:.5f}"
+    numbers += f", p = {row.p_value:.3g}, {row.corrected:.3g} corrected"
+    if row.verdict != "undecided":
+        return f"{row.contender} is {row.verdict} than {row.baseline}: {numbers}."
+    if row.detectable is not None:
+        power = f"these replicates would show {row.detectable:.5f}"
     else:
         power = f"for {tests} tests at least {replicates_needed(LEVEL / tests)} replicates are needed to show anything"
-    return f"{row['contender']} shows no difference from {row['baseline']}: {numbers}; {power}."
+    return f"{row.contender} shows no difference from {row.baseline}: {numbers}; {power}."
 
 
-def headline_verdict(row: Mapping[str, Any]) -> str:
-    """States the verdict on a program against an opponent over all tasks.
-
-    Args:
-        row: an `optsearch.selection.comparison.Headline` as plain values.
-    """
-    mine, other, relative = row["contender"], row["opponent"], row["relative"]
+def headline_verdict(row: Headline) -> str:
+    """States the verdict on a program against an opponent over all tasks."""
+    mine, other, relative = row.contender, row.opponent, row.relative
     if relative is None:
         return f"{mine} and {other} cannot be compared over all tasks."
-    ahead = f"lower loss on {row['leads']} of {row['tasks']} tasks"
-    numbers = f"mean relative difference {relative['mean']:+.2%}"
-    if relative["low"] is not None:
-        numbers += f" [{relative['low']:+.2%}, {relative['high']:+.2%}]"
-    if row["over_tasks"] is not None and row["over_tasks"]["low"] is not None:
-        tasks = row["over_tasks"]
-        numbers += f"; over tasks like these [{tasks['low']:+.2%}, {tasks['high']:+.2%}]"
-    if row["p_value"] is None:
+    ahead = f"lower loss on {row.leads} of {row.tasks} tasks"
+    numbers = f"mean relative difference {relative.mean:+.2%}"
+    if relative.low is not None:
+        numbers += f" [{relative.low:+.2%}, {relative.high:+.2%}]"
+    if row.over_tasks is not None and row.over_tasks.low is not None:
+        numbers += f"; over tasks like these [{row.over_tasks.low:+.2%}, {row.over_tasks.high:+.2%}]"
+    if row.p_value is None:
         return f"{mine} against {other}: {ahead}, {numbers}. One tuning does not compare the optimizers."
-    numbers += f"; p = {row['p_value']:.3g}, {row['corrected']:.3g} corrected"
-    verdict = "shows no difference from" if row["verdict"] == "undecided" else f"is {row['verdict']} than"
+    numbers += f"; p = {row.p_value:.3g}, {row.corrected:.3g} corrected"
+    verdict = "shows no difference from" if row.verdict == "undecided" else f"is {row.verdict} than"
     return f"{mine} {verdict} {other}: {ahead}, {numbers}."

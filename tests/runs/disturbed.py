@@ -19,7 +19,7 @@ QUICK = (*SMALL, "--set", "controls=[]", "--set", "finalists.count=1", "--set", 
 """A search of a few seconds, without a control."""
 
 
-def search(folder: Path, *more: str, workers: int = 0) -> list[str]:
+def search_command(folder: Path, *more: str, workers: int = 0) -> list[str]:
     """The command of a search."""
     return [*COMMAND, "search", "quickstart", *QUICK, "--out", str(folder), "--workers", str(workers), *more]
 

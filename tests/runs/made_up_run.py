@@ -12,11 +12,11 @@ from optsearch.dsl.cost import cost
 from optsearch.dsl.dataflow import prune
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.runs.commands.search import load_named
-from optsearch.runs.store.ledger import ArmLedger
+from optsearch.runs.store.ledger import SearchLedger
 from optsearch.runs.store.reader import Final
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import make_evolution, planned_arms
 from optsearch.runs.summary.finalists import best, finalist_seeds, finalists
+from optsearch.runs.summary.searches import make_evolution, planned_searches
 from optsearch.search.evolution import WARM_START
 from optsearch.search.fitness import Fitness, Job
 from optsearch.search.meta_validation import MetaValidation
@@ -69,20 +69,20 @@ def made_up_run(folder: Path, *settings: str, programs: int = 200) -> Path:
     tasks = {name: get_task(name).version for name in config.tasks}
     recorded = config.model_dump(mode="json")
     with RunStore.create(folder, campaign=text, settings=recorded, about=about, tasks=tasks) as store:
-        for planned in planned_arms(store, config):
+        for planned in planned_searches(store, config):
             Session(
-                make_evolution(store, config, planned.arm, planned.budget),
+                make_evolution(store, config, planned.search, planned.budget),
                 MadeUpEvaluator(len(config.setting.tasks)),
-                ArmLedger(store, planned.arm),
-                validation=MetaValidation(10) if planned.arm.name == "search" else None,
+                SearchLedger(store, planned.search),
+                validation=MetaValidation(10) if planned.search.name == "search" else None,
             ).run()
-        arms = [arm for arm in store.arms() if arm.settings.get("stage") != "first"]
-        for arm in arms:
-            for entry in finalists(store, arm):
-                store.add_final(list(_trained(arm.program_id(entry.ticket), finalist_seeds(store), config.task)))
+        searches = [search for search in store.searches() if search.settings.get("stage") != "first"]
+        for search in searches:
+            for entry in finalists(store, search):
+                store.add_final(list(_trained(search.program_id(entry.ticket), finalist_seeds(store), config.task)))
         finals = store.finals()
-        chosen = [arm.program_id(best(store, arm, finals).ticket) for arm in arms]
-        for name in dict.fromkeys([*chosen, arms[0].program_id(WARM_START)]):
+        chosen = [search.program_id(best(store, search, finals).ticket) for search in searches]
+        for name in dict.fromkeys([*chosen, searches[0].program_id(WARM_START)]):
             store.add_final(list(_trained(name, config.fresh_seed_values, config.task)))
         store.set_meta("status", "finished")
     return folder

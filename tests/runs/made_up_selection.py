@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import zlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 from made_up_run import made_up_run
 
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.runs.commands.select import run_selection
+from optsearch.runs.summary.selections import SelectionResult
 from optsearch.selection.contender import Trained, TrainingJob
 
 FUNNEL = """
@@ -47,7 +47,7 @@ def train(job: TrainingJob) -> Trained:
     return Trained(TrainingResult(Outcome.OK, loss, loss + 0.01, None, 300, curve, None, validation), 0.2)
 
 
-def select(folder: Path, funnel: str = FUNNEL) -> dict[str, Any]:
+def select(folder: Path, funnel: str = FUNNEL) -> SelectionResult:
     """Takes a run through a funnel; training runs are kept beside it."""
     (folder.parent / "funnel.yaml").write_text(funnel)
     with pytest.MonkeyPatch.context() as patch:

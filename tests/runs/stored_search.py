@@ -8,8 +8,8 @@ from typing import Any
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.library import LIBRARY
-from optsearch.runs.store.ledger import ArmLedger
-from optsearch.runs.store.reader import Arm
+from optsearch.runs.store.ledger import SearchLedger
+from optsearch.runs.store.reader import Search
 from optsearch.runs.store.writer import RunStore
 from optsearch.search.config import load_campaign
 from optsearch.search.evaluate import EvaluatorStatistics
@@ -73,16 +73,16 @@ def resume(folder: Path, **changes: Any) -> RunStore:
     return RunStore.resume(folder, **({"settings": SETTINGS, "about": ABOUT, "tasks": TASKS} | changes))
 
 
-def search(store: RunStore, programs: int = 100, stop_after: int = 10**9) -> tuple[Arm, Evolution]:
-    arm = store.add_arm("search", "", {"algorithm": "evolution"})
-    ledger = ArmLedger(store, arm)
+def run_search(store: RunStore, programs: int = 100, stop_after: int = 10**9) -> tuple[Search, Evolution]:
+    search = store.add_search("search", "", {"algorithm": "evolution"})
+    ledger = SearchLedger(store, search)
     evolution = make_evolution(ledger.history(TAIL), programs)
     turns = iter(range(stop_after))
     Session(evolution, QuickEvaluator(), ledger).run(should_stop=lambda: next(turns, None) is None)
-    return arm, evolution
+    return search, evolution
 
 
 def undisturbed(folder: Path, programs: int) -> str:
     """Digest of the search that nothing interrupts."""
     with create(folder) as store:
-        return search(store, programs)[1].population_digest()
+        return run_search(store, programs)[1].population_digest()

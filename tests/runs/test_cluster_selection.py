@@ -84,6 +84,7 @@ def found(view: dict[str, Any]) -> Any:
 
 @pytest.mark.slow
 def test_a_lost_node_changes_nothing_and_a_lost_cluster_is_said(tmp_path: Path, small_run: Path) -> None:
+    from optsearch.runs.cli.json_selections import selection_json
     from optsearch.runs.commands.select import run_selection
     from optsearch.search.ray_runtime import LOST
 
@@ -118,9 +119,10 @@ def test_a_lost_node_changes_nothing_and_a_lost_cluster_is_said(tmp_path: Path, 
     assert "Traceback" not in lost["err"]
     assert (said["again"]["code"], "cannot be joined" in said["again"]["err"]) == (1, True)
 
-    whole = run_selection(
+    result = run_selection(
         [str(tmp_path / "whole" / "small")], str(tmp_path / "small.yaml"), folder=tmp_path, workers=0, quiet=True
     )
+    whole = selection_json(result)
     resumed = json.loads(said["resumed"]["out"])
     assert found(resumed) == found(whole)
     assert resumed["trained_runs"] + said["kept"] == whole["trained_runs"], "nothing is repeated"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from disturbed import descendants, finish, kill, result, search, show, start, wait_for_line
+from disturbed import descendants, finish, kill, result, search_command, show, start, wait_for_line
 
 from optsearch.runs.store.writer import RunStore
 
@@ -22,12 +22,12 @@ LONGER = ("--set", "budget.programs=3000")
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return result(finish(search(tmp_path_factory.mktemp("undisturbed") / "run")))
+    return result(finish(search_command(tmp_path_factory.mktemp("undisturbed") / "run")))
 
 
 @pytest.fixture(scope="session")
 def longer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return result(finish(search(tmp_path_factory.mktemp("longer") / "run", *LONGER)))
+    return result(finish(search_command(tmp_path_factory.mktemp("longer") / "run", *LONGER)))
 
 
 def check_kills(folder: Path, kills: int, expected: dict[str, Any], *more: str) -> None:
@@ -35,7 +35,7 @@ def check_kills(folder: Path, kills: int, expected: dict[str, Any], *more: str) 
     draws, done = random.Random(kills), 0
     durable: set[int] = set()
     for number in range(kills):
-        process = start(search(folder, *more))
+        process = start(search_command(folder, *more))
         deadline = time.monotonic() + 120
         while number > 0 and not RunStore.exists(folder) and time.monotonic() < deadline:
             time.sleep(0.02)  # on a busy machine a start takes longer than the time below
@@ -46,12 +46,12 @@ def check_kills(folder: Path, kills: int, expected: dict[str, Any], *more: str) 
             continue
         with RunStore.read(folder) as store:
             done += 1
-            for arm in store.arms():
-                tickets = {evaluated.ticket for evaluated in store.evaluations(arm)}
+            for search in store.searches():
+                tickets = {evaluated.ticket for evaluated in store.evaluations(search)}
                 assert durable <= tickets, "a durable evaluation is lost"
                 durable = tickets
     assert done > 0
-    assert result(finish(search(folder, *more))) == expected
+    assert result(finish(search_command(folder, *more))) == expected
 
 
 def test_kills_of_the_driver(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def test_kills_while_workers_train_what_decides(tmp_path: Path) -> None:
     more = ("--set", "finalists={count: 8, seeds: 8}", "--set", "fresh_seeds=8")
     folder = tmp_path / "run"
     for least in (5, 40):
-        process = start(search(folder, *more, workers=2))
+        process = start(search_command(folder, *more, workers=2))
         wait_for_line(process, "Choosing among the finalists")
         deadline = time.monotonic() + 120
         while finals_of(folder) < least and time.monotonic() < deadline:
@@ -76,9 +76,9 @@ def test_kills_while_workers_train_what_decides(tmp_path: Path) -> None:
         kill(process.pid)
         process.communicate()
         assert least <= finals_of(folder) < 8 * 8 + 2 * 8, "killed while they were trained"
-    disturbed = result(finish(search(folder, *more, workers=2)))
+    disturbed = result(finish(search_command(folder, *more, workers=2)))
     assert finals_of(folder) == 8 * 8 + 2 * 8
-    assert disturbed == result(finish(search(tmp_path / "calm", *more)))
+    assert disturbed == result(finish(search_command(tmp_path / "calm", *more)))
 
 
 def finals_of(folder: Path) -> int:
@@ -89,11 +89,11 @@ def finals_of(folder: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_any_number_of_workers(tmp_path: Path, longer: dict[str, Any], workers: int) -> None:
-    assert result(finish(search(tmp_path / "run", *LONGER, workers=workers))) == longer
+    assert result(finish(search_command(tmp_path / "run", *LONGER, workers=workers))) == longer
 
 
 def check_worker_kills(folder: Path, expected: dict[str, Any], interval_s: float) -> None:
-    process, killed = start(search(folder, *LONGER, workers=2)), 0
+    process, killed = start(search_command(folder, *LONGER, workers=2)), 0
     while process.poll() is None:
         time.sleep(interval_s)
         for worker in descendants(process.pid, "ray::_Worker")[:1]:
@@ -114,7 +114,7 @@ def test_kills_of_workers_every_few_seconds(tmp_path: Path, longer: dict[str, An
 @pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
 def test_ray_itself_is_killed(tmp_path: Path, longer: dict[str, Any], victim: str) -> None:
     folder = tmp_path / "run"
-    process = start(search(folder, *LONGER, workers=2))
+    process = start(search_command(folder, *LONGER, workers=2))
     wait_for_line(process, "search:")
     deadline = time.monotonic() + 60
     while not descendants(process.pid, "ray::_Worker.evaluate") and time.monotonic() < deadline:
@@ -126,12 +126,12 @@ def test_ray_itself_is_killed(tmp_path: Path, longer: dict[str, Any], victim: st
         kill(number)
     process.communicate(timeout=120)
     assert process.returncode in (0, 1)  # workers that are there already can do without the GCS until the search ends
-    assert result(finish(search(folder, *LONGER, workers=2))) == longer
+    assert result(finish(search_command(folder, *LONGER, workers=2))) == longer
 
 
 @pytest.mark.slow
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    process = start(search(tmp_path / "run", workers=2))
+    process = start(search_command(tmp_path / "run", workers=2))
     process.communicate(timeout=120)
     assert process.returncode == 0
     assert not [f for f in Path("/proc").glob("[0-9]*") if _session(f) == process.pid]
@@ -146,21 +146,21 @@ def _session(folder: Path) -> int:
 
 def test_ctrl_c_twice_stops_at_once_and_loses_nothing(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     folder = tmp_path / "run"
-    process = start(search(folder))
+    process = start(search_command(folder))
     wait_for_line(process, "search:")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == 130
     assert show(folder)["status"] in ("interrupted", "crashed")
-    assert result(finish(search(folder))) == undisturbed
+    assert result(finish(search_command(folder))) == undisturbed
 
 
 def test_two_drivers_on_one_run(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     folder = tmp_path / "run"
-    first = start(search(folder))
+    first = start(search_command(folder))
     wait_for_line(first, "search:")
-    second = start(search(folder))
+    second = start(search_command(folder))
     said = second.communicate(timeout=60)[1]
     assert second.returncode == 2
     assert f"process {first.pid} on" in said
@@ -171,14 +171,14 @@ def test_two_drivers_on_one_run(tmp_path: Path, undisturbed: dict[str, Any]) -> 
 
 def test_readers_never_hold_the_writer_up(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     folder, looks = tmp_path / "run", 0
-    process = start(search(folder))
+    process = start(search_command(folder))
     wait_for_line(process, "search:")
     while process.poll() is None:
         with RunStore.read(folder) as store:
-            for arm in store.arms():
-                before = store.settled(arm)
+            for search in store.searches():
+                before = store.settled(search)
                 store.verify_records()
-                assert store.settled(arm) == before, "a reader sees one moment"
+                assert store.settled(search) == before, "a reader sees one moment"
         looks += 1
     assert process.communicate()[1] is not None
     assert process.returncode == 0
@@ -203,10 +203,10 @@ def test_a_full_disk_stops_cleanly_and_goes_on_after_space_is_made(
 ) -> None:
     folder, ballast = small_disk / "run", small_disk / "ballast"
     ballast.write_bytes(b"x" * (4 * 2**20 - 200_000))
-    full = start(search(folder))
+    full = start(search_command(folder))
     said = full.communicate(timeout=120)[1]
     assert full.returncode == 1
     assert "the disk is full: make space and start the same command again" in said
     assert "Traceback" not in said
     ballast.unlink()
-    assert result(finish(search(folder))) == undisturbed
+    assert result(finish(search_command(folder))) == undisturbed

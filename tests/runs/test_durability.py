@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stored_search import TAIL, create, resume, search, undisturbed
+from stored_search import TAIL, create, resume, run_search, undisturbed
 
 from optsearch.runs.store.errors import DamagedRunError, RunError
 from optsearch.runs.store.lock import LOCK_FILE, is_locked
@@ -25,21 +25,21 @@ from optsearch.search.evolution import Evolution
 @pytest.fixture
 def finished(tmp_path: Path) -> tuple[Path, Evolution]:
     with create(tmp_path / "run") as store:
-        _, evolution = search(store)
+        _, evolution = run_search(store)
     return tmp_path / "run", evolution
 
 
 def read_everything(folder: Path) -> tuple[Any, ...]:
     """All that people and searches read."""
     with RunStore.read(folder) as reader:
-        arm = reader.arm("search")
-        evaluated = {result.ticket: result for result in reader.evaluations(arm)}
+        search = reader.search("search")
+        evaluated = {result.ticket: result for result in reader.evaluations(search)}
         return (
             tuple(reader.meta(key) for key in ("campaign", "settings", "status", "about", "created")),
-            reader.arms(),
+            reader.searches(),
             tuple(evaluated.values()),
-            tuple(reader.tickets(arm, 0, evaluated)),
-            reader.history(arm, TAIL).settled,
+            tuple(reader.tickets(search, 0, evaluated)),
+            reader.history(search, TAIL).settled,
             reader.finals(),
         )
 
@@ -123,7 +123,7 @@ folder = Path({folder!r})
 store = stored_search.resume(folder) if RunStore.exists(folder) else stored_search.create(folder)
 with store:
     print("ready", flush=True)
-    arm, evolution = stored_search.search(store, {programs})
+    search, evolution = stored_search.run_search(store, {programs})
     print(evolution.population_digest(), flush=True)
 """
 
@@ -142,10 +142,10 @@ def check_kills(folder: Path, kills: int, programs: int) -> None:
             time.sleep(draws.uniform(0.0, 0.25))
             os.kill(writer.pid, signal.SIGKILL)
         with RunStore.read(folder) as reader:  # every moment is readable
-            for arm in reader.arms():
-                reader.history(arm, TAIL)
+            for search in reader.searches():
+                reader.history(search, TAIL)
     with resume(folder) as store:
-        _, evolution = search(store, programs)
+        _, evolution = run_search(store, programs)
         assert evolution.population_digest() == undisturbed(folder.parent / "undisturbed", programs)
 
 
@@ -173,11 +173,11 @@ def test_a_kill_frees_the_lock(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
     with create(tmp_path / "run") as store:
-        search(store, stop_after=5)
+        run_search(store, stop_after=5)
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(RunError, match="the disk is full: make space"):
-            search(store, 5000)
+            run_search(store, 5000)
     with resume(tmp_path / "run") as store:
-        _, evolution = search(store)
+        _, evolution = run_search(store)
     assert evolution.population_digest() == undisturbed(tmp_path / "other", 100)

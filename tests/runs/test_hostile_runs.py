@@ -68,11 +68,11 @@ def change(run: Path, table: str, row: int, column: str, value: Any) -> None:
         connection.execute(f"UPDATE {table} SET {places} WHERE rowid = ?", (*cells, rowid))
         if table in ("tickets", "evaluations"):
             name = f"{table[:-1]}_sum"
-            arm, *totals = connection.execute("SELECT * FROM totals WHERE arm = ?", (cells[0],)).fetchone()
-            found = [arm, *totals[:-1]]
+            search, *totals = connection.execute("SELECT * FROM totals WHERE arm = ?", (cells[0],)).fetchone()
+            found = [search, *totals[:-1]]
             place = COLUMNS["totals"].split(", ").index(name)
             found[place] += cells[-1] - old
-            connection.execute("DELETE FROM totals WHERE arm = ?", (arm,))
+            connection.execute("DELETE FROM totals WHERE arm = ?", (search,))
             connection.execute("INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?)", (*found, checksum("totals", found)))
         elif table in ("finals", "validations", "studies", "stages"):
             total = json.dumps(list(connection.execute(f"SELECT count(*), sum(checksum) FROM {table}").fetchone()))

@@ -34,7 +34,7 @@ def large_run(folder: Path, programs: int = PROGRAMS) -> Path:
         "quickstart", [f"budget.programs={programs}", "budget.evaluations=~", "first_stage=~", "controls=[]"]
     )
     with RunStore.create(folder, campaign=text, settings=config.model_dump(mode="json"), about={}, tasks={}) as store:
-        arm = store.add_arm("search", "", {"algorithm": "evolution"})
+        search = store.add_search("search", "", {"algorithm": "evolution"})
         for first in range(0, programs + 1, 20_000):
             tickets = list(_tickets(rng, pool, names, first, min(first + 20_000, programs + 1)))
             results = [
@@ -42,7 +42,7 @@ def large_run(folder: Path, programs: int = PROGRAMS) -> Path:
                 for s in tickets
                 if not s.candidate.is_hit
             ]
-            store.append(arm, results, tickets)
+            store.append(search, results, tickets)
         store.set_meta("status", "finished")
     return folder
 

@@ -126,15 +126,15 @@ def test_watch_knows_what_came_before(tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "run", programs=60)
     console = quiet()
     with RunStore.read(folder) as store:
-        arm = store.arm("search")
-        progress = store.progress(arm)
-        seen = glance(store, arm, progress, 0.5)
+        search = store.search("search")
+        progress = store.progress(search)
+        seen = glance(store, search, progress, 0.5)
         assert progress.best is not None
-        assert seen.program == store.ticket(arm, progress.best.ticket).candidate.program
+        assert seen.program == store.ticket(search, progress.best.ticket).candidate.program
         assert seen.validation.startswith("X_ae: latest ")
-        assert rivals(store, arm) == {}
-        assert rivals(store, store.arm("control")) == {"search": progress.best.fitness}
-        shown = drawn(watching._view(console, store, arm), progress)
+        assert rivals(store, search) == {}
+        assert rivals(store, store.search("control")) == {"search": progress.best.fitness}
+        shown = drawn(watching._view(console, store, search), progress)
     assert 4 * SPARKS[0] in shown.splitlines()[1], "the sparkline is there at once"
 
 

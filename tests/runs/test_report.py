@@ -201,7 +201,7 @@ def test_runs_in_every_state(state: str, tmp_path: Path, made_up: Path) -> None:
         shutil.rmtree(folder)
         with RunStore.create(folder, campaign="", settings=settings, about={}, tasks={}) as store:
             if state != "empty":
-                store.add_arm("search", "", {"algorithm": "evolution"})
+                store.add_search("search", "", {"algorithm": "evolution"})
             store.set_meta("status", "running")
             shutil.copytree(folder, tmp_path / "killed")
         folder = tmp_path / "killed"
@@ -254,10 +254,10 @@ def test_a_program_says_what_it_does(made_up: Path, optsearch: Command) -> None:
 
 def test_histories_add_up(made_up: Path) -> None:
     with RunStore.read(made_up) as store:
-        arm = store.arm("search")
-        history, progress = read_history(store, arm), store.progress(arm)
+        search = store.search("search")
+        history, progress = read_history(store, search), store.progress(search)
         windows = over_time(store, history)
-        line = line_of(store, arm, 150)
+        line = line_of(store, search, 150)
         edges, hidden = family_tree(history, 150, 20)
     assert len(history) - 1 == progress.generated == windows[-1].programs
     bests = best_so_far(history)

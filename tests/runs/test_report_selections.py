@@ -17,7 +17,7 @@ from optsearch.dsl.dataflow import prune
 from optsearch.runs.report.html import Report, read_report, to_html
 from optsearch.runs.report.render import to_svg
 from optsearch.runs.report.selection_charts import span_of, tuning_span
-from optsearch.runs.report.selections import read_selections
+from optsearch.runs.report.selections import shown_selections
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.held_out import tasks_chosen_on
 from optsearch.selection.contender import Contender
@@ -111,7 +111,7 @@ def test_every_contender_has_its_losses_curves_and_maps(selected: Path, report: 
 def test_times_to_a_training_loss_of_earlier_releases_keep_that_name(selected: Path, tmp_path: Path) -> None:
     with RunStore.read(selected) as store:
         study = store.studies()[0]
-        (now,) = read_selections(store)
+        (now,) = shown_selections(store)
     folder = shutil.copytree(selected, tmp_path / "old")
     with RunStore.amend(folder, {}) as store:
         number = store.add_study({**study.settings, "runs": ["old"]})
@@ -123,9 +123,9 @@ def test_times_to_a_training_loss_of_earlier_releases_keep_that_name(selected: P
             store.add_stage(number, stage.name, {**stage.result, "evaluation": evaluation})
         store.finish_study(number)
     with RunStore.read(folder) as store:
-        _, old = read_selections(store)
-    assert [stage.target for stage in now.stages] == ["validation loss"] * 2
-    assert [stage.target for stage in old.stages] == ["training loss"] * 2
+        _, old = shown_selections(store)
+    assert [stage.evaluation.target for stage in now.stages] == ["validation loss"] * 2
+    assert [stage.evaluation.target for stage in old.stages] == ["training loss"] * 2
     assert [stage.overall for stage in old.stages] == [stage.overall for stage in now.stages]
     assert sum("validation-curves" in chart.name for chart in now.charts()) == 3
     assert not any("validation-curves" in chart.name for chart in old.charts())
@@ -232,10 +232,10 @@ def test_an_evaluation_is_recorded_once_and_chooses_nobody(
     assert optsearch(*command, "--json").json()["trained_runs"] == 0
     with RunStore.read(folder) as store:
         assert tasks_chosen_on(store) == before
-        funnel, evaluation = read_selections(store)
+        funnel, evaluation = shown_selections(store)
         assert store.verify_records()["stages"] == 3
-    assert (funnel.funnel, evaluation.funnel, evaluation.status) == ("made-up", "", "finished")
-    assert [stage.tasks for stage in evaluation.stages] == [["digits"]]
+    assert (funnel.record.name, evaluation.record.funnel, evaluation.record.status) == ("made-up", None, "finished")
+    assert [stage.record.tasks for stage in evaluation.stages] == [("digits",)]
     text = " ".join(Reader(to_html(read_report([folder]))).text.split())
     assert "Evaluation 2 on digits" in text
     assert "Programs against baselines, 4 comparisons on single tasks:" in text
@@ -261,9 +261,9 @@ def test_step_times_are_recorded_and_shown(
     command = ["evaluate", f"{folder}:best", "--task", "digits", "--seeds", "3", "--tune", "2", "--workers", "0"]
     assert optsearch(*command).code == optsearch(*command, "--time").code == optsearch(*command, "--time").code == 0
     with RunStore.read(folder) as store:
-        _, bare, timed = read_selections(store)
-    assert not bare.stages[0].step_times
-    assert [row["milliseconds"] for row in timed.stages[0].step_times] == [0.5, None, None]
+        _, bare, timed = shown_selections(store)
+    assert not bare.stages[0].evaluation.step_times
+    assert [row.milliseconds for row in timed.stages[0].evaluation.step_times] == [0.5, None, None]
     text = Reader(to_html(read_report([folder]))).text
     assert text.count("Wall-clock time of a compiled training step") == 1
     assert "0.51.25[1.12, 1.38]" in text
@@ -271,7 +271,7 @@ def test_step_times_are_recorded_and_shown(
 
 def test_the_same_funnel_again_adds_nothing(selected: Path) -> None:
     before = recorded(selected)
-    assert select(selected)["trained_runs"] == 0
+    assert select(selected).trained == 0
     assert recorded(selected) == before
 
 

@@ -12,7 +12,7 @@ from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.syntax import parse
 from optsearch.runs.commands.verify import verify_run
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import best_of_first_stage
+from optsearch.runs.summary.searches import best_of_first_stage
 from optsearch.search.config import CampaignConfig
 
 
@@ -25,7 +25,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_frees_the_power_of_what_the_first_stage_found(staged: Path) -> None:
     with RunStore.read(staged) as store:
-        search, found = store.arm("search"), best_of_first_stage(store)
+        search, found = store.search("search"), best_of_first_stage(store)
         assert found is not None
         program = store.ticket(found[0], found[1].ticket).scored
         start = store.ticket(search, 0)

@@ -73,9 +73,11 @@ def test_old_files_are_brought_up_to_date_when_resumed(golden: tuple[int, Path])
         return
     for _ in range(2):
         with resume() as store:
-            arm = store.arm("search")
-            assert store.history(arm, config.population.size + config.look_ahead).settled == store.settled(arm) - 1
-            assert store.validations(arm) is not None
+            search = store.search("search")
+            assert (
+                store.history(search, config.population.size + config.look_ahead).settled == store.settled(search) - 1
+            )
+            assert store.validations(search) is not None
             assert store.studies() is not None
     assert sqlite3.connect(folder / RUN_FILE).execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 

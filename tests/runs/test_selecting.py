@@ -16,6 +16,7 @@ from command_line import Command
 from test_verification import forge
 
 from optsearch.proxy_tasks.run import Trained
+from optsearch.runs.cli.json_selections import selection_json
 from optsearch.runs.commands.select import SHIPPED, load_funnel, run_selection
 from optsearch.runs.store.reader import RUN_FILE
 from optsearch.runs.store.schema import pack_program
@@ -57,7 +58,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> di
     folder = tmp_path_factory.mktemp("undisturbed")
     shutil.copytree(small_run, folder / "small")
     (folder / "small.yaml").write_text(FUNNEL)
-    return run_selection([str(folder / "small")], str(folder / "small.yaml"), folder=folder, workers=0, quiet=True)
+    result = run_selection([str(folder / "small")], str(folder / "small.yaml"), folder=folder, workers=0, quiet=True)
+    return selection_json(result)
 
 
 def test_a_funnel_says_who_passed_who_fell_and_what_it_cost(undisturbed: dict[str, Any]) -> None:
@@ -169,7 +171,7 @@ def test_a_program_of_another_meaning_than_stored_is_named(here: Path, optsearch
         row[5] = pack_program(text)
 
     with RunStore.read(here / "small") as reader:
-        best = reader.leaderboard(reader.arm("search"), 1)[0].ticket
+        best = reader.leaderboard(reader.search("search"), 1)[0].ticket
     forge(here / "small", "tickets", f"arm = 0 AND ticket = {best}", other_state)
     said = optsearch(*COMMAND)
     assert said.code == 2

@@ -22,13 +22,13 @@ from optsearch.proxy_tasks.run import TrainingRun
 from optsearch.proxy_tasks.seeds import FRESH
 from optsearch.runs.cli.json_values import study_json
 from optsearch.runs.commands.final_runs import Train, due, train_finals
-from optsearch.runs.store.reader import Arm, Final
+from optsearch.runs.store.reader import Final, Search
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.arms import contenders
 from optsearch.runs.summary.finalists import best, finalist_seeds, finalists
 from optsearch.runs.summary.finals import FurtherRuns
 from optsearch.runs.summary.replicates import study_summary
 from optsearch.runs.summary.run import RunSummary, summary
+from optsearch.runs.summary.searches import contenders
 from optsearch.runs.summary.sentences import headline
 from optsearch.search.pool import Here
 from optsearch.selection.statistics import Interval
@@ -98,10 +98,10 @@ def view(decided: Path) -> RunSummary:
         return summary(store)
 
 
-def expected(store: Any, arm: Arm, ticket: int, seed: int) -> float:
+def expected(store: Any, search: Search, ticket: int, seed: int) -> float:
     """A seed's score, by the words of the documentation."""
-    warm = store.evaluation(store.arms()[0], 0).fitness.losses
-    settled = store.ticket(arm, ticket)
+    warm = store.evaluation(store.searches()[0], 0).fitness.losses
+    settled = store.ticket(search, ticket)
     run = TrainingRun(settled.candidate.program, seed, settled.fitness.rate)
     scores = []
     for task, scale, reference in zip(TASKS, (0.2, warm[1], 0.1), warm, strict=True):
@@ -115,16 +115,16 @@ def expected(store: Any, arm: Arm, ticket: int, seed: int) -> float:
 def test_the_best_has_the_lowest_mean_score_over_all_tasks(decided: Path) -> None:
     with RunStore.read(decided) as store:
         finals, others = store.finals(), 0
-        for arm in contenders(store):
+        for search in contenders(store):
             means = {
-                entry.ticket: sum(expected(store, arm, entry.ticket, seed) for seed in finalist_seeds(store)) / 2
-                for entry in finalists(store, arm)
+                entry.ticket: sum(expected(store, search, entry.ticket, seed) for seed in finalist_seeds(store)) / 2
+                for entry in finalists(store, search)
             }
             assert len(means) == 4
-            chosen = best(store, arm, finals).ticket
+            chosen = best(store, search, finals).ticket
             assert means[chosen] == min(means.values()) < math.inf
             on_first = {
-                ticket: losses(("ae", TrainingRun(store.ticket(arm, ticket).candidate.program, 900_000))).loss
+                ticket: losses(("ae", TrainingRun(store.ticket(search, ticket).candidate.program, 900_000))).loss
                 for ticket in means
             }
             others += min(on_first, key=lambda ticket: on_first[ticket] or 0.0) != chosen
@@ -150,14 +150,14 @@ def test_scores_and_losses_of_fresh_seeds_are_shown(view: RunSummary, decided: P
     assert view.tasks == TASKS
     with RunStore.read(decided) as store:
         for program_id, fresh in entries(view):
-            arm, ticket = store.find(program_id)
+            search, ticket = store.find(program_id)
             assert fresh.seeds == tuple(FRESH[:4])
-            assert fresh.values == pytest.approx([expected(store, arm, ticket, seed) for seed in fresh.seeds])
+            assert fresh.values == pytest.approx([expected(store, search, ticket, seed) for seed in fresh.seeds])
             assert fresh.mean == pytest.approx(sum(fresh.trained.values()) / 4)
             assert tuple(fresh.tasks) == TASKS, "whatever if_below says"
             for task, on in fresh.tasks.items():
                 assert list(on.values) == [
-                    losses((task, TrainingRun(store.ticket(arm, ticket).candidate.program, seed))).loss
+                    losses((task, TrainingRun(store.ticket(search, ticket).candidate.program, seed))).loss
                     for seed in fresh.seeds
                 ]
     (_, best), *others = entries(view)

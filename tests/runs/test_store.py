@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from stored_search import SETTINGS, TAIL, QuickEvaluator, create, resume, search, undisturbed
+from stored_search import SETTINGS, TAIL, QuickEvaluator, create, resume, run_search, undisturbed
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.library import LIBRARY
@@ -25,31 +25,31 @@ from optsearch.search.fitness import Job
 @pytest.fixture
 def finished(tmp_path: Path) -> tuple[Path, Evolution]:
     with create(tmp_path / "run") as store:
-        _, evolution = search(store)
+        _, evolution = run_search(store)
     return tmp_path / "run", evolution
 
 
 def test_what_was_written_is_read(finished: tuple[Path, Evolution]) -> None:
     folder, evolution = finished
     with RunStore.read(folder) as reader:
-        arm = reader.arm("search")
+        search = reader.search("search")
         assert reader.meta("campaign") == "name: x\n"
         assert reader.meta("settings") == SETTINGS
         assert reader.meta("nothing", "default") == "default"
-        assert reader.settled(arm) == 101
-        assert reader.population_digest(arm, 10) == evolution.population_digest()
-        progress = reader.progress(arm)
+        assert reader.settled(search) == 101
+        assert reader.population_digest(search, 10) == evolution.population_digest()
+        progress = reader.progress(search)
         ours = evolution.progress
         assert (progress.generated, progress.evaluated, progress.cache_hits) == (100, ours.evaluated, ours.cache_hits)
         assert (progress.outcomes, progress.best, progress.warm_start) == (ours.outcomes, ours.best, ours.warm_start)
-        evaluated = {result.ticket: result for result in reader.evaluations(arm)}
+        evaluated = {result.ticket: result for result in reader.evaluations(search)}
         assert evaluated[0].fitness.curves == ((1.5, 0.1),)
-        for settled in reader.tickets(arm, 0, evaluated):
+        for settled in reader.tickets(search, 0, evaluated):
             candidate = settled.candidate
             assert fingerprint(candidate.program) == candidate.fingerprint
             assert settled.fitness == evaluated[candidate.owner].fitness
-            assert reader.ticket(arm, candidate.ticket) == settled
-        board = reader.leaderboard(arm, 5)
+            assert reader.ticket(search, candidate.ticket) == settled
+        board = reader.leaderboard(search, 5)
         assert board[0].ticket == ours.best.ticket if ours.best else False
         assert len({result.fingerprint for result in board}) == len(board) == 5
         assert reader.seconds() > 0
@@ -57,29 +57,29 @@ def test_what_was_written_is_read(finished: tuple[Path, Evolution]) -> None:
 
 def test_lineage_leads_to_the_warm_start(finished: tuple[Path, Evolution]) -> None:
     with RunStore.read(finished[0]) as reader:
-        arm = reader.arm("search")
-        line = reader.lineage(arm, 100)
+        search = reader.search("search")
+        line = reader.lineage(search, 100)
         assert line[0].candidate.ticket == 100
         assert line[-1].candidate.parent is None
         assert line[-1].candidate.program == LIBRARY["adamw"]
         assert all(a.candidate.parent == b.candidate.ticket for a, b in itertools.pairwise(line))
 
 
-def test_ids_name_arm_and_ticket(finished: tuple[Path, Evolution]) -> None:
+def test_ids_name_search_and_ticket(finished: tuple[Path, Evolution]) -> None:
     with resume(finished[0]) as store:
-        control = store.add_arm("control", "c", {"algorithm": "constants"})
+        control = store.add_search("control", "c", {"algorithm": "constants"})
         store.append(control, [], [])
-        assert [arm.name for arm in store.arms()] == ["search", "control"]
-        search_arm = store.arm("search")
-        assert search_arm.program_id(12) == "12"
+        assert [search.name for search in store.searches()] == ["search", "control"]
+        main = store.search("search")
+        assert main.program_id(12) == "12"
         assert control.program_id(12) == "c12"
-        assert control.program_id(0) == search_arm.program_id(0) == "0"
-        assert store.find("12") == (search_arm, 12)
+        assert control.program_id(0) == main.program_id(0) == "0"
+        assert store.find("12") == (main, 12)
         for unknown in ("101", "c1", "x", "", "-1", "1" * 30, "²"):
             with pytest.raises(RunError, match="has no program"):
                 store.find(unknown)
         with pytest.raises(RunError, match="no search named 'other'"):
-            store.arm("other")
+            store.search("other")
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3, 7, 20, 40])
@@ -88,20 +88,20 @@ def test_search_goes_on_where_it_stopped(tmp_path: Path, turns: int, finished: t
     create(folder).close()
     for _ in range(300):
         with resume(folder) as store:
-            arm, evolution = search(store, stop_after=turns)
+            search, evolution = run_search(store, stop_after=turns)
             if evolution.finished:
                 break
     assert evolution.population_digest() == finished[1].population_digest()
     with RunStore.read(folder) as reader, RunStore.read(finished[0]) as other:
         strip = lambda results: [(r.ticket, r.fingerprint, r.fitness.value) for r in results]  # noqa: E731
-        assert strip(reader.evaluations(arm)) == strip(other.evaluations(arm))
+        assert strip(reader.evaluations(search)) == strip(other.evaluations(search))
 
 
 def test_budget_may_grow_and_nothing_else_may_change(finished: tuple[Path, Evolution]) -> None:
     folder, _ = finished
     longer = SETTINGS | {"budget": {"programs": 130}}
     with resume(folder, settings=longer) as store:
-        _, evolution = search(store, 130)
+        _, evolution = run_search(store, 130)
         assert store.meta("settings") == longer
     assert evolution.progress.generated == 130
     other = SETTINGS | {"population": {"size": 11, "tournament": 3}, "seed": 2}
@@ -121,7 +121,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, finished: tuple[Path, Ev
     with pytest.raises(RunError, match="this is a file"):
         create(tmp_path / "full" / "thesis.txt")
     with create(finished[0], force=True) as store:
-        assert store.arms() == ()
+        assert store.searches() == ()
 
 
 def test_what_is_no_run_is_said(tmp_path: Path) -> None:
@@ -161,16 +161,16 @@ def test_two_writers_are_refused(finished: tuple[Path, Evolution]) -> None:
 
 def test_readers_see_one_moment_and_block_nobody(tmp_path: Path) -> None:
     with create(tmp_path / "run") as store:
-        search(store, stop_after=10)
+        run_search(store, stop_after=10)
         with RunStore.read(tmp_path / "run") as early:
-            arm = early.arm("search")
-            before = early.settled(arm)
-            _, evolution = search(store)
-            assert early.settled(arm) == before
-            early.progress(arm)
+            search = early.search("search")
+            before = early.settled(search)
+            _, evolution = run_search(store)
+            assert early.settled(search) == before
+            early.progress(search)
             with RunStore.read(tmp_path / "run") as late:
-                assert late.settled(arm) == 101 > before
-                assert late.population_digest(arm, 10) == evolution.population_digest()
+                assert late.settled(search) == 101 > before
+                assert late.population_digest(search, 10) == evolution.population_digest()
 
 
 def test_finals_and_failures(finished: tuple[Path, Evolution]) -> None:
@@ -178,7 +178,7 @@ def test_finals_and_failures(finished: tuple[Path, Evolution]) -> None:
     with resume(finished[0]) as store:
         store.add_final(rows)
         store.add_final(rows[:1])
-        store.add_failure(store.arm("search"), 3, "def ...", "Traceback ...")
+        store.add_failure(store.search("search"), 3, "def ...", "Traceback ...")
         store.set_meta("status", "finished")
     with RunStore.read(finished[0]) as reader:
         assert reader.finals() == tuple(rows)
@@ -187,12 +187,12 @@ def test_finals_and_failures(finished: tuple[Path, Evolution]) -> None:
 
 def test_tickets_are_recorded_without_gaps(finished: tuple[Path, Evolution]) -> None:
     with resume(finished[0]) as store:
-        arm = store.arm("search")
-        settled = store.ticket(arm, 50)
+        search = store.search("search")
+        settled = store.ticket(search, 50)
         with pytest.raises((ValueError, RunError)):
-            store.append(arm, [], [settled])
-        assert store.settled(arm) == 101
-        store.history(arm, TAIL)
+            store.append(search, [], [settled])
+        assert store.settled(search) == 101
+        store.history(search, TAIL)
 
 
 def test_packed_programs_are_smaller_and_come_back() -> None:
@@ -205,7 +205,9 @@ def test_packed_programs_are_smaller_and_come_back() -> None:
 
 
 def test_readers_cannot_write() -> None:
-    assert not any(hasattr(RunReader, name) for name in ("append", "set_meta", "add_arm", "add_final", "add_failure"))
+    assert not any(
+        hasattr(RunReader, name) for name in ("append", "set_meta", "add_search", "add_final", "add_failure")
+    )
 
 
 def test_a_result_without_a_settled_ticket_is_not_made_again(tmp_path: Path) -> None:
@@ -214,7 +216,7 @@ def test_a_result_without_a_settled_ticket_is_not_made_again(tmp_path: Path) -> 
         evaluator = QuickEvaluator()
         evaluator.submit([Job(0, LIBRARY["adamw"])])
         ((job, fitness),) = evaluator.collect(0.0)
-        arm = store.add_arm("search", "", {"algorithm": "evolution"})
-        store.append(arm, [Evaluated(job.ticket, fingerprint(LIBRARY["adamw"]), fitness)], [])
+        search = store.add_search("search", "", {"algorithm": "evolution"})
+        store.append(search, [Evaluated(job.ticket, fingerprint(LIBRARY["adamw"]), fitness)], [])
     with resume(tmp_path / "run") as store:
-        assert search(store)[1].population_digest() == undisturbed(tmp_path / "undisturbed", 100)
+        assert run_search(store)[1].population_digest() == undisturbed(tmp_path / "undisturbed", 100)

@@ -17,7 +17,7 @@ from optsearch.dsl.dataflow import prune
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.runs.report.html import Report, read_report, to_html
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.evaluation_result import recorded_evaluation
+from optsearch.runs.summary.evaluation_json import decode_evaluation, encode_evaluation
 from optsearch.selection.rate_sensitivity import FACTORS
 from optsearch.selection.tuning import TuningBudget
 from optsearch.simplify.distil import Distilled
@@ -134,7 +134,7 @@ def test_records_of_earlier_releases_still_open(folder: Path, optsearch: Command
     old["tuning"] = [
         row | {"trials": [{k: trial[k] for k in ("values", "losses")} for trial in row["trials"]]} for row in without
     ]
-    read = recorded_evaluation({"evaluation": old})
+    read = encode_evaluation(decode_evaluation(old))
     assert {key: read[key] for key in new} == {key: found[key] for key in new}
     with RunStore.amend(folder, {}) as store:
         study = store.studies()[0]

@@ -35,12 +35,12 @@ def forge(folder: Path, table: str, where: str, change: Callable[[list], None]) 
     sets = ", ".join(f"{name} = ?" for name in columns)
     with connection:
         connection.execute(f"UPDATE {table} SET {sets} WHERE rowid = ?", (*row, rowid))
-        for arm, *_ in connection.execute("SELECT arm FROM totals").fetchall():
+        for search, *_ in connection.execute("SELECT arm FROM totals").fetchall():
             sums = [
-                connection.execute(f"SELECT count(*), sum(checksum) FROM {name} WHERE arm = ?", (arm,)).fetchone()
+                connection.execute(f"SELECT count(*), sum(checksum) FROM {name} WHERE arm = ?", (search,)).fetchone()
                 for name in ("tickets", "evaluations")
             ]
-            cells = (arm, *sums[0], *sums[1])
+            cells = (search, *sums[0], *sums[1])
             connection.execute("REPLACE INTO totals VALUES (?, ?, ?, ?, ?, ?)", (*cells, checksum("totals", cells)))
     connection.close()
 

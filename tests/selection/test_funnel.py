@@ -14,7 +14,14 @@ from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.settings import load_settings
 from optsearch.selection.behaviour import direction, distinct
 from optsearch.selection.contender import Contender
-from optsearch.selection.funnel import FunnelConfig, KeepConfig, StageConfig, rank_correlation, run_stage
+from optsearch.selection.funnel import (
+    FunnelConfig,
+    KeepConfig,
+    RankCorrelation,
+    StageConfig,
+    rank_correlation,
+    run_stage,
+)
 from optsearch.selection.problem import Problem
 
 AE, DIGITS = Problem("ae"), Problem("digits")
@@ -98,7 +105,8 @@ def test_stages_have_fresh_seeds_of_their_own() -> None:
 
 
 def test_rankings_are_compared_over_programs_that_both_stages_have() -> None:
-    assert rank_correlation({"a": 1.0, "b": 2.0, "c": 3.0, "d": None}, {"a": 5.0, "b": 6.0, "d": 1.0}) == (1.0, 2)
+    before, after = {"a": 1.0, "b": 2.0, "c": 3.0, "d": None}, {"a": 5.0, "b": 6.0, "d": 1.0}
+    assert rank_correlation(before, after) == RankCorrelation(1.0, 2)
     assert rank_correlation({"a": 1.0}, {"a": 2.0}) is None
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.store.records import Arm
+from optsearch.runs.store.records import Search
 from optsearch.runs.store.writer import RunStore
 from optsearch.search.algorithms import ALGORITHMS, CONTROLS
 from optsearch.search.config import CampaignConfig
@@ -29,119 +29,119 @@ FIRST_STAGE = "first-{}"
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedArm:
+class PlannedSearch:
     """A search that runs next.
 
     Attributes:
-        arm: arm of the search in the run file.
+        search: the search in the run file.
         budget: budget of the search.
     """
 
-    arm: Arm
+    search: Search
     budget: Budget
 
 
-def planned_arms(store: RunStore, config: CampaignConfig) -> Iterator[PlannedArm]:
+def planned_searches(store: RunStore, config: CampaignConfig) -> Iterator[PlannedSearch]:
     """Yields the searches in order; each is planned once the previous ones are complete.
 
     Args:
-        store: the run, to which the arms are added.
+        store: the run, to which the searches are added.
         config: the campaign.
     """
     settings: dict[str, str] = {"algorithm": config.algorithm}
     if config.first_stage is not None:
         for number in range(1, config.first_stage.searches + 1):
             first = {"algorithm": config.first_stage.algorithm, "stage": "first"}
-            arm = store.add_arm(FIRST_STAGE.format(number), f"f{number}-", first)
-            yield PlannedArm(arm, config.first_stage.budget)
+            search = store.add_search(FIRST_STAGE.format(number), f"f{number}-", first)
+            yield PlannedSearch(search, config.first_stage.budget)
         found = best_of_first_stage(store)
         if found is not None:
             settings["start"] = found[0].program_id(found[1].ticket)
-    yield PlannedArm(store.add_arm(SEARCH, "", settings), config.budget)
+    yield PlannedSearch(store.add_search(SEARCH, "", settings), config.budget)
     for algorithm in config.controls:
         evaluations = control_evaluations(store)
         control = ALGORITHMS[algorithm]
-        arm = store.add_arm(control.search, control.prefix, {"algorithm": algorithm})
-        yield PlannedArm(arm, Budget(evaluations=evaluations))
+        search = store.add_search(control.search, control.prefix, {"algorithm": algorithm})
+        yield PlannedSearch(search, Budget(evaluations=evaluations))
 
 
 def make_evolution(
-    store: RunReader, config: CampaignConfig, arm: Arm, budget: Budget, history: History | None = None
+    store: RunReader, config: CampaignConfig, search: Search, budget: Budget, history: History | None = None
 ) -> Evolution:
     """Creates the evolution of a search of a run.
 
     Args:
         store: the run.
         config: campaign of the run.
-        arm: the search.
+        search: the search.
         budget: budget of the search.
         history: state to resume from; None to start.
     """
     found = None
-    if arm.settings.get("start", "0") != "0":
-        found = store.ticket(*store.find(str(arm.settings["start"]))).scored
+    if search.settings.get("start", "0") != "0":
+        found = store.ticket(*store.find(str(search.settings["start"]))).scored
     return Evolution(
-        config.start(arm.settings["algorithm"], found),
-        name=arm.name,
+        config.start(search.settings["algorithm"], found),
+        name=search.name,
         seed=config.seed,
         population=config.population,
         look_ahead=config.look_ahead,
-        variation=config.variation(arm.settings["algorithm"]),
+        variation=config.variation(search.settings["algorithm"]),
         budget=budget,
         history=history,
     )
 
 
-def best_of_first_stage(store: RunReader) -> tuple[Arm, Evaluated] | None:
+def best_of_first_stage(store: RunReader) -> tuple[Search, Evaluated] | None:
     """Best program of the first stage; ties go to the earlier search. None without a first stage or trained program."""
-    boards = [(arm, store.leaderboard(arm, 1)) for arm in first_stage(store)]
+    boards = [(search, store.leaderboard(search, 1)) for search in first_stage(store)]
     return min(
-        ((arm, board[0]) for arm, board in boards if board),
+        ((search, board[0]) for search, board in boards if board),
         key=lambda found: (found[1].fitness.key, found[0].number),
         default=None,
     )
 
 
-def first_stage(store: RunReader) -> list[Arm]:
+def first_stage(store: RunReader) -> list[Search]:
     """The searches of the first stage."""
-    return [arm for arm in store.arms() if arm.settings.get("stage") == "first"]
+    return [search for search in store.searches() if search.settings.get("stage") == "first"]
 
 
-def searches(store: RunReader) -> list[Arm]:
+def without_controls(store: RunReader) -> list[Search]:
     """All searches except controls."""
-    return [arm for arm in store.arms() if arm.name == SEARCH or arm.settings.get("stage") == "first"]
+    return [search for search in store.searches() if search.name == SEARCH or search.settings.get("stage") == "first"]
 
 
-def controls(store: RunReader) -> list[Arm]:
+def controls(store: RunReader) -> list[Search]:
     """The controls."""
-    return [arm for arm in store.arms() if arm.name in CONTROLS]
+    return [search for search in store.searches() if search.name in CONTROLS]
 
 
-def contenders(store: RunReader) -> list[Arm]:
+def contenders(store: RunReader) -> list[Search]:
     """The searches in the final comparison: the main search and its controls."""
-    return [arm for arm in store.arms() if arm.settings.get("stage") != "first"]
+    return [search for search in store.searches() if search.settings.get("stage") != "first"]
 
 
 def control_evaluations(store: RunReader) -> int:
     """Evaluation budget of each control."""
-    spent = sum(evaluations_of(store, arm) for arm in searches(store))
+    spent = sum(evaluations_of(store, search) for search in without_controls(store))
     return max(round(spent * store.config.control_budget), 1)
 
 
 def spent(store: RunReader, config: CampaignConfig) -> bool:
     """True if the search has exhausted its budget, which resumption may extend, and its controls exist."""
-    names = [arm.settings["algorithm"] for arm in controls(store)]
-    if SEARCH not in [arm.name for arm in store.arms()] or names != config.controls:
+    names = [search.settings["algorithm"] for search in controls(store)]
+    if SEARCH not in [search.name for search in store.searches()] or names != config.controls:
         return False
-    arm, budget = store.arm(SEARCH), config.budget
-    if budget.programs is not None and store.settled(arm) - 1 >= budget.programs:
+    search, budget = store.search(SEARCH), config.budget
+    if budget.programs is not None and store.settled(search) - 1 >= budget.programs:
         return True
-    return budget.evaluations is not None and evaluations_of(store, arm) >= budget.evaluations
+    return budget.evaluations is not None and evaluations_of(store, search) >= budget.evaluations
 
 
-def evaluations_of(store: RunReader, arm: Arm) -> int:
+def evaluations_of(store: RunReader, search: Search) -> int:
     """Number of evaluations of generated programs."""
-    return sum(1 for result in store.evaluations(arm) if result.ticket > WARM_START)
+    return sum(1 for result in store.evaluations(search) if result.ticket > WARM_START)
 
 
 def reference_of(store: RunReader, config: CampaignConfig) -> Reference:
@@ -151,7 +151,7 @@ def reference_of(store: RunReader, config: CampaignConfig) -> Reference:
         store: a run whose first search has evaluated its warm start.
         config: its campaign.
     """
-    return reference_rule(config).derive(store.evaluation(store.arms()[0], WARM_START).fitness)
+    return reference_rule(config).derive(store.evaluation(store.searches()[0], WARM_START).fitness)
 
 
 def reference_rule(config: CampaignConfig) -> ReferenceRule:

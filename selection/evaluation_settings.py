@@ -1,0 +1,120 @@
+"""Settings of an evaluation: what defines a comparison, besides the compared programs.
+
+The same settings describe an evaluation to the command that executes it and to the run file that records it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from optsearch.selection.contender import Contender, baseline_contenders
+from optsearch.selection.evaluation import REPLICATES
+from optsearch.selection.problem import Problem, problems
+from optsearch.selection.space import parse_ranges
+from optsearch.selection.tuning import TRIALS, TuningBudget, fresh_seeds
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """Settings of an evaluation.
+
+    Attributes:
+        tasks: names of tasks.
+        seeds: number of fresh seeds of each replicate.
+        baselines: names of baselines.
+        skipped: number of fresh seeds of each replicate to skip, because an earlier evaluation has used them.
+        batches: batch sizes for each task; None for the task's default.
+        trials: number of tuning trials for each contender, task and replicate; 0 compares the contenders' own settings
+            in a single replicate.
+        replicates: number of independent tunings of each contender on each task.
+        constants: if True, tunes constants too.
+        spaces: declared ranges such as ``beta=0:0.999``, which replace the defaults.
+        shared: if True, each tuning selects one setting for all tasks.
+        sensitivity: if True, also trains each tuned point at multiples of its rate, all else fixed.
+        timed: if True, also measures the wall-clock time of compiled steps.
+    """
+
+    tasks: tuple[str, ...]
+    seeds: int
+    baselines: tuple[str, ...]
+    skipped: int = 0
+    batches: tuple[int, ...] | None = None
+    trials: int = TRIALS
+    replicates: int = REPLICATES
+    constants: bool = True
+    spaces: tuple[str, ...] = ()
+    shared: bool = False
+    sensitivity: bool = False
+    timed: bool = False
+
+    @property
+    def tunings(self) -> int:
+        """Number of replicates: one without trials."""
+        return self.replicates if self.trials else 1
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The tasks with their batch sizes.
+
+        Raises:
+            TaskError: a task does not exist, a task or batch size is duplicated, or a batch is too large.
+        """
+        return problems(self.tasks, self.batches)
+
+    @property
+    def opponents(self) -> tuple[Contender, ...]:
+        """The baselines.
+
+        Raises:
+            BaselineError: a baseline does not exist.
+        """
+        return tuple(baseline_contenders(self.baselines))
+
+    @property
+    def budget(self) -> TuningBudget:
+        """The tuning budget of each contender, in each replicate.
+
+        Raises:
+            SpaceError: a declared range is invalid.
+        """
+        return TuningBudget(self.trials, constants=self.constants, ranges=parse_ranges(self.spaces))
+
+    @property
+    def fresh_seeds(self) -> tuple[tuple[int, ...], ...]:
+        """The fresh seeds of each replicate.
+
+        Raises:
+            SeedError: too few seeds are available.
+        """
+        return tuple(fresh_seeds(self.seeds, replicate=n, skipped=self.skipped) for n in range(self.tunings))
+
+    @property
+    def seed_places(self) -> range:
+        """Places of the seeds among the fresh seeds of each replicate."""
+        return range(self.skipped, self.skipped + self.seeds)
+
+    @property
+    def digest(self) -> str:
+        """Identifies the use of the fresh seeds; it does not depend on measurements without fresh seeds."""
+        return hashlib.sha256(json.dumps(self._of_fresh_seeds(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def recorded(self) -> dict[str, Any]:
+        """The settings as JSON values, with the version of each task."""
+        further = ({"sensitivity": True} if self.sensitivity else {}) | ({"timed": True} if self.timed else {})
+        return self._of_fresh_seeds() | further
+
+    def _of_fresh_seeds(self) -> dict[str, Any]:
+        """The settings on which the results on fresh seeds depend, as JSON values."""
+        return {
+            "tasks": {problem.name: problem.load().version for problem in self.problems},
+            "seeds": self.seeds,
+            "skipped_seeds": self.skipped,
+            "baselines": [contender.reference or contender.name for contender in self.opponents],
+            "trials": self.trials,
+            "replicates": self.tunings,
+            "constants": self.constants,
+            "spaces": list(self.spaces),
+        } | ({"shared": True} if self.shared else {})
