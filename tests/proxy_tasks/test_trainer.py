@@ -51,6 +51,7 @@ def test_functions_of_matrices_train_a_task_of_one_vector(name: str) -> None:
     assert result.train_losses[-1] < result.train_losses[0]
 
 
+@pytest.mark.slow
 def test_generated_programs_agree_interpreted_and_compiled(interpreter: Trainer, compiler: Trainer) -> None:
     """Small steps keep runs from being chaotic; then the two ways may differ by rounding only."""
     rng = np.random.default_rng(4)
