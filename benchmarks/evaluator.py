@@ -1,7 +1,8 @@
 """Speed of evaluating a candidate, relative to compiling it and to a hand-written optimizer.
 
-    python benchmarks/evaluator.py            three minutes on one core
-    python benchmarks/evaluator.py --quick    two minutes, fewer rounds and sizes
+    python benchmarks/evaluator.py               six minutes on one core
+    python benchmarks/evaluator.py --quick       three minutes, fewer rounds and sizes
+    python benchmarks/evaluator.py --matrices    three minutes, only what functions of matrices cost
 
 Every figure is the median over rounds of a ratio of times; both sides are measured alternately in this process. Times
 are processor times of this process, which runs on one thread, so that other load on the machine has little effect.
@@ -16,6 +17,9 @@ same task, gradient code, batches and loop.
 - *crossover*: on larger rungs, for AdamW and for a program of twenty instructions, the time of a run in both modes, and
   the number of steps from which compiling is faster. Times of whole runs are extrapolated from a few steps.
   ``automatic_over_best`` is the time of the mode that `Trainer` chooses, relative to the faster mode.
+- *matrices*: programs without functions of matrices in an interpreter with their opcodes, relative to the one without,
+  which is the one that runs them; and library programs that call such functions, relative to the same update written by
+  hand in JAX and compiled in advance.
 
 docs/evaluator.md has the figures and their discussion.
 
@@ -31,11 +35,13 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 from candidates import evolved, random_live
 
+from optsearch.dsl.dataflow import prune
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
@@ -45,11 +51,18 @@ from optsearch.search.fitness import Job, Setting
 
 use_one_cpu_thread()
 
+import by_hand  # noqa: E402
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
+from optsearch.proxy_tasks.compilation import pinned_settings  # noqa: E402
+from optsearch.proxy_tasks.execution import engine  # noqa: E402
 from optsearch.proxy_tasks.execution.encoding import encode  # noqa: E402
+from optsearch.proxy_tasks.execution.loop import Batches, LoopResult, prepare_lanes  # noqa: E402
+from optsearch.proxy_tasks.execution.script import scripts  # noqa: E402
+from optsearch.proxy_tasks.hurdle import NO_HURDLE  # noqa: E402
 from optsearch.proxy_tasks.models import MLP  # noqa: E402
 from optsearch.proxy_tasks.registry import get_task  # noqa: E402
 from optsearch.proxy_tasks.task import Task  # noqa: E402
@@ -60,37 +73,6 @@ SMALL = ((64, 16, 8, 16, 64), (64, 48, 32, 8, 32, 48, 64), (64, 96, 64, 16, 64, 
 """Widths of further models on the proxy's data, of 2,000 to 30,000 parameters; the proxy's size is in this range."""
 
 LARGE = ((64, 256, 96, 16, 96, 256, 64), (64, 512, 256, 16, 256, 512, 64))
-
-
-class AdamWState(NamedTuple):
-    """State of the hand-written optimizer: step count, and trees with the structure of the parameters."""
-
-    count: Any
-    m: Any
-    v: Any
-
-
-class ByHand(NamedTuple):
-    """The interface of an optax optimizer."""
-
-    init: Callable[[Any], AdamWState]
-    update: Callable[[Any, AdamWState, Any], tuple[Any, AdamWState]]
-
-
-def adamw_by_hand(schedule: Callable[[Any], Any]) -> Any:
-    """AdamW without bias correction, written directly in JAX."""
-
-    def init(params: Any) -> AdamWState:
-        return AdamWState(jnp.int32(0), *(jax.tree.map(jnp.zeros_like, params) for _ in range(2)))
-
-    def update(gradient: Any, state: AdamWState, params: Any) -> tuple[Any, AdamWState]:
-        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, state.m, gradient)
-        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, state.v, gradient)
-        rate = 0.001 * schedule(state.count)
-        step = jax.tree.map(lambda w, m, v: -rate * (m / (jnp.sqrt(v) + 1e-8) + 0.01 * w), params, m, v)
-        return step, AdamWState(state.count + 1, m, v)
-
-    return ByHand(init, update)
 
 
 def timed(run: Callable[[], Any]) -> float:
@@ -137,7 +119,7 @@ def against_the_floor(task: Task, candidates: Sequence[Program], rounds: int) ->
     interpreter, compiler = Trainer(task, method="interpret"), Trainer(task, method="compile")
     adamw = LIBRARY["adamw"]
     sides: dict[str, Callable[[], Any]] = {
-        "floor": lambda: compiler.run_optax(adamw_by_hand, 0),
+        "floor": lambda: compiler.run_optax(by_hand.adamw, 0),
         "adamw": lambda: interpreter.run(adamw, 0),
         "compiled": lambda: compiler.run(adamw, 0),
     }
@@ -174,7 +156,7 @@ def against_compiling(task: Task, candidates: Sequence[Program]) -> dict[str, An
     interpreter = Trainer(task, method="interpret")
     interpreter.run(candidates[0], 0, rate=1e-3)
     compiler = Trainer(task, method="compile")
-    compiler.run_optax(adamw_by_hand, 0)  # warm-up: loads data and initial weights
+    compiler.run_optax(by_hand.adamw, 0)  # warm-up: loads data and initial weights
     pairs: list[tuple[float, float]] = []
     for program in candidates:
         compiled = timed(lambda program=program: compiler.run(program, 0, rate=1e-3))
@@ -289,6 +271,121 @@ def crossings(task: Task, programs: dict[str, Program]) -> list[dict[str, Any]]:
     return rows
 
 
+MATRIX_TASKS = ("ae", "lm")
+"""A small model, and one with larger matrices."""
+
+COMPILATIONS = 3
+"""Number of times that each form of the interpreter is compiled."""
+
+
+def opcodes(task: Task, candidates: Sequence[Program], rounds: int) -> dict[str, Any]:
+    """Compares interpreters with and without the opcodes of matrices, on programs that have none.
+
+    A `Trainer` runs such programs without the opcodes, which is checked: its losses are those of that interpreter.
+    """
+    run, seconds = interpreters(task)
+    programs = [prune(program) for program in (LIBRARY["adamw"], *candidates)]
+    trainer = Trainer(task, method="interpret")
+    sides: dict[str, Callable[[], Any]] = {}
+    equal = 0
+    for number, program in enumerate(programs):
+        for matrices in (False, True):
+            sides[f"{number} {matrices}"] = lambda program=program, matrices=matrices: run[matrices](program)
+        losses = [run[matrices](program).train_losses.tobytes() for matrices in (False, True)]
+        assert np.float32(trainer.run(program, 0, rate=1e-3).train_losses).tobytes() == losses[0]
+        equal += losses[0] == losses[1]
+    times = in_turns(sides, rounds)
+    over = [ratio(times, f"{number} True", f"{number} False") for number in range(len(programs))]
+    compiling = {matrices: median(values) for matrices, values in seconds.items()}
+    return {
+        "task": task.name,
+        "adamw_ms": round(1000 * median(times["0 False"]), 2),
+        "adamw_with_opcodes": round(over[0], 3),
+        "candidates_with_opcodes": round(median(over[1:]), 3),
+        "slowest_with_opcodes": round(max(over[1:]), 3),
+        "equal_losses": f"{equal} of {len(programs)}",
+        "compiling_s": round(compiling[False], 2),
+        "compiling_with_opcodes": round(compiling[True] / compiling[False], 2),
+    }
+
+
+def interpreters(task: Task) -> tuple[dict[bool, Callable[[Program], LoopResult]], dict[bool, list[float]]]:
+    """Compiles the interpreter without and with the opcodes of matrices.
+
+    Returns:
+        For each, the training run of a program, and the seconds of each compilation.
+    """
+
+    def arguments(program: Program) -> tuple[Any, ...]:
+        code = encode(program)
+        assert code is not None
+        return scripts([code], grouped=False), batches, np.float32(1e-3) * task.schedule()[None], limits
+
+    limits = NO_HURDLE.at(task.checkpoints)[None]
+    splits = (task.data.train, task.data.validation, task.data.test)
+    loops: dict[bool, Any] = {}
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    with pinned_settings(), no_cache():
+        weights, order = jax.jit(lambda seeds: prepare_lanes(task, seeds))(np.zeros(1, np.uint32))
+        batches = Batches(weights, order, *(tuple(jnp.asarray(array) for array in split) for split in splits))
+        for _ in range(COMPILATIONS):
+            for matrices in (False, True):
+                loop = jax.jit(partial(engine.run, task, matrices=matrices))
+                began = time.process_time()
+                loops[matrices] = loop.lower(*arguments(LIBRARY["adamw"])).compile()
+                seconds[matrices].append(time.process_time() - began)
+
+    def run(matrices: bool, program: Program) -> LoopResult:
+        with pinned_settings():
+            return jax.tree.map(np.asarray, loops[matrices](*arguments(program)))
+
+    return {matrices: partial(run, matrices) for matrices in loops}, seconds
+
+
+def with_matrices(task: Task, name: str, rounds: int) -> dict[str, Any]:
+    """Compares a library program with functions of matrices to the same update written by hand in JAX.
+
+    A second form by hand multiplies all matrices of equal shape in one product, which changes no result.
+    """
+    interpreter, compiler = Trainer(task, method="interpret"), Trainer(task, method="compile")
+    program, hand, grouped = LIBRARY[name], by_hand.WITH_MATRICES[name], by_hand.BY_SHAPE.get(name)
+    sides: dict[str, Callable[[], Any]] = {
+        "by hand": lambda: compiler.run_optax(hand, 0),
+        "interpreted": lambda: interpreter.run(program, 0),
+        "compiled": lambda: compiler.run(program, 0),
+    }
+    if grouped is not None:
+        sides["by shape"] = lambda: compiler.run_optax(grouped, 0)
+    losses = [run().train_losses[:2] for run in sides.values()]
+    np.testing.assert_allclose(losses, [losses[0]] * len(losses), rtol=1e-4)  # the same update
+    times = in_turns(sides, rounds)
+    return {
+        "task": task.name,
+        "program": name,
+        "by_hand_us_a_step": round(1e6 * median(times["by hand"]) / task.steps, 1),
+        "interpreted_us_a_step": round(1e6 * median(times["interpreted"]) / task.steps, 1),
+        "interpreted_over_hand": round(ratio(times, "interpreted", "by hand"), 3),
+        "compiled_over_hand": round(ratio(times, "compiled", "by hand"), 3),
+        "by_shape_over_hand": None if grouped is None else round(ratio(times, "by shape", "by hand"), 3),
+        "interpreted_over_by_shape": None if grouped is None else round(ratio(times, "interpreted", "by shape"), 3),
+    }
+
+
+def matrices(candidates: Sequence[Program], quick: bool, rounds: int) -> dict[str, Any]:
+    """Measures what functions of matrices cost programs without and with them, and prints it."""
+    tasks = [get_task(name) for name in (MATRIX_TASKS[:1] if quick else MATRIX_TASKS)]
+    without = [opcodes(task, candidates[::4], rounds) for task in tasks]
+    show("Programs without functions of matrices, in an interpreter with their opcodes", without)
+    called = [with_matrices(task, name, rounds) for task in tasks for name in by_hand.WITH_MATRICES]
+    show("Functions of matrices, against the same update by hand", called)
+    return {
+        "with_opcodes": max(row["candidates_with_opcodes"] for row in without),
+        "orthogonalize_over_hand": max(r["interpreted_over_hand"] for r in called if r["program"] in by_hand.BY_SHAPE),
+        "without": without,
+        "called": called,
+    }
+
+
 def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Prints a table of figures."""
     print(f"\n{title}")
@@ -303,6 +400,7 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, candidates and sizes")
+    parser.add_argument("--matrices", action="store_true", help="only what functions of matrices cost")
     options = parser.parse_args()
     count, rounds = (3, 7) if options.quick else (8, 15)
     proxy = get_task(PROXY)
@@ -310,6 +408,9 @@ def main() -> None:
     candidates = evolved(PROXY, Trainers(trainer), count) + random_live(trainer, count)
     lengths = [len(code.step) for code in map(encode, candidates) if code is not None]
     print(f"{len(candidates)} candidates of {min(lengths)} to {max(lengths)} instructions, median {median(lengths)}")
+    if options.matrices:
+        print(json.dumps({**matrices(candidates, options.quick, rounds), "machine": about_machine()}))
+        return
 
     with no_cache():
         compiling = against_compiling(proxy, candidates)
@@ -325,6 +426,7 @@ def main() -> None:
         show(f"Milliseconds of a run by {name}", [times])
     chosen = crossover(options.quick)
     show("A program, first met: where compiling wins", chosen)
+    with_and_without = matrices(candidates, options.quick, rounds)
     (own,) = [row for row in floors if row["parameters"] == proxy.parameters]
     result = {
         **compiling,
@@ -337,6 +439,7 @@ def main() -> None:
         "large": large,
         "growth_ms": grown,
         "crossover": chosen,
+        "matrices": with_and_without,
         "machine": about_machine(),
     }
     print(json.dumps(result))

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 from candidates import evolved, random_live
-from evaluator import adamw_by_hand, no_cache
+from evaluator import by_hand, no_cache
 from language import children_rate, classes, oracle
 
 from optsearch.dsl.fingerprint import fingerprint
@@ -177,7 +177,7 @@ def evaluations(steps: int, count: int, rounds: int) -> dict[str, Any]:
     proxy = Trainer(get_task(TASK), method="interpret")
     candidates = evolved(TASK, Trainers(proxy), count) + random_live(proxy, count)
     sides: dict[str, Callable[[], Any]] = {
-        "by_hand": lambda: compiler.run_optax(adamw_by_hand, 0),
+        "by_hand": lambda: compiler.run_optax(by_hand.adamw, 0),
         "adamw": lambda: trainer.run(LIBRARY["adamw"], 0),
         "lion": lambda: trainer.run(LIBRARY["lion"], 0),
     }

@@ -318,11 +318,13 @@ ENTRIES: tuple[Entry, ...] = (
             "docs/speed.md: Speed",
             "docs/evaluator.md: Against compiling, and against the floor",
             "docs/evaluator.md: Where compiling wins",
+            "docs/evaluator.md: Functions of matrices",
         ),
         ("python benchmarks/evaluator.py",),
-        takes="3 min",
+        takes="6 min",
         digest=None,
-        expect="speedup_over_compiling about 100, time_over_floor about 1.2, adamw_over_floor about 1.1",
+        expect="speedup_over_compiling about 100, time_over_floor about 1.2, adamw_over_floor about 1.1; "
+        "of matrices, with_opcodes about 1 and orthogonalize_over_hand below 1.3",
     ),
     Entry(
         "peers",

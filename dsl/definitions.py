@@ -96,10 +96,12 @@ ORTHOGONALIZE = (
 
     Arrays with more than two axes are matrices of the leading axes against the last one; vectors have one row.
     """
+    if x.size == 0:
+        return x
     matrix = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x.reshape(1, -1)
     wide = matrix.shape[0] <= matrix.shape[1]
     y = matrix if wide else matrix.T
-    largest = jnp.max(jnp.abs(y), initial=0.0)
+    largest = jnp.max(jnp.abs(y))
     y = y / jnp.where(largest == 0.0, 1.0, largest)
     norm = jnp.linalg.norm(y)
     y = y / jnp.where(norm == 0.0, 1.0, norm)
@@ -109,25 +111,32 @@ ORTHOGONALIZE = (
             y = 3.4445 * y + (2.0315 * gram @ gram - 4.775 * gram) @ y
     return (max(y.shape) ** 0.5 * (y if wide else y.T)).reshape(x.shape)
 ''',
-    '''def orthogonalize(x):
-    """The nearest matrix with equal singular values, by Newton-Schulz iteration; entries have root mean square 1.
+    '''def orthogonalize(arrays):
+    """The nearest matrices with equal singular values, by Newton-Schulz iteration; entries have root mean square 1.
 
-    Arrays with more than two axes are matrices of the leading axes against the last one; vectors have one row.
+    Arrays with more than two axes are matrices of the leading axes against the last one; vectors have one row. Matrices
+    of one shape, up to transposition, are computed together.
     """
-    if x.numel() == 0:
-        return x
-    matrix = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x.reshape(1, -1)
-    wide = matrix.shape[0] <= matrix.shape[1]
-    y = matrix if wide else matrix.T
-    largest = y.abs().max()
-    y = y / torch.where(largest == 0.0, 1.0, largest)
-    norm = torch.linalg.norm(y)
-    y = y / torch.where(norm == 0.0, 1.0, norm)
-    if min(y.shape) > 1:
-        for _ in range(5):
-            gram = y @ y.T
-            y = 3.4445 * y + (2.0315 * gram @ gram - 4.775 * gram) @ y
-    return (max(y.shape) ** 0.5 * (y if wide else y.T)).reshape(x.shape)
+    results, alike = list(arrays), {}
+    for place, x in enumerate(arrays):
+        if x.numel():
+            y = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x.reshape(1, -1)
+            y = y if y.shape[0] <= y.shape[1] else y.mT
+            alike.setdefault((y.shape, y.dtype, y.device), []).append((place, y))
+    for group in alike.values():
+        y = torch.stack([matrix for _, matrix in group])
+        largest = y.abs().amax(dim=(-2, -1), keepdim=True)
+        y = y / torch.where(largest == 0.0, 1.0, largest)
+        norm = torch.linalg.matrix_norm(y, keepdim=True)
+        y = y / torch.where(norm == 0.0, 1.0, norm)
+        if y.shape[-2] > 1:
+            for _ in range(5):
+                gram = y @ y.mT
+                y = 3.4445 * y + (2.0315 * gram @ gram - 4.775 * gram) @ y
+        for (place, _), z in zip(group, y.shape[-1] ** 0.5 * y):
+            x = arrays[place]
+            results[place] = (z if x.ndim < 2 or x.shape[-1] == z.shape[-1] else z.mT).reshape(x.shape)
+    return results
 ''',
 )
 SIGN = '''def sign(x):

@@ -38,7 +38,8 @@ class Scope(Enum):
 
     ELEMENT = "element"  # called with arrays that broadcast
     LEAF = "leaf"  # called with one array of the tree at a time, whose shape does not matter
-    MATRIX = "matrix"  # called with one array of the tree at a time, in its shape, which it reads as a matrix
+    MATRIX = "matrix"  # called with one array of the tree at a time, in its shape, which it reads as a matrix; one that
+    # keeps both axes must give the transposed result for the transposed matrix
     TREE = "tree"  # called with the list of all arrays of each LEAF operand
 
 

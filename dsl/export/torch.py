@@ -1,7 +1,9 @@
 """Programs as PyTorch optimizers, in a file that needs only torch.
 
 Elementwise programs run on all small tensors of a param group concatenated into one, so that a model with many small
-tensors costs a few kernel calls per step; on a CPU they run block by block. Programs with norms keep the tensors apart.
+tensors costs a few kernel calls per step; on a CPU they run block by block. Programs with norms keep the tensors apart;
+matrices of one shape are orthogonalised together. (An optax file does this array by array: compiled, it gains little,
+and for large matrices on a CPU it loses.)
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.export.source import about, formatted, helpers, method
-from optsearch.dsl.functions import FUNCTIONS, Scope
+from optsearch.dsl.functions import FUNCTIONS, Function, Scope
 from optsearch.dsl.parameters import parametrised, without_clashes
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.types import Kind
@@ -231,13 +233,17 @@ def _apart(program: Program, constants: Mapping[str, float], results: Sequence[K
     for statement, kind in zip(program.body, results, strict=True):
         code, function = _expression(statement, constants), FUNCTIONS[statement.function]
         wide = list(dict.fromkeys(a for a in statement.args if isinstance(a, str) and kinds[a] is not Kind.SCALAR))
-        if len(wide) == 1 and function.scope is not Scope.TREE:
-            code = f"[{code} for {wide[0]} in {wide[0]}]"
-        elif wide and function.scope is not Scope.TREE:
-            code = f"[{code} for {', '.join(wide)} in zip({', '.join(wide)})]"
+        if wide and not _takes_lists(function):
+            names = ", ".join(wide)
+            code = f"[{code} for {names} in {names if len(wide) == 1 else f'zip({names})'}]"
         lines.append(f"{statement.target} = {code}")
         kinds[statement.target] = kind
     return lines
+
+
+def _takes_lists(function: Function) -> bool:
+    """True for functions of the whole tree, and for those of matrices, which compute matrices of one shape together."""
+    return function.scope is Scope.TREE or (function.scope is Scope.MATRIX and not function.removes)
 
 
 def _expression(statement: Statement, constants: Mapping[str, float]) -> str:

@@ -7,6 +7,9 @@ compiled once per task, with the program as data. At every step a loop over stat
 The register file is carried through all loops and must not be copied. A branch therefore returns only its row, and the
 write follows the switch: if branches return the whole file, XLA copies it for every statement.
 
+A product of small matrices takes less time than its call. Functions of matrices therefore take all leaves of one shape,
+up to transposition, in one batch.
+
 Several training runs (*lanes*) can share the loop, each with its own program; `script` defines the order of their
 statements. All numbers and sums are float32. XLA adds the elements of a leaf in an order that depends only on the kind
 of machine and the shape; leaves are added in their order.
@@ -69,6 +72,19 @@ class Layout(NamedTuple):
         """Number of parameters."""
         return self.spans[-1][1]
 
+    def matrix(self, place: int) -> tuple[int, int]:
+        """Rows and columns of a leaf, read as a matrix."""
+        columns = (self.shapes[place] or (1,))[-1]
+        start, end = self.spans[place]
+        return (end - start) // max(columns, 1), columns
+
+    def alike(self) -> list[list[int]]:
+        """Places of the leaves whose matrices have one shape, up to transposition."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for place in range(len(self.shapes)):
+            groups.setdefault(tuple(sorted(self.matrix(place))), []).append(place)
+        return list(groups.values())
+
     def leaves(self, row: jax.Array) -> list[jax.Array]:
         """The leaves of a row, each flattened."""
         return [row[start:end] for start, end in self.spans]
@@ -103,6 +119,7 @@ def row_meaning(function: Function, layout: Layout) -> Callable[..., jax.Array]:
     Returns:
         A function that takes a row [size] or a scalar per operand, at least one of them a row, and returns a row.
     """
+    import jax
     import jax.numpy as jnp
 
     def meaning(*operands: Any) -> Any:
@@ -118,11 +135,23 @@ def row_meaning(function: Function, layout: Layout) -> Callable[..., jax.Array]:
         columns = [layout.leaves(operand) if operand.ndim else [operand] * len(layout.spans) for operand in operands]
         return spread([meaning(*column) for column in zip(*columns, strict=True)])
 
-    def on_matrices(row: Any) -> jax.Array:
+    def on_lines(row: Any) -> jax.Array:
         parts = [
             jnp.broadcast_to(meaning(leaf.reshape(shape)), shape).reshape(-1)
             for leaf, shape in zip(layout.leaves(row), layout.shapes, strict=True)
         ]
+        return jnp.concatenate(parts)
+
+    def on_matrices(row: Any) -> jax.Array:
+        parts = layout.leaves(row)
+        for places in layout.alike():
+            shapes = [layout.matrix(place) for place in places]
+            matrices = [parts[place].reshape(shape) for place, shape in zip(places, shapes, strict=True)]
+            lying = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
+            # A batch of one is slower than the array itself.
+            results = jax.vmap(meaning)(jnp.stack(lying)) if len(places) > 1 else map(meaning, lying)
+            for place, (rows, columns), result in zip(places, shapes, results, strict=True):
+                parts[place] = (result if rows <= columns else result.T).reshape(-1)
         return jnp.concatenate(parts)
 
     def on_tree(*operands: Any) -> jax.Array:
@@ -138,7 +167,7 @@ def row_meaning(function: Function, layout: Layout) -> Callable[..., jax.Array]:
     return {
         Scope.ELEMENT: meaning,
         Scope.LEAF: on_leaves,
-        Scope.MATRIX: on_matrices,
+        Scope.MATRIX: on_lines if function.removes else on_matrices,
         Scope.TREE: on_tree,
     }[function.scope]
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from optsearch.dsl.functions import FUNCTIONS, GUARD, Function
 from optsearch.dsl.program import INPUTS, Program
+from optsearch.dsl.types import KINDS, Kind
+from optsearch.dsl.verify import input_kinds, result_kind
 from optsearch.dsl.walk import walk
 
 Bounds = tuple[float, float]
@@ -42,6 +44,27 @@ def state_bounds(program: Program) -> dict[str, Bounds]:
         if not broken:
             return bounds
         bounds |= dict.fromkeys(broken, ANYTHING)
+
+
+def state_variation(program: Program) -> dict[str, Kind]:
+    """The smallest kind of every state variable's values at all steps, whatever the memory that they take."""
+    kinds = dict.fromkeys(program.state, Kind.SCALAR)
+    while True:
+        values = walk(program, {**input_kinds(program), **kinds}, _Kinds())
+        after = {name: KINDS[kind | values[name]] for name, kind in kinds.items()}
+        if after == kinds:
+            return kinds
+        kinds = after
+
+
+class _Kinds:
+    """The domain of the walk that finds kinds."""
+
+    def constant(self, value: float) -> Kind:
+        return Kind.SCALAR
+
+    def apply(self, function: Function, operands: list[Kind]) -> Kind:
+        return result_kind(function, operands)
 
 
 class _Intervals:
@@ -106,4 +129,6 @@ _INTERVALS: Mapping[str, Callable[..., Bounds]] = {
     "minimum": lambda x, y: (min(x[0], y[0]), min(x[1], y[1])),
     "clip": _clip,
     "interp": _interp,
+    "row_mean": lambda x: x,
+    "column_mean": lambda x: x,
 }

@@ -4,7 +4,7 @@ Values that are known to be equal form a class. A node is a call whose operands 
 and merges classes, so no form is lost. The cheapest form is extracted when no rule applies any more.
 
 The alternative, egglog, depends on 213 MB of notebook packages. In this implementation a class also carries analysis
-data from the function table: its constant, its bounds and its size.
+data from the function table: its constant, its bounds, its size and its kind.
 
 Source: Willsey et al., "egg: Fast and Extensible Equality Saturation", POPL 2021 (arXiv:2004.03082).
 """
@@ -18,6 +18,8 @@ import numpy as np
 
 from optsearch.dsl.functions import FUNCTIONS, LEAVES, Function, Scope
 from optsearch.dsl.program import G
+from optsearch.dsl.types import KINDS, Kind
+from optsearch.dsl.verify import result_kind
 from optsearch.simplify.rewriting.bounds import ANYTHING, Bounds, bounds_of
 from optsearch.simplify.rewriting.patterns import SPECIAL, Call, Name, Pattern, computed, evaluate
 from optsearch.simplify.rewriting.sizes import ASSUMED, UNKNOWN, Size, of_constant, size_of
@@ -76,6 +78,7 @@ class EGraph:
         self._known: dict[int, list[float]] = {}
         self._bounds: dict[int, Bounds] = {}
         self._sizes: dict[int, Size] = {}
+        self._kinds: dict[int, Kind] = {}
         self._by_function: dict[str, list[tuple[int, Node]]] = {}
 
     def find(self, of: int) -> int:
@@ -98,10 +101,14 @@ class EGraph:
         """Range of magnitudes of a class; ``UNKNOWN`` if its values may be infinite or NaN."""
         return self._sizes.get(self.find(of), UNKNOWN)
 
-    def variable(self, name: str, bounds: Bounds = ANYTHING, size: Size = ASSUMED[G]) -> int:
+    def kind(self, of: int) -> Kind:
+        """The smallest kind among the forms of a class: its values do not differ along the axes that it lacks."""
+        return self._kinds.get(self.find(of), Kind.LEAF)
+
+    def variable(self, name: str, bounds: Bounds = ANYTHING, size: Size = ASSUMED[G], kind: Kind = Kind.LEAF) -> int:
         """The class of an input or a state variable."""
         made = self._node((f"${name}", ()))
-        self._bounds[made], self._sizes[made] = bounds, size
+        self._bounds[made], self._sizes[made], self._kinds[made] = bounds, size, kind
         return made
 
     def constant(self, value: float) -> int:
@@ -109,6 +116,7 @@ class EGraph:
         value = self._interned(value)
         made = self._node((f"#{value!r}", ()))
         self._constants[made], self._bounds[made], self._sizes[made] = value, (value, value), of_constant(value)
+        self._kinds[made] = Kind.SCALAR
         return made
 
     def add(self, function: str, operands: Sequence[int], reasons: frozenset[str] = frozenset()) -> int:
@@ -143,7 +151,7 @@ class EGraph:
         self._up[y] = x
         if other is not None and (constant is None or (len(repr(other)), other) < (len(repr(constant)), constant)):
             self._constants[x] = other
-        self._narrow(x, self._bounds.get(y, ANYTHING), self._sizes.get(y, UNKNOWN))
+        self._narrow(x, self._bounds.get(y, ANYTHING), self._sizes.get(y, UNKNOWN), self._kinds.get(y, Kind.LEAF))
         self.merged[x] = self.merged.get(x, frozenset()) | self.merged.get(y, frozenset()) | reasons
         self.version += 1
         return True
@@ -305,9 +313,11 @@ class EGraph:
                 [self.bounds(operand) for operand in operands],
                 [self.magnitudes(operand) for operand in operands],
             )
-            self._narrow(owner, bounds_of(function, bounds), size_of(function, sizes, bounds))
+            kind = result_kind(FUNCTIONS[function], [self.kind(operand) for operand in operands])
+            self._narrow(owner, bounds_of(function, bounds), size_of(function, sizes, bounds), kind)
 
-    def _narrow(self, owner: int, bounds: Bounds, size: Size) -> None:
+    def _narrow(self, owner: int, bounds: Bounds, size: Size, kind: Kind) -> None:
+        self._kinds[owner] = KINDS[self._kinds.get(owner, Kind.LEAF) & kind]
         low, high = self._bounds.get(owner, ANYTHING)
         if bounds[0] > low or bounds[1] < high:
             narrowed = max(low, bounds[0]), min(high, bounds[1])

@@ -21,7 +21,7 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import INPUTS, LR, OUTPUT, G, Program, W
 from optsearch.dsl.verify import input_kinds
 from optsearch.dsl.walk import walk
-from optsearch.simplify.rewriting.bounds import ANYTHING, state_bounds
+from optsearch.simplify.rewriting.bounds import ANYTHING, state_bounds, state_variation
 from optsearch.simplify.rewriting.egraph import Binding, ContradictionError, EGraph, Reading
 from optsearch.simplify.rewriting.extract import Extracted, Key, Need, extract
 from optsearch.simplify.rewriting.order import readable
@@ -57,6 +57,17 @@ _LIBRARY = (
 )
 """Library programs: name, label, and the names of their constants in order."""
 
+_MUON = (
+    ("", "orthogonalize(interp(g, interp(g, m, beta1), beta1))"),
+    (", without Nesterov momentum", "orthogonalize(interp(g, m, beta1))"),
+)
+_SCALES = (
+    ("from its steps", "{0} * {0}"),
+    ("per row from its steps", "row_mean({0} * {0})"),
+    ("from the gradient", "g * g"),
+)
+"""What Muon's orthogonalised momentum may be divided by: the root of the mean of these values."""
+
 _VARIANTS = (
     ("momentum", "SGD with momentum", "m", "g + m", "(g + m) * beta"),
     ("nesterov", "SGD with Nesterov momentum", "m", "(g + m) * beta + g", "(g + m) * beta"),
@@ -76,6 +87,22 @@ _VARIANTS = (
         "orthogonalize(interp(g, m, beta))",
         "interp(g, m, beta)",
     ),
+    ("muon", "Muon, with weight decay", "m", "orthogonalize((m * beta + g) * beta + g)", "m * beta + g"),
+    ("muon", "Muon, with weight decay", "m", "orthogonalize((g + m) * beta + g)", "(g + m) * beta"),
+    ("muon", "Muon without Nesterov momentum, with weight decay", "m", "orthogonalize(m * beta + g)", "m * beta + g"),
+    *(
+        (
+            "muon",
+            f"Muon with an adaptive scale {words}{without}, with weight decay",
+            "m v",
+            f"{step} / sqrt(interp({squares.format(step)}, v, beta2))",
+            f"interp(g, m, beta1); interp({squares.format(step)}, v, beta2)",
+        )
+        for without, step in _MUON
+        for words, squares in _SCALES
+    ),
+    ("sgd", "SGD with orthogonalised steps", "", "orthogonalize(g)", ""),
+    ("sgd", "SGD with orthogonalised steps, with weight decay", "", "orthogonalize(g)", ""),
     ("rmsprop", "RMSProp with weight decay", "v", "g / sqrt(interp(g * g, v, beta))", "interp(g * g, v, beta)"),
 )
 """Variants of library programs: name, label, state, the update before decay and rate, the next state."""
@@ -140,9 +167,9 @@ def _templates() -> tuple[_Template, ...]:
         wanted = _named(update)
         if "decay" in label or name == "lion":
             wanted = Call("add", (wanted, decay))
-        next_state = (_named(after),) if state else ()
+        next_state = tuple(_named(text) for text in after.split("; ") if text)
         rated = _scaled(Call("multiply", (wanted, Name(LR, constant=False))), ())
-        found.append(_Template(name, label, rated, next_state, (state,) if state else ()))
+        found.append(_Template(name, label, rated, next_state, tuple(state.split())))
     return tuple(found)
 
 
@@ -197,8 +224,9 @@ class _Read:
     def __init__(self, program: Program):
         self.program, self.graph = program, EGraph()
         graph, bounds, sizes = self.graph, state_bounds(program), state_sizes(program)
-        self.inputs = {name: graph.variable(name, ANYTHING, ASSUMED[name]) for name in INPUTS}
-        self.start = {name: graph.variable(name, bounds[name], sizes[name]) for name in program.state}
+        kinds = input_kinds(program) | state_variation(program)
+        self.inputs = {name: graph.variable(name, ANYTHING, ASSUMED[name], kinds[name]) for name in INPUTS}
+        self.start = {n: graph.variable(n, bounds[n], sizes[n], kinds[n]) for n in program.state}
         values = walk(program, {**self.inputs, **self.start}, Reading(graph))
         self.outputs = [values[name] for name in program.signature.outputs]
         self.forms: dict[int, Extracted | None] = {}
@@ -237,7 +265,8 @@ class _Read:
         label = template.label
         if constants.get(_DECAY) == 0.0:
             del constants[_DECAY]
-            label = label.removesuffix(", with weight decay") + " without weight decay"
+            label = label.removesuffix(", with weight decay")
+            label += " or weight decay" if " without " in label else " without weight decay"
         if constants.get(_RATE) == 1.0:
             del constants[_RATE]
         order = ("beta", "beta1", "beta2", _DECAY, _RATE)

@@ -15,7 +15,7 @@ from optsearch.dsl.functions import FUNCTIONS
 from optsearch.dsl.program import INPUTS, OUTPUT, Program, ProgramError
 from optsearch.dsl.verify import input_kinds, verify
 from optsearch.dsl.walk import walk
-from optsearch.simplify.rewriting.bounds import ANYTHING, state_bounds
+from optsearch.simplify.rewriting.bounds import ANYTHING, state_bounds, state_variation
 from optsearch.simplify.rewriting.egraph import ContradictionError, EGraph, Reading
 from optsearch.simplify.rewriting.equivalence import same_updates
 from optsearch.simplify.rewriting.extract import STATEMENT, Extracted, Need, constant_cost, extract, function_cost
@@ -169,12 +169,13 @@ def _form(
     graph = EGraph()
     kinds = input_kinds(program)
     bounds, sizes = state_bounds(program), state_sizes(program)
-    inputs = {name: graph.variable(name, ANYTHING, ASSUMED[name]) for name in INPUTS}
+    varies = kinds | state_variation(program)
+    inputs = {name: graph.variable(name, ANYTHING, ASSUMED[name], varies[name]) for name in INPUTS}
     if substitution.target is not None and substitution.scales:
         bounds[substitution.target] = scaled_bounds(bounds[substitution.target], substitution.factor)
         least, largest = sizes[substitution.target]
         sizes[substitution.target] = least / abs(substitution.factor), largest / abs(substitution.factor)
-    leaves = {name: graph.variable(name, bounds[name], sizes[name]) for name in program.state}
+    leaves = {name: graph.variable(name, bounds[name], sizes[name], varies[name]) for name in program.state}
     starts = dict(leaves)
     if substitution.target is not None:
         starts[substitution.target] = substitution.view(graph, leaves)

@@ -1,9 +1,9 @@
 """Rewrite rules, one row each, with their domains and exactness.
 
 Most rules follow from the laws of the function table (``lawful_rules``); the others relate different functions. A rule
-states its domain: the intervals (``where``) and magnitudes (``sizes``) for which it holds in float32. A value that
-occurs only on the left side must be finite, which is checked for every rule automatically. In a rule, ``a`` to ``d``
-are constants and all other names are arbitrary values.
+states its domain: the intervals (``where``), magnitudes (``sizes``) and kinds for which it holds in float32. A value
+that occurs only on the left side must be finite, which is checked for every rule automatically. In a rule, ``a`` to
+``d`` are constants and all other names are arbitrary values.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from enum import IntEnum
 from optsearch.dsl.functions import FUNCTIONS, GUARD, Scope
 from optsearch.dsl.laws import EVEN, NONE, ODD
 from optsearch.dsl.rows import Function
+from optsearch.dsl.types import KINDS, Kind
 from optsearch.simplify.rewriting.bounds import Bounds
 from optsearch.simplify.rewriting.patterns import Call, Pattern, names, pattern
 from optsearch.simplify.rewriting.sizes import NORMAL, Size
@@ -61,6 +62,7 @@ class Rule:
         where: required interval of values (names, or expressions of constants).
         simplifies: True if the right side is simpler; such rules are applied first, and further when space runs out.
         sizes: required range of nonzero magnitudes of values (names or expressions).
+        kinds: the largest kind of values, such as one number for each array for ``PER_LEAF``.
         unless: names of rules that must not have produced the matched form; prevents rules from feeding each other
             indefinitely.
     """
@@ -73,6 +75,7 @@ class Rule:
     simplifies: bool = True
     unless: frozenset[str] = frozenset()
     sizes: tuple[tuple[str, Size], ...] = ()
+    kinds: tuple[tuple[str, Kind], ...] = ()
 
     @property
     def assumes(self) -> tuple[str, ...]:
@@ -107,6 +110,7 @@ def lawful_rules() -> Iterator[Rule]:
     """The rules that follow from the laws of one function. Commutativity is built into the e-graph."""
     for function in FUNCTIONS.values():
         yield from _of_operands(function)
+        yield from _of_arrays(function)
         if function.scope is Scope.ELEMENT and function.arity == 1:
             yield from _of_one_operand(function)
 
@@ -151,6 +155,24 @@ def _of_operands(function: Function) -> Iterator[Rule]:
             yield Rule(f"{name} is even", f"{name}({', '.join(absolute)})", call, exact)
 
 
+def _of_arrays(function: Function) -> Iterator[Rule]:
+    """Factors with one number for all numbers that a result is computed from, such as one for each row."""
+    name, laws, others = function.name, function.laws, "xyz"
+    if function.scope is Scope.ELEMENT:
+        return
+    kind = KINDS[Kind.LEAF & ~function.removes] if function.removes else Kind.PER_LEAF
+    kind = Kind.SCALAR if function.scope is Scope.TREE else kind
+    for position, (parity, degree) in enumerate(zip(laws.parity, laws.degree, strict=True)):
+        if degree not in (0.0, 1.0):
+            continue
+        product = f"{others[position]} * s"
+        operands = [product if place == position else others[place] for place in range(function.arity)]
+        factor = "sign(s)" if degree == 0.0 else "s" if parity == ODD else "abs(s)"
+        call, inner = f"{name}({', '.join(others[: function.arity])})", f"{name}({', '.join(operands)})"
+        size = ((product, NORMAL),) if degree == 0.0 else ((inner, NORMAL), (product, NORMAL))
+        yield Rule(f"array's factor out of {name}", inner, f"{factor} * {call}", sizes=size, kinds=(("s", kind),))
+
+
 def _of_one_operand(function: Function) -> Iterator[Rule]:
     name, laws = function.name, function.laws
     if laws.keeps_sign and name != "sign":
@@ -188,6 +210,15 @@ def _between(text: str, low: float, high: float) -> str:
 def _both(name: str, left: str, right: str, exact: Exactness = Exactness.ROUNDING) -> tuple[Rule, Rule]:
     """Rules in both directions between two forms, neither of which is simpler."""
     return Rule(name, left, right, exact, (), False), Rule(name, right, left, exact, (), False)
+
+
+def _of_means(mean: str, kind: Kind) -> tuple[Rule, ...]:
+    """Rules for the mean of rows or of columns, which does not change values of the given kind."""
+    return (
+        Rule(f"sum of {mean}", f"{mean}(x) + {mean}(y)", f"{mean}(x + y)"),
+        Rule(f"difference of {mean}", f"{mean}(x) - {mean}(y)", f"{mean}(x - y)"),
+        Rule(f"shift out of {mean}", f"{mean}(x + s)", f"{mean}(x) + s", kinds=(("s", kind),)),
+    )
 
 
 _GUARD, _EXACT = Exactness.GUARD, Exactness.EXACT
@@ -265,7 +296,15 @@ _RELATIONS = (
     Rule("power 2", "power(x, 2)", "x * x"),
     Rule("power 3", "power(x, 3)", "cube(x)"),
     Rule("power 1/2", "power(x, 0.5)", "sqrt(x)", where=(("x", NONNEGATIVE),)),
+    *(Rule(f"sign of {name}", f"sign({name}(x))", "1", _EXACT, (("x", (-20.0, 20.0)),))
+        for name in ("exp", "exp2", "exp10")),
     *_both("global norm from dot", "sqrt(dot(x, x))", "global_norm(x)"),
+    # Rows and columns
+    *_of_means("row_mean", Kind.PER_ROW),
+    *_of_means("column_mean", Kind.PER_COLUMN),
+    *_both("mean over rows and columns", "row_mean(column_mean(x))", "column_mean(row_mean(x))"),
+    Rule("norm from norms of columns", "row_norm(column_norm(x))", "norm(x)", sizes=_SQUARE),
+    Rule("norm from norms of rows", "column_norm(row_norm(x))", "norm(x)", sizes=_SQUARE),
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = (*lawful_rules(), *_RELATIONS)

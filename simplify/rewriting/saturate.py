@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from optsearch.dsl.types import Kind
 from optsearch.simplify.rewriting.bounds import Bounds, within
 from optsearch.simplify.rewriting.egraph import Binding, EGraph, Node
 from optsearch.simplify.rewriting.patterns import Call, Pattern, pattern
@@ -100,6 +101,7 @@ class _Prepared:
     name: frozenset[str]
     where: tuple[tuple[Pattern, Bounds], ...]
     sizes: tuple[tuple[Pattern, Size], ...]
+    kinds: tuple[tuple[str, Kind], ...]
     lost: tuple[str, ...]
 
     @staticmethod
@@ -108,13 +110,16 @@ class _Prepared:
         """Parses a rule, with caching."""
         where = tuple((pattern(text), bounds) for text, bounds in rule.where)
         sizes = tuple((pattern(text), size) for text, size in rule.sizes)
-        return _Prepared(rule, rule.form, rule.result, frozenset({rule.name}), where, sizes, tuple(sorted(rule.lost)))
+        lost = tuple(sorted(rule.lost))
+        return _Prepared(rule, rule.form, rule.result, frozenset({rule.name}), where, sizes, rule.kinds, lost)
 
     def holds(self, graph: EGraph, binding: Binding) -> bool:
         """True if the values lie in the rule's domain, and eliminated values are finite.
 
         An unknown size does not block a rule: the assumption is recorded, and the result is checked numerically.
         """
+        if any(graph.kind(binding[name]) & ~kind for name, kind in self.kinds):
+            return False
         for value, bounds in self.where:
             if not graph.in_range(value, binding) or not within(
                 graph.bounds(graph.instantiate(value, binding)), bounds

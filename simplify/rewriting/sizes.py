@@ -153,5 +153,7 @@ _SIZES: Mapping[str, Callable[..., Size]] = {
     "dot": lambda x, y: (0.0, x[1] * y[1] * PARAMETERS),
     "norm": lambda x: (x[0], x[1] * math.sqrt(PARAMETERS)),
     "global_norm": lambda x: (x[0], x[1] * math.sqrt(PARAMETERS)),
+    "row_norm": lambda x: (x[0], x[1] * math.sqrt(PARAMETERS)),
+    "column_norm": lambda x: (x[0], x[1] * math.sqrt(PARAMETERS)),
     "orthogonalize": lambda x: ZERO if x == ZERO else (0.0, 2.0 * math.sqrt(PARAMETERS)),
 }

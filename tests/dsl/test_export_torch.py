@@ -7,12 +7,14 @@ import io
 import math
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from exported import SHAPES, first_difference, known, load, torch_path
 
 from optsearch.dsl.export.torch import LARGE, to_torch_source
+from optsearch.dsl.functions import FUNCTIONS
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
 
@@ -175,3 +177,89 @@ def test_the_rest_of_a_weight_is_rounded_as_in_the_program(tmp_path: Path) -> No
     optimizer = load(to_torch_source(program), tmp_path).Optimizer([w])
     optimizer.step()
     assert optimizer.state[w]["m"].tolist() == [0.0, 0.0]
+
+
+ORTHOGONAL = parse("def train(w, g, lr):\n update = orthogonalize(g)\n update = update * lr\n return update\n")
+ALIKE = ((4, 3), (4, 3), (3, 4), (2, 2, 3), (3,), (3,), (1, 3), (3, 1), (5, 5), (5, 5), (), (0, 3), (3, 0), (0,))
+
+
+def orthogonal_steps(module: Any, weights: list[Any]) -> tuple[list[np.ndarray], list[int]]:
+    """The updates of zero weights in one step at the rate 1, and the sizes of the batches of matrices."""
+    stack = torch.stack
+    with mock.patch.object(torch, "stack", side_effect=stack) as stacked:
+        module.Optimizer(weights, lr=1.0).step()
+    sizes = [len(call.args[0]) for call in stacked.call_args_list]
+    return [-w.detach().double().numpy() for w in weights], sizes
+
+
+def drawn(shapes: tuple[tuple[int, ...], ...], *dtypes: Any) -> list[Any]:
+    """Parameters with gradients, the types of which take turns."""
+    rng, weights = np.random.default_rng(0), []
+    for number, shape in enumerate(shapes):
+        kind = dtypes[number % len(dtypes)]
+        weights.append(torch.nn.Parameter(torch.zeros(shape, dtype=kind)))
+        weights[-1].grad = torch.as_tensor(rng.standard_normal(shape), dtype=kind)
+    return weights
+
+
+def test_matrices_of_one_shape_up_to_transposition_are_orthogonalized_together(tmp_path: Path) -> None:
+    weights = drawn(ALIKE, torch.float64)
+    steps, sizes = orthogonal_steps(load(to_torch_source(ORTHOGONAL), tmp_path), weights)
+    assert sorted(sizes) == [1, 2, 4, 4]
+    for step, w in zip(steps, weights, strict=True):
+        np.testing.assert_allclose(step, FUNCTIONS["orthogonalize"].reference(w.grad.numpy()), atol=1e-9)
+
+
+def test_a_matrix_takes_the_step_that_it_takes_alone(tmp_path: Path) -> None:
+    module = load(to_torch_source(ORTHOGONAL), tmp_path)
+    steps, _ = orthogonal_steps(module, drawn(ALIKE, torch.float64))
+    for step, w in zip(steps, drawn(ALIKE, torch.float64), strict=True):
+        np.testing.assert_allclose(orthogonal_steps(module, [w])[0][0], step, atol=1e-9)
+
+
+def test_a_bad_gradient_spoils_its_own_matrix_alone(tmp_path: Path) -> None:
+    weights = drawn(ALIKE[:4], torch.float32)
+    weights[1].grad[0, 0] = math.nan
+    orthogonal_steps(load(to_torch_source(ORTHOGONAL), tmp_path), weights)
+    assert [bool(torch.isnan(w).any()) for w in weights] == [False, True, False, False]
+
+
+def test_matrices_of_several_types_are_orthogonalized_in_their_own(tmp_path: Path) -> None:
+    shapes = ((4, 3), (3, 4), (4, 3), (4, 3), (3, 4), (4, 3))
+    weights = drawn(shapes, torch.float64, torch.float32, torch.bfloat16)
+    steps, sizes = orthogonal_steps(load(to_torch_source(ORTHOGONAL), tmp_path), weights)
+    assert sorted(sizes) == [2, 4]  # bfloat16 is computed in float32
+    for step, w in zip(steps, weights, strict=True):
+        expected = FUNCTIONS["orthogonalize"].reference(w.grad.double().numpy())
+        tolerance = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 0.02}[w.dtype]
+        np.testing.assert_allclose(step, expected, atol=tolerance)
+
+
+def test_matrices_are_orthogonalized_on_their_devices(tmp_path: Path) -> None:
+    """Devices are simulated: their rules hold, the numbers do not exist."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    module, stack = load(to_torch_source(ORTHOGONAL), tmp_path), torch.stack
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True),
+        mock.patch.object(torch, "stack", side_effect=stack) as stacked,
+    ):
+        weights = [torch.nn.Parameter(torch.empty(4, 3, device=device)) for device in ("cpu", "cuda", "cuda")]
+        for w in weights:
+            w.grad = torch.empty_like(w)
+        module.Optimizer(weights, lr=0.1).step()
+    assert [[x.device.type for x in call.args[0]] for call in stacked.call_args_list] == [["cpu"], ["cuda", "cuda"]]
+
+
+def test_matrices_without_gradient_are_left_alone(tmp_path: Path) -> None:
+    module = load(to_torch_source(LIBRARY["muon"]), tmp_path)
+    used, unused, other = drawn(((4, 3), (4, 3), (3, 4)), torch.float32)
+    unused.grad = None
+    optimizer = module.Optimizer([{"params": [used, unused]}, {"params": [other], "weight_decay": 0.0}], lr=1.0)
+    optimizer.step()
+    assert unused not in optimizer.state
+    assert torch.equal(unused, torch.zeros(4, 3))
+    assert used.abs().max() > 0.0
+    assert other.abs().max() > 0.0
+    used.grad = other.grad = None
+    optimizer.step()  # nothing to do

@@ -17,9 +17,10 @@ from optsearch.dsl.cost import cost
 from optsearch.dsl.execute import first_state, reference_state, reference_step, step
 from optsearch.dsl.export.optax import to_optax_source
 from optsearch.dsl.export.torch import to_torch_source
-from optsearch.dsl.functions import FUNCTIONS, NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS
+from optsearch.dsl.functions import FUNCTIONS, NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, Function, Scope
 from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import state_kinds, verify
@@ -80,6 +81,16 @@ def test_it_is_the_iteration_of_optax(shape: tuple[int, int]) -> None:
 def test_vectors_are_divided_by_their_root_mean_square(shape: tuple[int, ...]) -> None:
     x = drawn(shape)
     np.testing.assert_allclose(ORTH.reference(x), x / np.sqrt(np.mean(x**2)), rtol=1e-14)
+
+
+KEEPING = [row for row in FUNCTIONS.values() if row.scope is Scope.MATRIX and not row.removes]
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, *VECTORS])
+@pytest.mark.parametrize("row", KEEPING, ids=lambda row: row.name)
+def test_the_transposed_matrix_gives_the_transposed_result(row: Function, shape: tuple[int, ...]) -> None:
+    x = drawn(shape)
+    np.testing.assert_allclose(row.reference(as_matrix(x).T).T, as_matrix(row.reference(x)), atol=1e-9)
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, *VECTORS])
@@ -248,3 +259,73 @@ def test_exported_torch_matches(name: str, tmp_path: Path) -> None:
         w = [a - b for a, b in zip(w, update, strict=True)]
         for p, expected in zip(params, w, strict=True):
             np.testing.assert_allclose(p.detach().numpy(), expected, rtol=1e-6, atol=1e-9)
+
+
+OF_MATRICES = [row.name for row in FUNCTIONS.values() if row.scope is Scope.MATRIX]
+ON_VECTORS = {
+    "row_norm": lambda x: np.full(x.shape, np.linalg.norm(x)),
+    "row_mean": lambda x: np.full(x.shape, x.mean()),
+    "column_norm": np.abs,
+    "column_mean": lambda x: x,
+    "orthogonalize": lambda x: x / np.sqrt(np.mean(x**2)),
+}
+"""What functions of matrices are on a vector, which is a matrix of one row."""
+
+
+def called(name: str) -> Program:
+    return parse(f"def train(w, g, lr):\n  x = {name}(g)\n  update = x + w\n  update = update * lr\n  return update\n")
+
+
+@pytest.mark.parametrize("name", OF_MATRICES)
+def test_every_function_of_matrices_is_defined_on_vectors(name: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    program, zeros = called(name), [np.zeros(7), np.zeros(3)]
+    g = [drawn((7,)), drawn((3,), 1)]
+    expected = [ON_VECTORS[name](x) for x in g]
+    single = [jnp.asarray(x, jnp.float32) for x in g]
+    found = {
+        "reference": reference_step(program, zeros, g, [], 1.0)[0],
+        "jax": step(program, [0.0 * x for x in single], single, (), 1.0)[0],
+    }
+    path = tmp_path / "optax_file.py"
+    path.write_text(to_optax_source(program))
+    optimizer, start = runpy.run_path(str(path))["optimizer"](1.0), [jnp.zeros(7), jnp.zeros(3)]
+    found["optax"] = [-u for u in optimizer.update(single, optimizer.init(start), start)[0]]
+    path = tmp_path / "torch_file.py"
+    path.write_text(to_torch_source(program))
+    weights = [torch.zeros(7, requires_grad=True), torch.zeros(3, requires_grad=True)]
+    for w, x in zip(weights, g, strict=True):
+        w.grad = torch.tensor(x, dtype=torch.float32)
+    runpy.run_path(str(path))["Optimizer"](weights, lr=1.0).step()
+    found["torch"] = [-w.detach().numpy() for w in weights]
+    for way, arrays in found.items():
+        for one, other in zip(arrays, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7, err_msg=way)
+
+
+@pytest.mark.parametrize("name", OF_MATRICES)
+def test_every_function_of_matrices_is_defined_on_a_tree_without_arrays(name: str, tmp_path: Path) -> None:
+    program = called(name)
+    assert step(program, {}, {}, (), 1.0) == ({}, ())
+    path = tmp_path / "made.py"
+    path.write_text(to_optax_source(program))
+    optimizer = runpy.run_path(str(path))["optimizer"](0.1)
+    assert optimizer.update({}, optimizer.init({}), {})[0] == {}
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 3)])
+@pytest.mark.parametrize("name", OF_MATRICES)
+def test_exported_files_take_empty_arrays(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "optax_file.py"
+    path.write_text(to_optax_source(called(name)))
+    optimizer, params = runpy.run_path(str(path))["optimizer"](0.1), [jnp.zeros(shape), jnp.ones((2, 2))]
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    assert [u.shape for u in updates] == [shape, (2, 2)]
+    path = tmp_path / "torch_file.py"
+    path.write_text(to_torch_source(called(name)))
+    weights = [torch.zeros(shape, requires_grad=True), torch.ones((2, 2), requires_grad=True)]
+    for w in weights:
+        w.grad = torch.ones_like(w)
+    runpy.run_path(str(path))["Optimizer"](weights, lr=0.1).step()
+    np.testing.assert_allclose(weights[1].detach().numpy(), 1.0 + updates[1], atol=1e-6)

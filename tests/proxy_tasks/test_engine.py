@@ -22,7 +22,9 @@ from optsearch.proxy_tasks.execution.encoding import FIRST_STATE, GRADIENT, ROWS
 from optsearch.proxy_tasks.execution.engine import Layout
 from optsearch.proxy_tasks.execution.script import Scripts, scripts
 
-SHAPES = ((3, 4), (4,), (), (4, 2))
+SHAPES = ((3, 4), (4,), (), (4, 2), (2, 2, 3), (4,))
+"""Two matrices of one shape up to transposition, and two vectors of one length, among others."""
+
 STEPS = 3
 TOLERANCE = 1e-3
 

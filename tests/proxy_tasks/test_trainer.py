@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from shared_trainers import shared_trainer
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.generate import random_program
@@ -38,6 +39,16 @@ def agree(first: TrainingResult, second: TrainingResult, rtol: float) -> None:
 def test_interpreted_and_compiled_agree(interpreter: Trainer, compiler: Trainer, name: str) -> None:
     program = LIBRARY[name]
     agree(interpreter.run(program, 3, rate=0.5), compiler.run(program, 3, rate=0.5), rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["muon", "adafactor"])
+def test_functions_of_matrices_train_a_task_of_one_vector(name: str) -> None:
+    interpreter, compiler = (shared_trainer("quadratic", method) for method in ("interpret", "compile"))
+    program = LIBRARY[name]
+    result = interpreter.run(program, 0, rate=0.5)
+    agree(result, compiler.run(program, 0, rate=0.5), rtol=1e-3)
+    assert result.train_losses[-1] < result.train_losses[0]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from optsearch.dsl.types import Kind
 from optsearch.simplify.rewriting.egraph import ContradictionError, EGraph
 from optsearch.simplify.rewriting.patterns import Call, pattern
 from optsearch.simplify.rewriting.rules import RULES, Exactness, Rule
@@ -61,6 +62,23 @@ def test_bounds_follow_from_operands() -> None:
     assert graph.bounds(graph.add("tanh", [x])) == (-1.0, 1.0)
     assert graph.bounds(graph.add("abs", [x]))[0] == 0.0
     assert graph.bounds(graph.add("clip", [x, graph.constant(0.5)])) == (-0.5, 0.5)
+
+
+def test_the_kind_of_a_class_is_the_smallest_of_its_forms() -> None:
+    graph = EGraph()
+    x = graph.variable("x")
+    rows, columns = graph.add("row_norm", [x]), graph.add("column_norm", [x])
+    product = graph.add("multiply", [rows, graph.add("exp", [graph.variable("lr", kind=Kind.SCALAR)])])
+    assert [graph.kind(o) for o in (x, rows, columns, product)] == [
+        Kind.LEAF,
+        Kind.PER_ROW,
+        Kind.PER_COLUMN,
+        Kind.PER_ROW,
+    ]
+    graph.union(rows, columns)
+    graph.rebuild()
+    assert graph.kind(rows) is graph.kind(product) is Kind.PER_LEAF
+    assert graph.kind(graph.constant(2.0)) is Kind.SCALAR
 
 
 def test_matching_tries_both_orders() -> None:

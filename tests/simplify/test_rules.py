@@ -10,10 +10,14 @@ import pytest
 from hypothesis import assume, given, settings
 
 from optsearch.dsl.functions import FUNCTIONS, GUARD, Scope
+from optsearch.dsl.types import Kind
 from optsearch.simplify.rewriting.patterns import SPECIAL, Call, Name, evaluate, names, pattern
 from optsearch.simplify.rewriting.rules import IN_PROPORTION, RULES, Exactness, Rule, lawful_rules
 
 WIDEST = 1e3
+SHAPES = ((2, 3), (3,), (3, 2))
+"""Shapes of the arrays of a tree, for rules with functions of arrays."""
+
 ALL = (*RULES, *IN_PROPORTION)
 IDS = [f"{number}-{rule.name}" for number, rule in enumerate(ALL)]
 
@@ -43,8 +47,10 @@ def test_rule_holds_on_its_domain(rule: Rule, data: st.DataObject) -> None:
     trees = any(FUNCTIONS[f].scope is not Scope.ELEMENT for f in functions(rule.form) if f in FUNCTIONS)
     values: dict[str, object] = {}
     for text, name in needed.items():
-        if trees and not name.constant and not (rule.left.startswith("clip_by") and text == "y"):
-            values[text] = [np.array([data.draw(domain(rule, name)) for _ in range(3)]) for _ in range(2)]
+        kind = dict(rule.kinds).get(text, Kind.LEAF)
+        if trees and not name.constant and kind and not (rule.left.startswith("clip_by") and text == "y"):
+            drawn = [[data.draw(domain(rule, name)) for _ in range(math.prod(s))] for s in kind.shapes(SHAPES)]
+            values[text] = [np.reshape(x, s) for x, s in zip(drawn, kind.shapes(SHAPES), strict=True)]
         else:
             values[text] = np.float64(data.draw(domain(rule, name)))
     with np.errstate(all="ignore"):
@@ -117,6 +123,7 @@ def test_results_use_no_name_that_the_form_lacks() -> None:
     for rule in ALL:
         given = {name.name for name in names(rule.form)}
         assert {name.name for name in names(rule.result)} <= given
+        assert {text for text, _ in rule.kinds} <= given
         for text, _ in rule.where:
             assert {name.name for name in names(pattern(text))} <= given
 
