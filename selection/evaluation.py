@@ -37,7 +37,7 @@ from optsearch.selection.rate_sensitivity import (
     rate_seed,
     rate_sensitivities,
 )
-from optsearch.selection.replicate import Measured, measure, runs_of_replicate
+from optsearch.selection.replicate import ReplicateResult, measure, runs_of_replicate
 from optsearch.selection.schedule import drive
 from optsearch.selection.space import Values
 from optsearch.selection.step_time import StepTime
@@ -272,7 +272,7 @@ def evaluate(
     entries = [
         measure(group, programs, p, budget, number, seeds[number], sensitivity=sensitivity) for p, number, group in plan
     ]
-    found: dict[tuple[str, str, int], Measured] = {}
+    found: dict[tuple[str, str, int], ReplicateResult] = {}
     for (_, number, _), ended_group in zip(plan, drive(entries, pool or Here(run_job), ended), strict=True):
         found |= {(task, name, number): result for (task, name), result in ended_group.items()}
     rows: list[Row] = []

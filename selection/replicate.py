@@ -16,7 +16,7 @@ from optsearch.selection.tuning import Tuned, TuningBudget, tune
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ReplicateResult:
     """A contender on a problem in one replicate.
 
     Attributes:
@@ -50,7 +50,7 @@ def measure(
     seeds: Sequence[int],
     *,
     sensitivity: bool,
-) -> Entry[dict[tuple[str, str], Measured]]:
+) -> Entry[dict[tuple[str, str], ReplicateResult]]:
     """Tunes the contenders of a group one after the other, each to one setting for all problems, and trains each.
 
     Each tuning also tries the best points of the contenders before it that it contains.
@@ -70,7 +70,7 @@ def measure(
     Returns:
         Results by names of problem and contender.
     """
-    found: dict[tuple[str, str], Measured] = {}
+    found: dict[tuple[str, str], ReplicateResult] = {}
     best: dict[str, Values] = {}
     for contender in group:
         tuned = yield from tune(contender, problems, budget, replicate, starts(contender, best, programs))
@@ -80,6 +80,6 @@ def measure(
         ]
         rates = (yield rate_jobs(contender, problems, values, replicate)) if sensitivity else []
         for problem, one in zip(problems, tuned, strict=True):
-            found[problem.name, contender.name] = Measured(one, fresh[: len(seeds)], rates[: len(FACTORS)])
+            found[problem.name, contender.name] = ReplicateResult(one, fresh[: len(seeds)], rates[: len(FACTORS)])
             fresh, rates = fresh[len(seeds) :], rates[len(FACTORS) :]
     return found

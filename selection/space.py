@@ -35,7 +35,7 @@ class SpaceError(UserError, ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Hyperparameter:
     """A kind of hyperparameter and its declared range.
 
     Attributes:
@@ -55,15 +55,19 @@ class Kind:
     description: str = ""
 
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
+KINDS: Mapping[str, Hyperparameter] = MappingProxyType(
     {
-        RATE: Kind(0.01, 100.0, relative=True, description="learning rate, in multiples of the reference"),
-        DECAY: Kind(1e-4, 10.0, ends=("high",), description="weight decay"),
-        BETA: Kind(0.0, 0.9999, is_beta=True, ends=("high",), description="decay of an exponential moving average"),
-        EPS: Kind(1e-10, 1e-3, ends=(), description="small term of a denominator"),
-        POWER: Kind(0.1, 1.6, description="power of the learning-rate schedule"),
-        LIMIT: Kind(0.01, 100.0, ends=("low",), description="limit of a gradient norm"),
-        CONSTANT: Kind(1 / 30, 30.0, relative=True, description="any other constant, in multiples of the reference"),
+        RATE: Hyperparameter(0.01, 100.0, relative=True, description="learning rate, in multiples of the reference"),
+        DECAY: Hyperparameter(1e-4, 10.0, ends=("high",), description="weight decay"),
+        BETA: Hyperparameter(
+            0.0, 0.9999, is_beta=True, ends=("high",), description="decay of an exponential moving average"
+        ),
+        EPS: Hyperparameter(1e-10, 1e-3, ends=(), description="small term of a denominator"),
+        POWER: Hyperparameter(0.1, 1.6, description="power of the learning-rate schedule"),
+        LIMIT: Hyperparameter(0.01, 100.0, ends=("low",), description="limit of a gradient norm"),
+        CONSTANT: Hyperparameter(
+            1 / 30, 30.0, relative=True, description="any other constant, in multiples of the reference"
+        ),
     }
 )
 """All kinds by name."""

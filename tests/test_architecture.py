@@ -138,6 +138,15 @@ def test_packages_list_their_modules() -> None:
                     assert path.stem in table, f"{init} does not mention {path.stem}"
 
 
+def test_public_classes_have_names_of_their_own() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
 def test_no_two_test_files_share_a_name() -> None:
     """Pytest imports a folder's tests by file name alone and refuses the second of a name in one run."""
     names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]

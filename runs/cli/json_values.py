@@ -16,7 +16,7 @@ from optsearch.runs.commands.verify import Check
 from optsearch.runs.library.discovery import Discovery
 from optsearch.runs.report.explain import BYTES, Explanation
 from optsearch.runs.summary.counts import Counts, Leader
-from optsearch.runs.summary.finals import Comparison, Difference, FurtherRuns
+from optsearch.runs.summary.finals import ControlComparison, Difference, FurtherRuns
 from optsearch.runs.summary.leaderboard import RankedProgram
 from optsearch.runs.summary.meta_validation import MetaValidationSummary
 from optsearch.runs.summary.program import Ancestor, ProgramEvaluation, ProgramForms, ProgramSummary
@@ -207,14 +207,14 @@ def _leader(found: Leader) -> Json:
     return {"id": found.id, "fitness": found.fitness}
 
 
-def _comparison(row: Comparison) -> Json:
+def _comparison(row: ControlComparison) -> Json:
     values = {"control": row.control, **_difference(row, row.overall)}
     if not row.tasks:
         return values
     return values | {"tasks": [{"task": task, **_difference(row, on)} for task, on in row.tasks.items()]}
 
 
-def _difference(row: Comparison, found: Difference) -> Json:
+def _difference(row: ControlComparison, found: Difference) -> Json:
     return {
         "difference": found.interval and found.interval.mean,
         "interval": found.interval and _ends(found.interval),

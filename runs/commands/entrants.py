@@ -11,7 +11,7 @@ from optsearch.runs.library.references import recorded
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.summary.searches import without_controls
-from optsearch.runs.summary.selections import Candidate
+from optsearch.runs.summary.selections import EnteredProgram
 from optsearch.selection.behaviour import distinct
 from optsearch.selection.funnel import CandidatesConfig
 
@@ -33,9 +33,9 @@ class Entrant:
     fingerprint: str
 
     @property
-    def recorded(self) -> Candidate:
+    def recorded(self) -> EnteredProgram:
         """The program as recorded in the settings of a study."""
-        return Candidate(self.name, self.fingerprint, self.fitness, str(self.program))
+        return EnteredProgram(self.name, self.fingerprint, self.fitness, str(self.program))
 
 
 def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> tuple[list[Entrant], int]:

@@ -15,7 +15,7 @@ from optsearch.runs.store.environment import about_machine
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.records import JsonObject
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.selections import Candidate
+from optsearch.runs.summary.selections import EnteredProgram
 from optsearch.runs.summary.stage_record import StageRecord, TrainingCost, encode_stage
 from optsearch.selection.evaluation import Evaluation
 from optsearch.selection.evaluation_settings import EvaluationSettings
@@ -42,7 +42,7 @@ def record_evaluation(
     if not folders:
         return []
     candidates = [
-        Candidate(name, fingerprint(named.program), None, str(named.program)) for name, named in programs.items()
+        EnteredProgram(name, fingerprint(named.program), None, str(named.program)) for name, named in programs.items()
     ]
     recorded = {
         STAGE: settings.recorded(),

@@ -33,7 +33,7 @@ from optsearch.dsl.program import Program, ProgramError
 from optsearch.dsl.syntax import parse
 from optsearch.runs.library.discovery import DISCOVERED, NAME, Discovery, read_discovery
 from optsearch.runs.library.references import load_program
-from optsearch.runs.library.results import SETTINGS, Evaluated, Fields, Line, held_out, losses_of_seeds
+from optsearch.runs.library.results import SETTINGS, Fields, Line, RecordedResult, held_out, losses_of_seeds
 from optsearch.runs.store.environment import PACKAGES
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
@@ -110,7 +110,7 @@ def add(
     return found
 
 
-def _of_run(reference: str, program: Path | None, study: int | None) -> tuple[Program, Fields, Evaluated]:
+def _of_run(reference: str, program: Path | None, study: int | None) -> tuple[Program, Fields, RecordedResult]:
     """The program of a run, the part of its record that is no result, and its recorded evaluation."""
     named = load_program(reference)
     if named.run is None:
@@ -123,7 +123,7 @@ def _of_run(reference: str, program: Path | None, study: int | None) -> tuple[Pr
         record["origin"] = _origin(store, named.run[1], "pruned" if given is None else "simplified")
         record |= {"cost": _cost(store), "chosen_on": tasks_chosen_on(store)}
         (stage,) = held.stages
-        evaluated = Evaluated(
+        evaluated = RecordedResult(
             SETTINGS.validate_python(held.asked),
             {candidate.name: candidate.program for candidate in held.candidates},
             stage.cost,
@@ -133,14 +133,14 @@ def _of_run(reference: str, program: Path | None, study: int | None) -> tuple[Pr
     return chosen, record, evaluated
 
 
-def _shipped(name: str, path: Path | None) -> tuple[Program, Fields, Evaluated]:
+def _shipped(name: str, path: Path | None) -> tuple[Program, Fields, RecordedResult]:
     """A shipped program, the part of its record that is no result, and a new evaluation."""
     if path is None:
         raise ConfigError([f"'{name}' is shipped: pass its new results with --evaluation FILE"])
     one = DISCOVERED[name]
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        evaluated = Evaluated(
+        evaluated = RecordedResult(
             SETTINGS.validate_python(found["settings"]),
             found["programs"],
             TrainingCost(**found["cost"]),

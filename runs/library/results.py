@@ -58,7 +58,7 @@ SETTINGS: TypeAdapter[RecordedSettings] = TypeAdapter(RecordedSettings)
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class RecordedResult:
     """An evaluation from which an entry takes its results.
 
     Attributes:
@@ -88,7 +88,7 @@ class Evaluated:
         raise RunError(f"the program with fingerprint {meaning} takes no part in the evaluation: evaluate it again")
 
 
-def held_out(evaluated: Evaluated, program: str, name: str, losses: str) -> Fields:
+def held_out(evaluated: RecordedResult, program: str, name: str, losses: str) -> Fields:
     """The fields of `discovery.Held` for a program, by its name in the evaluation.
 
     Args:
@@ -138,7 +138,7 @@ def _test(row: Comparison | Headline) -> Fields:
     return {"p": _short(row.p_value), "corrected": _short(row.corrected), "verdict": row.verdict}
 
 
-def losses_of_seeds(evaluated: Evaluated) -> str:
+def losses_of_seeds(evaluated: RecordedResult) -> str:
     """CSV with one line per task, contender and replicate: tuned values, tuned validation loss, and all test losses.
 
     All contenders of the evaluation are included, since p-values are corrected for all comparisons. A run that did not

@@ -16,7 +16,7 @@ from optsearch.runs.report.chart import Chart, Row, row_of
 from optsearch.runs.report.selection_charts import funnel_chart
 from optsearch.runs.report.stage_charts import StageCharts, file_name, loss_of
 from optsearch.runs.store.reader import RunReader
-from optsearch.runs.summary.selections import Candidate, SelectionRecord, read_selections
+from optsearch.runs.summary.selections import EnteredProgram, SelectionRecord, read_selections
 from optsearch.runs.summary.stage_record import StageRecord
 from optsearch.runs.text.phrasing import comparison_verdict, headline_verdict, number
 from optsearch.selection.comparison import Overall, TimeToTarget
@@ -225,7 +225,7 @@ def _tuned(entry: Tuning) -> ShownTuning:
     return ShownTuning(entry.task, entry.contender, values[RATE], good, values.get(DECAY), loss, tuned.at_edge)
 
 
-def _funnel_chart(name: str, candidates: Sequence[Candidate], stages: Sequence[StageRecord]) -> Chart:
+def _funnel_chart(name: str, candidates: Sequence[EnteredProgram], stages: Sequence[StageRecord]) -> Chart:
     left = set(stages[-1].passed)
     rows: list[Row] = [
         {"contender": candidate.name, "stage": "search", "rank": rank, "loss": f"fitness {number(candidate.fitness)}"}

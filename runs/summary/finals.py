@@ -119,7 +119,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ControlComparison:
     """Comparison of the best program with one control.
 
     Attributes:
@@ -168,7 +168,7 @@ def _further_runs(seeds: tuple[int, ...], values: Sequence[float | None], outcom
     return FurtherRuns(seeds, tuple(values), dict(Counter(outcomes)), interval)
 
 
-def compare(control: str, best: FurtherRuns, other: FurtherRuns) -> Comparison:
+def compare(control: str, best: FurtherRuns, other: FurtherRuns) -> ControlComparison:
     """Compares the best program with a control on the same seeds.
 
     Args:
@@ -177,7 +177,7 @@ def compare(control: str, best: FurtherRuns, other: FurtherRuns) -> Comparison:
         other: results of the control, on the same tasks.
     """
     tasks = {task: _difference(mine, other.tasks[task]) for task, mine in best.tasks.items()}
-    return Comparison(control, _difference(best, other), tasks)
+    return ControlComparison(control, _difference(best, other), tasks)
 
 
 def _difference(best: FurtherRuns, other: FurtherRuns) -> Difference:

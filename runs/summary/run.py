@@ -14,7 +14,7 @@ from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Final, Search
 from optsearch.runs.summary.counts import Counts, Leader, leader, redundant_share
 from optsearch.runs.summary.finalists import best, finalist_seeds
-from optsearch.runs.summary.finals import Comparison, FurtherRuns, compare, measure_of, summarize
+from optsearch.runs.summary.finals import ControlComparison, FurtherRuns, compare, measure_of, summarize
 from optsearch.runs.summary.meta_validation import MetaValidationSummary, meta_validation
 from optsearch.runs.summary.program import ProgramForms, program_forms
 from optsearch.runs.summary.searches import SEARCH, controls, first_stage
@@ -124,7 +124,7 @@ class RunSummary:
     best: BestProgram | None
     warm_start: WarmStart | None
     controls: tuple[ControlSummary, ...]
-    comparison: tuple[Comparison, ...]
+    comparison: tuple[ControlComparison, ...]
     first_stage: tuple[FirstStageSummary, ...]
     meta_validation: MetaValidationSummary | None
     population_digest: str | None
@@ -234,7 +234,7 @@ def _control(store: RunReader, search: Search, finals: Sequence[Final]) -> Contr
 
 def _comparison(
     winner: BestProgram | None, others: Sequence[tuple[str, ProgramEntry | None]]
-) -> tuple[Comparison, ...]:
+) -> tuple[ControlComparison, ...]:
     """Comparisons of the best program with each control on the same fresh seeds."""
     if winner is None or winner.fresh is None:
         return ()

@@ -13,7 +13,7 @@ from optsearch.runs.summary.stage_record import StageRecord, decode_stage
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class EnteredProgram:
     """A program that entered a funnel or an evaluation.
 
     Attributes:
@@ -65,7 +65,7 @@ class SelectionRecord:
     status: str
     funnel: FunnelPlan | None
     runs: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[EnteredProgram, ...]
     stages: tuple[StageRecord, ...]
     key: str
     asked: JsonObject
@@ -105,7 +105,7 @@ class SelectionResult:
     trained: int
 
 
-_CANDIDATES: TypeAdapter[tuple[Candidate, ...]] = TypeAdapter(tuple[Candidate, ...])
+_CANDIDATES: TypeAdapter[tuple[EnteredProgram, ...]] = TypeAdapter(tuple[EnteredProgram, ...])
 
 
 def read_selections(store: RunReader) -> list[SelectionRecord]:

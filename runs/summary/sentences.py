@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from optsearch.runs.summary.finals import Comparison, Difference
+from optsearch.runs.summary.finals import ControlComparison, Difference
 from optsearch.runs.summary.replicates import StudySummary
 from optsearch.runs.summary.run import RunSummary
 from optsearch.runs.text.phrasing import control_name, interval_bounds, listed
 
 
-def verdict(comparison: Comparison, warm_start: str) -> str:
+def verdict(comparison: ControlComparison, warm_start: str) -> str:
     """States the winner, difference and interval of a comparison on fresh seeds; with several tasks also for each.
 
     Args:
