@@ -32,10 +32,10 @@ from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.store.training_cache import training
 from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.problem import Problem, problems
-from optsearch.selection.schedule import drive
-from optsearch.selection.significance import permutation_test
-from optsearch.selection.statistics import difference_interval
-from optsearch.selection.tuning import TRIALS, TuningBudget, fresh_seeds, tune
+from optsearch.selection.statistics.intervals import difference_interval
+from optsearch.selection.statistics.significance import permutation_test
+from optsearch.selection.tuning.schedule import drive
+from optsearch.selection.tuning.tuner import TRIALS, TuningBudget, fresh_seeds, tune
 
 TASKS = ("ae", "teach", "digits", "lmmlp", "diffusion", "contrastive", "finetune")
 CONTENDERS = ("adamw", "nadamw", "lion", "muon", "sgd", "root-scale")

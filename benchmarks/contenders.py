@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optsearch.runs.library.references import load_program
-from optsearch.selection.baselines import BASELINES
+from optsearch.selection.baselines.table import BASELINES
 from optsearch.selection.contender import Contender, baseline
 
 

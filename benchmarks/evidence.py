@@ -34,7 +34,7 @@ from optsearch.runs.summary.searches import SEARCH, controls, first_stage
 from optsearch.runs.text.phrasing import control_name
 from optsearch.search.evaluate import use_one_cpu_thread
 from optsearch.search.evolution import WARM_START
-from optsearch.selection.statistics import Interval, mean_interval, paired_difference
+from optsearch.selection.statistics.intervals import Interval, mean_interval, paired_difference
 
 AT = (50, 100, 200, 300, 600, 900, 1200, 1800, 2400, 3000, 4500, 6000, 9000, 12000, 18000, 24000, 40000, 80000)
 """Numbers of evaluations at which the best program is evaluated."""

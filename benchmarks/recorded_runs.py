@@ -14,7 +14,7 @@ from typing import Any
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.outcome import TrainingResult
 from optsearch.proxy_tasks.task import Task
-from optsearch.selection.baselines import BASELINES
+from optsearch.selection.baselines.table import BASELINES
 
 
 class RecordedRuns:

@@ -38,15 +38,15 @@ from optsearch.search.fitness import OK, Fitness
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights
 from optsearch.search.population import PopulationConfig
-from optsearch.selection.baselines import BASELINES
-from optsearch.selection.ranks import kendall_tau
-from optsearch.selection.tuning import TuningBudget, fresh_seeds
+from optsearch.selection.baselines.table import BASELINES
+from optsearch.selection.statistics.ranks import kendall_tau
+from optsearch.selection.tuning.tuner import TuningBudget, fresh_seeds
 
 OPTIMIZERS = (
     *("adamw", "lion", "sgd", "momentum", "rmsprop", "adagrad"),
     *("nadamw", "adabelief", "radam", "lamb", "signum", "adafactor"),
 )
-"""Twelve baselines of `optsearch.selection.baselines`."""
+"""Twelve baselines of `optsearch.selection.baselines.table`."""
 
 SEEDS = {"proxy": (2, 8), "x10": (1, 4), "x43": (1, 4), "x100": (1, 2)}
 """Number of tuning seeds and of fresh seeds for each rung."""

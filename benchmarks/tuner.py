@@ -9,9 +9,9 @@ latter. The best point known is the best of a random search of 512 trials and of
 losses on eight seeds that neither the random search nor any tuning has used. A training run that fails counts as the
 loss of the random search's median. Each tuning is repeated with other points and other tuning seeds.
 
-Samplers: ``product`` is `optsearch.selection.tuning.tune`; ``random`` and ``sobol`` spend all trials in one round over
-the whole space; ``tpe`` is optuna's TPE and ``cmaes`` is CMA-ES from the package of that name, both in rounds of six
-(``pip install optuna cmaes``). All use the same halving over the same tuning seeds.
+Samplers: ``product`` is `tune` of `optsearch.selection.tuning.tuner`; ``random`` and ``sobol`` spend all trials in one
+round over the whole space; ``tpe`` is optuna's TPE and ``cmaes`` is CMA-ES from the package of that name, both in
+rounds of six (``pip install optuna cmaes``). All use the same halving over the same tuning seeds.
 
 The last line is one JSON object.
 """
@@ -37,9 +37,9 @@ from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.store.training_cache import training
 from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.problem import Problem, problems
-from optsearch.selection.schedule import drive
 from optsearch.selection.space import Values
-from optsearch.selection.tuning import (
+from optsearch.selection.tuning.schedule import drive
+from optsearch.selection.tuning.tuner import (
     POINTS,
     Trial,
     TuningBudget,

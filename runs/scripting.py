@@ -16,9 +16,9 @@ from optsearch.runs.commands.simplify import run_distillation
 from optsearch.runs.notebook import Run, load_run
 from optsearch.runs.summary.evaluation_result import EvaluationResult
 from optsearch.search.config import load_campaign
-from optsearch.selection.evaluation import REPLICATES
-from optsearch.selection.evaluation_settings import EvaluationSettings
-from optsearch.selection.tuning import TRIALS
+from optsearch.selection.comparison.evaluation import REPLICATES
+from optsearch.selection.comparison.settings import EvaluationSettings
+from optsearch.selection.tuning.tuner import TRIALS
 from optsearch.simplify.distil import Distilled
 
 Settings = Mapping[str, Any]

@@ -17,9 +17,9 @@ from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.hurdle import Hurdle
 from optsearch.proxy_tasks.outcome import TrainingResult
 from optsearch.proxy_tasks.run import Trained, training_key
-from optsearch.selection.baseline import Baseline, BaselineError
-from optsearch.selection.baselines import get_baseline
-from optsearch.selection.own_baseline import own_baseline
+from optsearch.selection.baselines.baseline import Baseline, BaselineError
+from optsearch.selection.baselines.own import own_baseline
+from optsearch.selection.baselines.table import get_baseline
 from optsearch.selection.problem import Problem
 from optsearch.selection.space import (
     RATE,
@@ -40,7 +40,7 @@ class Contender:
     """A program or a baseline.
 
     Attributes:
-        name: display name; for a baseline its name in `optsearch.selection.baselines`.
+        name: display name; for a baseline its name in `optsearch.selection.baselines.table`.
         program: a verified program; None for a baseline.
         reference: ``module:object`` of a baseline of the user, which every process imports itself; empty otherwise.
     """

@@ -24,12 +24,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Pool
-from optsearch.selection.baseline import BaselineError
+from optsearch.selection.baselines.baseline import BaselineError
+from optsearch.selection.comparison.evaluation import REPLICATES, Evaluation, TrainingProgress, evaluate
 from optsearch.selection.contender import Contender, TrainingJob, baseline_contenders
-from optsearch.selection.evaluation import REPLICATES, Evaluation, TrainingProgress, evaluate
 from optsearch.selection.problem import Problem
-from optsearch.selection.ranks import kendall_tau
-from optsearch.selection.tuning import BLOCK, PER_REPLICATE, TRIALS, TuningBudget, fresh_seeds
+from optsearch.selection.statistics.ranks import kendall_tau
+from optsearch.selection.tuning.tuner import BLOCK, PER_REPLICATE, TRIALS, TuningBudget, fresh_seeds
 
 _MODEL = ConfigDict(frozen=True, extra="forbid", strict=True)
 

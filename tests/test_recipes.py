@@ -338,7 +338,7 @@ assert to_svg(chart).startswith("<svg") and chart.rows
 @recipe("A baseline")
 def test_a_baseline(copy: Copy) -> None:
     copy.insert(
-        "selection/baselines.py",
+        "selection/baselines/table.py",
         '    _optax("sgd", 1e-1,',
         '    Baseline("toy", 1e-2, lambda o, lr, v: o.sign_sgd(lr), description="a toy"),\n',
     )
@@ -346,10 +346,10 @@ def test_a_baseline(copy: Copy) -> None:
         """
 import jax.numpy as jnp
 from invented import Invented
-from optsearch.selection.baselines import get_baseline
+from optsearch.selection.baselines.table import get_baseline
 from optsearch.selection.contender import baseline
 from optsearch.selection.problem import Problem
-from optsearch.selection.tuning import TuningBudget, tune
+from optsearch.selection.tuning.tuner import TuningBudget, tune
 optimizer, params = get_baseline("toy").optimizer(lambda count: 0.5), {"w": jnp.asarray([1.0, -2.0])}
 updates, _ = optimizer.update(params, optimizer.init(params), params)
 assert updates["w"].tolist() == [-0.5, 0.5]
@@ -393,6 +393,6 @@ def test_a_campaign(copy: Copy) -> None:
 
 def test_a_file_that_a_recipe_does_not_name_is_noticed(tmp_path: Path) -> None:
     copy = Copy(tmp_path, RECIPES["A baseline"])
-    copy.insert("selection/ranks.py", "from __future__", "# more\n")
+    copy.insert("selection/statistics/ranks.py", "from __future__", "# more\n")
     with pytest.raises(AssertionError, match=r"does not name selection/ranks\.py"):
         copy.shows("")

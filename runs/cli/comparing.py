@@ -93,7 +93,7 @@ def evaluate(
     """
     from optsearch.runs.commands.evaluate import run_evaluation
     from optsearch.runs.terminal import comparison_view
-    from optsearch.selection.evaluation_settings import EvaluationSettings
+    from optsearch.selection.comparison.settings import EvaluationSettings
 
     check_workers(workers, address)
     settings = EvaluationSettings(

@@ -23,7 +23,7 @@ from optsearch.runs.summary.program import Ancestor, ProgramEvaluation, ProgramF
 from optsearch.runs.summary.replicates import StudyComparison, StudySummary
 from optsearch.runs.summary.run import BestProgram, ControlSummary, FirstStageSummary, ProgramEntry, RunSummary
 from optsearch.runs.summary.snapshot import Snapshot
-from optsearch.selection.statistics import Interval
+from optsearch.selection.statistics.intervals import Interval
 
 
 def run_json(run: RunSummary) -> Json:

@@ -22,14 +22,14 @@ from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.runs.terminal.training_view import TrainingView
 from optsearch.search.evaluate import import_own_tasks, use_one_cpu_thread
 from optsearch.search.pool import Pool
+from optsearch.selection.comparison.evaluation import Evaluation, evaluate
+from optsearch.selection.comparison.evaluation import TrainingProgress as Ended
+from optsearch.selection.comparison.replicate import runs_of_replicate
+from optsearch.selection.comparison.settings import EvaluationSettings
 from optsearch.selection.contender import Contender, TrainingJob, run_job
-from optsearch.selection.evaluation import Evaluation, evaluate
-from optsearch.selection.evaluation import TrainingProgress as Ended
-from optsearch.selection.evaluation_settings import EvaluationSettings
-from optsearch.selection.objective import check_shared
 from optsearch.selection.problem import Problem
-from optsearch.selection.rate_sensitivity import FACTORS
-from optsearch.selection.replicate import runs_of_replicate
+from optsearch.selection.tuning.objective import check_shared
+from optsearch.selection.tuning.rate_sensitivity import FACTORS
 
 
 def run_evaluation(

@@ -17,8 +17,8 @@ from optsearch.runs.store.records import JsonObject
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.selections import EnteredProgram
 from optsearch.runs.summary.stage_record import StageRecord, TrainingCost, encode_stage
-from optsearch.selection.evaluation import Evaluation
-from optsearch.selection.evaluation_settings import EvaluationSettings
+from optsearch.selection.comparison.evaluation import Evaluation
+from optsearch.selection.comparison.settings import EvaluationSettings
 
 STAGE = "evaluation"
 """Name of the single stage, and key of the settings of such a study."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from optsearch.runs.terminal.tables import errors
+from optsearch.selection.comparison.evaluation import Evaluation
+from optsearch.selection.comparison.step_time import ROUNDS, step_times
 from optsearch.selection.contender import Contender
-from optsearch.selection.evaluation import Evaluation
 from optsearch.selection.problem import Problem
-from optsearch.selection.step_time import ROUNDS, step_times
 
 
 def with_step_times(

@@ -48,7 +48,7 @@ from optsearch.runs.summary.stage_record import TrainingCost
 from optsearch.runs.text.plain import printable
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.yaml_text import read_yaml
-from optsearch.selection.evaluation import Evaluation
+from optsearch.selection.comparison.evaluation import Evaluation
 
 HOME = Path(__file__).parent / "discovered"
 """Folder of the shipped entries."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optsearch.runs.library.discovery import Discovery, Estimate
-from optsearch.selection.statistics import CONFIDENCE
+from optsearch.selection.statistics.intervals import CONFIDENCE
 
 
 def lines(one: Discovery) -> list[str]:

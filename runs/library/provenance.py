@@ -15,7 +15,7 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.finals import FurtherRuns
 from optsearch.runs.summary.program import ProgramSummary, program_summary
 from optsearch.runs.summary.run import ProgramEntry, RunSummary, further_runs, summary
-from optsearch.selection.statistics import CONFIDENCE
+from optsearch.selection.statistics.intervals import CONFIDENCE
 
 
 def notes(named: NamedProgram) -> list[str]:

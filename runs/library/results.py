@@ -16,9 +16,9 @@ from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.summary.stage_record import TrainingCost
-from optsearch.selection.comparison import Comparison, Headline
-from optsearch.selection.evaluation import Evaluation
-from optsearch.selection.statistics import Interval
+from optsearch.selection.comparison.comparison import Comparison, Headline
+from optsearch.selection.comparison.evaluation import Evaluation
+from optsearch.selection.statistics.intervals import Interval
 
 Fields = dict[str, Any]
 """Fields of a part of the record before `read_discovery` validates the whole; the schema is that of

@@ -30,7 +30,7 @@ from optsearch.runs.summary.searches import SEARCH
 from optsearch.runs.summary.sentences import study_differences
 from optsearch.runs.text.phrasing import control_name, gain, interval_bounds, number, rate_factor, share
 from optsearch.search.algorithms import CONTROLS
-from optsearch.selection.statistics import mean_interval
+from optsearch.selection.statistics.intervals import mean_interval
 
 POINTS = 1500
 """Maximum number of evaluated programs in the progress chart."""

@@ -19,10 +19,10 @@ from optsearch.runs.store.reader import RunReader
 from optsearch.runs.summary.selections import EnteredProgram, SelectionRecord, read_selections
 from optsearch.runs.summary.stage_record import StageRecord
 from optsearch.runs.text.phrasing import comparison_verdict, headline_verdict, number
-from optsearch.selection.comparison import Overall, TimeToTarget
-from optsearch.selection.evaluation import Evaluation, Tuning
-from optsearch.selection.sensitivity import sensitivity
+from optsearch.selection.comparison.comparison import Overall, TimeToTarget
+from optsearch.selection.comparison.evaluation import Evaluation, Tuning
 from optsearch.selection.space import DECAY, RATE
+from optsearch.selection.tuning.sensitivity import sensitivity
 
 MOST_NAMED = 4
 """Maximum number of programs and comparisons in the sentences about a selection."""

@@ -21,16 +21,16 @@ from optsearch.runs.report.selection_charts import (
     tuning_span,
 )
 from optsearch.runs.report.tuning_charts import rate_sensitivity_chart, tuning_curve_chart
-from optsearch.selection.bootstrap import bootstrap_interval
-from optsearch.selection.comparison import Estimate
-from optsearch.selection.evaluation import TARGET, Evaluation
-from optsearch.selection.evaluation import Row as Run
-from optsearch.selection.rate_sensitivity import RateSensitivity
-from optsearch.selection.sensitivity import CELLS, Cell, sensitivity
+from optsearch.selection.comparison.comparison import Estimate
+from optsearch.selection.comparison.evaluation import TARGET, Evaluation
+from optsearch.selection.comparison.evaluation import Row as Run
 from optsearch.selection.space import DECAY, RATE
-from optsearch.selection.statistics import Interval, mean_interval
-from optsearch.selection.tuning import Trial, Tuned
-from optsearch.selection.tuning_curve import TuningCurve
+from optsearch.selection.statistics.bootstrap import bootstrap_interval
+from optsearch.selection.statistics.intervals import Interval, mean_interval
+from optsearch.selection.tuning.rate_sensitivity import RateSensitivity
+from optsearch.selection.tuning.sensitivity import CELLS, Cell, sensitivity
+from optsearch.selection.tuning.tuner import Trial, Tuned
+from optsearch.selection.tuning.tuning_curve import TuningCurve
 
 TICKS = 64
 """Maximum number of seeds with a tick mark, for each contender."""

@@ -17,12 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from optsearch.runs.store.decoding import fault
 from optsearch.runs.store.records import JsonObject
-from optsearch.selection.comparison import UNREPLICATED
-from optsearch.selection.evaluation import Evaluation, Tuning
-from optsearch.selection.sensitivity import sensitivity
+from optsearch.selection.comparison.comparison import UNREPLICATED
+from optsearch.selection.comparison.evaluation import Evaluation, Tuning
 from optsearch.selection.space import RATE
-from optsearch.selection.tuning import Trial, Tuned
-from optsearch.selection.tuning_curve import TuningCurve, tuning_curve
+from optsearch.selection.tuning.sensitivity import sensitivity
+from optsearch.selection.tuning.tuner import Trial, Tuned
+from optsearch.selection.tuning.tuning_curve import TuningCurve, tuning_curve
 
 TRAINING = "training loss"
 """Loss that sets the target of the times in records without the key ``target``."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from optsearch.runs.summary.evaluation_json import encode_evaluation
 from optsearch.runs.summary.stage_record import TrainingCost
-from optsearch.selection.evaluation import Evaluation
-from optsearch.selection.evaluation_settings import EvaluationSettings
+from optsearch.selection.comparison.evaluation import Evaluation
+from optsearch.selection.comparison.settings import EvaluationSettings
 
 
 @dataclass(frozen=True, slots=True)

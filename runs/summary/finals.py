@@ -16,7 +16,7 @@ from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Final
 from optsearch.search.evolution import WARM_START
 from optsearch.search.fitness import OK, FurtherTask, score
-from optsearch.selection.statistics import Interval, mean_interval, paired_difference
+from optsearch.selection.statistics.intervals import Interval, mean_interval, paired_difference
 
 Winner = Literal["best", "control", "undecided"]
 """The contender with the lower mean: the best program, the control, or neither if the interval includes 0."""

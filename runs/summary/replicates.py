@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optsearch.runs.summary.run import ProgramEntry, RunSummary
-from optsearch.selection.statistics import Interval, mean_interval, paired_difference
+from optsearch.selection.statistics.intervals import Interval, mean_interval, paired_difference
 
 
 @dataclass(frozen=True, slots=True)

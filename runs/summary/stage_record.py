@@ -11,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from optsearch.runs.store.decoding import fault
 from optsearch.runs.store.records import JsonObject
 from optsearch.runs.summary.evaluation_json import decode_evaluation, encode_evaluation, finite
-from optsearch.selection.evaluation import Evaluation
+from optsearch.selection.comparison.evaluation import Evaluation
 from optsearch.selection.funnel import RankCorrelation, StageVerdict
-from optsearch.selection.statistics import Interval
+from optsearch.selection.statistics.intervals import Interval
 
 
 @dataclass(frozen=True, slots=True)

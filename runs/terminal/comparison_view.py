@@ -10,16 +10,16 @@ from optsearch.runs.terminal import tuning_view
 from optsearch.runs.terminal.step_times import show_step_times
 from optsearch.runs.terminal.tables import say, table
 from optsearch.runs.text.phrasing import comparison_verdict, headline_verdict, interval_bounds, number, relative
-from optsearch.selection.comparison import LEVEL, Comparison
-from optsearch.selection.significance import replicates_needed
+from optsearch.selection.comparison.comparison import LEVEL, Comparison
+from optsearch.selection.statistics.significance import replicates_needed
 
 if TYPE_CHECKING:
     from optsearch.runs.summary.evaluation_result import EvaluationResult
     from optsearch.runs.summary.selections import SelectionRecord, SelectionResult
     from optsearch.runs.summary.stage_record import StageRecord
-    from optsearch.selection.evaluation import Evaluation
+    from optsearch.selection.comparison.evaluation import Evaluation
     from optsearch.selection.funnel import StageVerdict
-    from optsearch.selection.statistics import Interval
+    from optsearch.selection.statistics.intervals import Interval
 
 
 EDGE = " *"
@@ -176,7 +176,7 @@ def _untuned(found: Evaluation) -> None:
 
 
 def _losses(result: EvaluationResult, task: str) -> None:
-    from optsearch.selection.sensitivity import sensitivity
+    from optsearch.selection.tuning.sensitivity import sensitivity
 
     found = result.evaluation
     estimates = {row.contender: row for row in found.estimates if row.task == task}
@@ -252,7 +252,7 @@ def _times(found: Evaluation, task: str) -> None:
 
 def _profiles(found: Evaluation) -> None:
     """Prints performance profiles over all tasks."""
-    from optsearch.selection.time_to_target import FACTORS
+    from optsearch.selection.statistics.time_to_target import FACTORS
 
     names, state = [f"{factor:g} x" for factor in FACTORS], dict(found.state_bytes)
     for what, cost in (("steps", False), ("cost: steps times operations per parameter", True)):

@@ -8,7 +8,7 @@ from optsearch.runs.terminal.tables import say, table
 from optsearch.runs.text.phrasing import bounds
 
 if TYPE_CHECKING:
-    from optsearch.selection.evaluation import Evaluation
+    from optsearch.selection.comparison.evaluation import Evaluation
 
 
 def show_step_times(found: Evaluation, task: str) -> None:

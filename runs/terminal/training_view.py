@@ -27,8 +27,8 @@ from optsearch.runs.terminal.search_view import (
     shortened,
 )
 from optsearch.runs.text.highlight import terminal_text
+from optsearch.selection.comparison.evaluation import EVALUATION, SENSITIVITY, TUNING, TrainingProgress
 from optsearch.selection.contender import Contender
-from optsearch.selection.evaluation import EVALUATION, SENSITIVITY, TUNING, TrainingProgress
 
 STANDINGS = 3
 """Maximum number of displayed programs for each task, in addition to all baselines."""

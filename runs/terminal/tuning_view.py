@@ -11,8 +11,8 @@ from optsearch.runs.terminal.tables import say, table
 from optsearch.runs.text.phrasing import interval_bounds, number, rate_factor
 
 if TYPE_CHECKING:
-    from optsearch.selection.evaluation import Evaluation
-    from optsearch.selection.statistics import Interval
+    from optsearch.selection.comparison.evaluation import Evaluation
+    from optsearch.selection.statistics.intervals import Interval
 
 FAILED = " !"
 """Marks a rate at which the tuned point of a replicate does not train."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from optsearch.search.algorithms import ALGORITHMS
-from optsearch.selection.statistics import Interval
+from optsearch.selection.statistics.intervals import Interval
 
 if TYPE_CHECKING:
-    from optsearch.selection.comparison import Comparison, Headline
+    from optsearch.selection.comparison.comparison import Comparison, Headline
 
 HUGE = 1e4
 """Threshold above which losses and loss ratios belong to nearly diverged runs, so that their digits carry no
@@ -71,8 +71,8 @@ def comparison_verdict(row: Comparison, tests: int) -> str:
         row: the comparison.
         tests: number of tests of the evaluation, over which p-values are corrected.
     """
-    from optsearch.selection.comparison import LEVEL
-    from optsearch.selection.significance import replicates_needed
+    from optsearch.selection.comparison.comparison import LEVEL
+    from optsearch.selection.statistics.significance import replicates_needed
 
     difference, names = row.difference, f"{row.contender} and {row.baseline}"
     if difference is None:

@@ -9,7 +9,7 @@ import pytest
 from optsearch.proxy_tasks.seeds import FINALISTS, FRESH, RANGES, SEARCH, SELECTION, TUNING
 from optsearch.search.config import load_campaign
 from optsearch.search.settings.config_errors import ConfigError
-from optsearch.selection.tuning import TuningBudget, fresh_seeds
+from optsearch.selection.tuning.tuner import TuningBudget, fresh_seeds
 
 CAMPAIGN = (
     "{name: x, task: ae, budget: {programs: 9}, training_seeds: [%d], meta_validation: {task: X_ae, seeds: [%d]}}"

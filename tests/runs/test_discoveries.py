@@ -33,7 +33,7 @@ from optsearch.runs.library.references import load_program
 from optsearch.runs.store.errors import RunError
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.yaml_text import read_yaml
-from optsearch.selection.tuning import TuningBudget
+from optsearch.selection.tuning.tuner import TuningBudget
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

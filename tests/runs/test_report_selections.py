@@ -20,8 +20,8 @@ from optsearch.runs.report.selection_charts import span_of, tuning_span
 from optsearch.runs.report.selections import shown_selections
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.held_out import tasks_chosen_on
+from optsearch.selection.comparison.step_time import StepTime
 from optsearch.selection.contender import Contender
-from optsearch.selection.step_time import StepTime
 from optsearch.simplify.distil import Distilled
 
 

@@ -23,11 +23,11 @@ from optsearch.runs.summary.evaluation_json import decode_evaluation, encode_eva
 from optsearch.runs.summary.selections import read_selection, read_selections
 from optsearch.runs.summary.stage_record import StageRecord, TrainingCost, decode_stage, encode_stage
 from optsearch.search.pool import Here
-from optsearch.selection.comparison import UNREPLICATED
+from optsearch.selection.comparison.comparison import UNREPLICATED
+from optsearch.selection.comparison.evaluation import Evaluation, evaluate
+from optsearch.selection.comparison.settings import EvaluationSettings
+from optsearch.selection.comparison.step_time import StepTime
 from optsearch.selection.contender import Contender
-from optsearch.selection.evaluation import Evaluation, evaluate
-from optsearch.selection.evaluation_settings import EvaluationSettings
-from optsearch.selection.step_time import StepTime
 
 GOLDEN = Path(__file__).parent / "golden" / "version-3.sqlite"
 

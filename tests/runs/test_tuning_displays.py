@@ -18,8 +18,8 @@ from optsearch.proxy_tasks.registry import get_task
 from optsearch.runs.report.html import Report, read_report, to_html
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.evaluation_json import decode_evaluation, encode_evaluation
-from optsearch.selection.rate_sensitivity import FACTORS
-from optsearch.selection.tuning import TuningBudget
+from optsearch.selection.tuning.rate_sensitivity import FACTORS
+from optsearch.selection.tuning.tuner import TuningBudget
 from optsearch.simplify.distil import Distilled
 
 TASKS = ["--task", "digits", "--task", "teach"]

@@ -10,7 +10,7 @@ import pytest
 from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.proxy_tasks.trainer import Trainer
-from optsearch.selection.baselines import BASELINES, FAMILIES, Baseline, BaselineError, get_baseline
+from optsearch.selection.baselines.table import BASELINES, FAMILIES, Baseline, BaselineError, get_baseline
 from optsearch.selection.contender import TrainingJob, baseline, run_job
 from optsearch.selection.problem import Problem
 from optsearch.selection.space import BETA, DECAY, EPS, RATE

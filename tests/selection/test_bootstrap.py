@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optsearch.selection.bootstrap import bootstrap_interval
-from optsearch.selection.statistics import mean_interval
+from optsearch.selection.statistics.bootstrap import bootstrap_interval
+from optsearch.selection.statistics.intervals import mean_interval
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95])

@@ -14,11 +14,11 @@ from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here
-from optsearch.selection.comparison import UNREPLICATED
+from optsearch.selection.comparison.comparison import UNREPLICATED
+from optsearch.selection.comparison.evaluation import Evaluation, TrainingProgress, evaluate
 from optsearch.selection.contender import Contender, TrainingJob, baseline, run_job
-from optsearch.selection.evaluation import Evaluation, TrainingProgress, evaluate
 from optsearch.selection.problem import Problem
-from optsearch.selection.tuning import TuningBudget, fresh_seeds
+from optsearch.selection.tuning.tuner import TuningBudget, fresh_seeds
 
 SGD = Contender("found", LIBRARY["sgd"])
 DIVERGING = Contender("diverging", parse("def train(w, g, lr):\n  update = g * -1e30\n  return update\n"))

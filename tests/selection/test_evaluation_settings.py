@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 
 from optsearch.proxy_tasks.registry import TASKS
-from optsearch.selection.evaluation_settings import EvaluationSettings
+from optsearch.selection.comparison.settings import EvaluationSettings
 
 SETTINGS = EvaluationSettings(tasks=("DIGITS",), seeds=4, baselines=("AdamW", "lion"), skipped=2)
 

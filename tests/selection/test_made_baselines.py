@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from optsearch.proxy_tasks.execution.compiled_loop import the_weights
-from optsearch.selection.baselines import ALWAYS, BASELINES
+from optsearch.selection.baselines.table import ALWAYS, BASELINES
 from optsearch.selection.contender import baseline
 from optsearch.selection.space import BETA, DECAY, EPS, LIMIT, RATE
 

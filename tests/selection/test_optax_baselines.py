@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from optsearch.selection.baselines import BaselineError, get_baseline
+from optsearch.selection.baselines.table import BaselineError, get_baseline
 from optsearch.selection.contender import TrainingJob, baseline, run_job
 from optsearch.selection.problem import Problem
 from optsearch.selection.space import CONSTANT, RATE

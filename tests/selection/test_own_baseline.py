@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from optsearch.selection.baselines import BaselineError, get_baseline
+from optsearch.selection.baselines.own import own_baseline
+from optsearch.selection.baselines.table import BaselineError, get_baseline
 from optsearch.selection.contender import TrainingJob, baseline, baseline_contenders, run_job
 from optsearch.selection.funnel import KeepConfig, StageConfig
-from optsearch.selection.own_baseline import own_baseline
 from optsearch.selection.problem import Problem
 from optsearch.selection.space import RATE
 
@@ -22,7 +22,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs" / "selection.md"
 
 SOURCE = """
 import optax
-from optsearch.selection.baseline import Baseline
+from optsearch.selection.baselines.baseline import Baseline
 
 def Halving(learning_rate=0.05, b1=0.9, weight_decay=None, period=3, nesterov=False):
     if float(period) != period:

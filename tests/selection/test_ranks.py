@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optsearch.selection.comparison import times_to_target
-from optsearch.selection.ranks import kendall_tau, probability_of_improvement
-from optsearch.selection.time_to_target import performance_profile, steps_to_target, target_place
+from optsearch.selection.comparison.comparison import times_to_target
+from optsearch.selection.statistics.ranks import kendall_tau, probability_of_improvement
+from optsearch.selection.statistics.time_to_target import performance_profile, steps_to_target, target_place
 
 
 def test_probability_of_improvement_is_mann_whitneys() -> None:

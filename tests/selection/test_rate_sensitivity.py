@@ -10,11 +10,11 @@ from invented import FAILED, Invented
 from optsearch.dsl.library import LIBRARY
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here
+from optsearch.selection.comparison.evaluation import SENSITIVITY, TrainingProgress, evaluate
 from optsearch.selection.contender import Contender, TrainingJob, baseline
-from optsearch.selection.evaluation import SENSITIVITY, TrainingProgress, evaluate
 from optsearch.selection.problem import Problem
-from optsearch.selection.rate_sensitivity import FACTORS, RateRun, RateSensitivity, rate_seed, rate_sensitivities
-from optsearch.selection.tuning import TuningBudget, fresh_seeds
+from optsearch.selection.tuning.rate_sensitivity import FACTORS, RateRun, RateSensitivity, rate_seed, rate_sensitivities
+from optsearch.selection.tuning.tuner import TuningBudget, fresh_seeds
 
 SGD, ADAMW = Contender("found", LIBRARY["sgd"]), baseline("adamw")
 AE, DIGITS = Problem("ae"), Problem("digits")

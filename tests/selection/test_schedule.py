@@ -11,7 +11,7 @@ from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here
 from optsearch.selection.contender import Contender, TrainingJob, baseline
 from optsearch.selection.problem import Problem
-from optsearch.selection.schedule import drive
+from optsearch.selection.tuning.schedule import drive
 
 LION, SGD = Contender("found", LIBRARY["lion"]), Contender("other", LIBRARY["sgd"])
 SMALL, LARGE = Problem("ae"), Problem("X_ae")

@@ -7,11 +7,11 @@ import math
 import pytest
 
 from optsearch.dsl.library import LIBRARY
-from optsearch.selection.baselines import BASELINES
+from optsearch.selection.baselines.table import BASELINES
+from optsearch.selection.comparison.work import operations_per_parameter, state_bytes_per_parameter
 from optsearch.selection.contender import Contender, baseline
-from optsearch.selection.sensitivity import sensitivity
-from optsearch.selection.tuning import Trial
-from optsearch.selection.work import operations_per_parameter, state_bytes_per_parameter
+from optsearch.selection.tuning.sensitivity import sensitivity
+from optsearch.selection.tuning.tuner import Trial
 
 
 def trial(rate: float, decay: float, *losses: float) -> Trial:

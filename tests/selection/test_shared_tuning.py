@@ -13,11 +13,11 @@ from invented import FAILED, Invented, ended
 from optsearch.dsl.library import LIBRARY
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here
+from optsearch.selection.comparison.evaluation import Evaluation, TrainingProgress, evaluate
 from optsearch.selection.contender import Contender, TrainingJob, baseline
-from optsearch.selection.evaluation import Evaluation, TrainingProgress, evaluate
-from optsearch.selection.objective import SharedTuningError, objective, units
 from optsearch.selection.problem import Problem
-from optsearch.selection.tuning import Trial, TuningBudget, fresh_seeds
+from optsearch.selection.tuning.objective import SharedTuningError, objective, units
+from optsearch.selection.tuning.tuner import Trial, TuningBudget, fresh_seeds
 
 SGD, ADAMW = Contender("found", LIBRARY["sgd"]), baseline("adamw")
 AE, DIGITS, TEACH = Problem("ae"), Problem("digits"), Problem("teach")

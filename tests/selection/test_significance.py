@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optsearch.selection.significance import (
+from optsearch.selection.statistics.intervals import minimum_detectable_difference
+from optsearch.selection.statistics.significance import (
     EXACT,
     PERMUTATIONS,
     holm,
@@ -17,7 +18,6 @@ from optsearch.selection.significance import (
     replicates_needed,
     smallest_p_value,
 )
-from optsearch.selection.statistics import minimum_detectable_difference
 
 LEVEL = 0.05
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optsearch.selection.soap import SoapState, scale_by_soap, soap
+from optsearch.selection.baselines.soap import SoapState, scale_by_soap, soap
 
 SHAPES = {"kernel": (2, 2, 3, 4), "long": (13, 3), "square": (5, 5), "vector": (6,), "wide": (4, 7)}
 """In the order of ``jax.tree.leaves``."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optsearch.selection.statistics import (
+from optsearch.selection.statistics.intervals import (
     Interval,
     difference_interval,
     mean_interval,

@@ -9,10 +9,10 @@ import pytest
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.trainer import Trainer
+from optsearch.selection.comparison.step_time import FEWEST, LEAST_S, Run, in_turns, step_times, timed
 from optsearch.selection.contender import Contender, baseline
 from optsearch.selection.problem import Problem
 from optsearch.selection.space import RATE
-from optsearch.selection.step_time import FEWEST, LEAST_S, Run, in_turns, step_times, timed
 
 CHECKPOINTS = (30, 60, 90, 120)
 

@@ -14,7 +14,7 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.run import Trained
 from optsearch.proxy_tasks.task import TaskError
-from optsearch.selection.baselines import ALWAYS, BASELINES
+from optsearch.selection.baselines.table import ALWAYS, BASELINES
 from optsearch.selection.contender import Contender, baseline
 from optsearch.selection.problem import Problem, problems
 from optsearch.selection.space import (
@@ -27,7 +27,7 @@ from optsearch.selection.space import (
     program_space,
     with_values,
 )
-from optsearch.selection.tuning import BLOCK, PER_REPLICATE, SeedError, Tuned, TuningBudget, fresh_seeds, tune
+from optsearch.selection.tuning.tuner import BLOCK, PER_REPLICATE, SeedError, Tuned, TuningBudget, fresh_seeds, tune
 
 AE = Problem("ae")
 

@@ -9,12 +9,12 @@ import pytest
 from invented import Invented
 
 from optsearch.search.pool import Here
+from optsearch.selection.comparison.evaluation import evaluate
 from optsearch.selection.contender import baseline
-from optsearch.selection.evaluation import evaluate
 from optsearch.selection.problem import Problem
-from optsearch.selection.statistics import mean_interval
-from optsearch.selection.tuning import Trial, TuningBudget, fresh_seeds
-from optsearch.selection.tuning_curve import tuning_curve
+from optsearch.selection.statistics.intervals import mean_interval
+from optsearch.selection.tuning.tuner import Trial, TuningBudget, fresh_seeds
+from optsearch.selection.tuning.tuning_curve import tuning_curve
 
 
 def trials(seed: int, count: int = 20, seeds: int = 3) -> list[Trial]:

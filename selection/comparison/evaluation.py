@@ -14,7 +14,7 @@ from itertools import count
 
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here, Pool
-from optsearch.selection.comparison import (
+from optsearch.selection.comparison.comparison import (
     Comparison,
     Estimate,
     Headline,
@@ -25,25 +25,25 @@ from optsearch.selection.comparison import (
     overall,
     times_to_target,
 )
+from optsearch.selection.comparison.failed_tuning import FailedTuning, failed_tunings
+from optsearch.selection.comparison.replicate import ReplicateResult, measure, runs_of_replicate
+from optsearch.selection.comparison.step_time import StepTime
+from optsearch.selection.comparison.work import operations_per_parameter, state_bytes_per_parameter
 from optsearch.selection.contender import Contender, TrainingJob, run_job
-from optsearch.selection.failed_tuning import FailedTuning, failed_tunings
-from optsearch.selection.families import Family, families, groups
-from optsearch.selection.objective import check_shared
 from optsearch.selection.problem import Problem
-from optsearch.selection.rate_sensitivity import (
+from optsearch.selection.space import Values
+from optsearch.selection.tuning.families import Family, families, groups
+from optsearch.selection.tuning.objective import check_shared
+from optsearch.selection.tuning.rate_sensitivity import (
     RateRun,
     RateSensitivity,
     rate_runs,
     rate_seed,
     rate_sensitivities,
 )
-from optsearch.selection.replicate import ReplicateResult, measure, runs_of_replicate
-from optsearch.selection.schedule import drive
-from optsearch.selection.space import Values
-from optsearch.selection.step_time import StepTime
-from optsearch.selection.tuning import Tuned, TuningBudget
-from optsearch.selection.tuning_curve import TuningCurve, tuning_curve
-from optsearch.selection.work import operations_per_parameter, state_bytes_per_parameter
+from optsearch.selection.tuning.schedule import drive
+from optsearch.selection.tuning.tuner import Tuned, TuningBudget
+from optsearch.selection.tuning.tuning_curve import TuningCurve, tuning_curve
 
 TUNING, EVALUATION, SENSITIVITY = "tuning", "evaluation", "sensitivity"
 

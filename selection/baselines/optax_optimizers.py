@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from optsearch.selection.baseline import (
+from optsearch.selection.baselines.baseline import (
     Baseline,
     BaselineError,
     Make,
@@ -22,7 +22,7 @@ from optsearch.selection.baseline import (
     numbers,
     settings,
 )
-from optsearch.selection.made_baselines import averaged
+from optsearch.selection.baselines.made import averaged
 
 REFERENCE = 1e-3
 """Learning rate at which tuning starts, for optimizers without a default."""

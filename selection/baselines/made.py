@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from optsearch.selection.baseline import Schedule
+from optsearch.selection.baselines.baseline import Schedule
 from optsearch.selection.space import DECAY
 
 if TYPE_CHECKING:
@@ -192,8 +192,8 @@ def averaged(weights: Any, state: Any) -> Any:
 
 
 def soap(o: Any, lr: Schedule, values: Mapping[str, Any]) -> optax.GradientTransformation:
-    """SOAP: see `optsearch.selection.soap`."""
+    """SOAP: see `optsearch.selection.baselines.soap`."""
     del o
-    from optsearch.selection.soap import soap
+    from optsearch.selection.baselines.soap import soap
 
     return soap(lr, **values)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from optsearch.selection.statistics import CONFIDENCE, Interval, mean_interval
+from optsearch.selection.statistics.intervals import CONFIDENCE, Interval, mean_interval
 
 RESAMPLES = 4000
 """Number of resamples per interval."""

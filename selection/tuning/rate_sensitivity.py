@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from optsearch.proxy_tasks.run import Trained
 from optsearch.selection.contender import Contender, TrainingJob
 from optsearch.selection.problem import Problem
-from optsearch.selection.sensitivity import TOLERANCE
 from optsearch.selection.space import RATE, Values
-from optsearch.selection.statistics import Interval, mean_interval
-from optsearch.selection.tuning import fresh_seeds
+from optsearch.selection.statistics.intervals import Interval, mean_interval
+from optsearch.selection.tuning.sensitivity import TOLERANCE
+from optsearch.selection.tuning.tuner import fresh_seeds
 
 FACTORS = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 """Factors on the tuned rate."""

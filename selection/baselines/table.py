@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Any
 
 from optsearch.dsl.verify import nearest_name
-from optsearch.selection import made_baselines as made
-from optsearch.selection.baseline import ALWAYS, Baseline, BaselineError, Schedule
-from optsearch.selection.optax_baselines import optax_baseline
-from optsearch.selection.own_baseline import own_baseline
+from optsearch.selection.baselines import made
+from optsearch.selection.baselines.baseline import ALWAYS, Baseline, BaselineError, Schedule
+from optsearch.selection.baselines.optax_optimizers import optax_baseline
+from optsearch.selection.baselines.own import own_baseline
 from optsearch.selection.space import DECAY, KINDS, LIMIT
 
 __all__ = ["ALWAYS", "BASELINES", "FAMILIES", "Baseline", "BaselineError", "Schedule", "get_baseline"]
@@ -149,7 +149,7 @@ _ROWS = (
         {DECAY: 0.01, "b1": 0.95, "b2": 0.95, "eps": 1e-8},
         "Adam in Shampoo's eigenbasis",
         family=MATRIX,
-        calls="optsearch.selection.soap.soap",
+        calls="optsearch.selection.baselines.soap.soap",
         fixed=("shampoo_beta = b2",),
     ),
     _optax(

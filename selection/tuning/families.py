@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from optsearch.selection.contender import Contender
 from optsearch.selection.space import BETA, Values
-from optsearch.selection.tuning import Tuned
+from optsearch.selection.tuning.tuner import Tuned
 
 
 @dataclass(frozen=True, slots=True)

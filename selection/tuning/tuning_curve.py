@@ -15,8 +15,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optsearch.selection.statistics import Interval, mean_interval
-from optsearch.selection.tuning import Trial
+from optsearch.selection.statistics.intervals import Interval, mean_interval
+from optsearch.selection.tuning.tuner import Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from optsearch.selection.bootstrap import bootstrap_interval
-from optsearch.selection.ranks import probability_of_improvement
-from optsearch.selection.significance import holm, permutation_test, smallest_p_value
-from optsearch.selection.statistics import (
+from optsearch.selection.statistics.bootstrap import bootstrap_interval
+from optsearch.selection.statistics.intervals import (
     Interval,
     difference_interval,
     mean_interval,
@@ -22,7 +20,9 @@ from optsearch.selection.statistics import (
     relative_difference,
     variances,
 )
-from optsearch.selection.time_to_target import FACTORS, performance_profile, steps_to_target, target_place
+from optsearch.selection.statistics.ranks import probability_of_improvement
+from optsearch.selection.statistics.significance import holm, permutation_test, smallest_p_value
+from optsearch.selection.statistics.time_to_target import FACTORS, performance_profile, steps_to_target, target_place
 
 LEVEL = 0.05
 """Family-wise error rate of the comparisons of an evaluation."""

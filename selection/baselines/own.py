@@ -14,8 +14,8 @@ from functools import cache
 from typing import NamedTuple
 
 from optsearch.proxy_tasks.imported import imported
-from optsearch.selection.baseline import Baseline, BaselineError
-from optsearch.selection.optax_baselines import by_signature, check
+from optsearch.selection.baselines.baseline import Baseline, BaselineError
+from optsearch.selection.baselines.optax_optimizers import by_signature, check
 
 EXAMPLE = "my_optimizers:halving"
 

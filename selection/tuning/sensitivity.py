@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optsearch.selection.space import DECAY, RATE
-from optsearch.selection.tuning import Trial
+from optsearch.selection.tuning.tuner import Trial
 
 CELLS = 4
 """Cells per decade of the learning rate; half as many per decade of weight decay, and in the heat map."""

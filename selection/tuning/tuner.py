@@ -29,9 +29,9 @@ from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.run import Trained
 from optsearch.proxy_tasks.seeds import SELECTION, TUNING
 from optsearch.selection.contender import Contender, TrainingJob
-from optsearch.selection.objective import objective, units
 from optsearch.selection.problem import Problem
 from optsearch.selection.space import KINDS, Dimension, Ranges, Values
+from optsearch.selection.tuning.objective import objective, units
 
 BLOCK = 100_000
 """Number of fresh seeds per purpose: `evaluate` uses the first block, each stage of a funnel its own block."""

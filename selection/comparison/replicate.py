@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from optsearch.proxy_tasks.run import Trained
 from optsearch.selection.contender import Contender, TrainingJob
-from optsearch.selection.families import starts
 from optsearch.selection.problem import Problem
-from optsearch.selection.rate_sensitivity import FACTORS, rate_jobs
-from optsearch.selection.schedule import Entry
 from optsearch.selection.space import Values
-from optsearch.selection.tuning import Tuned, TuningBudget, tune
+from optsearch.selection.tuning.families import starts
+from optsearch.selection.tuning.rate_sensitivity import FACTORS, rate_jobs
+from optsearch.selection.tuning.schedule import Entry
+from optsearch.selection.tuning.tuner import Tuned, TuningBudget, tune
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from optsearch.selection.comparison.evaluation import REPLICATES
 from optsearch.selection.contender import Contender, baseline_contenders
-from optsearch.selection.evaluation import REPLICATES
 from optsearch.selection.problem import Problem, problems
 from optsearch.selection.space import parse_ranges
-from optsearch.selection.tuning import TRIALS, TuningBudget, fresh_seeds
+from optsearch.selection.tuning.tuner import TRIALS, TuningBudget, fresh_seeds
 
 
 @dataclass(frozen=True, slots=True)

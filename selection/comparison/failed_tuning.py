@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from optsearch.selection.comparison import LEVEL
+from optsearch.selection.comparison.comparison import LEVEL
 from optsearch.selection.contender import Contender
-from optsearch.selection.significance import permutation_test
+from optsearch.selection.statistics.significance import permutation_test
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,10 @@
+"""Comparison of contenders that are tuned several times and trained on fresh seeds.
+
+settings       what defines a comparison
+replicate      one tuning of every contender, and the runs on its fresh seeds
+evaluation     all replicates, and their statistics
+comparison     differences, tests and verdicts
+failed_tuning  baselines behind a baseline that they contain
+step_time      wall-clock time of a compiled training step, contenders in turns
+work           arithmetic of an optimizer step
+"""
