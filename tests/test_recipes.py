@@ -394,5 +394,5 @@ def test_a_campaign(copy: Copy) -> None:
 def test_a_file_that_a_recipe_does_not_name_is_noticed(tmp_path: Path) -> None:
     copy = Copy(tmp_path, RECIPES["A baseline"])
     copy.insert("selection/statistics/ranks.py", "from __future__", "# more\n")
-    with pytest.raises(AssertionError, match=r"does not name selection/ranks\.py"):
+    with pytest.raises(AssertionError, match=r"does not name selection/statistics/ranks\.py"):
         copy.shows("")
