@@ -72,6 +72,13 @@ _STAGES = (
     "{name: larger, tasks: [digits], trials: 2, replicates: 2, seeds: 3, baselines: [adamw], keep: {beats: [adamw]}}]"
 )
 _FEW = "--optimizers sgd adamw lion"
+_ELEMENTWISE = (
+    "functions=[abs, sign, square, sqrt, cbrt, exp, log1p, tanh, negative, reciprocal, norm, cosine_sim, add, "
+    "subtract, multiply, divide, power, maximum, minimum, clip, interp]"
+)
+"""Setting of the campaign matrices without its functions of rows, columns and matrices."""
+
+_WITH = " ".join(f"optsearch-runs/with/seed{seed}" for seed in range(1, 6))
 _WARM, _FIRST_LOSS = ("warm_start.fitness",), ("rows.0.test_loss", "rows.6.test_loss")
 
 ENTRIES: tuple[Entry, ...] = (
@@ -124,6 +131,21 @@ ENTRIES: tuple[Entry, ...] = (
         small=(
             *_search("rediscovery", "run"),
             "python benchmarks/rediscovery.py run --top 5",
+        ),
+    ),
+    Entry(
+        "matrices",
+        ("docs/evidence.md: Functions of matrices",),
+        (
+            "optsearch search matrices --seed 1 --seeds 5 --set controls=[] --out optsearch-runs/with",
+            f"optsearch search matrices --seed 1 --seeds 5 --set '{_ELEMENTWISE}' --set controls=[] "
+            "--out optsearch-runs/without",
+            f"python benchmarks/rediscovery.py {_WITH} --kind orthogonal --distil",
+        ),
+        takes="60 min",
+        small=(
+            *_search("matrices", "run"),
+            "python benchmarks/rediscovery.py run --kind orthogonal --top 5",
         ),
     ),
     Entry(
