@@ -149,6 +149,19 @@ ENTRIES: tuple[Entry, ...] = (
         ),
     ),
     Entry(
+        "matrices-tuned",
+        ("docs/evidence.md: Functions of matrices", "README.md: What it has found"),
+        (
+            "optsearch search matrices --seed 1 --seeds 5 --set controls=[] --out optsearch-runs/with",
+            "optsearch evaluate with/seed1:best with/seed2:best with/seed3:best with/seed4:best with/seed5:best "
+            "orthogonal-adamw --task lm --baseline adamw --baseline nadamw --baseline clipped --baseline cautious "
+            "--baseline free-schedule --baseline lion --baseline muon --baseline soap --tune 48 --replicates 5 "
+            "--seeds 16 --json",
+        ),
+        takes="50 min",
+        digest="10e9eb7b6830",
+    ),
+    Entry(
         "path",
         ("docs/evidence.md: On a task where sign momentum is ahead",),
         (
