@@ -137,12 +137,12 @@ ENTRIES: tuple[Entry, ...] = (
         "matrices",
         ("docs/evidence.md: Functions of matrices",),
         (
-            "optsearch search matrices --seed 1 --seeds 5 --set controls=[] --out optsearch-runs/with",
+            "optsearch search matrices --seed 1 --seeds 5 --out optsearch-runs/with",
             f"optsearch search matrices --seed 1 --seeds 5 --set '{_ELEMENTWISE}' --set controls=[] "
             "--out optsearch-runs/without",
             f"python benchmarks/rediscovery.py {_WITH} --kind orthogonal --distil",
         ),
-        takes="60 min",
+        takes="90 min",
         small=(
             *_search("matrices", "run"),
             "python benchmarks/rediscovery.py run --kind orthogonal --top 5",
@@ -152,7 +152,7 @@ ENTRIES: tuple[Entry, ...] = (
         "matrices-tuned",
         ("docs/evidence.md: Functions of matrices", "README.md: What it has found"),
         (
-            "optsearch search matrices --seed 1 --seeds 5 --set controls=[] --out optsearch-runs/with",
+            "optsearch search matrices --seed 1 --seeds 5 --out optsearch-runs/with",
             "optsearch evaluate with/seed1:best with/seed2:best with/seed3:best with/seed4:best with/seed5:best "
             "orthogonal-adamw --task lm --baseline adamw --baseline nadamw --baseline clipped --baseline cautious "
             "--baseline free-schedule --baseline lion --baseline muon --baseline soap --tune 48 --replicates 5 "
