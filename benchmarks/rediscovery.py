@@ -37,7 +37,14 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.finalists import best_ticket
 from optsearch.runs.summary.lineage import line_of
 from optsearch.runs.summary.searches import first_stage
-from optsearch.simplify.behaviour.probes import EVEN, ORTHOGONAL, evenness_probe, spectrum_probe, turn_probe
+from optsearch.simplify.behaviour.probes import (
+    EVEN,
+    ORTHOGONAL,
+    evenness_probe,
+    has_vectors_of_gradient,
+    spectrum_probe,
+    turn_probe,
+)
 from optsearch.simplify.distil import STEPS
 from optsearch.simplify.rewriting.recognise import recognise
 from optsearch.simplify.rewriting.rewrite import rewrite
@@ -75,7 +82,7 @@ def orthogonal(program: Program) -> tuple[bool, str]:
     probe = spectrum_probe(program)
     if probe.value is None or probe.value <= ORTHOGONAL:
         return False, f"{'-' if probe.value is None else f'{probe.value:.2g}'} | -"
-    return True, f"{probe.value:.2g} | {'the gradient' if SAME in probe.says else 'others'}"
+    return True, f"{probe.value:.2g} | {'the gradient' if has_vectors_of_gradient(program) else 'others'}"
 
 
 KINDS: dict[str, tuple[Callable[[Program], tuple[bool, str]], str, str]] = {
@@ -87,9 +94,6 @@ KINDS: dict[str, tuple[Callable[[Program], tuple[bool, str]], str, str]] = {
     ),
 }
 """For each kind of step its test, its name, and the columns of its probe results."""
-
-SAME = "averaged gradient"
-"""Words of the spectrum probe about steps that have the gradient's singular vectors."""
 
 
 def look(name: str, fitness: float, program: Program, kind: str) -> Looked:

@@ -164,28 +164,17 @@ def spectrum_probe(program: Program) -> Probe:
         Singular values of the last steps, largest first, relative to the largest, averaged over steps; ``value`` is the
         least, which is 1 for orthogonalised steps.
     """
-    steps, kept = 100, 20
-    rng = np.random.default_rng(11)
-    rows, columns = MATRIX
-    left = np.linalg.qr(rng.standard_normal((rows, rows)))[0]
-    right = np.linalg.qr(rng.standard_normal((columns, rows)))[0].T
-    values = np.logspace(0.0, -2.0, rows) * (1.0 + 0.1 * rng.standard_normal((steps, rows)))
-    stream = (left * values[:, None]) @ right
-    updates, _ = simulate(
-        program, lambda t, _: stream[t].reshape(1, -1), _at_rest(program, 1, rows * columns), steps, shape=MATRIX
-    )
+    taken, _ = _matrix_steps(program)
+    rows = MATRIX[0]
     x = tuple(float(place) for place in range(1, rows + 1))
     titles = "singular value, from the largest", "singular value of the step (largest: 1)"
-    taken = updates[-kept:, 0].reshape(kept, rows, columns)
     if not np.isfinite(taken).all() or not taken.any(axis=(1, 2)).all():
         return Probe("spectrum", *titles, x, (None,) * rows, False, None, "Steps of matrices are not finite, or zero.")
     found = np.linalg.svd(taken, compute_uv=False)
     curve = np.mean(found / found[:, :1], axis=0)
     value = float(curve[-1])
     if value > ORTHOGONAL:
-        goal = left @ right
-        along = np.sum(taken * goal, axis=(1, 2)) / np.linalg.norm(taken, axis=(1, 2)) / np.linalg.norm(goal)
-        same = float(np.mean(along)) > SAME_VECTORS
+        same = has_vectors_of_gradient(program)
         vectors = "those of the averaged gradient, as in Muon" if same else "others than the gradient's, as in AdamW"
         says = (
             "Steps of matrices are orthogonalised: all their singular values are about equal. Their singular vectors "
@@ -197,6 +186,30 @@ def spectrum_probe(program: Program) -> Probe:
             "that of an orthogonalised step 1."
         )
     return Probe("spectrum", *titles, x, _known(curve), False, value, says)
+
+
+def has_vectors_of_gradient(program: Program) -> bool:
+    """True if orthogonalised steps have the singular vectors of the averaged gradient, in the spectrum probe."""
+    taken, goal = _matrix_steps(program)
+    with np.errstate(all="ignore"):
+        along = np.sum(taken * goal, axis=(1, 2)) / np.linalg.norm(taken, axis=(1, 2)) / np.linalg.norm(goal)
+    return bool(np.mean(along) > SAME_VECTORS)
+
+
+@lru_cache(maxsize=1)
+def _matrix_steps(program: Program) -> tuple[Array, Array]:
+    """The last steps of the spectrum probe [steps, rows, columns], and the orthogonalised gradient [rows, columns]."""
+    steps, kept = 100, 20
+    rng = np.random.default_rng(11)
+    rows, columns = MATRIX
+    left = np.linalg.qr(rng.standard_normal((rows, rows)))[0]
+    right = np.linalg.qr(rng.standard_normal((columns, rows)))[0].T
+    values = np.logspace(0.0, -2.0, rows) * (1.0 + 0.1 * rng.standard_normal((steps, rows)))
+    stream = (left * values[:, None]) @ right
+    updates, _ = simulate(
+        program, lambda t, _: stream[t].reshape(1, -1), _at_rest(program, 1, rows * columns), steps, shape=MATRIX
+    )
+    return updates[-kept:, 0].reshape(kept, rows, columns), left @ right
 
 
 def spike_probe(program: Program) -> Probe:
