@@ -3,12 +3,14 @@
     python benchmarks/reproduce.py --list                    prints the table of docs/reproduce.md; --write updates it
     python benchmarks/reproduce.py quickstart                runs its commands in this folder, and compares the digest
     python benchmarks/reproduce.py quickstart --small        a minute or less, in a temporary folder
-    python benchmarks/reproduce.py --record FILE             records the small digests of this kind of machine for tests
+    python benchmarks/reproduce.py quickstart --record       the same, and keeps the digest for this kind of machine
+    python benchmarks/reproduce.py --record                  keeps the digests of all small versions
 
 The digest of a search is the first 12 characters of its ``population_digest``. Other digests are the first 12
 characters of the SHA-256 of the JSON that the last command prints, without times, paths and machines (`VARYING`), with
 floats rounded to five decimals as in the tables, and with sorted keys. The exit code is 0 if the digests are equal, 1
-if they differ, and 2 if there is no expected digest. ``reproductions`` has the table.
+if they differ, and 2 if no digest is known for this machine and these versions. ``reproductions`` has the table, and
+``digests.json`` the digests of each kind of machine.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reproductions import BY_NAME, ENTRIES, NOT_YET_RUN, Entry
+from digests import Digests, Small, here, latest, read, write
+from reproductions import BY_NAME, ENTRIES, Entry
 
 from optsearch.runs.store.environment import made_with
 
@@ -115,17 +118,19 @@ def near(value: Any, entry: Entry) -> dict[str, float]:
     return found
 
 
-def small(entry: Entry) -> dict[str, Any]:
-    """Runs the small version of an entry in a temporary folder; returns its ``digest`` and its ``near`` values."""
+def small(entry: Entry) -> Small:
+    """Runs the small version of an entry in a temporary folder."""
     with tempfile.TemporaryDirectory() as scratch:
         value = printed(run(entry.small, Path(scratch), quiet=True))
-    return {"digest": digest(value), "near": near(value, entry)}
+    return Small(digest(value), near(value, entry))
 
 
-def record() -> str:
-    """Computes the small digests of this machine, as JSON text."""
-    found = {entry.name: small(entry) for entry in ENTRIES if entry.small}
-    return json.dumps({"made_with": made_with(), "small": found}, indent=1) + "\n"
+def record(full: dict[str, str], shrunk: dict[str, Small]) -> None:
+    """Adds digests to those of this machine and these versions, or replaces them."""
+    known = read()
+    found = here(known)
+    kept = [one for one in known if one.made_with != found.made_with]
+    write([*kept, Digests(found.made_with, found.full | full, found.small | shrunk)])
 
 
 def markdown() -> str:
@@ -133,14 +138,21 @@ def markdown() -> str:
     lines = ["| name | shows | commands | on two cores | digest to expect |", "|---|---|---|---|---|"]
     for entry in ENTRIES:
         commands = "<br>".join(f"`{command}`" for command in entry.commands)
-        expected = f"none; {entry.expect}" if entry.digest is None else _known(entry.digest)
+        expected = f"none; {entry.expect}" if entry.expect else _known(entry.name)
         cells = [f"`{entry.name}`", "<br>".join(entry.shows), commands, entry.takes, expected]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _known(expected: str) -> str:
-    return f"- ({NOT_YET_RUN})" if expected == NOT_YET_RUN else f"`{expected}`"
+def _known(name: str) -> str:
+    """The digests of an entry by the versions of fingerprint and search that made them, the newest first."""
+    by_versions: dict[str, list[str]] = {}
+    for one in reversed(read()):
+        if name in one.full:
+            by_versions.setdefault(one.versions, []).append(f"`{one.full[name]}`")
+    return (
+        "<br>".join(f"{', '.join(found)} ({versions})" for versions, found in by_versions.items()) or "- (not yet run)"
+    )
 
 
 def page(text: str) -> str:
@@ -150,37 +162,42 @@ def page(text: str) -> str:
     return f"{before}{BEGIN}\n{markdown()}{END}{after}"
 
 
-def check(entry: Entry) -> int:
+def check(entry: Entry, *, keep: bool) -> int:
     """Reproduces an entry in this folder, prints the comparison, and returns the exit code."""
     said = run(entry.commands, Path.cwd(), quiet=False)
-    if entry.digest is None:
+    if entry.expect:
         print(said)
-        print(f"{entry.name}: no digest, since times vary; expect {entry.expect}")
+        print(f"{entry.name}: no digest; expect {entry.expect}")
         return 2
-    found = digest(printed(said))
-    if entry.digest == NOT_YET_RUN:
-        print(f"{entry.name}: digest {found}; none is known to compare it with")
-        return 2
-    return _verdict(entry.name, found, entry.digest)
+    known = read()
+    found, expected = digest(printed(said)), here(known).full.get(entry.name)
+    if keep:
+        record({entry.name: found}, {})
+    return _verdict(entry.name, found, expected, latest(known, entry.name))
 
 
-def check_small(entry: Entry) -> int:
+def check_small(entry: Entry, *, keep: bool) -> int:
     """Runs the small version of an entry, prints the comparison, and returns the exit code."""
-    known = json.loads((ROOT / "tests" / "runs" / "reproductions.json").read_text(encoding="utf-8"))
     if not entry.small:
         print(f"{entry.name}: there is no small version, since nothing of it is the same everywhere")
         return 2
-    if known["made_with"] != made_with():
-        print(f"The digest below was made with {known['made_with']}; here is {made_with()}: expect it to differ.")
-    return _verdict(entry.name, small(entry)["digest"], known["small"][entry.name]["digest"])
+    known = read()
+    found, expected = small(entry), here(known).small.get(entry.name)
+    if keep:
+        record({}, {entry.name: found})
+    other = next(((one.small[entry.name].digest, one) for one in reversed(known) if entry.name in one.small), None)
+    return _verdict(entry.name, found.digest, expected and expected.digest, other)
 
 
-def _verdict(name: str, found: str, expected: str) -> int:
-    same = found == expected
-    print(f"{name}: digest {found}, {'as expected' if same else f'expected {expected}'}")
-    if not same:
-        print(f"Here is {made_with()}. docs/reproduce.md says what to compare when a digest differs.")
-    return int(not same)
+def _verdict(name: str, found: str, expected: str | None, other: tuple[str, Digests] | None) -> int:
+    """Prints the comparison with the digest of this environment, else with the latest of another one."""
+    if expected is not None:
+        print(f"{name}: digest {found}, {'as expected' if found == expected else f'expected {expected}'}")
+        return int(found != expected)
+    print(f"{name}: digest {found}; none is known for {made_with()}.")
+    if other is not None:
+        print(f"It was {other[0]} with {other[1].made_with}. docs/reproduce.md says what to compare.")
+    return 2
 
 
 def main() -> None:
@@ -190,17 +207,17 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="the small version, in a folder of its own")
     parser.add_argument("--list", action="store_true", help="print the table")
     parser.add_argument("--write", action="store_true", help="put the table into docs/reproduce.md")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write the digests of all small versions")
+    parser.add_argument("--record", action="store_true", help="keep the digest, or those of all small versions")
     options = parser.parse_args()
     if options.write:
         PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    elif options.record:
-        options.record.write_text(record(), encoding="utf-8")
+    elif options.record and options.name is None:
+        record({}, {entry.name: small(entry) for entry in ENTRIES if entry.small})
     elif options.list or options.name is None:
         print(markdown(), end="")
     else:
         entry = BY_NAME[options.name]
-        raise SystemExit(check_small(entry) if options.small else check(entry))
+        raise SystemExit((check_small if options.small else check)(entry, keep=options.record))
 
 
 if __name__ == "__main__":

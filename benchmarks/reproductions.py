@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from optsearch.runs.library.discovery import DISCOVERED
 
-NOT_YET_RUN = "not yet run"
-
 HOURS = "hours, never in one go; every run is kept"
 """Time of entries that cannot be timed separately, because their training runs are shared."""
 
@@ -43,8 +41,8 @@ class Entry:
         shows: tables and figures, as ``FILE: heading``.
         commands: commands in order; the output of the last one, or its last line, is the JSON result.
         takes: time on two idle cores of an AMD EPYC.
-        digest: first 12 characters of the expected digest; None if ``expect`` describes the comparison instead.
-        expect: description of the expected result if there is no digest, such as ratios of wall-clock times.
+        expect: description of the expected result of an entry without a digest, such as ratios of wall-clock times;
+            empty if ``digests.json`` has its digests.
         small: commands of a version with a small budget, without ``optsearch-runs/``; empty if nothing is compared.
         near: dotted keys of the small version's JSON whose values are approximately equal on other kinds of machines.
     """
@@ -53,7 +51,6 @@ class Entry:
     shows: tuple[str, ...]
     commands: tuple[str, ...]
     takes: str = "not measured"
-    digest: str | None = NOT_YET_RUN
     expect: str = ""
     small: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
@@ -87,7 +84,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("README.md: Quick start",),
         ("optsearch search quickstart --json",),
         takes="3 min",
-        digest="4d6e63c1e9f6",
         small=_search("quickstart", "run"),
         near=_WARM,
     ),
@@ -99,7 +95,6 @@ ENTRIES: tuple[Entry, ...] = (
             f"python benchmarks/evidence.py {_RUNS}",
         ),
         takes="75 min",
-        digest=None,
         expect="of each search the digest beside its seed in docs/evidence.md; the rows of 6,000 evaluations",
         small=(
             *_search("study", "study-seed0", "controls=[constants]", "control_budget=1"),
@@ -116,7 +111,6 @@ ENTRIES: tuple[Entry, ...] = (
             f"python benchmarks/evidence.py {_RUNS}",
         ),
         takes="some 2 hours, not timed in one go",
-        digest=None,
         expect="the rows of 24,000 evaluations in docs/evidence.md",
     ),
     Entry(
@@ -127,7 +121,6 @@ ENTRIES: tuple[Entry, ...] = (
             f"python benchmarks/rediscovery.py {_FIVE} --distil",
         ),
         takes="some 40 min, not timed in one go",
-        digest="5d727d2c112a",
         small=(
             *_search("rediscovery", "run"),
             "python benchmarks/rediscovery.py run --top 5",
@@ -159,7 +152,6 @@ ENTRIES: tuple[Entry, ...] = (
             "--seeds 16 --json",
         ),
         takes="60 min; 16 min after the search",
-        digest="10e9eb7b6830",
     ),
     Entry(
         "path",
@@ -169,14 +161,12 @@ ENTRIES: tuple[Entry, ...] = (
             "python benchmarks/rediscovery.py optsearch-runs/rediscovery-seed10 --path --distil",
         ),
         takes="6 min",
-        digest="bf0574f5519b",
     ),
     Entry(
         "sign-elsewhere",
         ("docs/evidence.md: On short proxies", "docs/evidence.md: What the programs are"),
         (*SETS_FOUND, f"python benchmarks/rediscovery.py {_RUNS} {_SETS}"),
         takes="30 min after `study`",
-        digest="1f44089c2f42",
         small=(*_search("study", "run"), "python benchmarks/rediscovery.py run --top 5 --path"),
     ),
     Entry(
@@ -184,7 +174,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/evidence.md: Several domains at once",),
         (*SETS_FOUND, f"optsearch select {' '.join((*STUDY, *SETS))} --funnel domains --json"),
         takes="45 min after `study`",
-        digest=None,
         expect=ONE_TUNING,
         small=(
             *_search("study", "run"),
@@ -200,7 +189,6 @@ ENTRIES: tuple[Entry, ...] = (
             for name in ("bounded-root", "leaky-max", "root-scale")
         ),
         takes="3 min",
-        digest="3d4ce87ed5cd",
         small=("optsearch simplify bounded-root --steps prune,rewrite --json",),
         near=("statements",),
     ),
@@ -215,7 +203,6 @@ ENTRIES: tuple[Entry, ...] = (
             "--tune 48 --replicates 1 --seeds 64 --skip-seeds 32 --json",
         ),
         takes="35 min after `study`",
-        digest=None,
         expect=ONE_TUNING,
     ),
     Entry(
@@ -226,7 +213,6 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         tuple(dict.fromkeys(f"{one.commands[-1]} --json" for one in DISCOVERED.values())),
         takes="65 min",
-        digest=None,
         expect="the losses of the record within their intervals, and its verdicts; the digest has not been recorded",
         small=(
             *_search("root-scale", "run"),
@@ -239,7 +225,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/evidence.md: Tasks that share no data with a search",),
         ("python benchmarks/recompute.py",),
         takes="10 s",
-        digest=None,
         expect="every number agrees (else it fails)",
     ),
     Entry(
@@ -247,7 +232,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/evidence.md: What it cost",),
         (f"python benchmarks/cost.py {_RUNS}",),
         takes="1 min after `study`",
-        digest=None,
         expect="core-hours follow the machine; fingerprint about 2 and hurdle about 1.2 whatever it is",
     ),
     Entry(
@@ -255,7 +239,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/selection.md: Batch size",),
         ("optsearch evaluate lion --task digits --batch 16,64,256 --baseline adamw --json",),
         takes="3 min",
-        digest=NOT_YET_RUN,
         small=(
             "optsearch evaluate lion --task digits --batch 64,256 --baseline adamw --tune 2 --replicates 2 --seeds 3 "
             "--workers 0 --kept-in . --json",
@@ -267,7 +250,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/distil.md: An example: Lion",),
         ("optsearch simplify lion-raw --json",),
         takes="15 s",
-        digest="920d57faac07",
         small=("optsearch simplify lion-raw --steps prune,rewrite --json",),
         near=("statements",),
     ),
@@ -277,7 +259,6 @@ ENTRIES: tuple[Entry, ...] = (
             (f"optsearch show {name}",),
             (f"{one.commands[0]} --json",),
             takes="8 min",
-            digest=one.record.origin.population_digest[:12],
             small=_search(name, "run"),
             near=_WARM,
         )
@@ -288,7 +269,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/tasks.md: Families and ladders",),
         ("python benchmarks/tasks.py adamw",),
         takes=HOURS,
-        digest=None,
         expect="the losses and the noise that `optsearch tasks` shows: proxy_tasks/data/measured.json stays as it is",
     ),
     Entry(
@@ -296,7 +276,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/evaluator.md: Runs that stop early",),
         ("optsearch search quickstart", "python benchmarks/hurdle.py optsearch-runs/quickstart-seed0"),
         takes="4 min",
-        digest="ca7696262abe",
         small=(*_search("quickstart", "run"), "python benchmarks/hurdle.py run --sample 10"),
     ),
     Entry(
@@ -304,7 +283,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/tasks.md: What was measured",),
         ("python benchmarks/tasks.py ranks", "python benchmarks/tasks.py ranks --rungs x100"),
         takes=HOURS,
-        digest="da24ce1b9ff3",
         small=(f"python benchmarks/tasks.py ranks digits {_FEW}",),
     ),
     Entry(
@@ -312,7 +290,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/tasks.md: What was measured",),
         ("python benchmarks/tasks.py headroom ae teach lmmlp lm",),
         takes=HOURS,
-        digest="4dd7fac1591d",
         small=(f"python benchmarks/tasks.py headroom digits --trials 20 {_FEW}",),
         near=("digits.adamw",),
     ),
@@ -321,7 +298,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/tasks.md: What was measured",),
         ("python benchmarks/tasks.py search-set ae teach lmmlp lm diffusion contrastive finetune",),
         takes=HOURS,
-        digest="141207e3eab0",
         small=(f"python benchmarks/tasks.py search-set digits quadratic {_FEW}",),
     ),
     Entry(
@@ -329,7 +305,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/tasks.md: What was measured",),
         ("python benchmarks/tasks.py sweep ae lmmlp teach",),
         takes=HOURS,
-        digest="6d291b6d6ca9",
         small=(f"python benchmarks/tasks.py sweep digits {_FEW}",),
     ),
     Entry(
@@ -337,14 +312,12 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/speed.md: Speed",),
         ("python benchmarks/campaign.py --workers 2 --restart",),
         takes="12 min",
-        digest="b411a9113629",
         small=("python benchmarks/campaign.py --programs 200 --workers 0",),
     ),
     Entry(
         "workers",
         ("docs/speed.md: Speed",),
         ("python benchmarks/campaign.py --programs 20000 --workers 2 --compare",),
-        digest=None,
         expect="speed_2_over_1 above 1.6, speed_1_over_0 above 0.9; the same population for each (else it fails)",
     ),
     Entry(
@@ -357,7 +330,6 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         ("python benchmarks/evaluator.py",),
         takes="6 min",
-        digest=None,
         expect="speedup_over_compiling about 100, time_over_floor about 1.2, adamw_over_floor about 1.1; "
         "of matrices, with_opcodes about 1 and orthogonalize_over_hand below 1.3",
     ),
@@ -366,7 +338,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("benchmarks/peers.md: Peers",),
         ("python benchmarks/peers.py",),
         takes="2 min",
-        digest=None,
         expect="our column: the counts of pairs and of the walk exactly, times in their ratios to AdamW by hand",
     ),
     Entry(
@@ -374,7 +345,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/speed.md: Speed",),
         ("optsearch search paper-size", "optsearch report optsearch-runs/paper-size-seed0"),
         takes="12 min",
-        digest=None,
         expect="about 10 s and under 2 MB for 300,000 programs",
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
@@ -14,14 +13,20 @@ import pytest
 import typer
 
 from optsearch.runs.cli.app import app
+from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.store.environment import made_with
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.append(str(ROOT / "benchmarks"))
 reproduce: ModuleType = import_module("reproduce")
 
-KNOWN = json.loads((Path(__file__).parent / "reproductions.json").read_text(encoding="utf-8"))
-"""Digests of the small versions, and what they were made with: ``benchmarks/reproduce.py --record`` writes them."""
+digests: ModuleType = import_module("digests")
+
+KNOWN = digests.read()
+"""Digests of each kind of machine: ``benchmarks/reproduce.py --record`` adds those of this one."""
+
+LATEST = [one for one in KNOWN if one.small][-1]
+"""The newest record with small versions."""
 
 NOT_MEASURED = {
     "docs/cluster.md": {"Reproducibility across machines"},
@@ -90,16 +95,44 @@ def test_digests_count_results_alone() -> None:
 
 
 def test_small_versions_are_known() -> None:
-    assert list(KNOWN["small"]) == [entry.name for entry in reproduce.ENTRIES if entry.small]
+    assert set(LATEST.small) == {entry.name for entry in reproduce.ENTRIES if entry.small}
+
+
+def test_digests_are_of_entries_that_have_one() -> None:
+    for record in KNOWN:
+        for name in record.full:
+            assert not reproduce.BY_NAME[name].expect
+
+
+def test_the_searches_of_discovered_programs_are_known() -> None:
+    for name, one in DISCOVERED.items():
+        assert one.record.origin.population_digest[:12] in [record.full.get(f"search-{name}") for record in KNOWN]
+
+
+def test_records_belong_to_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A digest is added to those of this environment; those of others stay as they are."""
+    monkeypatch.setattr(digests, "PATH", tmp_path / "digests.json")
+    elsewhere = digests.Digests("fingerprint 0; search 0; another processor", {"quickstart": "0" * 12})
+    digests.write([elsewhere])
+    reproduce.record({"quickstart": "1" * 12}, {})
+    reproduce.record({"lion": "2" * 12}, {"lion": digests.Small("3" * 12, {"statements": 9})})
+    ours = digests.Digests(
+        made_with(), {"quickstart": "1" * 12, "lion": "2" * 12}, {"lion": digests.Small("3" * 12, {"statements": 9})}
+    )
+    assert digests.read() == [elsewhere, ours]
+    assert digests.here(digests.read()) == ours
+    assert digests.latest(digests.read(), "quickstart") == ("1" * 12, ours)
+    assert digests.latest(digests.read(), "path") is None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KNOWN["small"])
+@pytest.mark.parametrize("name", LATEST.small)
 def test_small_version(name: str) -> None:
-    known, entry = KNOWN["small"][name], reproduce.BY_NAME[name]
+    entry = reproduce.BY_NAME[name]
     found = reproduce.small(entry)
-    if made_with() == KNOWN["made_with"]:
+    known = digests.here(KNOWN).small.get(name)
+    if known is not None:
         assert found == known
     else:
         assert reproduce.small(entry) == found, "the same command, another result"
-        assert found["near"] == pytest.approx(known["near"], rel=TOLERANCE)
+        assert found.near == pytest.approx(LATEST.small[name].near, rel=TOLERANCE)
