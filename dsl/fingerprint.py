@@ -20,7 +20,7 @@ from optsearch.dsl.nodes import STATE_LABEL, ZERO, Value, content, part
 from optsearch.dsl.numbering import Numbering
 from optsearch.dsl.program import INPUTS, OUTPUT, Program
 
-FINGERPRINT_VERSION = 3
+FINGERPRINT_VERSION = 4
 """Incremented when the fingerprint of any program changes; stored beside fingerprints."""
 
 MEMORY = 50_000

@@ -76,6 +76,8 @@ def reach(name: str, operands: Operands, below: Sequence[float]) -> float:
     if name in ("sum", "addition"):
         total = max(sizes) + len(sizes).bit_length()
         return math.inf if sum(size > LARGEST for size in sizes) > 1 else _capped(total)  # infinity - infinity
+    if name == "rounding":
+        return sizes[0]
     if name == "scale":
         return _capped(below[1] + abs(_log2(operands[0][0])) + _log2(operands[1][0]))
     if math.inf in below or name not in _TOTAL:
@@ -198,6 +200,8 @@ def magnitude(
     parts = [scaled(abs(coefficient), one) for (coefficient, _), one in zip(operands, below, strict=True)]
     if name in ("sum", "addition"):
         return _sum(parts)
+    if name == "rounding":
+        return parts[0]._replace(atom=0.0)
     if name == "scale":
         return scaled(abs(operands[0][0]), parts[1])
     first = parts[0]

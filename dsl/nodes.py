@@ -42,7 +42,7 @@ COEFFICIENTS = (1e-12, 1e12)
 CANCELLATION = 2.0**-6
 """``a*x + b*x`` becomes ``(a+b)*x`` unless ``|a+b|`` is below this share of ``max(|a|, |b|)``: then rounding dominates.
 
-``(x + y) - x`` is therefore not y, which has lost its low digits; exact cancellation still gives zero.
+``(x + y) - x`` is therefore not y, which has lost its low digits. If nothing is left, see ``numbering``.
 """
 
 MAX_TERMS = 16
@@ -95,13 +95,15 @@ class Nodes:
 
     Attributes:
         names: name of the function or input; ``sum`` and ``product`` are flat; ``addition`` and ``scale`` are a sum of
-            two and a product with a constant that are not combined further.
+            two and a product with a constant that are not combined further; ``rounding`` is a difference of equal
+            values.
         operands: operand values; for a product, pairs of exponent and factor.
         digests: content hash, in which all state variables have one label.
         states: bit mask of the state variables below the node.
         reach: bound on its finite values; see ``magnitude.reach``.
         zero_at_start: True if the node is zero when every state variable is zero.
         relied: bit mask of the state variables whose bounds were used since this was last set to 0.
+        cancelled: True if equal values have cancelled since this was last set to False.
     """
 
     def __init__(self) -> None:
@@ -112,6 +114,7 @@ class Nodes:
         self.reach: list[float] = []
         self.zero_at_start: list[bool] = []
         self.relied = 0
+        self.cancelled = False
         self._index: dict[tuple[str, tuple[Value, ...]], int] = {}
         self._state: dict[tuple[int, int], Value] = {}
         self._bounds: dict[int, tuple[float, float]] = {}
@@ -217,6 +220,8 @@ class Nodes:
         if name in ("sum", "addition", "scale", "maximum", "minimum", "norm", "global_norm", "orthogonalize"):
             return all(zeros)
         tame = all(self.stays_finite(node) for _, node in operands)
+        if name == "rounding":
+            return False
         if name == "interp":
             return zeros[0] and zeros[1] and tame
         if name == "product":
@@ -286,6 +291,7 @@ class Nodes:
         if y[0] == 0.0:
             return x
         if x[1] == y[1] and x[0] == -y[0] and self.disappears(x[1]):
+            self.cancelled = True
             return ZERO
         terms = {node: coefficient for coefficient, node in self.terms(x)}
         for coefficient, node in self.terms(y):
@@ -308,6 +314,20 @@ class Nodes:
             if not COEFFICIENTS[0] < abs(coefficient / first) < COEFFICIENTS[1]:
                 first = 1.0  # the coefficients are too far apart
         return self.times(first, (1.0, self.call("sum", tuple([(c / first, node) for _, c, node in ordered]))))
+
+    def rounding(self, x: Value, computed: bytes) -> Value:
+        """The difference of two values equal to x up to rounding.
+
+        Args:
+            x: the value.
+            computed: hash of the statements that compute the difference.
+        """
+        key = f"computed {computed.hex()}", ()
+        node = self._index.get(key)
+        if node is None:
+            node = self._add(key, computed, 0, 0.0, zero=False)
+            self._magnitudes[node] = UNIT
+        return 1.0, self.call("rounding", (x, (1.0, node)))
 
     def _addition(self, x: Value, y: Value) -> Value:
         """A sum of two values that is not combined further."""

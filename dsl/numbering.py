@@ -7,6 +7,10 @@ this module.
 
 All constants, including folded ones, are float32 numbers.
 
+Identities hold for real numbers, so that values of one normal form may differ by rounding. ``x - x`` is therefore zero
+only if both are computed by the same statements; another difference of equal values is a node of its own, since
+``sign`` or a division makes a step of its rounding errors.
+
 Identities hold for finite values. An identity that eliminates a value (``x - x``, ``0 * x``) is applied only if the
 value stays finite over a whole run, according to ``magnitude``. A sum in which larger terms cancel keeps its order,
 because it loses digits. Underflow of products and rounding differences between orders of a sum are ignored.
@@ -16,12 +20,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from optsearch.dsl.functions import FUNCTIONS, GUARD, ODD, Function, Scope
 from optsearch.dsl.magnitude import TAME
-from optsearch.dsl.nodes import COEFFICIENTS, MAX_TERMS, ONE, ZERO, Nodes, Value, constant, float32
+from optsearch.dsl.nodes import COEFFICIENTS, MAX_TERMS, ONE, ZERO, Nodes, Value, constant, content, float32, part
 from optsearch.dsl.program import Statement
 from optsearch.dsl.rows import Operation
 
@@ -35,12 +40,39 @@ _GUARD = float32(GUARD)
 _SIGN, _ABS, _SQRT = FUNCTIONS["sign"], FUNCTIONS["abs"], FUNCTIONS["sqrt"]
 
 
+class _History(NamedTuple):
+    """How a value is computed: values with one history are rounded alike.
+
+    Attributes:
+        statements: hash of the statements and inputs that it depends on, except for a sign.
+        negated: True if the value is minus that.
+    """
+
+    statements: bytes
+    negated: bool = False
+
+    @classmethod
+    def of(cls, name: str, below: Sequence[_History]) -> _History:
+        """The history of a call; signs move out of products, where they change no rounding."""
+        if name == "negative":
+            return below[0]._replace(negated=not below[0].negated)
+        moves = name == "multiply"
+        parts = [one.statements + (b"-" if one.negated and not moves else b"") for one in below]
+        if FUNCTIONS[name].laws.commutative:
+            parts.sort()
+        return cls(content(name, parts), moves and below[0].negated != below[1].negated)
+
+    def cancels(self, other: _History, name: str) -> bool:
+        """True if a sum or difference with a value of the other history is exactly zero."""
+        return self == (other if name == "subtract" else other._replace(negated=not other.negated))
+
+
 class Numbering(Nodes):
     """The domain of the walk that maps each value to its normal form; calls are memoised across programs."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._calls: dict[tuple[str, tuple[Value, ...]], tuple[Value, int]] = {}
+        self._calls: dict[tuple[str, tuple[Value, ...]], tuple[Value, int, bool]] = {}
 
     def run(self, body: Sequence[Statement], values: dict[str, Value]) -> None:
         """``walk`` specialised to this domain, with the memo inlined because it dominates the speed of a search.
@@ -49,26 +81,46 @@ class Numbering(Nodes):
             body: the statements.
             values: value of each input; updated in place to the last value of every variable.
         """
-        calls, relied = self._calls, self.relied
+        calls, relied, start = self._calls, self.relied, values.copy()
         for target, name, args in body:
             operands = tuple([values[arg] if isinstance(arg, str) else (arg, ONE) for arg in args])
             known = calls.get((name, operands))
             if known is None:
                 known = self._remember(FUNCTIONS[name], operands)
+            if known[2]:
+                values.update(start)
+                self._run_exactly(body, values)
+                return
             values[target] = known[0]
             relied |= known[1]
         self.relied = relied
 
+    def _run_exactly(self, body: Sequence[Statement], values: dict[str, Value]) -> None:
+        """``run`` for a program in which equal values cancel: the result is zero only if they are rounded alike."""
+        histories = {name: _History(part(c, self.names[node].encode())) for name, (c, node) in values.items()}
+        for target, name, args in body:
+            operands = tuple([values[arg] if isinstance(arg, str) else (arg, ONE) for arg in args])
+            below = [histories[arg] if isinstance(arg, str) else _History(part(arg, b"1")) for arg in args]
+            value, relied, cancels = self._calls.get((name, operands)) or self._remember(FUNCTIONS[name], operands)
+            history = _History.of(name, below)
+            if cancels and not (name in ("add", "subtract") and below[0].cancels(below[1], name)):
+                value = self.rounding(operands[0], history.statements)
+            histories[target] = history
+            values[target] = value
+            self.relied |= relied
+
     def apply(self, function: Function, operands: list[Value]) -> Value:
         """The value of a call."""
         key = function.name, tuple(operands)
-        value, relied = self._calls.get(key) or self._remember(function, key[1])
+        value, relied, _ = self._calls.get(key) or self._remember(function, key[1])
         self.relied |= relied
         return value
 
-    def _remember(self, function: Function, operands: tuple[Value, ...]) -> tuple[Value, int]:
-        before, self.relied = self.relied, 0
-        known = self._calls[function.name, operands] = self._apply(function, operands), self.relied
+    def _remember(self, function: Function, operands: tuple[Value, ...]) -> tuple[Value, int, bool]:
+        """Memoises a call: its value, the bounds it relies on, and whether equal values cancel in it."""
+        before, self.relied, self.cancelled = self.relied, 0, False
+        value = self._apply(function, operands)
+        known = self._calls[function.name, operands] = value, self.relied, self.cancelled
         self.relied = before
         return known
 

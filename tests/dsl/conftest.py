@@ -75,16 +75,25 @@ class _Rounding:
 def trajectories() -> Callable[..., np.ndarray]:
     """``trajectories(program, leaves, ...)``: updates of several steps, under several roundings.
 
-    Returns an array [runs, steps * parameters]; the first run has no rounding but float64's own.
+    Returns an array [runs, steps * parameters]; the first run has no rounding but float64's own, or with
+    ``first_single`` float32's own.
     """
 
     def run(
-        program: Program, leaves: Leaves, steps: int, runs: int, size: float, *, single: bool = False, lr: float = 0.1
+        program: Program,
+        leaves: Leaves,
+        steps: int,
+        runs: int,
+        size: float,
+        *,
+        single: bool = False,
+        first_single: bool = False,
+        lr: float = 0.1,
     ) -> np.ndarray:
         results = []
         for index in range(runs):
             rng = np.random.default_rng(index)
-            domain = _Rounding(rng, size if index else 0.0, single and index > 0)
+            domain = _Rounding(rng, size if index else 0.0, single if index else first_single)
             gradients = np.random.default_rng(99)
             trees = {"w": [np.asarray(leaf, np.float64) for leaf in leaves]}
             trees |= {name: [np.zeros(leaf.shape) for leaf in leaves] for name in program.state}
