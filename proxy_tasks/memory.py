@@ -6,8 +6,8 @@ element-wise operations read, updates an array in place if nothing reads it afte
 one place. It does not model padding, scratch space of libraries, and the order that XLA chooses;
 ``tests/proxy_tasks/test_memory.py`` compares it with what XLA reports.
 
-By far the largest part of most tasks is the evaluation of the whole validation and test split at the end of a run, which
-all lanes do at once.
+By far the largest part of most tasks is the evaluation of the whole validation and test split at the end of a run,
+which all lanes do at once.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ _FROM_MEMORY = frozenset(
 """Operations that read their operands from memory; others are fused with the operations that compute these."""
 
 _REDUCTIONS = frozenset(
-    [
-        "reduce_sum",
-        "reduce_max",
-        "reduce_min",
-        "reduce_prod",
-        "reduce_and",
-        "reduce_or",
+    (
         "argmax",
         "argmin",
         "concatenate",
-    ]
+        "reduce_and",
+        "reduce_max",
+        "reduce_min",
+        "reduce_or",
+        "reduce_prod",
+        "reduce_sum",
+    )
 )
 
 _UPDATES = frozenset(("dynamic_update_slice", "scatter", "scatter-add", "optimization_barrier"))
