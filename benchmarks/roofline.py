@@ -107,6 +107,15 @@ def counts(task: str) -> Counts:
 
 
 @cache
+def memory(task: str) -> Any:
+    """The `LaneMemory` of a task."""
+    from optsearch.proxy_tasks.memory import lane_memory
+    from optsearch.proxy_tasks.registry import get_task
+
+    return lane_memory(get_task(task))
+
+
+@cache
 def entries(lanes: int) -> tuple[int, ...]:
     """Opcodes of the script of so many candidates."""
     from optsearch.proxy_tasks.execution.encoding import encode
@@ -146,7 +155,6 @@ class Prediction:
 
 def predict(task: str, lanes: int, device: Device) -> Prediction:
     """Predicts a batch of training runs."""
-    from optsearch.proxy_tasks.memory import lane_memory
     from optsearch.proxy_tasks.registry import get_task
 
     found, opcodes, steps = counts(task), entries(lanes), get_task(task).steps
@@ -168,7 +176,7 @@ def predict(task: str, lanes: int, device: Device) -> Prediction:
     updates = sum(seconds(found.entry, steps, choices=2) + seconds(found.branches[opcode], steps) for opcode in opcodes)
     spent["Python"] = lanes * PYTHON_S
     together = gradients + updates + lanes * PYTHON_S
-    fits = lane_memory(get_task(task)).total(lanes) <= 0.9 * device.memory
+    fits = memory(task).total(lanes) <= 0.9 * device.memory
     return Prediction(
         task,
         lanes,
@@ -189,22 +197,21 @@ def markdown(rows: list[list[str]]) -> str:
 
 
 def per_lane(task: str) -> list[str]:
-    """The row of a task in the table of what a lane takes."""
-    from optsearch.proxy_tasks.memory import lane_memory
+    """The row of a task in the table of what a lane takes; entries are averages over a script of 256 candidates."""
     from optsearch.proxy_tasks.registry import get_task
 
     found, chosen = counts(task), get_task(task)
-    of_program = [found.branches[opcode] for opcode in entries(1)]
-    entry_bytes = sum(found.entry.bytes + branch.bytes for branch in of_program) / len(of_program)
+    script = [found.branches[opcode] for opcode in entries(256)]
+    entry_bytes = sum(found.entry.bytes + branch.bytes for branch in script) / len(script)
     return [
         f"`{task}`",
         f"{chosen.parameters:,}",
         str(found.gradients.kernels),
         f"{found.gradients.bytes / COUNTED_LANES / 1e3:,.0f}",
         f"{found.gradients.operations / COUNTED_LANES / 1e6:.1f}",
-        f"{sum(found.entry.kernels + branch.kernels for branch in of_program) / len(of_program):.1f}",
+        f"{sum(found.entry.kernels + branch.kernels for branch in script) / len(script):.1f}",
         f"{entry_bytes / COUNTED_LANES / 1e3:,.0f}",
-        f"{lane_memory(chosen).lane / 1e6:.1f}",
+        f"{memory(task).lane / 1e6:.1f}",
     ]
 
 
