@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 from optsearch.dsl.functions import Function
 from optsearch.runs.cli.options import Json
-from optsearch.runs.commands.doctor import Diagnosis
 from optsearch.runs.library.catalog import CheckedLaw, LibraryEntry, TaskEntry
 from optsearch.runs.library.discovery import Discovery
+from optsearch.runs.summary.diagnosis import Diagnosis
 from optsearch.search.config import CampaignConfig
 
 

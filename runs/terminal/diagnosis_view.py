@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from optsearch.runs.terminal.tables import say, table
 
 if TYPE_CHECKING:
-    from optsearch.runs.commands.doctor import CampaignFit, Diagnosis
+    from optsearch.runs.summary.diagnosis import CampaignFit, Diagnosis
 
 _MARKS = {True: "ok  ", False: "FAIL", None: "--  "}
 

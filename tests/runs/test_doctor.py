@@ -15,13 +15,15 @@ from optsearch.proxy_tasks.compilation import DeviceError
 from optsearch.proxy_tasks.memory import lane_memory
 from optsearch.proxy_tasks.registry import TASKS
 from optsearch.runs.commands import doctor
-from optsearch.runs.commands.doctor import AT_ONCE, DeviceFacts, examine_machine, fit_campaign
+from optsearch.runs.commands.doctor import AT_ONCE, examine_machine, fit_campaign
 from optsearch.runs.commands.search import load_named
+from optsearch.runs.summary.diagnosis import DeviceFacts
+from optsearch.search.config import CampaignConfig
 
 GIB = 2**30
 
 
-def campaign(*settings: str) -> doctor.CampaignConfig:
+def campaign(*settings: str) -> CampaignConfig:
     return load_named("quickstart", settings)[0]
 
 
