@@ -23,12 +23,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
@@ -50,6 +52,12 @@ LEAST_S = 5.0
 ON_CPU: Mapping[str, str] = {"JAX_PLATFORMS": "cpu"}
 LITTLE: Mapping[str, str] = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 """JAX takes memory as it needs it: other processes or libraries use the device too."""
+
+ALL: Mapping[str, str] = {"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.9"}
+"""JAX may use as much of the memory as a worker that has the device alone."""
+
+GRACE_S = 10.0
+"""Time that a process and its children have to end when the time is over, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +88,16 @@ GROUPS = (
     Group("predicted", "batched:predicted_figures", environment=ON_CPU, aside=True),
     Group("core", "batched:core_figures", environment=ON_CPU, aside=True),
     Group("agreement:cpu", "agreement:cpu_figures", environment=ON_CPU, aside=True),
-    Group("batched:first", "batched:first_figures"),
-    Group("agreement:1", "agreement:device_figures", (1,)),
-    Group("agreement:2", "agreement:device_figures", (2,)),
+    Group("batched:first", "batched:first_figures", environment=ALL),
+    Group("agreement:1", "agreement:device_figures", (1,), environment=ALL),
+    Group("agreement:2", "agreement:device_figures", (2,), environment=ALL),
     Group("torch", "torch_steps:figures", environment=LITTLE),
     Group("sharing", "sharing:figures", environment=LITTLE),
-    Group("matrices", "batched:matrix_figures"),
-    Group("compiled", "compiled:figures"),
+    Group("matrices", "batched:matrix_figures", environment=ALL),
+    Group("compiled", "compiled:figures", environment=ALL),
     Group("compiled:cpu", "compiled:cpu_figures", environment=ON_CPU, aside=True),
-    Group("batched:all", "batched:figures"),
-    Group("gpt", "gpt:figures"),
+    Group("batched:all", "batched:figures", environment=ALL),
+    Group("gpt", "gpt:figures", environment=ALL),
 )
 """All groups in order."""
 
@@ -180,12 +188,13 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # so that its children end with it
         )
         over = threading.Event()
 
         def stop() -> None:
             over.set()
-            process.kill()
+            _end(process)
 
         timer = threading.Timer(max(ends - time.monotonic(), 0), stop)
         timer.start()
@@ -226,6 +235,16 @@ class Session:
         groups = [Group(f"ahead:{part}:{processes}", "batched:ahead_figures") for part in range(processes)]
         with ThreadPoolExecutor(processes) as pool:
             list(pool.map(partial(self.run, ends=ends), groups))
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ends a process and its children: politely first, so that a search stops its Ray."""
+    for signal_ in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal_)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+            return
 
 
 def named(name: str) -> Group:

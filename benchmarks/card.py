@@ -97,7 +97,7 @@ def _batches(figures: Mapping[str, Figure], about: Mapping[str, str]) -> Iterato
         f"predicted ({device})",
         "MB a lane",
         "by arithmetic",
-        "peak GB",
+        "peak GB so far",
     ]
     found = [(*name.split("/")[1:], figure) for name, figure in figures.items() if name.startswith("batched/")]
     for task, lanes, figure in sorted(found, key=lambda row: (row[0], int(row[1]))):

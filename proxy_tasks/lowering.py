@@ -25,12 +25,10 @@ if TYPE_CHECKING:
 def abstract_batches(task: Task, lanes: int) -> Batches:
     """Shapes and dtypes of the inputs of ``lanes`` training runs, as `jax.ShapeDtypeStruct`."""
     import jax
-
-    def shape(array: np.ndarray) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype))
+    import jax.numpy as jnp
 
     weights, order = jax.eval_shape(lambda seeds: prepare_lanes(task, seeds), np.zeros(lanes, np.uint32))
-    train, validation, test = (tuple(map(shape, split)) for split in task.data.splits)
+    train, validation, test = (jax.eval_shape(lambda s: jax.tree.map(jnp.asarray, s), s) for s in task.data.splits)
     return Batches(weights, order, train, validation, test)
 
 

@@ -139,9 +139,9 @@ class _Sides:
         with self._pinned():
             return self._loop.lower(*self._inputs).compile()
 
-    def together(self) -> Any:
+    def together(self) -> None:
         """Trains all candidates."""
-        return self.trainer.run_all(self.runs)
+        self.results = self.trainer.run_all(self.runs)
 
     def gradients(self) -> None:
         """The same loop with empty programs, as often."""
@@ -157,7 +157,7 @@ def measure(task: str, lanes: int, rounds: int, *, matrices: bool = False) -> Fi
     side = _Sides(task, lanes, matrices=matrices)
     memory = side.compiled().memory_analysis()
     seconds = in_turns({"together": side.together, "gradients": side.gradients}, rounds)
-    ended = sum(result.steps == side.task.steps for result in side.together())
+    ended = sum(result.steps == side.task.steps for result in side.results)
     statistics = jax.devices()[0].memory_stats() or {}
     return {
         "candidates_per_second": len(side.runs) / seconds["together"],
