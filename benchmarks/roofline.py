@@ -35,8 +35,8 @@ LANES = (1, 16, 64, 256, 1024, 4096)
 """Numbers of lanes of the tables."""
 
 LAUNCH_S = 4e-6
-"""Assumed time from one kernel to the next, in seconds, if neither memory nor processors limit it. NVIDIA reports about
-2.5 us for a launch without CUDA graphs; XLA's own work between two kernels is added."""
+"""Assumed time from one kernel to the next, in seconds, if neither memory nor processors limit it: the launch, and
+XLA's own work between two kernels."""
 
 CHOICE_S = 10e-6
 """Assumed time to copy one number to the host and to wait for it, in seconds."""
