@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optsearch.dsl.dataflow import prune
+from optsearch.dsl.functions import FUNCTIONS, Scope
 from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
@@ -69,3 +70,20 @@ def drifted(count: int, seed: int = 2) -> list[Program]:
                 program = mutator.mutate(rng, program)[0]
         programs.append(prune(program))
     return programs
+
+
+def elementwise(count: int, seed: int = 2) -> list[Program]:
+    """As `drifted`, without programs that call functions of matrices, which run in a batch of their own.
+
+    They are the programs of a campaign that does not list such functions; a smaller ``count`` gives the first of them.
+    """
+    found: list[Program] = []
+    drawn = count
+    while len(found) < count:
+        drawn += max(count // 8, 8)
+        found = [program for program in drifted(drawn, seed) if not _calls_matrices(program)]
+    return found[:count]
+
+
+def _calls_matrices(program: Program) -> bool:
+    return any(FUNCTIONS[statement.function].scope is Scope.MATRIX for statement in program.body)

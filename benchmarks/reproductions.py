@@ -334,6 +334,13 @@ ENTRIES: tuple[Entry, ...] = (
         "of matrices, with_opcodes about 1 and orthogonalize_over_hand below 1.3",
     ),
     Entry(
+        "roofline",
+        ("docs/evaluator.md: Predicted throughput on GPUs",),
+        ("python benchmarks/roofline.py --json",),
+        takes="1 min",
+        expect="the tables, which are predictions: they follow from what JAX 0.10.2 lowers, on any machine",
+    ),
+    Entry(
         "peers",
         ("benchmarks/peers.md: Peers",),
         ("python benchmarks/peers.py",),

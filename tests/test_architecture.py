@@ -23,8 +23,8 @@ ROOMS = {
         "transformer": 1,
         "task": 2,
         "checkpoint": 3, "custom_task": 3, "execution": 3, "hub": 3, "measured": 3,
-        "registry": 4, "trainer": 4,
-        "contract": 5,
+        "lowering": 4, "registry": 4, "trainer": 4,
+        "contract": 5, "memory": 5,
     },
     "selection": {
         "problem": 0, "space": 0, "statistics": 0,

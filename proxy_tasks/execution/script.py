@@ -16,7 +16,6 @@ shortest common supersequence: the opcode whose lanes have the most statements l
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -35,7 +34,14 @@ SHORTEST = 256
 """Minimum script length; longer scripts are padded to a power of two, to limit the number of compiled lengths."""
 
 ENTRIES_A_LANE = 32
-"""Minimum number of entries per lane."""
+"""Minimum number of entries per lane in the serial order."""
+
+SHORTEST_GROUPED = 1024
+"""Minimum script length in the grouped order, where the entries of 1,000 different programs are fewer. The slots take
+20 bytes for each entry and lane; a length in proportion to the lanes would take 10 GB for 4,096 lanes."""
+
+_ENDED = -1
+"""Opcode after a program's last statement."""
 
 
 class Script(NamedTuple):
@@ -103,36 +109,35 @@ def scripts(codes: Sequence[Code], *, grouped: bool) -> Scripts:
 
 def _serial(codes: Sequence[np.ndarray], heights: np.ndarray) -> Script:
     moved = [code[:, 1:] + lane * heights[code[:, 0]] for lane, code in enumerate(codes)]
-    return _padded(np.concatenate([code[:, 0] for code in codes]), np.concatenate(moved)[:, None], len(codes))
+    shortest = max(SHORTEST, ENTRIES_A_LANE * len(codes))
+    return _padded(np.concatenate([code[:, 0] for code in codes]), np.concatenate(moved)[:, None], shortest)
 
 
 def _grouped(codes: Sequence[np.ndarray], spare: int) -> Script:
-    next_statement = [0] * len(codes)
-    idle = np.zeros((len(codes), 1 + MAX_OPERANDS), np.int32)
-    idle[:, 0] = spare
+    lanes, lengths = np.arange(len(codes)), np.array([len(code) for code in codes])
+    table = np.full((len(codes), lengths.max() + 1, 2 + MAX_OPERANDS), _ENDED, np.int32)
+    for lane, code in enumerate(codes):
+        table[lane, : len(code)] = code
+    done = np.zeros(len(codes), np.int64)
     opcodes: list[int] = []
     slots: list[np.ndarray] = []
-    while True:
-        left: Counter[int] = Counter()
-        for code, index in zip(codes, next_statement, strict=True):
-            if index < len(code):
-                left[int(code[index, 0])] += len(code) - index
-        if not left:
-            break
-        opcode = min(left, key=lambda opcode: (-left[opcode], opcode))
-        entry = idle.copy()
-        for lane, (code, index) in enumerate(zip(codes, next_statement, strict=True)):
-            if index < len(code) and code[index, 0] == opcode:
-                entry[lane] = code[index, 1:]
-                next_statement[lane] += 1
+    while (running := done < lengths).any():
+        following = table[lanes, done]
+        left = np.bincount(following[running, 0], weights=(lengths - done)[running])
+        opcode = int(left.argmax())
+        chosen = following[:, 0] == opcode
+        entry = np.where(chosen[:, None], following[:, 1:], 0)
+        entry[~chosen, 0] = spare
+        done += chosen
         opcodes.append(opcode)
         slots.append(entry)
-    return _padded(np.array(opcodes, np.int32), np.array(slots, np.int32).reshape(-1, *idle.shape), len(codes))
+    found = np.array(slots, np.int32).reshape(-1, len(codes), 1 + MAX_OPERANDS)
+    return _padded(np.array(opcodes, np.int32), found, SHORTEST if len(codes) == 1 else SHORTEST_GROUPED)
 
 
-def _padded(opcodes: np.ndarray, slots: np.ndarray, lanes: int) -> Script:
+def _padded(opcodes: np.ndarray, slots: np.ndarray, shortest: int) -> Script:
     used = len(opcodes)
-    entries = 2 ** (max(SHORTEST, ENTRIES_A_LANE * lanes, used) - 1).bit_length()
+    entries = 2 ** (max(shortest, used) - 1).bit_length()
     all_opcodes, all_slots = np.zeros(entries, np.int32), np.zeros((entries, *slots.shape[1:]), np.int32)
     all_opcodes[:used], all_slots[:used] = opcodes, slots
     return Script(all_opcodes, all_slots, np.array(used, np.int32))

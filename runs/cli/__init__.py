@@ -3,8 +3,9 @@
 app          commands and entry point
 comparing    `evaluate` and `select`
 listing      `tasks`, `functions`, `library` and `campaigns`
+diagnosing   `doctor`
 options      options shared by several commands
 json_values  JSON of runs, programs and studies over seeds
 json_selections  JSON of funnels and evaluations
-json_rows    JSON of tasks, functions, library programs and campaigns
+json_rows    JSON of tasks, functions, library programs, campaigns and machines
 """

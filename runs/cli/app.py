@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from optsearch.dsl.errors import UserError
-from optsearch.runs.cli import comparing, listing
+from optsearch.runs.cli import comparing, diagnosing, listing
 from optsearch.runs.cli.options import (
     AsJson,
     Imports,
@@ -352,6 +352,7 @@ app.command()(listing.tasks)
 app.command()(listing.functions)
 app.command()(listing.library)
 app.command()(listing.campaigns)
+app.command()(diagnosing.doctor)
 
 
 def main() -> None:

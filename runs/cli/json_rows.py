@@ -1,4 +1,4 @@
-"""Rows of the commands that list what ships with optsearch, as JSON; tables have the same columns."""
+"""Rows of the commands that list what ships with optsearch, and of `doctor`, as JSON; tables have the same columns."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from optsearch.dsl.functions import Function
 from optsearch.runs.cli.options import Json
 from optsearch.runs.library.catalog import CheckedLaw, LibraryEntry, TaskEntry
 from optsearch.runs.library.discovery import Discovery
+from optsearch.runs.summary.diagnosis import Diagnosis
 from optsearch.search.config import CampaignConfig
 
 
@@ -75,4 +76,13 @@ def campaign_row(config: CampaignConfig) -> Json:
         "programs": config.budget.programs,
         "population": config.population.size,
         "description": config.description,
+    }
+
+
+def diagnosis_json(found: Diagnosis) -> Json:
+    """The facts about a machine and a campaign, and the findings; memory in bytes."""
+    return {
+        "machine": {**asdict(found.machine), "cache": str(found.machine.cache)},
+        "campaign": None if found.campaign is None else asdict(found.campaign),
+        "findings": [asdict(finding) for finding in found.findings],
     }

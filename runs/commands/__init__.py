@@ -5,6 +5,7 @@ select       takes the best programs of runs through a funnel
 evaluate     compares programs with tuned baselines on tasks
 simplify     distillation of a named program
 verify       checks the records and results of a run
+doctor       examines this machine, and what of a campaign fits it
 entrants     the programs that enter a funnel
 final_runs   training of finalists on further seeds
 timing       times training steps once all training runs have ended

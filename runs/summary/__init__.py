@@ -1,4 +1,4 @@
-"""Content of a run as typed values, without output.
+"""Content of a run, and facts about a machine, as typed values without output.
 
 run          summary of one run: status, best programs, controls, comparison
 program      summary of one program: forms, evaluations, lineage
@@ -21,4 +21,5 @@ stage_record  a completed stage of a funnel, and its JSON
 selections   the funnels and evaluations of a run
 replicates   statistics over several seeds of one campaign
 campaign_file  settings of a run as a campaign file
+diagnosis    this machine, and what of a campaign fits its devices
 """

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pytest
 from shared_trainers import shared_trainer
 
-from optsearch.dsl.dataflow import prune
 from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.syntax import parse
-from optsearch.proxy_tasks.execution import engine
-from optsearch.proxy_tasks.execution.encoding import encode
-from optsearch.proxy_tasks.execution.loop import Batches, prepare_lanes
-from optsearch.proxy_tasks.execution.script import scripts
 from optsearch.proxy_tasks.hurdle import Hurdle
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.registry import TASKS
@@ -83,19 +77,3 @@ def test_programs_that_are_compiled_take_part() -> None:
 def test_a_trainer_has_a_lane() -> None:
     with pytest.raises(ValueError, match="at least 1 lane, got 0"):
         Trainer(TASKS["ae"], lanes=0)
-
-
-@pytest.mark.parametrize("platform", ["cuda", "tpu"])
-def test_the_loop_of_many_lanes_can_be_made_for_accelerators(interpreter: Trainer, platform: str) -> None:
-    """No such device is needed to lower the program, only to run it."""
-    task = interpreter.task
-    code = encode(prune(LIBRARY["adamw"]))
-    assert code is not None
-    weights, order = jax.eval_shape(lambda seeds: prepare_lanes(task, seeds), np.zeros(LANES, np.uint32))
-    batches = Batches(weights, order, task.data.train, task.data.validation, task.data.test)
-    programs = scripts([code] * LANES, grouped=True)
-    rates, limits = np.ones((LANES, task.steps), np.float32), np.ones((LANES, len(task.checkpoints)), np.float32)
-    traced = jax.jit(lambda *arguments: engine.run(task, *arguments, matrices=False)).trace(
-        programs, batches, rates, limits
-    )
-    assert "while" in traced.lower(lowering_platforms=(platform,)).as_text()

@@ -60,3 +60,23 @@ def test_lanes_with_equal_programs_cost_no_further_entries(codes: list[Code]) ->
 def test_scripts_of_the_same_number_of_short_programs_have_the_same_shape(codes: list[Code]) -> None:
     shapes = {scripts([code], grouped=False).step.slots.shape for code in codes}
     assert len(shapes) == 1
+
+
+def test_memory_of_a_grouped_script_is_in_proportion_to_the_lanes(codes: list[Code]) -> None:
+    few, many = (scripts(count * codes, grouped=True).step.slots.nbytes for count in (2, 64))
+    assert many == 32 * few
+    assert few / (2 * len(codes)) <= 20_480  # bytes of a lane
+
+
+def test_merged_programs_are_those_of_the_definition(codes: list[Code]) -> None:
+    """The opcode whose programs have most statements left goes first; of several, the lowest opcode."""
+    left = [[int(row[0]) for row in code.step] for code in codes]
+    expected: list[int] = []
+    while any(left):
+        weights: dict[int, int] = {}
+        for opcodes in filter(None, left):
+            weights[opcodes[0]] = weights.get(opcodes[0], 0) + len(opcodes)
+        expected.append(min(weights, key=lambda opcode: (-weights[opcode], opcode)))
+        left = [opcodes[1:] if opcodes and opcodes[0] == expected[-1] else opcodes for opcodes in left]
+    step = scripts(codes, grouped=True).step
+    assert step.opcodes[: int(step.length)].tolist() == expected

@@ -205,6 +205,9 @@ MISTAKES = [
     (["select", "x", "--funnel", "laddr"], "did you mean 'ladder'?"),
     (["select", "x", "--set", "stages.0=1"], "stages"),
     (["select", "x", "--set", "candidates.mst=1"], "candidates.mst: unknown key; did you mean 'most'?"),
+    (["doctor", "quikstart"], "did you mean 'quickstart'?"),
+    (["doctor", "quickstart", "--set", "lanes=0"], "lanes: must be at least 1"),
+    (["doctor", "--device-memory", "40"], "need a campaign"),
     (["frobnicate"], "frobnicate"),
 ]
 
