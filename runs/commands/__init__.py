@@ -7,6 +7,7 @@ simplify     distillation of a named program
 verify       checks the records and results of a run
 entrants     the programs that enter a funnel
 final_runs   training of finalists on further seeds
+script_check  tries a training script with few steps, and says what is wrong with it
 timing       times training steps once all training runs have ended
 evaluation_record  records an evaluation in the runs of its programs
 campaigns/   shipped campaigns
