@@ -7,6 +7,7 @@ says so before hours are spent. Whatever ends this process also ends the script 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -163,7 +164,7 @@ def reports_of(run: ScriptRun) -> tuple[Reports, Ended]:
         try:
             ended = _listen(process.stdin, process.stdout, reports)
         finally:
-            if not process.stdin.closed:
+            with contextlib.suppress(BrokenPipeError):  # the supervisor has ended
                 process.stdin.close()
             process.stdout.read()  # its end is that of the supervisor, hence of the script
             process.stdout.close()
