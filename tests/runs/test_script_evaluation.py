@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from command_line import Command, Said
 
+import optsearch as optsearch_package
 from optsearch.runs.commands import script_check
 from optsearch.selection.scripts import execution
 
@@ -112,6 +114,25 @@ def test_a_run_that_a_higher_time_limit_may_complete_is_trained_again(optsearch:
     again = optsearch(*command, "--time-limit", "30").json()
     assert {row["outcome"] for row in again["rows"]} == {"ok"}
     assert again["known_runs"] == 0
+
+
+def test_a_comparison_is_recorded_in_the_run_of_its_program(optsearch: Command, small_run: Path) -> None:
+    shutil.copytree(small_run, "small")
+    write(Path(), "good")
+    command = ["evaluate", "small:best", "--script", "good.py", *SMALL, "--tune", "0", "--json"]
+    assert optsearch(*command).json()["warnings"] == []
+    (study,) = optsearch("show", "small", "--json").json()["studies"]
+    assert "good.py" in json.dumps(study)
+    assert optsearch("report", "small").code == 0
+
+
+def test_a_script_is_compared_on_from_python() -> None:
+    write(Path(), "good")
+    script = optsearch_package.load_script("good.py", steps=20)
+    options = {"seeds": 2, "trials": 0, "workers": 0, "quiet": True}
+    result = optsearch_package.evaluate("lion", script=script, **options)
+    assert result.evaluation.contenders == ("lion", "adamw", "sgd")
+    assert result.trained == 6
 
 
 def test_an_extreme_trial_may_crash(optsearch: Command) -> None:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from invented import Invented
 
 from optsearch.dsl.library import LIBRARY
+from optsearch.runs.summary.evaluation_json import decode_evaluation, encode_evaluation
+from optsearch.search.pool import Here
 from optsearch.selection.baselines.baseline import BaselineError
 from optsearch.selection.baselines.torch_optimizers import TORCH_BASELINES, TorchBaseline, by_class, check_version
+from optsearch.selection.comparison.evaluation import evaluate
+from optsearch.selection.comparison.work import operations_per_parameter
 from optsearch.selection.contender import Contender, TrainingJob, baseline, jax_contenders
 from optsearch.selection.optimizer_file import optax_file, program_file, torch_file
+from optsearch.selection.problem import Problem
 from optsearch.selection.scripts import probe
 from optsearch.selection.space import BETA, DECAY, RATE, SpaceError
+from optsearch.selection.tuning.tuner import TuningBudget, fresh_seeds
 
 every_row = pytest.mark.parametrize("name", TORCH_BASELINES)
 
@@ -202,3 +211,17 @@ def test_own_settings_are_those_that_no_tuning_has_changed() -> None:
     assert TrainingJob(contender, problem, own, 1).on_script(target).is_own
     other = tuple((name, value * (2 if name == RATE else 1)) for name, value in own)
     assert not TrainingJob(contender, problem, other, 1).on_script(target).is_own
+
+
+def test_an_evaluation_without_known_arithmetic_can_be_recorded() -> None:
+    unknown = replace(TORCH_BASELINES["sgd"], name="asgd", like="")
+    contenders = [Contender("found", LIBRARY["sgd"]), Contender("adamw", torch=TORCH_BASELINES["adamw"])]
+    contenders.append(Contender("asgd", torch=unknown))
+    pool = Here(Invented({"found": 1.0, "adamw": 1e-3, "asgd": 0.1}))
+    found = evaluate(contenders, [Problem("ae")], [fresh_seeds(2)], budget=TuningBudget(2), pool=pool)
+    times = {row.contender: row for row in found.times}
+    assert (times["asgd"].operations, times["asgd"].profile_cost) == (None, ())
+    assert times["adamw"].operations == operations_per_parameter(baseline("adamw"))
+    assert [name for name, _ in found.state_bytes] == ["found", "adamw"]
+    again = decode_evaluation(json.loads(json.dumps(encode_evaluation(found))))
+    assert again == found
