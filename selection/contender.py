@@ -147,7 +147,7 @@ def torch_contenders(script: TrainingScript, names: Iterable[str]) -> list[Conte
         row = TORCH_BASELINES.get(name.lower())
         if row is None:
             row = by_class(name, torch_class(interpreter_of(script), script.folder, name))
-        check_version(row, dict(script.packages)["torch"])
+        check_version(row, dict(script.packages).get("torch", ""))
         found.append(Contender(row.name, torch=row))
     return list(dict.fromkeys(found))
 

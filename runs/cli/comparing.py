@@ -161,7 +161,10 @@ def evaluate(
         script=target,
     )
     if check:
-        _check_script(programs, settings, workers, address, as_json)
+        try:
+            _check_script(programs, settings, workers, address, as_json)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
         return
     with _resumable():
         result = run_evaluation(

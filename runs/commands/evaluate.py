@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from optsearch.dsl.program import Program
+from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands.evaluation_record import record_evaluation
 from optsearch.runs.commands.timing import with_step_times
@@ -98,6 +99,12 @@ def run_evaluation(
         cost=cost.total,
         made_with=about_machine(),
     )
+    if script is not None and (failed := sum(row.outcome != Outcome.OK.value for row in evaluation.rows)):
+        errors.print(
+            f"{failed} of {len(evaluation.rows)} runs on fresh seeds failed; the logs in {script.logs} say how.",
+            markup=False,
+            soft_wrap=True,
+        )
     for line in record_evaluation(entered.programs, settings, result.cost, evaluation):
         errors.print(line, markup=False, soft_wrap=True)
     return result

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from queue import Queue
 from sys import stderr
+from threading import Thread
 
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.outcome import Outcome
@@ -160,11 +163,32 @@ def _tried(runs: Sequence[ScriptRun], script: TrainingScript, workers: int | Non
 
 
 def _with_threads(runs: Sequence[ScriptRun], count: int) -> list[Tried]:
-    """The runs on this machine without Ray, whose start would take longer than they do."""
-    from concurrent.futures import ThreadPoolExecutor
+    """The runs on this machine without Ray, whose start would take longer than they do.
 
-    with ThreadPoolExecutor(count) as executor:
-        return list(executor.map(try_script, runs))
+    The threads are daemons, so that an interruption ends this process, and with it the scripts, at once.
+    """
+    waiting, done = deque(enumerate(runs)), Queue[tuple[int, Tried | Exception]]()
+
+    def work() -> None:
+        while True:
+            try:
+                place, run = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                done.put((place, try_script(run)))
+            except Exception as error:  # noqa: BLE001 - raised again by the thread that waits for the result
+                done.put((place, error))
+
+    for _ in range(count):
+        Thread(target=work, daemon=True).start()
+    found: dict[int, Tried] = {}
+    while len(found) < len(runs):
+        place, result = done.get()
+        if isinstance(result, Exception):
+            raise result
+        found[place] = result
+    return [found[place] for place in range(len(runs))]
 
 
 def _reports_law(script: TrainingScript, once: Tried) -> ScriptLaw:

@@ -202,11 +202,15 @@ _LIKE = ("adam", "adadelta", "adagrad", "adamax", "radam", "rprop")
 def check_version(row: TorchBaseline, version: str) -> None:
     """Checks that a version of torch has a baseline.
 
+    Args:
+        row: the baseline.
+        version: version of torch; empty if unknown, which passes.
+
     Raises:
         BaselineError: it does not.
     """
     parts = [int(part) for part in version.split(".")[:2] if part.isdigit()]
-    if tuple(parts) < row.least_torch:
+    if parts and tuple(parts) < row.least_torch:
         needed = ".".join(map(str, row.least_torch))
         raise BaselineError(
             f"baseline '{row.name}' needs torch {needed} or newer, and the script's interpreter has torch {version}: "

@@ -135,7 +135,8 @@ class EvaluationSettings:
     def recorded(self) -> dict[str, Any]:
         """The settings as JSON values, with the version of each task."""
         further = ({"sensitivity": True} if self.sensitivity else {}) | ({"timed": True} if self.timed else {})
-        return self._of_fresh_seeds() | further
+        script = {"script": self.script.recorded()} if self.script else {}
+        return self._of_fresh_seeds() | further | script
 
     def _of_fresh_seeds(self) -> dict[str, Any]:
         """The settings on which the results on fresh seeds depend, as JSON values."""
@@ -151,5 +152,5 @@ class EvaluationSettings:
                 "spaces": list(self.spaces),
             }
             | ({"shared": True} if self.shared else {})
-            | ({"script": self.script.recorded()} if self.script else {})
+            | ({"stop": list(self.script.stop)} if self.script and self.script.stop else {})
         )

@@ -18,7 +18,7 @@ from optsearch.dsl.errors import UserError
 from optsearch.proxy_tasks.machine import made_on
 from optsearch.proxy_tasks.task import CHECKPOINTS
 from optsearch.selection.scripts.contract import CONTRACT_VERSION, Stop
-from optsearch.selection.scripts.interpreter import packages
+from optsearch.selection.scripts.interpreter import interpreter_words, packages
 
 Framework = Literal["torch", "jax"]
 FRAMEWORKS: tuple[Framework, ...] = ("torch", "jax")
@@ -56,7 +56,8 @@ class TrainingScript:
         files: each file that the command names, relative to the folder, with a hash of its content.
         framework: ``torch`` or ``jax``: form of the optimizer's module.
         steps: budget of a run in optimizer steps.
-        packages: version of the interpreter and of packages that decide results, by name.
+        packages: version of the interpreter and of packages that decide results, by name; those of this process if the
+            command names no interpreter.
         cpus: CPU cores for each run.
         gpus: GPUs for each run; below 1, runs share one. With 0 a run sees none.
         time_limit_s: wall-clock limit of a run in seconds.
@@ -180,12 +181,13 @@ def load_script(
     here = Path(folder or os.getcwd()).resolve()
     words = _words(command, here)
     files = tuple((word, digest) for word in dict.fromkeys(words[1:]) if (digest := _digest(here / word)))
-    known = packages(_interpreter(words), str(here))
-    for package in NEEDS[framework]:
+    python = interpreter_words(words)
+    known = packages(python or (sys.executable,), str(here))
+    for package in NEEDS[framework] if python else ():  # a launcher may start an interpreter that is not known here
         if package not in known:
             other = "jax" if framework == "torch" else "torch"
             raise ScriptError(
-                f"{_interpreter(words)} has no package '{package}', which the optimizers of this script need "
+                f"{shlex.join(python)} has no package '{package}', which the optimizers of this script need "
                 f"(--framework {framework}): install it there, name another interpreter in --script, or use "
                 f"--framework {other}"
             )
@@ -230,9 +232,9 @@ def parse_stop(texts: Sequence[str], steps: int) -> Stop:
     return tuple(sorted(found.items()))
 
 
-def interpreter_of(script: TrainingScript) -> str:
-    """The Python interpreter that runs a script, or that of this process if the command names none."""
-    return _interpreter(script.words)
+def interpreter_of(script: TrainingScript) -> tuple[str, ...]:
+    """Command that starts the interpreter of a script, or that of this process if the script's command names none."""
+    return interpreter_words(script.words) or (sys.executable,)
 
 
 def _words(command: str, folder: Path) -> tuple[str, ...]:
@@ -253,10 +255,6 @@ def _words(command: str, folder: Path) -> tuple[str, ...]:
     if shutil.which(program) is None:
         raise ScriptError(f"--script: there is no program '{words[0]}' to run: correct its path or install it")
     return (program, *words[1:])
-
-
-def _interpreter(words: Sequence[str]) -> str:
-    return words[0] if Path(words[0]).name.startswith("python") else sys.executable
 
 
 def _digest(path: Path) -> str:

@@ -106,7 +106,8 @@ class Supervisor:
             self._selector.register(pipe, selectors.EVENT_READ)
         deadline = time.monotonic() + self._settings["time_limit_s"]
         reason = "time_limit"
-        while not _has_ended(process.pid):
+        self._process = process
+        while not self._has_ended():
             if time.monotonic() > deadline:
                 self._reason = reason
                 break
@@ -116,7 +117,7 @@ class Supervisor:
                 break
             if told:
                 deadline, reason = min(deadline, time.monotonic() + self._settings["grace_s"]), "done"
-        self._end(process.pid)
+        self._end()
         code = process.wait()
         _end_adopted()
         self._drain()
@@ -153,14 +154,20 @@ class Supervisor:
         if line.lstrip().startswith(b"{") and len(line) <= LONGEST_REPORT:
             say(b"R" + line.strip())
 
-    def _end(self, leader: int) -> None:
+    def _has_ended(self) -> bool:
+        """True if the command has ended; it remains to be waited for, where the system can tell so."""
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return self._process.poll() is not None
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _end(self) -> None:
         """Ends the group of the command, which its leader, not yet waited for, keeps from being another's."""
-        if not _has_ended(leader):
-            _kill_group(leader, signal.SIGTERM)
+        if not self._has_ended():
+            _kill_group(self._process.pid, signal.SIGTERM)
             deadline = time.monotonic() + self._settings["grace_s"]
-            while not _has_ended(leader) and time.monotonic() < deadline:
+            while not self._has_ended() and time.monotonic() < deadline:
                 self._listen(TICK_S)
-        _kill_group(leader, signal.SIGKILL)
+        _kill_group(self._process.pid, signal.SIGKILL)
 
     def _drain(self) -> None:
         """Reads what the ended command has left in its pipes."""
@@ -186,11 +193,6 @@ def _read(pipe: int) -> bytes | None:
         return os.read(pipe, CHUNK)
     except BlockingIOError:
         return None
-
-
-def _has_ended(pid: int) -> bool:
-    """True if a child has ended; it remains to be waited for."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _kill_group(group: int, number: int) -> None:

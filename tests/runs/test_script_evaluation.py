@@ -10,14 +10,24 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import Command, Said
 
 import optsearch as optsearch_package
+from optsearch.dsl.library import LIBRARY
+from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
+from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands import script_check
+from optsearch.runs.store.training_cache import KeptPool, Trainings
+from optsearch.search.pool import Here
+from optsearch.selection.baselines.torch_optimizers import TORCH_BASELINES
+from optsearch.selection.contender import Contender, TrainingJob, run_job
+from optsearch.selection.problem import Problem
 from optsearch.selection.scripts import execution
+from optsearch.selection.scripts.script import ScriptRunError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "selection"))  # both folders use the same scripts
 from scripts_of_users import write
@@ -81,6 +91,36 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_an_interruption_ends_the_scripts(options: list[str]) -> None:
+    write(Path(), "hang")
+    command = [sys.executable, "-m", "optsearch", "evaluate", "lion", "--script", "hang.py", *SMALL, *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60.0
+    while not running("hang.py") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30.0)
+    assert process.returncode == 130, said
+    while running("hang.py") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running("hang.py")
+
+
+def running(name: str) -> list[str]:
+    """Processes in this folder that run a script of this name."""
+    found: list[str] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            is_here = os.readlink(folder / "cwd") == os.getcwd()
+            if is_here and (folder / "cmdline").read_bytes().split(b"\0")[1:2] == [name.encode()]:
+                found.append(folder.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
 def test_runs_on_ray_end_with_their_command(optsearch: Command, tmp_path: Path) -> None:
     write(Path(), "good")
     command = ["evaluate", "lion", "--script", "good.py", *SMALL[:-2]]
@@ -90,8 +130,8 @@ def test_runs_on_ray_end_with_their_command(optsearch: Command, tmp_path: Path) 
     for key in ("comparisons", "estimates", "headlines"):
         assert on_ray[key] == alone[key]
     write(Path(), "ignores_sigterm")
-    words = [sys.executable, "-m", "optsearch", "evaluate", "lion", "--script", "ignores_sigterm.py", *SMALL[:-2]]
-    process = subprocess.Popen([*words, "--workers", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "optsearch", "evaluate", "lion", "--script", "ignores_sigterm.py", *SMALL[:-2]]
+    process = subprocess.Popen([*command, "--workers", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120.0
     while not Path("pids.txt").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -102,18 +142,30 @@ def test_runs_on_ray_end_with_their_command(optsearch: Command, tmp_path: Path) 
     while any(Path("/proc", pid).exists() for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(Path("/proc", pid).exists() for pid in pids)
+    write(Path(), "crash_at_once")
+    for options, says in (
+        (["--workers", "1"], "no data set at /nowhere"),
+        (["--gpus-per-run", "1000"], "each run requests 1000 GPUs, and no node has more than"),
+    ):
+        said = optsearch("evaluate", "lion", "--script", "crash_at_once.py", *SMALL[:-2], *options)
+        assert said.code == 1
+        assert says in words(said.err)
 
 
-def test_a_run_that_a_higher_time_limit_may_complete_is_trained_again(optsearch: Command) -> None:
-    write(Path(), "slow")
-    options = [*SMALL, "--tune", "0", "--steps", "10", "--baseline", "sgd", "--json"]
-    command = ["evaluate", "lion", "--script", "slow.py", *options]
-    first = optsearch(*command, "--time-limit", "0.4").json()
-    assert {row["outcome"] for row in first["rows"]} == {"time_limit"}
-    assert optsearch(*command, "--time-limit", "0.3").json()["trained_runs"] == 0
-    again = optsearch(*command, "--time-limit", "30").json()
-    assert {row["outcome"] for row in again["rows"]} == {"ok"}
-    assert again["known_runs"] == 0
+def test_a_run_that_a_higher_time_limit_may_complete_is_trained_again(tmp_path: Path) -> None:
+    write(Path(), "good")
+    script = optsearch_package.load_script("good.py", steps=20)
+    job = TrainingJob(Contender("lion", LIBRARY["lion"]), Problem("good.py", script=script), (("rate", 1.0),), 1)
+    stopped = Trained(TrainingResult(Outcome.TIME_LIMIT, None, None, None, 3, ()), 2.1, script.machine)
+    trained = Trained(TrainingResult(Outcome.OK, 1.0, 1.0, None, 20, ()), 4.0, script.machine)
+    kept = Trainings(tmp_path)
+    found: list[Outcome] = []
+    for limit, result in ((2.0, stopped), (2.0, trained), (1.0, trained), (3.0, trained), (3.0, stopped)):
+        pool = KeptPool(kept, Here(lambda _, result=result: result), time_limit_s=limit)
+        pool.submit(0, job)
+        found.append(pool.collect()[1].result.outcome)
+    kept.close()
+    assert found == [Outcome.TIME_LIMIT] * 3 + [Outcome.OK] * 2
 
 
 def test_a_comparison_is_recorded_in_the_run_of_its_program(optsearch: Command, small_run: Path) -> None:
@@ -135,13 +187,14 @@ def test_a_script_is_compared_on_from_python() -> None:
     assert result.trained == 6
 
 
-def test_an_extreme_trial_may_crash(optsearch: Command) -> None:
+def test_an_extreme_trial_may_crash_and_the_own_setting_may_not() -> None:
     write(Path(), "crashes_at_low_rates")
-    options = ["--steps", "5", "--seeds", "2", "--replicates", "1", "--tune", "4", "--workers", "0", "--json"]
-    result = optsearch("evaluate", "lion", "--script", "crashes_at_low_rates.py", "--baseline", "sgd", *options).json()
-    losses = [loss for entry in result["tuning"] for trial in entry["trials"] for loss in trial["losses"]]
-    assert None in losses
-    assert {row["outcome"] for row in result["rows"]} == {"ok"}
+    script = optsearch_package.load_script("crashes_at_low_rates.py", steps=20)
+    extreme = TrainingJob(Contender("lion", LIBRARY["lion"]), Problem(script.name, script=script), (("rate", 0.01),), 1)
+    assert run_job(extreme).result.outcome is Outcome.CRASHED
+    own = replace(extreme, contender=Contender("adamw", torch=TORCH_BASELINES["adamw"]), values=(("rate", 1e-3),))
+    with pytest.raises(ScriptRunError, match="made no report"):
+        run_job(own)
 
 
 def test_a_script_that_never_reports_is_an_error_with_its_last_words(optsearch: Command) -> None:

@@ -15,6 +15,7 @@ from scripts_of_users import STEPS, run_of, script, write
 from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.selection.scripts import execution
 from optsearch.selection.scripts.execution import run_script
+from optsearch.selection.scripts.interpreter import interpreter_words
 from optsearch.selection.scripts.script import ScriptError, ScriptRunError, load_script, parse_stop
 
 HANG_S = 1.0
@@ -213,3 +214,34 @@ def test_a_malformed_rule_is_refused(text: str) -> None:
     with pytest.raises(ScriptError, match="two rules of early stopping at step 5"):
         parse_stop(["5:1", "5:2"], 10)
     assert parse_stop(["9:1", "5:2.5"], 10) == ((5, 2.5), (9, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("command", "interpreter"),
+    [
+        ("python train.py", ["python"]),
+        ("/envs/a/bin/python3.12 -m train", ["/envs/a/bin/python3.12"]),
+        ("conda run -n torch python train.py", ["conda", "run", "-n", "torch", "python"]),
+        ("torchrun --nproc-per-node 2 train.py", []),
+        ("bash train.sh python-like", []),
+    ],
+)
+def test_the_interpreter_of_a_command_is_known_with_what_starts_it(command: str, interpreter: list[str]) -> None:
+    assert list(interpreter_words(command.split())) == interpreter
+
+
+def test_a_launcher_may_know_an_interpreter_that_this_process_does_not(tmp_path: Path) -> None:
+    script = load_script("sh -c 'echo started'", steps=5, logs=tmp_path, folder=tmp_path)
+    assert script.name == "sh"
+    run = run_of(script)
+    assert run_script(run).result.outcome is Outcome.INCOMPLETE
+    assert "started" in run.log.read_text()
+
+
+def test_an_interpreter_without_the_framework_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "train.py").write_text("")
+    monkeypatch.setattr("optsearch.selection.scripts.script.packages", lambda *_: {"jax": "0.6"})
+    with pytest.raises(ScriptError, match=r"has no package 'torch'.*use --framework jax"):
+        load_script("train.py", steps=5, folder=tmp_path)
+    with pytest.raises(ScriptError, match="has no package 'optax'"):
+        load_script("train.py", steps=5, folder=tmp_path, framework="jax")
