@@ -143,10 +143,13 @@ def reports_of(run: ScriptRun) -> tuple[Reports, Ended]:
             log.write_text(_header(run), encoding="utf-8")
             module.write_text(run.optimizer, encoding="utf-8")
         except OSError as error:
-            raise ScriptRunError(f"{script.name}: {error.filename} cannot be written: {error.strerror}") from error
+            raise ScriptRunError(
+                f"{script.name}: {error.filename or log} cannot be written: {error.strerror}"
+            ) from error
         settings = {
             "words": script.words,
             "folder": script.folder,
+            "scratch": folder,
             "log": str(log),
             "log_bytes": LOG_BYTES,
             "time_limit_s": script.time_limit_s,

@@ -4,10 +4,11 @@ The process that started it, its owner, may be killed at any moment. The supervi
 and detaches itself: at the end of its standard input, which is the end of its owner, it ends the command. Ending means
 SIGTERM to the whole group, after a while SIGKILL, and SIGKILL to all processes that have left the group.
 
-Its argument is a JSON object: ``words`` of the command, ``folder`` in which it runs, ``log`` path, ``log_bytes``,
-``time_limit_s``, ``grace_s``. It prints ``R`` and each line of the command's standard output that may be a report, and
-at last ``E`` and a JSON object: the exit ``code``, and the ``reason`` if it ended the command. From its standard input
-it reads ``D``, when its owner needs no more reports, which leaves the command ``grace_s`` to end by itself.
+Its argument is a JSON object: ``words`` of the command, ``folder`` in which it runs, ``scratch``, a folder to delete at
+the end, ``log`` path, ``log_bytes``, ``time_limit_s``, ``grace_s``. It prints ``R`` and each line of the command's
+standard output that may be a report, and at last ``E`` and a JSON object: the exit ``code``, and the ``reason`` if it
+ended the command. From its standard input it reads ``D``, when its owner needs no more reports, which leaves the command
+``grace_s`` to end by itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import ctypes
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,6 +124,7 @@ class Supervisor:
         _end_adopted()
         self._drain()
         self._log.close()
+        shutil.rmtree(self._settings["scratch"], ignore_errors=True)  # the owner may be gone
         return {"code": code, "reason": self._reason}
 
     def _listen(self, timeout_s: float) -> bytes | None:

@@ -59,6 +59,7 @@ BODIES = {
         gone = subprocess.Popen([sys.executable, "-c", sleep], start_new_session=True)
         with open("pids.txt", "w") as file:
             file.write(f"{os.getpid()} {other.pid} {gone.pid}")
+        print("folder", os.environ["OPTSEARCH_FOLDER"])
         report(0)
         time.sleep(60)
     """,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -164,6 +165,10 @@ def test_a_killed_owner_leaves_nothing_running(tmp_path: Path) -> None:
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     wait_until_gone([int(pid) for pid in pids.read_text().split()])
+    folder = Path(re.search(r"folder (\S+)", next((tmp_path / "kept" / "script-logs").iterdir()).read_text())[1])
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not folder.exists(), "the folder of the run is left"
 
 
 def test_the_environment_is_the_contract(tmp_path: Path) -> None:
