@@ -19,6 +19,7 @@ from optsearch.proxy_tasks.machine import made_on
 from optsearch.proxy_tasks.task import CHECKPOINTS
 from optsearch.selection.scripts.contract import CONTRACT_VERSION, Stop
 from optsearch.selection.scripts.interpreter import interpreter_words, packages
+from optsearch.selection.scripts.sources import digest, sources
 
 Framework = Literal["torch", "jax"]
 FRAMEWORKS: tuple[Framework, ...] = ("torch", "jax")
@@ -27,9 +28,6 @@ TIME_LIMIT_S = 3600.0
 """Default time limit of a run, in seconds."""
 
 MOST_STEPS = 10**9
-
-HASHED_BYTES = 2**26
-"""Largest size of a file whose content is hashed; of a larger one the size and the time of its last change count."""
 
 NEEDS = {"torch": ("torch",), "jax": ("jax", "optax")}
 """Packages that the optimizer's module needs, by framework."""
@@ -53,7 +51,8 @@ class TrainingScript:
         name: name of the script's file, or of the command if no file is named.
         words: the command, without a shell.
         folder: folder in which it runs.
-        files: each file that the command names, relative to the folder, with a hash of its content.
+        files: each file that the command names or that such a file imports, relative to the folder, with a hash of its
+            content.
         framework: ``torch`` or ``jax``: form of the optimizer's module.
         steps: budget of a run in optimizer steps.
         packages: version of the interpreter and of packages that decide results, by name; those of this process if the
@@ -129,8 +128,8 @@ class TrainingScript:
                 f"{self.name}: no folder {self.folder} on this machine: a script runs in the folder in which the "
                 "command was started, which all nodes of a cluster must have"
             )
-        for path, digest in self.files:
-            if _digest(Path(self.folder, path)) != digest:
+        for path, known in self.files:
+            if digest(Path(self.folder, path)) != known:
                 raise ScriptRunError(
                     f"{self.name}: the file {path} has changed since this command was started: finished runs are kept "
                     "for its former version; start the command again to compare with the new one"
@@ -180,7 +179,6 @@ def load_script(
         raise ScriptError(f"a time limit of {time_limit_s:g} s: it must be a number of seconds above 0")
     here = Path(folder or os.getcwd()).resolve()
     words = _words(command, here)
-    files = tuple((word, digest) for word in dict.fromkeys(words[1:]) if (digest := _digest(here / word)))
     python = interpreter_words(words)
     known = packages(python or (sys.executable,), str(here))
     for package in NEEDS[framework] if python else ():  # a launcher may start an interpreter that is not known here
@@ -196,7 +194,7 @@ def load_script(
         name=Path((named or list(words))[0]).name.replace("@", "-"),
         words=words,
         folder=str(here),
-        files=files,
+        files=sources(words, here),
         framework=framework,
         steps=steps,
         packages=tuple(known.items()),
@@ -255,16 +253,3 @@ def _words(command: str, folder: Path) -> tuple[str, ...]:
     if shutil.which(program) is None:
         raise ScriptError(f"--script: there is no program '{words[0]}' to run: correct its path or install it")
     return (program, *words[1:])
-
-
-def _digest(path: Path) -> str:
-    """Hash of a file; empty if there is no such file."""
-    try:
-        if not path.is_file():
-            return ""
-        about = path.stat()
-        if about.st_size > HASHED_BYTES:
-            return f"{about.st_size} bytes of {about.st_mtime_ns}"
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""

@@ -7,8 +7,8 @@ SIGTERM to the whole group, after a while SIGKILL, and SIGKILL to all processes 
 Its argument is a JSON object: ``words`` of the command, ``folder`` in which it runs, ``scratch``, a folder to delete at
 the end, ``log`` path, ``log_bytes``, ``time_limit_s``, ``grace_s``. It prints ``R`` and each line of the command's
 standard output that may be a report, and at last ``E`` and a JSON object: the exit ``code``, and the ``reason`` if it
-ended the command. From its standard input it reads ``D``, when its owner needs no more reports, which leaves the command
-``grace_s`` to end by itself.
+ended the command. From its standard input it reads ``D``, when its owner needs no more reports, which leaves the
+command ``grace_s`` to end by itself.
 """
 
 from __future__ import annotations

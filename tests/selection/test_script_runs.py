@@ -18,6 +18,7 @@ from optsearch.selection.scripts import execution
 from optsearch.selection.scripts.execution import run_script
 from optsearch.selection.scripts.interpreter import interpreter_words
 from optsearch.selection.scripts.script import ScriptError, ScriptRunError, load_script, parse_stop
+from optsearch.selection.scripts.sources import sources
 
 HANG_S = 1.0
 
@@ -141,6 +142,32 @@ def test_the_key_has_all_that_decides_a_result(tmp_path: Path) -> None:
     assert len(set(different)) == 4
     assert patient.version == edited.version, "a time limit decides no loss"
     assert one.key != run_of(target, seed=2).key
+
+
+def test_modules_that_a_script_imports_are_part_of_it(tmp_path: Path) -> None:
+    for name, text in {
+        "train.py": "import json, model\nfrom layers import attention\nimport layers.deep.mlp as mlp\n",
+        "model.py": "def f():\n    from helpers import *\n",
+        "helpers.py": "import train",
+        "layers/__init__.py": "",
+        "layers/attention.py": "from . import norm\nfrom .deep import mlp\nfrom ..model import x",
+        "layers/norm.py": "",
+        "layers/deep/mlp.py": "print(1",
+        "unused.py": "",
+        "json.txt": "",
+    }.items():
+        path = tmp_path / "project" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    mine = {"train.py", "model.py", "helpers.py", "layers/__init__.py", "layers/attention.py", "layers/norm.py"}
+    mine |= {"layers/deep/mlp.py"}
+    inside = sources(["python", "train.py"], tmp_path / "project")
+    assert {path for path, _ in inside} == mine
+    assert {path for path, _ in sources(["python", "project/train.py"], tmp_path)} == {f"project/{p}" for p in mine}
+    assert sources(["python", "-m", "train"], tmp_path / "project") == inside
+    assert {path for path, _ in sources(["sh", "train.sh", "json.txt"], tmp_path / "project")} == {"json.txt"}
+    (tmp_path / "project" / "layers" / "norm.py").write_text("EPS = 1e-5")
+    assert sources(["python", "train.py"], tmp_path / "project") != inside
 
 
 def test_an_edited_script_is_refused_until_the_next_command(tmp_path: Path) -> None:
