@@ -5,10 +5,9 @@ The runs have few steps, and the first program at its own settings unless a law 
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from queue import Queue
@@ -256,9 +255,4 @@ def _differ(one: Tried, other: Tried) -> str:
 def _falls(reports: Reports) -> bool:
     """True if the training or the validation loss is lower at the end; unknown, hence True, with one report."""
     losses = reports.losses
-    if not losses:
-        return False
-    if len(losses) == 1:
-        return True
-    pick: Callable[[int], bool] = lambda place: losses[-1][place] < losses[0][place] < math.inf  # noqa: E731
-    return pick(1) or pick(2)
+    return len(losses) == 1 or any(losses[-1][place] < losses[0][place] for place in (1, 2) if losses)
