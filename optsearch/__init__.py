@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from optsearch.runs.scripting import evaluate as evaluate
     from optsearch.runs.scripting import search as search  # pyright: ignore[reportAssignmentType]
     from optsearch.runs.scripting import simplify as simplify  # pyright: ignore[reportAssignmentType]
+    from optsearch.selection.scripts.script import load_script as load_script
 
     __version__: str
 
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "load",
+    "load_script",
     "parse",
     "search",
     "simplify",
@@ -57,6 +59,7 @@ _HOMES = {
     "Task": ("proxy_tasks.task", "Task"),
     "evaluate": ("runs.scripting", "evaluate"),
     "load": ("runs.notebook", "load_run"),
+    "load_script": ("selection.scripts.script", "load_script"),
     "parse": ("dsl.syntax", "parse"),
     "to_optax": ("dsl.transform", "to_optax"),
 }

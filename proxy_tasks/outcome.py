@@ -7,11 +7,14 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """Outcome of a training run; `sentence` describes it."""
+    """Outcome of a training run; `sentence` describes it. The last three occur with training scripts only."""
 
     OK = "ok"
     NON_FINITE = "non_finite"
     HURDLE = "hurdle"
+    CRASHED = "crashed"
+    TIME_LIMIT = "time_limit"
+    INCOMPLETE = "incomplete"
 
     @property
     def sentence(self) -> str:
@@ -23,6 +26,9 @@ _SENTENCES = {
     Outcome.OK: "All steps were run and every loss is a finite number.",
     Outcome.NON_FINITE: "A weight or a loss became infinite or not a number.",
     Outcome.HURDLE: "The training loss at a checkpoint was above the hurdle's limit, so the run was stopped there.",
+    Outcome.CRASHED: "The training script ended with an error before its last report.",
+    Outcome.TIME_LIMIT: "The training script reached its time limit before its last report, so it was stopped.",
+    Outcome.INCOMPLETE: "The training script ended without a complete last report, or a report is invalid.",
 }
 
 

@@ -17,7 +17,8 @@ from optsearch.runs.notebook import Run, load_run
 from optsearch.runs.summary.evaluation_result import EvaluationResult
 from optsearch.search.config import load_campaign
 from optsearch.selection.comparison.evaluation import REPLICATES
-from optsearch.selection.comparison.settings import EvaluationSettings
+from optsearch.selection.comparison.settings import SCRIPT_BASELINES, EvaluationSettings
+from optsearch.selection.scripts.script import TrainingScript
 from optsearch.selection.tuning.tuner import TRIALS
 from optsearch.simplify.distil import Distilled
 
@@ -66,10 +67,11 @@ def search(
 
 def evaluate(
     programs: str | Program | Sequence[str | Program],
-    tasks: str | Sequence[str] = ("X_ae",),
+    tasks: str | Sequence[str] | None = None,
     *,
+    script: TrainingScript | None = None,
     seeds: int = 8,
-    baselines: Sequence[str] = ("adamw", "lion"),
+    baselines: Sequence[str] | None = None,
     trials: int = TRIALS,
     replicates: int = REPLICATES,
     constants: bool = True,
@@ -83,13 +85,15 @@ def evaluate(
     imports: Sequence[str] = (),
     quiet: bool = False,
 ) -> EvaluationResult:
-    """Compares programs with baselines on tasks, by repeated tuning with an equal budget, and on fresh seeds.
+    """Compares programs with baselines, by repeated tuning with an equal budget, and on fresh seeds.
 
     Args:
         programs: one or several programs, each a value, a name, a file or ``RUN:ID``.
-        tasks: names of tasks; ``optsearch tasks`` lists them.
+        tasks: names of tasks; ``optsearch tasks`` lists them. None for ``X_ae``, or for the script alone.
+        script: a training script in the place of tasks, from `load_script`. None for tasks.
         seeds: number of fresh seeds of each replicate.
-        baselines: names of baselines, or ``module:object`` of your own.
+        baselines: names of baselines, or ``module:object`` of your own. None for AdamW and Lion, or with a script of
+            torch for AdamW and SGD.
         trials: number of tuning trials for each contender, task and replicate.
         replicates: number of independent tunings of each contender; a verdict on optimizers needs at least two.
         constants: if True, tunes decay rates and other constants too.
@@ -108,11 +112,17 @@ def evaluate(
         ProgramError, RunError, TaskError, BaselineError, SeedError, SpaceError: a name is unknown, too few seeds are
             available, or a declared range excludes a contender's own setting.
         SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss or nothing is tuned.
+        ScriptSettingsError, ScriptRunError: a setting is for tasks alone, or the script cannot be run.
     """
+    if tasks is None:
+        tasks = () if script else "X_ae"
+    if baselines is None:
+        baselines = SCRIPT_BASELINES[script.framework] if script else ("adamw", "lion")
     settings = EvaluationSettings(
         tasks=(tasks,) if isinstance(tasks, str) else tuple(tasks),
         seeds=seeds,
         baselines=tuple(baselines),
+        script=script,
         trials=trials,
         replicates=replicates,
         constants=constants,

@@ -291,23 +291,39 @@ class RayPool(Generic[T, R]):
         workers: number of concurrent calls; None for one per core of the cluster.
         address: address of a Ray cluster. Defaults to a local Ray instance.
         imports: references of custom tasks, imported by every process before its first call.
+        cpus: CPU cores for each call.
+        gpus: GPUs for each call, or a fraction below 1; 0 for none.
 
     Raises:
-        WorkerError: Ray cannot be started or joined.
+        WorkerError: Ray cannot be started or joined, or no node has the resources of a call.
     """
 
     def __init__(
-        self, run: Callable[[T], R], workers: int | None, *, address: str | None = None, imports: Sequence[str] = ()
+        self,
+        run: Callable[[T], R],
+        workers: int | None,
+        *,
+        address: str | None = None,
+        imports: Sequence[str] = (),
+        cpus: int = 1,
+        gpus: float = 0.0,
     ):
-        self._started_ray = start_ray(workers, address)
+        self._started_ray = start_ray(None if workers is None else workers * cpus, address, gpus=bool(gpus))
         import ray
 
         self._ray, self._run, self._imports = ray, run, tuple(imports)
-        self._remote: Any = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(_with_tasks)
         self._flying: dict[Any, int] = {}
+        for kind, wanted, option in (("CPU", cpus, "--cpus-per-run"), ("GPU", gpus, "--gpus-per-run")):
+            most = max((node["Resources"].get(kind, 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
+            if wanted > most:
+                self.close()
+                raise WorkerError(f"each run requests {wanted:g} {kind}s, and no node has more than {most:g}: {option}")
+        self._remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=ATTEMPTS)(_with_tasks)
         self._watch = RayWatch()
-        cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)
-        self.room = workers if workers and workers < cores else ABREAST * cores
+        places = max(int(ray.cluster_resources().get("CPU", 1)) // cpus, 1)
+        if gpus:
+            places = max(min(places, int(ray.cluster_resources().get("GPU", 0.0) / gpus)), 1)
+        self.room = workers if workers and workers < places else ABREAST * places
 
     def submit(self, number: int, value: T) -> None:
         """Submits a call."""
@@ -333,9 +349,12 @@ class RayPool(Generic[T, R]):
             raise WorkerError(f"{LOST} ({error})") from error
 
     def close(self) -> None:
-        """Stops Ray if it was started by this pool; pending calls are dropped."""
+        """Stops Ray if it was started by this pool; pending calls are dropped, running ones are ended."""
         if self._started_ray:
             self._ray.shutdown()
+            return
+        for reference in self._flying:
+            self._ray.cancel(reference, force=True)
 
 
 def _with_tasks(imports: Sequence[str], run: Callable[[T], R], value: T) -> R:

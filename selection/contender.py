@@ -20,7 +20,12 @@ from optsearch.proxy_tasks.run import Trained, training_key
 from optsearch.selection.baselines.baseline import Baseline, BaselineError
 from optsearch.selection.baselines.own import own_baseline
 from optsearch.selection.baselines.table import get_baseline
+from optsearch.selection.baselines.torch_optimizers import TORCH_BASELINES, TorchBaseline, by_class, check_version
+from optsearch.selection.optimizer_file import optax_file, program_file, torch_file
 from optsearch.selection.problem import Problem
+from optsearch.selection.scripts.execution import ScriptRun, run_script
+from optsearch.selection.scripts.interpreter import torch_class
+from optsearch.selection.scripts.script import TrainingScript, interpreter_of
 from optsearch.selection.space import (
     RATE,
     Dimension,
@@ -43,11 +48,13 @@ class Contender:
         name: display name; for a baseline its name in `optsearch.selection.baselines.table`.
         program: a verified program; None for a baseline.
         reference: ``module:object`` of a baseline of the user, which every process imports itself; empty otherwise.
+        torch: a baseline of torch, for training scripts; None for programs and baselines of optax.
     """
 
     name: str
     program: Program | None = None
     reference: str = ""
+    torch: TorchBaseline | None = None
 
     @property
     def is_baseline(self) -> bool:
@@ -58,18 +65,20 @@ class Contender:
     def meaning(self) -> str:
         """Identity of the optimizer.
 
-        A program's fingerprint; ``optax:`` and the name of a baseline; ``own:``, the reference and a hash of the source
-        file of a user-defined baseline.
+        A program's fingerprint; ``optax:`` or ``torch:`` and the name of a baseline; ``own:``, the reference and a hash
+        of the source file of a user-defined baseline.
         """
         if self.program is not None:
             return fingerprint(self.program)
+        if self.torch is not None:
+            return f"torch:{self.name}"
         if self.reference:
             return f"own:{self.reference}:{own_baseline(self.reference).code}"
         return f"optax:{self.name}"
 
     @property
     def row(self) -> Baseline:
-        """The row of a baseline.
+        """The row of a baseline of optax.
 
         Raises:
             BaselineError: the name is unknown, or it is a program's.
@@ -77,14 +86,19 @@ class Contender:
         return get_baseline(self.reference or self.name)
 
     @property
+    def arguments(self) -> Mapping[str, float]:
+        """Default of each tunable argument of a baseline; empty for a program."""
+        return {} if self.program is not None else (self.torch or self.row).arguments
+
+    @property
     def family(self) -> str:
         """Name of a baseline's family; empty for a program or a baseline without one."""
-        return "" if self.program is not None else self.row.family
+        return "" if self.program is not None else (self.torch or self.row).family
 
     @property
     def contains(self) -> Mapping[str, Mapping[str, float]]:
         """Baselines that a baseline contains, each with the values of the further arguments; empty for a program."""
-        return {} if self.program is not None else self.row.contains
+        return {} if self.program is not None or self.torch is not None else self.row.contains
 
     def space(self, *, constants: bool = True, ranges: Ranges = ()) -> tuple[Dimension, ...]:
         """Returns its tunable hyperparameters.
@@ -98,13 +112,13 @@ class Contender:
         """
         if self.program is not None:
             return program_space(self.program, constants=constants, ranges=ranges)
-        return self.row.space(constants=constants, ranges=ranges)
+        return (self.torch or self.row).space(constants=constants, ranges=ranges)
 
     def untuned(self, *, constants: bool = True) -> tuple[str, ...]:
         """Numbers that tuning leaves at the contender's own setting."""
         if self.program is not None:
             return untuned_constants(self.program, constants=constants)
-        return self.row.untuned(constants=constants)
+        return (self.torch or self.row).untuned(constants=constants)
 
 
 def baseline(name: str) -> Contender:
@@ -114,6 +128,44 @@ def baseline(name: str) -> Contender:
         BaselineError: the name is unknown, or the optimizer cannot be a baseline.
     """
     return Contender(get_baseline(name).name, reference=name if ":" in name else "")
+
+
+def torch_contenders(script: TrainingScript, names: Iterable[str]) -> list[Contender]:
+    """Returns baselines of torch for a training script, by name and without repetitions.
+
+    Raises:
+        BaselineError: a name is unknown, the script's torch lacks it, or it needs more than gradients.
+        InterpreterError: the script's interpreter cannot import torch.
+    """
+    found: list[Contender] = []
+    for name in names:
+        if ":" in name:
+            raise BaselineError(
+                f"baseline '{name}': your own baselines are functions for optax, and this script uses torch: name a "
+                "baseline of torch, or write the optimizer as a program"
+            )
+        row = TORCH_BASELINES.get(name.lower())
+        if row is None:
+            row = by_class(name, torch_class(interpreter_of(script), script.folder, name))
+        check_version(row, dict(script.packages).get("torch", ""))
+        found.append(Contender(row.name, torch=row))
+    return list(dict.fromkeys(found))
+
+
+def jax_contenders(names: Iterable[str]) -> list[Contender]:
+    """Returns baselines of optax for a training script; see `baseline_contenders`.
+
+    Raises:
+        BaselineError: as there, or a baseline needs more than gradients, weights and the script's schedule.
+    """
+    found = baseline_contenders(names)
+    for one in found:
+        if one.row.evaluated is not None or one.row.schedule != "task":
+            raise BaselineError(
+                f"baseline '{one.name}' cannot be used with a script: it has a schedule of its own and is evaluated at "
+                "averaged weights, for which the contract of scripts has no place: leave it out"
+            )
+    return found
 
 
 def baseline_contenders(names: Iterable[str]) -> list[Contender]:
@@ -156,8 +208,10 @@ class TrainingJob:
     def key(self) -> str:
         """Cache key: version of the task, the executed optimizer, hyperparameter values, seed, and what is recorded.
 
-        A program with other constants is a different program.
+        A program with other constants is a different program. On a script the module of the optimizer has all of these.
         """
+        if self.problem.script is not None:
+            return self.on_script(self.problem.script).key
         about, values = self.contender.meaning, dict(self.values)
         if self.contender.program is None:
             values = {RATE: values[RATE], **_arguments(self)}
@@ -166,9 +220,32 @@ class TrainingJob:
         key = training_key(self.problem.load().version, about, values, self.seed)
         return f"{key} validates" if self.validates else key
 
+    def on_script(self, script: TrainingScript) -> ScriptRun:
+        """The run as one of a training script, with the optimizer as a module."""
+        contender, values = self.contender, dict(self.values)
+        if contender.program is not None:
+            module = program_file(contender.program, script.framework, values)
+        elif contender.torch is not None:
+            module = torch_file(contender.torch, values)
+        else:
+            module = optax_file(contender.reference or contender.name, _arguments(self), values[RATE])
+            if contender.reference:
+                module += f"# {contender.meaning}\n"  # an edited baseline is another optimizer
+        is_own = all(row.reference == values.get(row.name, row.reference) for row in contender.space())
+        told = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
+        return ScriptRun(
+            script, module, f"{contender.name} at {told}", contender.name, self.seed, self.validates, is_own
+        )
+
 
 def run_job(job: TrainingJob) -> Trained:
-    """Executes a training run in this process."""
+    """Executes a training run in this process, or on a script in a process of its own.
+
+    Raises:
+        ScriptRunError: the script cannot be run, or made no report with a contender's own settings.
+    """
+    if job.problem.script is not None:
+        return run_script(job.on_script(job.problem.script))
     trainer = _trainer(job.problem)
     trainer.recording = job.validates
     began = time.perf_counter()
@@ -205,7 +282,7 @@ def train_with(trainer: Trainer, job: TrainingJob, hurdle: Hurdle | None = None)
 def _arguments(job: TrainingJob) -> dict[str, float]:
     """All keyword arguments of a baseline's row, in the row's order, tuned or not."""
     values = dict(job.values)
-    return {name: values.get(name, default) for name, default in job.contender.row.arguments.items()}
+    return {name: values.get(name, default) for name, default in job.contender.arguments.items()}
 
 
 @cache

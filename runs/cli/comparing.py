@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from optsearch.runs.cli.options import AsJson, Imports, Kept, Workers, check_workers, print_json
+
+if TYPE_CHECKING:
+    from optsearch.selection.comparison.settings import EvaluationSettings
+    from optsearch.selection.scripts.script import TrainingScript
 
 Address = Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")]
 
@@ -43,7 +48,7 @@ def evaluate(
         typer.Option(
             "--baseline",
             help="A baseline by name, or your own as module:object; may be repeated.",
-            show_default="adamw, lion",
+            show_default="adamw, lion; adamw, sgd for a script of torch",
         ),
     ] = None,
     batch: Annotated[
@@ -79,13 +84,53 @@ def evaluate(
             "training loop for each contender, and needs an idle machine.",
         ),
     ] = False,
+    script: Annotated[
+        str | None,
+        typer.Option(
+            "--script",
+            metavar="COMMAND",
+            help="Compare in your own training script instead of a task, such as 'python train.py --width 64'; "
+            "docs/scripts.md has the contract.",
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Optimizer steps of each run of the script.")] = None,
+    framework: Annotated[
+        str | None, typer.Option("--framework", help="Framework of the script: torch or jax.", show_default="torch")
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Try the script with few steps and say what is wrong with it; compare nothing."),
+    ] = False,
+    cpus: Annotated[
+        int | None, typer.Option("--cpus-per-run", help="CPU cores for each run of the script.", show_default="1")
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-run",
+            help="GPUs for each run of the script, or a fraction; without any it sees none.",
+            show_default="0",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option("--time-limit", help="Seconds after which a run of the script is ended.", show_default="3600"),
+    ] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stop",
+            metavar="STEP:LOSS",
+            help="End tuning runs of the script whose validation loss is above LOSS at STEP; may be repeated.",
+        ),
+    ] = None,
     kept: Kept = None,
     workers: Workers = None,
     imports: Imports = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare programs with optax baselines on larger tasks.
+    """Compare programs with tuned baselines on larger tasks, or in your own training script.
 
     Every contender is tuned several times with the same number of trials, by validation loss. Each tuning is measured
     on fresh seeds, by test loss. Verdicts compare these replicates, because one tuning may be lucky. The same command
@@ -93,13 +138,17 @@ def evaluate(
     """
     from optsearch.runs.commands.evaluate import run_evaluation
     from optsearch.runs.terminal import comparison_view
-    from optsearch.selection.comparison.settings import EvaluationSettings
+    from optsearch.selection.comparison.settings import SCRIPT_BASELINES, EvaluationSettings
 
     check_workers(workers, address)
+    further = {"--steps": steps, "--framework": framework, "--check": check or None, "--cpus-per-run": cpus}
+    further |= {"--gpus-per-run": gpus, "--time-limit": time_limit, "--stop": stop}
+    target = _script(script, kept, further)
+    default = SCRIPT_BASELINES[target.framework] if target else ("adamw", "lion")
     settings = EvaluationSettings(
-        tasks=tuple(tasks or ["X_ae"]),
+        tasks=tuple(tasks or ([] if target else ["X_ae"])),
         seeds=seeds,
-        baselines=tuple(baselines or ["adamw", "lion"]),
+        baselines=tuple(baselines or default),
         skipped=skip,
         batches=None if batch is None else _batches(batch),
         trials=tune,
@@ -109,7 +158,14 @@ def evaluate(
         shared=shared,
         sensitivity=sensitivity,
         timed=timed,
+        script=target,
     )
+    if check:
+        try:
+            _check_script(programs, settings, workers, address, as_json)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        return
     with _resumable():
         result = run_evaluation(
             programs,
@@ -159,6 +215,61 @@ def select(
             quiet=as_json,
         )
     print_json(selection_json(result)) if as_json else comparison_view.selection(result)
+
+
+def _script(command: str | None, kept: Path | None, further: Mapping[str, Any]) -> TrainingScript | None:
+    """The training script of the options; None without one.
+
+    Raises:
+        BadParameter: an option of scripts is given without a script, or a script without its steps.
+        ScriptError: the script cannot be used.
+    """
+    from optsearch.runs.library.references import RUNS_FOLDER
+    from optsearch.selection.scripts.script import TIME_LIMIT_S, load_script
+
+    if command is None:
+        for option, value in further.items():
+            if value is not None:
+                raise typer.BadParameter(
+                    "it is an option of training scripts: give one with --script", param_hint=option
+                )
+        return None
+    if further["--steps"] is None:
+        raise typer.BadParameter(
+            "a script needs its number of optimizer steps, such as --steps 1000", param_hint="--steps"
+        )
+    return load_script(
+        command,
+        steps=further["--steps"],
+        framework=further["--framework"] or "torch",
+        cpus=1 if further["--cpus-per-run"] is None else further["--cpus-per-run"],
+        gpus=further["--gpus-per-run"] or 0.0,
+        time_limit_s=TIME_LIMIT_S if further["--time-limit"] is None else further["--time-limit"],
+        stop=further["--stop"] or (),
+        logs=kept or RUNS_FOLDER,
+    )
+
+
+def _check_script(
+    programs: list[str], settings: EvaluationSettings, workers: int | None, address: str | None, as_json: bool
+) -> None:
+    """Prints the laws that a script keeps or breaks; exit code 1 if it breaks one."""
+    from dataclasses import asdict
+
+    from optsearch.runs.commands.script_check import check_script
+    from optsearch.runs.terminal.tables import say
+
+    found: list[bool] = []
+    rows: list[dict[str, Any]] = []
+    for law in check_script(programs, settings, workers=workers, address=address):
+        found.append(not law.fault)
+        rows.append(asdict(law))
+        if not as_json:
+            say(f"{'FAIL' if law.fault else 'ok  '} {law.name}: {law.fault or law.sentence}")
+    if as_json:
+        print_json(rows)
+    if not all(found):
+        raise typer.Exit(1)
 
 
 @contextmanager

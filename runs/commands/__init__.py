@@ -8,6 +8,7 @@ verify       checks the records and results of a run
 doctor       examines this machine, and what of a campaign fits it
 entrants     the programs that enter a funnel
 final_runs   training of finalists on further seeds
+script_check  tries a training script with few steps, and says what is wrong with it
 timing       times training steps once all training runs have ended
 evaluation_record  records an evaluation in the runs of its programs
 campaigns/   shipped campaigns

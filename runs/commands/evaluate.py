@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from optsearch.dsl.program import Program
+from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands.evaluation_record import record_evaluation
 from optsearch.runs.commands.timing import with_step_times
@@ -28,6 +30,7 @@ from optsearch.selection.comparison.replicate import runs_of_replicate
 from optsearch.selection.comparison.settings import EvaluationSettings
 from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.problem import Problem
+from optsearch.selection.scripts.script import TrainingScript
 from optsearch.selection.tuning.objective import check_shared
 from optsearch.selection.tuning.rate_sensitivity import FACTORS
 
@@ -60,18 +63,26 @@ def run_evaluation(
         ProgramError, RunError, TaskError, BaselineError, SeedError, SpaceError: a name is unknown, too few seeds are
             available, or a declared range excludes a contender's own setting.
         SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss or nothing is tuned.
+        ScriptRunError: the training script of the settings cannot be run.
     """
     if settings.timed:
         use_one_cpu_thread()  # before JAX's first computation, such as the import of a task
     import_own_tasks(imports)
-    entered = _enter(programs, settings)
-    view = TrainingView(errors, "evaluate", workers=worker_words(workers, address), quiet=quiet)
+    entered = enter(programs, settings)
+    script = settings.script
+    resources = script_resources(script)
+    words = worker_words(workers, address, resources["cpus"])
+    view = TrainingView(errors, "evaluate", workers=words, quiet=quiet)
     warn_of_open_cluster(address)
-    with training(run_job, folder or RUNS_FOLDER, workers, address, imports) as (pool, kept), view:
+    limit = script.time_limit_s if script else 0.0
+    opened = training(run_job, folder or RUNS_FOLDER, workers, address, imports, **resources, time_limit_s=limit)
+    with opened as (pool, kept), view:
         for line in entered.warnings:
             errors.print(line, markup=False, soft_wrap=True)
         if not quiet:
             errors.print(_plan(settings, entered, kept.path), markup=False, soft_wrap=True)
+            if script is not None:
+                errors.print(script_plan(script), markup=False, soft_wrap=True)
         cost = CostCounter(view)
         evaluation = _evaluate(settings, entered, pool, cost)
         looks = _looks(kept, settings, entered)
@@ -88,13 +99,19 @@ def run_evaluation(
         cost=cost.total,
         made_with=about_machine(),
     )
+    if script is not None and (failed := sum(row.outcome != Outcome.OK.value for row in evaluation.rows)):
+        errors.print(
+            f"{failed} of {len(evaluation.rows)} runs on fresh seeds failed; the logs in {script.logs} say how.",
+            markup=False,
+            soft_wrap=True,
+        )
     for line in record_evaluation(entered.programs, settings, result.cost, evaluation):
         errors.print(line, markup=False, soft_wrap=True)
     return result
 
 
 @dataclass(frozen=True, slots=True)
-class _Entered:
+class Entered:
     """What takes part in an evaluation, as its names and settings say.
 
     Attributes:
@@ -112,22 +129,23 @@ class _Entered:
     warnings: tuple[str, ...]
 
 
-def _enter(programs: Sequence[str | Program], settings: EvaluationSettings) -> _Entered:
+def enter(programs: Sequence[str | Program], settings: EvaluationSettings) -> Entered:
     """Loads tasks, programs and baselines, and refuses settings that do not fit them before any training."""
     problems, baselines = settings.problems, settings.opponents
     named = _programs(programs, {baseline.name for baseline in baselines})
     contenders = (*(Contender(name, program.program) for name, program in named.items()), *baselines)
     seeds = settings.fresh_seeds
-    said = tuple(dict.fromkeys(line for reference in programs for line in held_out(reference, problems)))
+    lines = (line for reference in programs for line in held_out(reference, problems)) if not settings.script else ()
+    said = tuple(dict.fromkeys(lines))
     budget = settings.budget
     for contender in contenders:
         contender.space(constants=budget.constants, ranges=budget.ranges)  # raises SpaceError
     if settings.shared:
         check_shared(problems, budget.trials)
-    return _Entered(problems, named, contenders, seeds, said)
+    return Entered(problems, named, contenders, seeds, said)
 
 
-def _plan(settings: EvaluationSettings, entered: _Entered, kept: Path) -> str:
+def _plan(settings: EvaluationSettings, entered: Entered, kept: Path) -> str:
     """States the number of training runs, and what they are for."""
     budget, replicates, seeds = settings.budget, settings.tunings, settings.seeds
     pairs = len(entered.problems) * len(entered.contenders)
@@ -140,9 +158,32 @@ def _plan(settings: EvaluationSettings, entered: _Entered, kept: Path) -> str:
     )
 
 
+class Resources(TypedDict):
+    """CPU cores and GPUs for each training run."""
+
+    cpus: int
+    gpus: float
+
+
+def script_resources(script: TrainingScript | None) -> Resources:
+    """Resources of a training run: those of the script, or one core."""
+    return {"cpus": script.cpus, "gpus": script.gpus} if script else {"cpus": 1, "gpus": 0.0}
+
+
+def script_plan(script: TrainingScript) -> str:
+    """States what a run of a script has, and where its log is."""
+    cpus, gpus = f"{script.cpus} CPU core{'s' * (script.cpus > 1)}", "no GPU"
+    if script.gpus:
+        gpus = f"{script.gpus:g} GPU{'s' * (script.gpus > 1)}"
+    return (
+        f"Each runs {script.name} for {script.steps:,} steps with {cpus} and {gpus}, for at most "
+        f"{script.time_limit_s:,.0f} s. Logs: {script.logs}"
+    )
+
+
 def _evaluate(
     settings: EvaluationSettings,
-    entered: _Entered,
+    entered: Entered,
     pool: Pool[TrainingJob, Trained],
     progress: Callable[[Ended], None],
 ) -> Evaluation:
@@ -158,12 +199,12 @@ def _evaluate(
     )
 
 
-def _looks(kept: Trainings, settings: EvaluationSettings, entered: _Entered) -> dict[str, dict[str, int]]:
+def _looks(kept: Trainings, settings: EvaluationSettings, entered: Entered) -> dict[str, dict[str, int]]:
     """Records the use of fresh seeds; for programs and tasks the number of other comparisons that have used them."""
     digest = settings.digest
     return {
         program.name: {
-            problem.name: kept.look(program.meaning, problem.load().version, settings.seed_places, digest)
+            problem.name: kept.look(program.meaning, problem.target.version, settings.seed_places, digest)
             for problem in entered.problems
         }
         for program in entered.contenders

@@ -185,10 +185,11 @@ class KeptPool(Generic[J]):
     Args:
         kept: the cache.
         pool: the pool that trains.
+        time_limit_s: time limit of a run in seconds. A cached run that reached a lower one is trained again.
     """
 
-    def __init__(self, kept: Trainings, pool: Pool[J, Trained]):
-        self._kept, self._pool = kept, pool
+    def __init__(self, kept: Trainings, pool: Pool[J, Trained], *, time_limit_s: float = 0.0):
+        self._kept, self._pool, self._time_limit_s = kept, pool, time_limit_s
         self._ready = deque[tuple[int, Trained]]()
         self._keys: dict[int, str] = {}
         self._others: dict[str, list[int]] = {}
@@ -203,12 +204,15 @@ class KeptPool(Generic[J]):
         key = value.key
         if key in self._others:
             self._others[key].append(number)
-        elif (found := self._kept.find(key)) is not None:
+        elif (found := self._kept.find(key)) is not None and not self._was_shorter(found):
             self._kept.known += 1
             self._ready.append((number, found))
         else:
             self._keys[number], self._others[key] = key, []
             self._pool.submit(number, value)
+
+    def _was_shorter(self, found: Trained) -> bool:
+        return found.result.outcome is Outcome.TIME_LIMIT and found.seconds < self._time_limit_s
 
     def collect(self) -> tuple[int, Trained]:
         """Number and result of a run that was cached, or has been trained and stored."""
@@ -245,6 +249,10 @@ def training(
     workers: int | None,
     address: str | None = None,
     imports: Sequence[str] = (),
+    *,
+    cpus: int = 1,
+    gpus: float = 0.0,
+    time_limit_s: float = 0.0,
 ) -> Generator[tuple[KeptPool[J], Trainings]]:
     """Opens a caching pool that trains on Ray workers or in this process.
 
@@ -254,34 +262,37 @@ def training(
         workers: number of concurrent runs; 0 for sequential runs in this process, None for one per core.
         address: address of a Ray cluster to join; None starts a local one.
         imports: ``module:object`` references of user-defined tasks.
+        cpus: CPU cores for each run; without a number of workers, so many fewer runs are concurrent.
+        gpus: GPUs for each run, or a fraction below 1.
+        time_limit_s: as for `KeptPool`.
 
     Raises:
         RunError: the folder cannot be used.
-        WorkerError: Ray cannot be started or joined.
+        WorkerError: Ray cannot be started or joined, or has too few CPUs or GPUs for a run.
     """
-    count = _count(workers, address)
+    count = _count(workers, address, cpus)
     kept = Trainings(folder)
     try:
         if count == 0:
-            yield KeptPool(kept, Here(train)), kept
+            yield KeptPool(kept, Here(train), time_limit_s=time_limit_s), kept
             return
         from optsearch.search.workers import RayPool
 
         with redirect_stdout(sys.stderr):  # Ray prints node events, but stdout is for results
-            pool = RayPool(train, count, address=address, imports=imports)
+            pool = RayPool(train, count, address=address, imports=imports, cpus=cpus, gpus=gpus)
             try:
-                yield KeptPool(kept, pool), kept
+                yield KeptPool(kept, pool, time_limit_s=time_limit_s), kept
             finally:
                 pool.close()
     finally:
         kept.close()
 
 
-def worker_words(workers: int | None, address: str | None) -> str:
+def worker_words(workers: int | None, address: str | None, cpus: int = 1) -> str:
     """Description of the workers; empty if the cluster determines their number."""
-    count = _count(workers, address)
+    count = _count(workers, address, cpus)
     return "" if count is None else "in this process" if count == 0 else f"{count} worker{'' if count == 1 else 's'}"
 
 
-def _count(workers: int | None, address: str | None) -> int | None:
-    return available_cores() if workers is None and address is None else workers
+def _count(workers: int | None, address: str | None, cpus: int) -> int | None:
+    return max(available_cores() // cpus, 1) if workers is None and address is None else workers

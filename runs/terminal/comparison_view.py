@@ -243,7 +243,8 @@ def _times(found: Evaluation, task: str) -> None:
     for row in found.times:
         failed, steps = dict(row.failed).get(task), dict(row.median_steps).get(task)
         if failed is not None:
-            known = [None, None] if steps is None else [f"{steps:.0f}", f"{steps * row.operations:,.0f}"]
+            cost = None if steps is None or row.operations is None else f"{steps * row.operations:,.0f}"
+            known = [None if steps is None else f"{steps:.0f}", cost]
             rows.append([row.contender, *known, f"{failed} of {len(found.seeds)}"])
     if rows:
         say(f"Time to the validation loss that {found.reference} has after three quarters of its steps (median):")
@@ -263,6 +264,8 @@ def _profiles(found: Evaluation) -> None:
         )
         rows: list[list[object]] = []
         for row in found.times:
+            if cost and row.operations is None:
+                continue
             profile = row.profile_cost if cost else row.profile_steps
             operations = [f"{row.operations:.0f}", f"{state[row.contender]:.1f}"] if cost else []
             rows.append([row.contender, *operations, *(f"{share:.0%}" for share in profile), f"{1 - row.reached:.0%}"])

@@ -27,7 +27,7 @@ def show_step_times(found: Evaluation, task: str) -> None:
         [
             [
                 row.contender,
-                f"{operations[row.contender]:.0f}",
+                None if (count := operations[row.contender]) is None else f"{count:.0f}",
                 f"{state[row.contender]:.1f}",
                 None if row.milliseconds is None else f"{row.milliseconds:.3g}",
                 None if row.ratio is None else f"{row.ratio:.2f} x",

@@ -107,16 +107,7 @@ class Baseline:
         Raises:
             SpaceError: a declared range excludes a default.
         """
-        kinds = {name: _kind(name, default) for name, default in self.arguments.items()}
-        rows = [dimension(RATE, RATE, self.reference, ranges)]
-        return (
-            *rows,
-            *(
-                dimension(name, kind, self.arguments[name], ranges)
-                for name, kind in kinds.items()
-                if constants or kind in ALWAYS
-            ),
-        )
+        return baseline_space(self.reference, self.arguments, constants=constants, ranges=ranges)
 
     def untuned(self, *, constants: bool = True) -> tuple[str, ...]:
         """Numbers that tuning leaves at their defaults, such as ``eps_root = 0``."""
@@ -139,22 +130,48 @@ class Baseline:
         return self.make(optax, schedule, {**self.arguments, **(values or {})})
 
 
+def baseline_space(
+    reference: float, arguments: Mapping[str, float], *, constants: bool, ranges: Ranges
+) -> tuple[Dimension, ...]:
+    """Declares the tunable hyperparameters of a baseline: the learning rate, then its keyword arguments.
+
+    Args:
+        reference: learning rate at which tuning starts.
+        arguments: default of each argument.
+        constants: if True, all arguments; otherwise weight decay and the schedule's power alone.
+        ranges: declared ranges that replace the defaults.
+
+    Raises:
+        SpaceError: a declared range excludes a default.
+    """
+    kinds = {name: _kind(name, default) for name, default in arguments.items()}
+    rows = [(name, kind) for name, kind in kinds.items() if constants or kind in ALWAYS]
+    return (
+        dimension(RATE, RATE, reference, ranges),
+        *(dimension(name, kind, arguments[name], ranges) for name, kind in rows),
+    )
+
+
 def _kind(name: str, default: float) -> str:
     kind = _KINDS.get(name, CONSTANT)
     return CONSTANT if kind == BETA and not 0.0 <= default < 1.0 else kind
 
 
 def numbers(function: Callable[..., Any]) -> dict[str, Number]:
-    """Numbers in the signature of an optimizer other than its learning rate, by the name of their hyperparameter.
+    """Numbers in the signature of an optimizer other than its learning rate: see `numbers_of`."""
+    parameters = inspect.signature(function).parameters.items()
+    return numbers_of({name: parameter.default for name, parameter in parameters if name != "learning_rate"})
+
+
+def numbers_of(defaults: Mapping[str, Any]) -> dict[str, Number]:
+    """Numbers among the defaults of parameters, by the name of their hyperparameter.
 
     The numbers of a tuple ``betas`` are called ``b1`` and ``b2``, those of any other tuple ``name_1``, ``name_2``, ...
     A weight decay or momentum whose default is None counts as 0.
     """
     found: dict[str, Number] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        default: Any = 0.0 if parameter.default is None and name in _OFF else parameter.default
-        if name == "learning_rate":
-            continue
+    for name, given in defaults.items():
+        default: Any = 0.0 if given is None and name in _OFF else given
         if _is_number(default):
             found[name] = Number(name, None, default, _is_tunable(default))
         elif isinstance(default, tuple):

@@ -152,16 +152,16 @@ class TimeToTarget:
         reached: fraction of runs that reach the target.
         failed: for each task, the number of runs that do not reach the target.
         median_steps: for each task, the median number of steps; None if at least half of the runs fail.
-        operations: arithmetic operations of one step per parameter.
+        operations: arithmetic operations of one step per parameter; None if unknown.
         profile_steps: performance profile: for each factor, the fraction of runs within that factor of the fastest.
-        profile_cost: the same, with time measured as steps times arithmetic.
+        profile_cost: the same, with time measured as steps times arithmetic; empty if that is unknown.
     """
 
     contender: str
     reached: float
     failed: tuple[tuple[str, int], ...]
     median_steps: tuple[tuple[str, float | None], ...]
-    operations: float
+    operations: float | None
     profile_steps: tuple[float, ...]
     profile_cost: tuple[float, ...]
 
@@ -325,7 +325,7 @@ def overall(losses: Losses, contenders: Sequence[str], reference: str, trivial: 
 def times_to_target(
     curves: Mapping[str, Mapping[str, Sequence[Sequence[float | None]]]],
     checkpoints: Mapping[str, Sequence[int]],
-    operations: Mapping[str, float],
+    operations: Mapping[str, float | None],
     reference: str,
 ) -> tuple[TimeToTarget, ...]:
     """Computes the time to target of each contender; see `TimeToTarget`.
@@ -334,7 +334,7 @@ def times_to_target(
         curves: for each task and contender its validation losses at the checkpoints, for each seed; shorter if training
             failed, None where the loss is not finite.
         checkpoints: for each task, the steps at which the losses were recorded.
-        operations: for each contender, the arithmetic operations of one step.
+        operations: for each contender, the arithmetic operations of one step; None if unknown.
         reference: contender that sets the target; tasks on which all of its runs fail are omitted.
     """
     steps: dict[str, dict[str, list[float]]] = {name: {} for name in operations}
@@ -347,7 +347,8 @@ def times_to_target(
                 times = [steps_to_target(checkpoints[task], curve, _mean(losses)) for curve in rows[name]]
                 steps[name][task] = times
     flat = {name: [time for times in tasks.values() for time in times] for name, tasks in steps.items()}
-    cost = {name: [time * max(operations[name], 1.0) for time in times] for name, times in flat.items()}
+    work = {name: max(each, 1.0) for name, each in operations.items() if each is not None}
+    cost = {name: [time * each for time in flat[name]] for name, each in work.items()}
     by_steps, by_cost = performance_profile(flat, FACTORS), performance_profile(cost, FACTORS)
     return tuple(
         TimeToTarget(
@@ -357,7 +358,7 @@ def times_to_target(
             median_steps=tuple((task, _median(times)) for task, times in steps[name].items()),
             operations=operations[name],
             profile_steps=tuple(by_steps[name]),
-            profile_cost=tuple(by_cost[name]),
+            profile_cost=tuple(by_cost.get(name, ())),
         )
         for name in operations
     )

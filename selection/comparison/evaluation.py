@@ -149,7 +149,7 @@ class Evaluation:
         shared: True if each tuning selected one setting for all tasks.
         trivial: for each task the test loss of a predictor that ignores its input; None if unknown.
         untuned: for each contender the numbers that tuning leaves at their defaults.
-        state_bytes: for each contender the bytes of optimizer state per parameter of a matrix.
+        state_bytes: for each contender the bytes of optimizer state per parameter of a matrix, where known.
         rows: one result per task, contender, replicate and seed.
         tuning: one entry per task, contender and replicate.
         estimates: loss of every contender and family on every task, with both variances.
@@ -353,7 +353,7 @@ def _judged(
     baselines = [contender.name for contender in contenders if contender.is_baseline]
     programs = [name for name in names if name not in baselines]
     reference = (baselines or names)[0]
-    checkpoints = {problem.name: problem.load().checkpoints for problem in problems}
+    checkpoints = {problem.name: problem.target.checkpoints for problem in problems}
     curves: dict[str, dict[str, list[tuple[float | None, ...]]]] = {}
     for row in rows:
         curves.setdefault(row.task, {}).setdefault(row.contender, []).append(row.validation_losses)
@@ -368,9 +368,9 @@ def _judged(
         seeds=tuple(seed for replicate in seeds for seed in replicate),
         budget=budget,
         shared=shared,
-        trivial=tuple((problem.name, problem.load().trivial_loss) for problem in problems),
+        trivial=tuple((problem.name, problem.target.trivial_loss) for problem in problems),
         untuned=tuple((c.name, c.untuned(constants=budget.constants)) for c in contenders),
-        state_bytes=tuple((c.name, state_bytes_per_parameter(c)) for c in contenders),
+        state_bytes=tuple((c.name, size) for c in contenders if (size := state_bytes_per_parameter(c)) is not None),
         rows=tuple(rows),
         tuning=tuple(tuning),
     )

@@ -10,11 +10,20 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from optsearch.dsl.errors import UserError
 from optsearch.selection.comparison.evaluation import REPLICATES
-from optsearch.selection.contender import Contender, baseline_contenders
+from optsearch.selection.contender import Contender, baseline_contenders, jax_contenders, torch_contenders
 from optsearch.selection.problem import Problem, problems
+from optsearch.selection.scripts.script import TrainingScript
 from optsearch.selection.space import parse_ranges
 from optsearch.selection.tuning.tuner import TRIALS, TuningBudget, fresh_seeds
+
+SCRIPT_BASELINES = {"torch": ("adamw", "sgd"), "jax": ("adamw", "lion")}
+"""Default baselines of a training script, by framework."""
+
+
+class ScriptSettingsError(UserError, ValueError):
+    """A setting does not fit a comparison on a training script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,10 @@ class EvaluationSettings:
         shared: if True, each tuning selects one setting for all tasks.
         sensitivity: if True, also trains each tuned point at multiples of its rate, all else fixed.
         timed: if True, also measures the wall-clock time of compiled steps.
+        script: a training script, which is then the only problem; None for tasks.
+
+    Raises:
+        ScriptSettingsError: a setting is for tasks alone, and there is a script.
     """
 
     tasks: tuple[str, ...]
@@ -49,6 +62,19 @@ class EvaluationSettings:
     shared: bool = False
     sensitivity: bool = False
     timed: bool = False
+    script: TrainingScript | None = None
+
+    def __post_init__(self) -> None:
+        if self.script is None:
+            return
+        for option, is_given, why in (
+            ("--task", bool(self.tasks), "a script is compared on by itself"),
+            ("--batch", self.batches is not None, "the script decides on its batch size, such as by an argument"),
+            ("--shared", self.shared, "a script is a single problem"),
+            ("--time", self.timed, "steps of a script are not compiled here"),
+        ):
+            if is_given:
+                raise ScriptSettingsError(f"{option} cannot be combined with --script: {why}; leave it out")
 
     @property
     def tunings(self) -> int:
@@ -57,20 +83,25 @@ class EvaluationSettings:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """The tasks with their batch sizes.
+        """The tasks with their batch sizes, or the script.
 
         Raises:
             TaskError: a task does not exist, a task or batch size is duplicated, or a batch is too large.
         """
+        if self.script is not None:
+            return (Problem(self.script.name, script=self.script),)
         return problems(self.tasks, self.batches)
 
     @property
     def opponents(self) -> tuple[Contender, ...]:
-        """The baselines.
+        """The baselines: of optax, or of torch for a script that uses it.
 
         Raises:
-            BaselineError: a baseline does not exist.
+            BaselineError: a baseline does not exist, or cannot be used with a script.
         """
+        if self.script is not None:
+            of_torch = self.script.framework == "torch"
+            return tuple(torch_contenders(self.script, self.baselines) if of_torch else jax_contenders(self.baselines))
         return tuple(baseline_contenders(self.baselines))
 
     @property
@@ -104,17 +135,22 @@ class EvaluationSettings:
     def recorded(self) -> dict[str, Any]:
         """The settings as JSON values, with the version of each task."""
         further = ({"sensitivity": True} if self.sensitivity else {}) | ({"timed": True} if self.timed else {})
-        return self._of_fresh_seeds() | further
+        script = {"script": self.script.recorded()} if self.script else {}
+        return self._of_fresh_seeds() | further | script
 
     def _of_fresh_seeds(self) -> dict[str, Any]:
         """The settings on which the results on fresh seeds depend, as JSON values."""
-        return {
-            "tasks": {problem.name: problem.load().version for problem in self.problems},
-            "seeds": self.seeds,
-            "skipped_seeds": self.skipped,
-            "baselines": [contender.reference or contender.name for contender in self.opponents],
-            "trials": self.trials,
-            "replicates": self.tunings,
-            "constants": self.constants,
-            "spaces": list(self.spaces),
-        } | ({"shared": True} if self.shared else {})
+        return (
+            {
+                "tasks": {problem.name: problem.target.version for problem in self.problems},
+                "seeds": self.seeds,
+                "skipped_seeds": self.skipped,
+                "baselines": [contender.reference or contender.name for contender in self.opponents],
+                "trials": self.trials,
+                "replicates": self.tunings,
+                "constants": self.constants,
+                "spaces": list(self.spaces),
+            }
+            | ({"shared": True} if self.shared else {})
+            | ({"stop": list(self.script.stop)} if self.script and self.script.stop else {})
+        )

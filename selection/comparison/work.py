@@ -12,6 +12,7 @@ from typing import Any
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.transform import to_optax
+from optsearch.selection.baselines.table import get_baseline
 from optsearch.selection.contender import Contender
 
 SIDE = 64
@@ -41,31 +42,45 @@ _FREE = frozenset(
 _INNER = ("jaxpr", "call_jaxpr", "body_jaxpr", "fun_jaxpr")
 
 
-def operations_per_parameter(contender: Contender) -> float:
-    """Arithmetic operations of one optimizer step per parameter of a square matrix, excluding the gradient."""
+def operations_per_parameter(contender: Contender) -> float | None:
+    """Arithmetic operations of one optimizer step per parameter of a square matrix, excluding the gradient.
+
+    A baseline of torch counts as the one of optax with the same arithmetic; None if there is none.
+    """
     import jax
 
-    optimizer, weights, state = _shapes(contender)
+    if (shapes := _shapes(contender)) is None:
+        return None
+    optimizer, weights, state = shapes
     traced = jax.make_jaxpr(lambda g, s, w: optimizer.update(g, s, w))(weights, state, weights)
     return _count(traced.jaxpr) / SIDE**2
 
 
-def state_bytes_per_parameter(contender: Contender) -> float:
-    """Bytes of optimizer state per parameter of a square matrix: 4 for each float32 array of its shape."""
+def state_bytes_per_parameter(contender: Contender) -> float | None:
+    """Bytes of optimizer state per parameter of a square matrix: 4 for each float32 array of its shape.
+
+    None for a baseline of torch that has no counterpart in optax.
+    """
     import jax
 
-    _, _, state = _shapes(contender)
+    if (shapes := _shapes(contender)) is None:
+        return None
+    _, _, state = shapes
     return float(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state) if leaf.shape)) / SIDE**2
 
 
-def _shapes(contender: Contender) -> tuple[Any, Any, Any]:
-    """A contender's optimizer, and the shapes of the weights and of its state."""
+def _shapes(contender: Contender) -> tuple[Any, Any, Any] | None:
+    """A contender's optimizer, and the shapes of the weights and of its state; None if optax has no such optimizer."""
     import jax
     import jax.numpy as jnp
 
     schedule: Callable[[Any], Any] = lambda count: jnp.float32(1e-3)  # noqa: E731
     if contender.program is not None:
         optimizer = to_optax(prune(contender.program), schedule)
+    elif contender.torch is not None:
+        if not contender.torch.like:
+            return None
+        optimizer = get_baseline(contender.torch.like).optimizer(schedule)
     else:
         optimizer = contender.row.optimizer(schedule)
     weights = {"w": jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)}

@@ -101,7 +101,7 @@ def starts(contender: Contender, best: Mapping[str, Values], programs: Sequence[
     for name, extra in contender.contains.items():
         if name in best:
             found.append(tuple((dict(best[name]) | dict(extra)).items()))
-    if contender.is_baseline and {"b1", "b2"} <= set(contender.row.arguments):
+    if contender.is_baseline and {"b1", "b2"} <= set(contender.arguments):
         for program in programs:
             decays = [row.reference for row in program.space() if row.kind == BETA]
             if decays:

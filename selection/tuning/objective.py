@@ -31,7 +31,7 @@ def units(problems: Sequence[Problem]) -> tuple[float, ...]:
         return (1.0,)
     found: list[float] = []
     for problem in problems:
-        loss = problem.load().trivial_loss
+        loss = problem.target.trivial_loss
         if loss is None or not 0.0 < loss < math.inf:
             has = "none" if loss is None else f"{loss:g}"
             raise SharedTuningError(

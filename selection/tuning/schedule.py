@@ -44,6 +44,7 @@ def drive(
     waiting: list[tuple[bool, float, int, tuple[int, int]]] = []
     flying: dict[int, tuple[int, int]] = {}
     numbers, loops = count(), set[tuple[Problem, str]]()
+    costs = cache(lambda problem: problem.cost)
 
     def ask(entry: int, answers: list[Trained] | None) -> None:
         try:
@@ -55,7 +56,7 @@ def drive(
         for place, job in enumerate(jobs):
             compiled = _loop(job) in loops
             loops.add(_loop(job))
-            heapq.heappush(waiting, (compiled, -_cost(job.problem), next(numbers), (entry, place)))
+            heapq.heappush(waiting, (compiled, -costs(job.problem), next(numbers), (entry, place)))
 
     for entry in range(len(entries)):
         ask(entry, None)
@@ -76,10 +77,3 @@ def drive(
 def _loop(job: TrainingJob) -> tuple[Problem, str]:
     """Identifies the training loop of a run: all programs share the interpreter's loop, each baseline has its own."""
     return job.problem, job.contender.name if job.contender.is_baseline else ""
-
-
-@cache
-def _cost(problem: Problem) -> float:
-    """Approximate cost of a run of a problem, in arbitrary units."""
-    task = problem.load()
-    return float(task.steps) * task.batch_size * task.parameters
