@@ -26,6 +26,7 @@ from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Pool
 from optsearch.selection.baselines.baseline import BaselineError
 from optsearch.selection.comparison.evaluation import REPLICATES, Evaluation, TrainingProgress, evaluate
+from optsearch.selection.comparison.trend import FADES
 from optsearch.selection.contender import Contender, TrainingJob, baseline_contenders
 from optsearch.selection.problem import Problem
 from optsearch.selection.statistics.ranks import kendall_tau
@@ -57,6 +58,7 @@ class KeepConfig(BaseModel):
         best: maximum number of programs, ranked by mean loss relative to the reference; None for no limit.
         beats: baselines that the program must beat in mean loss over all tasks of the stage.
         certain: if True, the difference over all tasks must be significant, and the contrary on no task.
+        lasting: if True, a lead over these baselines must not be shown to fade with the number of steps, on any task.
     """
 
     model_config = _MODEL
@@ -64,6 +66,7 @@ class KeepConfig(BaseModel):
     best: int | None = Field(default=None, ge=1, le=1000)
     beats: list[str] = []
     certain: bool = False
+    lasting: bool = False
 
 
 class StageConfig(BaseModel):
@@ -73,6 +76,8 @@ class StageConfig(BaseModel):
         name: name of the stage.
         tasks: names of tasks; ``search`` stands for the tasks of the search, ``x10`` and the like for their larger
             rungs.
+        horizons: multiples of each task's number of steps; None for its own. Contenders are tuned again at each.
+        shared: if True, each tuning selects one setting for all tasks.
         trials: tuning trials per contender, task and replicate; 0 to use programs as the search left them.
         constants: if True, constants are tuned in addition to learning rate and weight decay.
         replicates: number of tunings of each contender; without trials there is one.
@@ -86,6 +91,8 @@ class StageConfig(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     tasks: list[str] = Field(min_length=1, max_length=64)
+    horizons: list[float] | None = Field(default=None, min_length=1, max_length=16)
+    shared: bool = False
     trials: int = Field(default=TRIALS, ge=0, le=10_000)
     constants: bool = True
     replicates: int = Field(default=REPLICATES, ge=1, le=BLOCK // PER_REPLICATE)
@@ -112,6 +119,14 @@ class StageConfig(BaseModel):
             raise ValueError(
                 "keep.certain requires trials and two or more replicates: one tuning compares settings only"
             )
+        if self.keep.lasting and not self.keep.beats:
+            raise ValueError("keep.lasting requires keep.beats")
+        if self.keep.lasting and (self.replicates < 2 or not self.trials or len(self.horizons or ()) < 2):
+            raise ValueError(
+                "keep.lasting requires two or more horizons, trials, and two or more replicates: else no trend is shown"
+            )
+        if self.shared and not self.trials:
+            raise ValueError("shared requires trials: one setting for all tasks is the result of a tuning")
         return self
 
     @property
@@ -230,6 +245,7 @@ def run_stage(
         problems,
         [fresh_seeds(config.seeds, block=number + 1, replicate=replicate) for replicate in range(config.tunings)],
         budget=TuningBudget(config.trials, constants=config.constants),
+        shared=config.shared,
         pool=pool,
         progress=progress,
     )
@@ -298,6 +314,13 @@ def _fault(
         verdicts = [c.verdict for c in evaluation.comparisons if (c.contender, c.baseline) == (name, other)]
         if config.keep.certain and (not _is_ahead(evaluation, name, other) or "worse" in verdicts):
             return f"not shown to be better than tuned {other}"
+        fading = [
+            row.task
+            for row in evaluation.trends
+            if row.verdict == FADES and (row.contender, row.opponent) == (name, other)
+        ]
+        if config.keep.lasting and fading:
+            return f"its lead over tuned {other} fades with the steps on {', '.join(fading)}"
     return None
 
 

@@ -93,7 +93,15 @@ def evaluate(
             "docs/scripts.md has the contract.",
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Optimizer steps of each run of the script.")] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            "--steps",
+            help="Multiples of each task's number of steps, such as 1x,4x,16x: contenders are tuned again at each. For "
+            "a script its numbers of optimizer steps, such as 1000 or 1000,4000.",
+            show_default="1x",
+        ),
+    ] = None,
     framework: Annotated[
         str | None, typer.Option("--framework", help="Framework of the script: torch or jax.", show_default="torch")
     ] = None,
@@ -141,9 +149,12 @@ def evaluate(
     from optsearch.selection.comparison.settings import SCRIPT_BASELINES, EvaluationSettings
 
     check_workers(workers, address)
-    further = {"--steps": steps, "--framework": framework, "--check": check or None, "--cpus-per-run": cpus}
+    further = {"--framework": framework, "--check": check or None, "--cpus-per-run": cpus}
     further |= {"--gpus-per-run": gpus, "--time-limit": time_limit, "--stop": stop}
-    target = _script(script, kept, further)
+    horizons = None if steps is None else _multiples(steps) if script is None else _budgets(steps)
+    target = _script(script, kept, further, None if horizons is None else horizons[0])
+    if script is not None and horizons is not None:
+        horizons = None if len(horizons) == 1 else tuple(each / horizons[0] for each in horizons)
     default = SCRIPT_BASELINES[target.framework] if target else ("adamw", "lion")
     settings = EvaluationSettings(
         tasks=tuple(tasks or ([] if target else ["X_ae"])),
@@ -151,6 +162,7 @@ def evaluate(
         baselines=tuple(baselines or default),
         skipped=skip,
         batches=None if batch is None else _batches(batch),
+        horizons=horizons,
         trials=tune,
         replicates=replicates,
         constants=constants,
@@ -217,7 +229,9 @@ def select(
     print_json(selection_json(result)) if as_json else comparison_view.selection(result)
 
 
-def _script(command: str | None, kept: Path | None, further: Mapping[str, Any]) -> TrainingScript | None:
+def _script(
+    command: str | None, kept: Path | None, further: Mapping[str, Any], steps: float | None
+) -> TrainingScript | None:
     """The training script of the options; None without one.
 
     Raises:
@@ -234,13 +248,13 @@ def _script(command: str | None, kept: Path | None, further: Mapping[str, Any]) 
                     "it is an option of training scripts: give one with --script", param_hint=option
                 )
         return None
-    if further["--steps"] is None:
+    if steps is None:
         raise typer.BadParameter(
             "a script needs its number of optimizer steps, such as --steps 1000", param_hint="--steps"
         )
     return load_script(
         command,
-        steps=further["--steps"],
+        steps=int(steps),
         framework=further["--framework"] or "torch",
         cpus=1 if further["--cpus-per-run"] is None else further["--cpus-per-run"],
         gpus=further["--gpus-per-run"] or 0.0,
@@ -284,11 +298,34 @@ def _resumable() -> Generator[None]:
         raise typer.Exit(130) from None
 
 
+def _multiples(text: str) -> tuple[float, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    try:
+        if all(part.isascii() and part.endswith(("x", "X")) for part in parts):
+            return tuple(float(part[:-1]) for part in parts)
+    except ValueError:
+        pass
+    raise typer.BadParameter(
+        f"'{text}' is not a list of multiples of a task's steps: write numbers that end in x, such as 1x,4x,16x",
+        param_hint="--steps",
+    )
+
+
+def _budgets(text: str) -> tuple[float, ...]:
+    numbers = [float(number) for number in _integers(text, "numbers of steps, such as 1000,4000", "--steps")]
+    if len(set(numbers)) < len(numbers):
+        raise typer.BadParameter(f"duplicate number of steps in {text}", param_hint="--steps")
+    return tuple(sorted(numbers))
+
+
 def _batches(text: str) -> tuple[int, ...]:
-    sizes = [part.strip() for part in text.split(",")]
-    if not all(size.isascii() and size.isdigit() and len(size) < 9 and int(size) > 0 for size in sizes):
+    return _integers(text, "batch sizes, such as 16,64,256", "--batch")
+
+
+def _integers(text: str, what: str, option: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 9 and int(part) > 0 for part in parts):
         raise typer.BadParameter(
-            f"'{text}' is not a list of batch sizes: write integers separated by commas, such as 16,64,256",
-            param_hint="--batch",
+            f"'{text}' is not a list of {what}: write integers separated by commas", param_hint=option
         )
-    return tuple(int(size) for size in sizes)
+    return tuple(map(int, parts))

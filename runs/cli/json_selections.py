@@ -64,6 +64,10 @@ def _stage(stage: StageRecord) -> Json:
         "headlines": [
             {"contender": row.contender, "opponent": row.opponent, "verdict": row.verdict} for row in found.headlines
         ],
+        "trends": [
+            {"task": row.task, "contender": row.contender, "opponent": row.opponent, "verdict": row.verdict}
+            for row in found.trends
+        ],
         "cost": asdict(stage.cost),
         "rank_correlation": stage.rank_correlation and asdict(stage.rank_correlation),
     }

@@ -36,6 +36,7 @@ from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.funnel import FunnelConfig, StageConfig, StageResult, rank_correlation, run_stage
 from optsearch.selection.problem import Problem, problems
 from optsearch.selection.statistics.bootstrap import bootstrap_interval
+from optsearch.selection.tuning.objective import check_shared
 
 SHIPPED = files("optsearch.runs.commands.funnels")
 
@@ -236,7 +237,8 @@ def _problems(stage: StageConfig, searched: Sequence[str]) -> tuple[Problem, ...
 
     Raises:
         RunError: a rung does not exist.
-        TaskError: a task does not exist.
+        SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss.
+        TaskError: a task does not exist, or a horizon is out of range.
     """
     names: list[str] = []
     for word in stage.tasks:
@@ -253,4 +255,7 @@ def _problems(stage: StageConfig, searched: Sequence[str]) -> tuple[Problem, ...
                 names.append(f"{task}-{word}")
         else:
             names.append(word)
-    return problems(tuple(dict.fromkeys(names)))
+    found = problems(tuple(dict.fromkeys(names)), horizons=stage.horizons)
+    if stage.shared:
+        check_shared(found, stage.trials)
+    return found

@@ -183,6 +183,42 @@ def differences_chart(name: str, task: str, rows: Sequence[Row]) -> Chart:
     return Chart(name, f"Against the baselines on {task}", note, {"layer": [bar, dot, zero], "height": height}, rows)
 
 
+def trend_chart(name: str, task: str, opponent: str, rows: Sequence[Row]) -> Chart:
+    """Loss differences between programs and an opponent against the number of steps.
+
+    Args:
+        name: name of the chart.
+        task: name of the task.
+        opponent: name of the baseline or family.
+        rows: ``contender``, ``steps``, ``difference``, ``low``, ``high``, ``verdict``.
+    """
+    order = list(dict.fromkeys(row["contender"] for row in rows))
+    x = axis("steps", "steps of a run", scale={"type": "log", "base": 2, "nice": False, "padding": 20})
+    x["axis"] = {"values": sorted({row["steps"] for row in rows}), "format": ",d"}
+    title = f"loss minus that of {opponent} (below 0 is better)"
+    color = series("contender", "program", domain=order)
+    tooltip = tips(
+        ("contender", "program", None), ("steps", "steps", ",d"), ("difference", "difference", "+.5f"),
+        ("low", "95 % from", "+.5f"), ("high", "to", "+.5f"), ("verdict", "the lead", None),
+    )  # fmt: skip
+    encoding = {"x": x, "color": color, "tooltip": tooltip}
+    line = {
+        "mark": {"type": "line", "point": {"size": 45}},
+        "encoding": {**encoding, "y": axis("difference", title)},
+    }
+    bar = {
+        "mark": {"type": "rule", "strokeWidth": 2},
+        "encoding": {**encoding, "y": axis("low", title), "y2": {"field": "high"}},
+    }
+    grey = {"color": {"value": PALETTE[-1]}}
+    zero = {"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"y": {"datum": 0, "title": title}, **grey}}
+    note = "All contenders are tuned again at each number of steps. Replicates with the same fresh seeds are paired; "
+    note += "95 % intervals over replicates."
+    return Chart(
+        name, f"Against {opponent} by steps on {task}", note, {"layer": [zero, bar, line], "height": 240}, rows
+    )
+
+
 def curves_chart(name: str, task: str, rows: Sequence[Row], hidden: int, failed: int, *, of: Curve) -> Chart:
     """Learning curves on a task, as means over seeds with intervals.
 

@@ -18,6 +18,7 @@ from optsearch.runs.report.selection_charts import (
     heat_map,
     losses_chart,
     sensitivity_chart,
+    trend_chart,
     tuning_span,
 )
 from optsearch.runs.report.tuning_charts import rate_sensitivity_chart, tuning_curve_chart
@@ -50,6 +51,7 @@ class StageCharts:
 
     Attributes:
         losses: losses on fresh seeds, and differences between programs and baselines.
+        trends: differences against the number of steps, for each task and opponent; empty with one number of steps.
         curves: learning curves: training losses, and validation losses if they were recorded.
         sensitivity: loss against learning rate: of the trials, and at multiples of the tuned rates where measured.
         budgets: loss against tuning budget.
@@ -57,6 +59,7 @@ class StageCharts:
     """
 
     losses: Sequence[Chart]
+    trends: Sequence[Chart]
     curves: Sequence[Chart]
     sensitivity: Sequence[Chart]
     budgets: Sequence[Chart]
@@ -65,7 +68,7 @@ class StageCharts:
     def every(self) -> list[Chart]:
         """All charts."""
         maps = [chart for _, charts, _ in self.heat_maps for chart in charts]
-        return [*self.losses, *self.curves, *self.sensitivity, *self.budgets, *maps]
+        return [*self.losses, *self.trends, *self.curves, *self.sensitivity, *self.budgets, *maps]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,9 @@ def read(
             maps.append((name, charts, without))
         if evaluation.rate_sensitivity:
             rates.append(_rate_sensitivity(task, mine))
-    return StageCharts(losses, curves, rates, budgets, [entry for entry in maps if entry[1]])
+    return StageCharts(
+        losses, _trends(evaluation, prefix), curves, rates, budgets, [entry for entry in maps if entry[1]]
+    )
 
 
 def loss_of(trial: Trial) -> float | None:
@@ -230,6 +235,23 @@ def _differences(task: _Task, prefix: str) -> list[Chart]:
     ]
     rows.sort(key=lambda row: task.order.index(row["contender"]))
     return [differences_chart(f"{prefix}differences", task.name, rows)] if rows else []
+
+
+def _trends(evaluation: Evaluation, prefix: str) -> list[Chart]:
+    """Differences against steps, for the opponents of the comparison over all tasks."""
+    opponents = {row.opponent for row in evaluation.headlines}
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in evaluation.trends:
+        if row.opponent in opponents:
+            about = {"contender": row.contender, "verdict": row.verdict}
+            found.setdefault((row.task, row.opponent), []).extend(
+                about | {"steps": steps, "difference": each.mean, "low": each.low, "high": each.high}
+                for steps, each in zip(row.steps, row.differences, strict=True)
+            )
+    return [
+        trend_chart(f"{prefix}{file_name(f'{task}-{opponent}')}-steps", task, opponent, rows)
+        for (task, opponent), rows in found.items()
+    ]
 
 
 def _curves(task: _Task, steps: Sequence[int], prefix: str, of: Curve) -> Chart:

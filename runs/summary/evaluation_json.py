@@ -182,6 +182,10 @@ def _check(evaluation: Evaluation) -> None:
         "comparisons": {(row.task, row.contender) for row in evaluation.comparisons} <= pairs,
         "overall": set(contenders) <= {row.contender for row in evaluation.overall} <= opponents,
         "times": {row.contender for row in evaluation.times} <= set(contenders),
+        "trends": all(
+            len(row.tasks) == len(row.steps) == len(row.differences) > 1 and min(row.steps) > 0
+            for row in evaluation.trends
+        ),
         "rate_sensitivity": all(row.losses for row in evaluation.rate_sensitivity),
     }
     for part, holds in laws.items():

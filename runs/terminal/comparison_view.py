@@ -102,6 +102,7 @@ def evaluation(result: EvaluationResult) -> None:
             ],
             right=["relative loss", f"chance to beat {found.reference}", "failed runs"],
         )
+    _trends(found)
     _profiles(found)
     seen = max((count for tasks in result.looks.values() for count in tasks.values()), default=0)
     if seen:
@@ -165,6 +166,30 @@ def _headlines(found: Evaluation) -> None:
         ],
         right=["lower on", "relative", "p", "corrected"],
     )
+
+
+def _trends(found: Evaluation) -> None:
+    """Prints the differences at each number of steps, and whether a lead lasts."""
+    for task in dict.fromkeys(row.task for row in found.trends):
+        rows = [row for row in found.trends if row.task == task]
+        say()
+        say(f"{task}: difference in test loss against steps (paired by replicate, below 0 is better):", "bold")
+        steps = [f"{count:,} steps" for count in rows[0].steps]
+        table(
+            ["program", "against", *steps, "each doubling", "interval", "the lead"],
+            [
+                [
+                    row.contender,
+                    row.opponent,
+                    *(f"{each.mean:+.5f}" for each in row.differences),
+                    f"{row.slope.mean:+.5f}",
+                    _ends(row.slope),
+                    row.verdict,
+                ]
+                for row in rows
+            ],
+            right=[*steps, "each doubling"],
+        )
 
 
 def _untuned(found: Evaluation) -> None:

@@ -211,7 +211,7 @@ def compare(
         trivial: losses of trivial predictors.
         replicated: True if the losses are those of several tunings. Otherwise no p-values are computed.
     """
-    counted = {task: _counted(rows, trivial[task]) for task, rows in losses.items()}
+    counted = {task: counted_losses(rows, trivial[task]) for task, rows in losses.items()}
     pairs = [(task, mine, other) for task in losses for mine in programs for other in baselines]
     whole = [(mine, other) for mine in programs for other in opponents]
     p_values: list[float] = []
@@ -307,7 +307,7 @@ def _verdict(mean: float | None, corrected: float | None, failed: int, other_fai
 
 def overall(losses: Losses, contenders: Sequence[str], reference: str, trivial: Trivial) -> tuple[Overall, ...]:
     """Aggregates each contender over all tasks, relative to the reference's mean loss on each task."""
-    counted = {task: _counted(rows, trivial[task]) for task, rows in losses.items()}
+    counted = {task: counted_losses(rows, trivial[task]) for task, rows in losses.items()}
     tasks = [task for task, rows in counted.items() if _mean(rows[reference]) not in (0.0, math.inf)]
     rows: list[Overall] = []
     for name in contenders:
@@ -364,10 +364,14 @@ def times_to_target(
     )
 
 
-def _counted(rows: Mapping[str, Sequence[Sequence[float]]], trivial: float | None) -> dict[str, list[float]]:
+def counted_losses(rows: Mapping[str, Sequence[Sequence[float]]], trivial: float | None) -> dict[str, list[float]]:
     """Mean loss of each replicate of each contender on a task.
 
     A failed run counts as the worst loss of any run, or as the trivial predictor's if that is larger.
+
+    Args:
+        rows: for each contender and replicate one loss per fresh seed; infinity if training failed.
+        trivial: loss of the trivial predictor; None if unknown.
     """
     known = [loss for replicates in rows.values() for losses in replicates for loss in losses if loss < math.inf]
     if trivial is not None:

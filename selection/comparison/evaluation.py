@@ -28,6 +28,7 @@ from optsearch.selection.comparison.comparison import (
 from optsearch.selection.comparison.failed_tuning import FailedTuning, failed_tunings
 from optsearch.selection.comparison.replicate import ReplicateResult, measure, runs_of_replicate
 from optsearch.selection.comparison.step_time import StepTime
+from optsearch.selection.comparison.trend import Trend, trends
 from optsearch.selection.comparison.work import operations_per_parameter, state_bytes_per_parameter
 from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.problem import Problem
@@ -162,6 +163,7 @@ class Evaluation:
         rate_runs: the runs of `rate_sensitivity`; empty unless they were requested.
         rate_sensitivity: loss at multiples of the tuned rates, all else fixed; empty unless it was requested.
         step_times: wall-clock time of each contender's compiled step on each task; empty if not measured.
+        trends: every program against every baseline and family over the horizons of a task; empty with one horizon.
         target: loss of the reference that sets the target of ``times``; records of earlier releases name another.
     """
 
@@ -189,6 +191,7 @@ class Evaluation:
     rate_runs: tuple[RateRun, ...] = ()
     rate_sensitivity: tuple[RateSensitivity, ...] = ()
     step_times: tuple[StepTime, ...] = ()
+    trends: tuple[Trend, ...] = ()
     target: str = TARGET
 
     def losses(self, *, test: bool = True) -> dict[str, dict[str, dict[int, float]]]:
@@ -383,6 +386,9 @@ def _judged(
     work = {contender.name: operations_per_parameter(contender) for contender in contenders}
     replicated = len(seeds) > 1
     trivial = dict(bare.trivial)
+    horizons: dict[str, list[tuple[str, int]]] = {}
+    for problem in problems:
+        horizons.setdefault(problem.setting, []).append((problem.name, problem.target.steps))
     comparisons, headlines = compare(losses, programs, baselines, opponents, trivial, replicated=replicated)
     return replace(
         bare,
@@ -390,6 +396,7 @@ def _judged(
         comparisons=comparisons,
         headlines=headlines,
         overall=overall(losses, [*names, *(family.name for family in bare.families)], reference, trivial),
+        trends=trends(losses, horizons, programs, trivial),
         times=times_to_target(curves, checkpoints, work, reference),
         failed_tuning=failed_tunings(contenders, bare.by_replicate(test=False)) if replicated else (),
         tuning_curves=tuple(

@@ -36,6 +36,7 @@ class EvaluationSettings:
         baselines: names of baselines.
         skipped: number of fresh seeds of each replicate to skip, because an earlier evaluation has used them.
         batches: batch sizes for each task; None for the task's default.
+        horizons: multiples of each task's number of steps, or of the script's; None for its own number.
         trials: number of tuning trials for each contender, task and replicate; 0 compares the contenders' own settings
             in a single replicate.
         replicates: number of independent tunings of each contender on each task.
@@ -55,6 +56,7 @@ class EvaluationSettings:
     baselines: tuple[str, ...]
     skipped: int = 0
     batches: tuple[int, ...] | None = None
+    horizons: tuple[float, ...] | None = None
     trials: int = TRIALS
     replicates: int = REPLICATES
     constants: bool = True
@@ -83,14 +85,17 @@ class EvaluationSettings:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """The tasks with their batch sizes, or the script.
+        """The tasks with their batch sizes and horizons, or the script with its budgets.
 
         Raises:
-            TaskError: a task does not exist, a task or batch size is duplicated, or a batch is too large.
+            TaskError: as in `problems`.
         """
-        if self.script is not None:
-            return (Problem(self.script.name, script=self.script),)
-        return problems(self.tasks, self.batches)
+        script = self.script
+        if script is None:
+            return problems(self.tasks, self.batches, self.horizons)
+        if self.horizons is None:
+            return (Problem(script.name, script=script),)
+        return tuple(Problem(script.name, script=script.longer(times), horizon=times) for times in self.horizons)
 
     @property
     def opponents(self) -> tuple[Contender, ...]:

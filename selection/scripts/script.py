@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,6 +101,10 @@ class TrainingScript:
     def trivial_loss(self) -> None:
         """None: the loss of a trivial predictor is unknown."""
         return
+
+    def longer(self, times: float) -> TrainingScript:
+        """The script with a multiple of its steps and of its time limit; early stopping is by the same reports."""
+        return replace(self, steps=round(self.steps * times), time_limit_s=self.time_limit_s * times)
 
     def recorded(self) -> dict[str, Any]:
         """The script as JSON values, for the settings of a comparison."""

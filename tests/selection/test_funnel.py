@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
-from invented import Invented
+from invented import Invented, ended
 from pydantic import ValidationError
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.outcome import Outcome
+from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.settings import load_settings
 from optsearch.selection.behaviour import direction, distinct
-from optsearch.selection.contender import Contender
+from optsearch.selection.contender import Contender, TrainingJob
 from optsearch.selection.funnel import (
     FunnelConfig,
     KeepConfig,
@@ -96,6 +100,38 @@ def test_certainty_needs_enough_replicates() -> None:
         assert run_stage(config, 0, [AE], contenders(), pool=Here(pool)).survivors == passed
 
 
+class _Fading(Invented):
+    """Results in which the program ``good`` loses its lead over longer training."""
+
+    def __call__(self, job: TrainingJob) -> Trained:
+        found = super().__call__(job)
+        if job.contender.name != "good" or found.result.outcome is not Outcome.OK:
+            return found
+        return ended(found.result.loss + 0.1 * math.log2(job.problem.horizon or 1.0))
+
+
+def test_a_lead_that_fades_is_not_enough() -> None:
+    pool = _Fading(BEST | {"adamw": 1e-3}, {"good": 0.4, "lion": 0.5, "overfitted": 1.5})
+    longer = [Problem("ae", horizon=times) for times in (1.0, 4.0, 16.0)]
+    for lasting, passed in ((False, ["lion", "good"]), (True, ["lion"])):
+        config = stage(keep={"beats": ["adamw"], "lasting": lasting}, replicates=4, seeds=2, horizons=[1.0, 4.0, 16.0])
+        found = run_stage(config, 0, longer, contenders(), pool=Here(pool))
+        assert found.survivors == passed
+    verdicts = {row.contender: row.why for row in found.verdicts}
+    assert verdicts["good"] == "its lead over tuned adamw fades with the steps on ae"
+    trend = {(row.contender, row.opponent): row.verdict for row in found.evaluation.trends}
+    assert (trend["good", "adamw"], trend["lion", "adamw"]) == ("fades", "holds")
+
+
+def test_one_setting_for_all_tasks_in_a_stage() -> None:
+    config = stage(shared=True, baselines=["adamw"])
+    found = run_stage(config, 0, [AE, DIGITS], contenders(), pool=Here(Invented(BEST | {"adamw": 1e-3})))
+    values = {(row.contender, row.replicate): set[object]() for row in found.evaluation.tuning}
+    for row in found.evaluation.tuning:
+        values[row.contender, row.replicate].add(row.tuned.values)
+    assert all(len(each) == 1 for each in values.values())
+
+
 def test_stages_have_fresh_seeds_of_their_own() -> None:
     pool = Invented(BEST)
     config = stage(trials=0, baselines=[])
@@ -136,6 +172,9 @@ GOOD = "name: f\nstages:\n  - {name: a, tasks: [ae], keep: {best: 2}}\n"
         (("best: 2", "beats: [muon]"), "keep.beats names 'muon', which is not among the stage's baselines"),
         (("best: 2", "certain: true"), "keep.certain requires keep.beats"),
         (("keep: {best: 2}", "replicates: 1, keep: {beats: [adamw], certain: true}"), "two or more replicates"),
+        (("best: 2", "lasting: true"), "keep.lasting requires keep.beats"),
+        (("keep: {best: 2}", "keep: {beats: [adamw], lasting: true}"), "keep.lasting requires two or more horizons"),
+        (("name: a", "name: a, shared: true, trials: 0"), "shared requires trials"),
         (("name: a", "name: a, replicates: 51"), "stages.0.replicates: must be at most 50, got 51"),
         (("best: 2", "best: 0"), "stages.0.keep.best: must be at least 1, got 0"),
         (("stages:", "stages:\n  - {name: a, tasks: [ae]}"), "two stages have the same name"),
