@@ -5,6 +5,7 @@ replicate      one tuning of every contender, and the runs on its fresh seeds
 evaluation     all replicates, and their statistics
 comparison     differences, tests and verdicts
 failed_tuning  baselines behind a baseline that they contain
+trend          differences against the number of steps: whether a lead lasts
 step_time      wall-clock time of a compiled training step, contenders in turns
 work           arithmetic of an optimizer step
 """
