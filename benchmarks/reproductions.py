@@ -337,7 +337,6 @@ ENTRIES: tuple[Entry, ...] = (
         "roofline",
         ("docs/evaluator.md: Predicted throughput on GPUs",),
         ("python benchmarks/roofline.py --json",),
-        takes="1 min",
         expect="the tables, which are predictions: they follow from what JAX 0.10.2 lowers, on any machine",
     ),
     Entry(

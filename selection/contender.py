@@ -15,6 +15,7 @@ from optsearch.dsl.dataflow import execution_key
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.hurdle import Hurdle
+from optsearch.proxy_tasks.imported import parts
 from optsearch.proxy_tasks.outcome import TrainingResult
 from optsearch.proxy_tasks.run import Trained, training_key
 from optsearch.selection.baselines.baseline import Baseline, BaselineError
@@ -131,7 +132,7 @@ def baseline(name: str) -> Contender:
 
 
 def torch_contenders(script: TrainingScript, names: Iterable[str]) -> list[Contender]:
-    """Returns baselines of torch for a training script, by name and without repetitions.
+    """Returns baselines of torch for a training script, by name or as ``module:object``, without repetitions.
 
     Raises:
         BaselineError: a name is unknown, the script's torch lacks it, or it needs more than gradients.
@@ -140,16 +141,18 @@ def torch_contenders(script: TrainingScript, names: Iterable[str]) -> list[Conte
     found: list[Contender] = []
     for name in names:
         if ":" in name:
-            raise BaselineError(
-                f"baseline '{name}': your own baselines are functions for optax, and this script uses torch: name a "
-                "baseline of torch, or write the optimizer as a program"
-            )
+            parts(name, error=BaselineError, example="my_optimizers:Halving")
         row = TORCH_BASELINES.get(name.lower())
         if row is None:
-            row = by_class(name, torch_class(interpreter_of(script), script.folder, name))
+            row = by_class(name, torch_class(interpreter_of(script), script.folder, name), script.folder)
         check_version(row, dict(script.packages).get("torch", ""))
         found.append(Contender(row.name, torch=row))
-    return list(dict.fromkeys(found))
+    found = list(dict.fromkeys(found))
+    names = [one.name.lower() for one in found]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BaselineError(f"two baselines are called '{twice}': give yours another name")
+    return found
 
 
 def jax_contenders(names: Iterable[str]) -> list[Contender]:

@@ -195,6 +195,15 @@ _ROWS = (
 TORCH_BASELINES: Mapping[str, TorchBaseline] = MappingProxyType({row.name: row for row in _ROWS})
 """All baselines of torch that have a row, by name."""
 
+_IMPORT = """
+import sys
+
+sys.path.insert(0, {folder!r})
+from {module} import {made}  # sha256 {code}
+
+"""
+"""Import of an optimizer of the user; an edited file is another optimizer."""
+
 _LIKE = ("adam", "adadelta", "adagrad", "adamax", "radam", "rprop")
 """Classes of torch whose names, in lower case, are those of optax's functions with the same arithmetic."""
 
@@ -218,16 +227,24 @@ def check_version(row: TorchBaseline, version: str) -> None:
         )
 
 
-def by_class(name: str, described: Mapping[str, Any]) -> TorchBaseline:
-    """Makes a baseline of a class of ``torch.optim``: every float of at least 0 among its defaults is tuned.
+def by_class(name: str, described: Mapping[str, Any], folder: str = "") -> TorchBaseline:
+    """Makes a baseline of a class of ``torch.optim``, or of a class or function of the user with the same arguments.
+
+    Every float of at least 0 among its defaults is tuned.
 
     Args:
-        name: name of the baseline as the user gave it.
+        name: name of the baseline as the user gave it, or ``module:object``.
         described: the class, as `optsearch.selection.scripts.probe` describes it.
+        folder: folder in which a module of the user is searched.
 
     Raises:
-        BaselineError: there is no such class, or it needs more than gradients.
+        BaselineError: there is no such class, it has no argument ``lr``, or it needs more than gradients.
     """
+    module, colon, attribute = name.partition(":")
+    if "class" not in described and colon:
+        near = nearest_name(attribute, described["names"])
+        hint = f"; did you mean '{near}'?" if near else ""
+        raise BaselineError(f"baseline {name}: the module '{module}' has no class or function '{attribute}'{hint}")
     if "class" not in described:
         known = [*TORCH_BASELINES, *described["names"]]
         near = nearest_name(name, known)
@@ -237,9 +254,10 @@ def by_class(name: str, described: Mapping[str, Any]) -> TorchBaseline:
             f"the classes of torch.optim: {', '.join(described['names'])}"
         )
     made = str(described["class"])
+    about = f"baseline {name}: it" if colon else f"torch.optim.{made}"
     if described["error"]:
         raise BaselineError(
-            f"torch.optim.{made} cannot be a baseline: it needs more than gradients and weights: a step with these "
+            f"{about} cannot be a baseline: it needs more than gradients and weights: a step with these "
             f"alone fails: {described['error']}"
         )
     parameters: Sequence[tuple[str, Any, bool]] = described["parameters"]
@@ -247,15 +265,20 @@ def by_class(name: str, described: Mapping[str, Any]) -> TorchBaseline:
     found = numbers_of({key: default for key, default in floats.items() if key != "lr"})
     tunable = {key: number.default for key, number in found.items() if number.tunable}
     fixed = [f"{key} = {number.default:g}" for key, number in found.items() if key not in tunable]
-    rate = floats.get("lr")
+    if "lr" not in floats:
+        raise BaselineError(f"{about} cannot be a baseline: it has no argument `lr`, the learning rate")
+    rate = floats["lr"]
+    if colon and made.lower() in TORCH_BASELINES:
+        raise BaselineError(f"baseline {name}: a shipped baseline is called '{made.lower()}': give yours another name")
     return TorchBaseline(
-        name.lower(),
+        made if colon else name.lower(),
         float(rate) if isinstance(rate, int | float) and rate > 0.0 else REFERENCE,
         tuple(tunable.items()),
-        f"torch.optim.{made}(params, lr=lr{_keywords(found)})",
+        f"{made if colon else f'torch.optim.{made}'}(params, lr=lr{_keywords(found)})",
         "by its signature",
         fixed=tuple(fixed),
         like=name.lower() if name.lower() in _LIKE else "",
+        helper=_IMPORT.format(folder=folder, module=module, made=made, code=described["code"]) if colon else "",
     )
 
 

@@ -1,14 +1,17 @@
 """Describes the interpreter that runs it, as JSON on standard output; Python 3.8 or newer.
 
-Without an argument: versions of packages. With the name of a class of ``torch.optim``: the parameters of the class, and
-whether it trains by gradients alone, which two steps on small tensors decide.
+Without an argument: versions of packages. With the name of a class of ``torch.optim``, or with ``module:object``: the
+parameters of the class or function, and whether it trains by gradients alone, which two steps on small tensors decide.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import importlib.metadata
 import inspect
 import json
+import os
 import sys
 from typing import Any
 
@@ -27,9 +30,18 @@ def versions() -> dict[str, str]:
 
 
 def optimizer(name: str) -> dict[str, Any]:
-    """The class of ``torch.optim`` with a name, ignoring case: its parameters, or why there is none."""
+    """The class of ``torch.optim`` with a name, ignoring case, or an object of the user: its parameters, if any."""
     import torch  # pyright: ignore[reportMissingImports]
 
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        sys.path.insert(0, os.getcwd())
+        home = importlib.import_module(module)
+        if not callable(getattr(home, attribute, None)):
+            return {"names": sorted(key for key, value in vars(home).items() if key[0] != "_" and callable(value))}
+        with open(inspect.getsourcefile(home) or "", "rb") as file:
+            code = hashlib.sha256(file.read()).hexdigest()
+        return described(torch, getattr(home, attribute), attribute, code)
     classes = {
         known.lower(): value
         for known, value in vars(torch.optim).items()
@@ -38,12 +50,17 @@ def optimizer(name: str) -> dict[str, Any]:
     if name.lower() not in classes:
         return {"names": sorted(value.__name__ for value in classes.values())}
     made = classes[name.lower()]
+    return described(torch, made, made.__name__, "")
+
+
+def described(torch: Any, made: Any, name: str, code: str) -> dict[str, Any]:
+    """Parameters of a class or function, and why it cannot train by gradients alone, if so."""
     parameters = [
         [key, one.default if json_value(one.default) else None, "float" in str(one.annotation)]
         for key, one in inspect.signature(made).parameters.items()
         if key != "params"
     ]
-    return {"class": made.__name__, "parameters": parameters, "error": trial(torch, made)}
+    return {"class": name, "parameters": parameters, "error": trial(torch, made), "code": code}
 
 
 def json_value(value: Any) -> bool:

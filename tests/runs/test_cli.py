@@ -210,7 +210,7 @@ MISTAKES = [
     (["select", "x", "--set", "candidates.mst=1"], "candidates.mst: unknown key; did you mean 'most'?"),
     (["doctor", "quikstart"], "did you mean 'quickstart'?"),
     (["doctor", "quickstart", "--set", "lanes=0"], "lanes: must be at least 1"),
-    (["doctor", "--device-memory", "40"], "need a campaign"),
+    (["doctor", "--device-memory", "40"], "CAMPAIGN"),
     (["frobnicate"], "frobnicate"),
 ]
 

@@ -221,8 +221,8 @@ def test_a_script_that_never_reports_is_an_error_with_its_last_words(optsearch: 
         (["--script", "good.py", "--steps", "5", "--stop", "9:1"], "the rule 9:1 is outside the budget"),
         (["--script", "good.py", "--steps", "5", "--framework", "keras"], "unknown framework 'keras'"),
         (
-            ["--script", "good.py", "--steps", "5", "--baseline", "mine:own"],
-            "your own baselines are functions for optax",
+            ["--script", "good.py", "--steps", "5", "--baseline", "mine:o-o"],
+            "import mine:o-o: write it as module:object",
         ),
         (
             ["--script", "good.py", "--steps", "5", "--framework", "jax", "--baseline", "schedule-free"],

@@ -21,7 +21,7 @@ from optsearch.selection.baselines.baseline import BaselineError
 from optsearch.selection.baselines.torch_optimizers import TORCH_BASELINES, TorchBaseline, by_class, check_version
 from optsearch.selection.comparison.evaluation import evaluate
 from optsearch.selection.comparison.work import operations_per_parameter
-from optsearch.selection.contender import Contender, TrainingJob, baseline, jax_contenders
+from optsearch.selection.contender import Contender, TrainingJob, baseline, jax_contenders, torch_contenders
 from optsearch.selection.optimizer_file import optax_file, program_file, torch_file
 from optsearch.selection.problem import Problem
 from optsearch.selection.scripts import probe
@@ -134,6 +134,55 @@ def test_classes_that_need_more_than_gradients_are_refused(name: str, says: str)
         by_class(name, probe.optimizer(name))
     assert says in str(raised.value)
     assert raised.value.exit_code == 2
+
+
+OWN = """
+import torch
+
+class Halved(torch.optim.SGD):
+    def __init__(self, params, lr=0.2, momentum: float = 0, steps=3):
+        super().__init__(params, lr=lr / 2, momentum=momentum)
+
+def sgd(params, lr=0.1): return torch.optim.SGD(params, lr=lr)
+def rateless(params): return torch.optim.SGD(params)
+def needy(params, lr, model): return torch.optim.SGD(params)
+"""
+
+
+def test_a_class_of_the_user_is_a_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "own_torch.py").write_text(OWN)
+    row = by_class("own_torch:Halved", probe.optimizer("own_torch:Halved"), str(tmp_path))
+    assert (row.name, row.reference, row.arguments, row.fixed) == ("Halved", 0.2, {"momentum": 0.0}, ("steps = 3",))
+    source = torch_file(row, {RATE: 0.4, "momentum": 0.5})
+    optimizer, losses = descend(load(source, tmp_path))
+    assert losses[-1] < losses[0]
+    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]) == (0.2, 0.5)
+    (tmp_path / "own_torch.py").write_text(OWN + "# edited")
+    edited = by_class("own_torch:Halved", probe.optimizer("own_torch:Halved"), str(tmp_path))
+    assert torch_file(edited, {RATE: 0.4, "momentum": 0.5}) != source
+    for name, says in {
+        "halved": "has no class or function 'halved'; did you mean 'Halved'?",
+        "sgd": "a shipped baseline is called 'sgd'",
+        "rateless": "it has no argument `lr`",
+        "needy": "cannot be a baseline: it needs more than gradients and weights",
+    }.items():
+        with pytest.raises(BaselineError) as raised:
+            by_class(f"own_torch:{name}", probe.optimizer(f"own_torch:{name}"))
+        assert says in str(raised.value)
+
+
+def test_two_baselines_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    described = {"class": "Mine", "parameters": [["lr", 0.1, True]], "error": "", "code": "0"}
+    monkeypatch.setattr("optsearch.selection.contender.torch_class", lambda *_: described)
+    from types import SimpleNamespace
+
+    script: Any = SimpleNamespace(words=("python",), folder=".", packages=(("torch", "2.13"),))
+    assert [one.name for one in torch_contenders(script, ["a:Mine", "a:Mine", "SGD", "sgd"])] == ["Mine", "sgd"]
+    with pytest.raises(BaselineError, match="two baselines are called 'mine'"):
+        torch_contenders(script, ["a:Mine", "b:Mine"])
 
 
 def test_an_older_torch_has_no_muon() -> None:
