@@ -306,7 +306,8 @@ def _multiples(text: str) -> tuple[float, ...]:
     except ValueError:
         pass
     raise typer.BadParameter(
-        f"'{text}' is not a list of multiples of a task's steps: write numbers that end in x, such as 1x,4x,16x",
+        f"'{text}' is not a list of multiples of a task's steps: write numbers that end in x, such as 1x,4x,16x; "
+        "plain numbers of steps are for scripts (--script)",
         param_hint="--steps",
     )
 

@@ -82,7 +82,7 @@ def run_evaluation(
         if not quiet:
             errors.print(_plan(settings, entered, kept.path), markup=False, soft_wrap=True)
             if script is not None:
-                errors.print(script_plan(script), markup=False, soft_wrap=True)
+                errors.print(_script_plan(script, entered.problems), markup=False, soft_wrap=True)
         cost = CostCounter(view)
         evaluation = _evaluate(settings, entered, pool, cost)
         looks = _looks(kept, settings, entered)
@@ -170,13 +170,14 @@ def script_resources(script: TrainingScript | None) -> Resources:
     return {"cpus": script.cpus, "gpus": script.gpus} if script else {"cpus": 1, "gpus": 0.0}
 
 
-def script_plan(script: TrainingScript) -> str:
+def _script_plan(script: TrainingScript, problems: Sequence[Problem]) -> str:
     """States what a run of a script has, and where its log is."""
+    steps = " or ".join(f"{problem.target.steps:,}" for problem in problems)
     cpus, gpus = f"{script.cpus} CPU core{'s' * (script.cpus > 1)}", "no GPU"
     if script.gpus:
         gpus = f"{script.gpus:g} GPU{'s' * (script.gpus > 1)}"
     return (
-        f"Each runs {script.name} for {script.steps:,} steps with {cpus} and {gpus}, for at most "
+        f"Each runs {script.name} for {steps} steps with {cpus} and {gpus}, for at most "
         f"{script.time_limit_s:,.0f} s. Logs: {script.logs}"
     )
 

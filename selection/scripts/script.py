@@ -103,8 +103,8 @@ class TrainingScript:
         return
 
     def longer(self, times: float) -> TrainingScript:
-        """The script with a multiple of its steps and of its time limit; early stopping is by the same reports."""
-        return replace(self, steps=round(self.steps * times), time_limit_s=self.time_limit_s * times)
+        """The script with a multiple of its steps; early stopping is by the same reports."""
+        return replace(self, steps=round(self.steps * times))
 
     def recorded(self) -> dict[str, Any]:
         """The script as JSON values, for the settings of a comparison."""

@@ -67,6 +67,20 @@ def test_a_script_is_compared_on_as_a_task_is(optsearch: Command) -> None:
     assert len(list(Path("optsearch-runs", "script-logs").iterdir())) == RUNS
 
 
+def test_a_script_is_compared_on_at_several_numbers_of_steps(optsearch: Command) -> None:
+    write(Path(), "good")
+    command = ["evaluate", "lion", "--script", "good.py", *SMALL, "--steps", "40,20"]
+    said = optsearch(*command, "--json")
+    result = said.json()
+    assert result["trained_runs"] == 2 * RUNS
+    assert result["tasks"] == ["good.py@1x", "good.py@2x"]
+    assert [row["steps"] for row in result["trends"]] == [[20, 40]]
+    assert {(row["task"], row["steps"]) for row in result["rows"]} == {("good.py@1x", 20), ("good.py@2x", 40)}
+    assert "Each runs good.py for 20 or 40 steps" in words(optsearch(*command).err)
+    again = optsearch("evaluate", "lion", "--script", "good.py", *SMALL, "--json").json()
+    assert (again["trained_runs"], again["known_runs"]) == (0, RUNS), "the runs of 20 steps are the same"
+
+
 def test_a_killed_comparison_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
     write(Path(), "slow")
     command = [sys.executable, "-m", "optsearch", "evaluate", "lion", "--script", "slow.py", *SMALL[:-2], "--tune", "0"]
@@ -212,7 +226,8 @@ def test_a_script_that_never_reports_is_an_error_with_its_last_words(optsearch: 
     [
         (["--script", "trian.py", "--steps", "5"], "script 'trian.py': no such file in"),
         (["--script", "good.py"], "a script needs its number of optimizer steps"),
-        (["--steps", "5"], "it is an option of training scripts: give one with --script"),
+        (["--steps", "5"], "plain numbers of steps are for scripts (--script)"),
+        (["--cpus-per-run", "2"], "it is an option of training scripts: give one with --script"),
         (["--check"], "it is an option of training scripts"),
         (["--script", "good.py", "--steps", "5", "--task", "ae"], "--task cannot be combined with --script"),
         (["--script", "good.py", "--steps", "5", "--shared"], "--shared cannot be combined with --script"),
