@@ -201,7 +201,7 @@ MISTAKES = [
     (["evaluate", "lion", "--seeds", "0"], "--seeds"),
     (["evaluate", "lion", "--batch", "16,x"], "'16,x' is not a list of batch sizes"),
     (["evaluate", "lion", "--task", "digits", "--batch", "1000000"], "training examples"),
-    (["evaluate", "lion", "--steps", "1,4"], "'1,4' is not a list of multiples of a task's steps"),
+    (["evaluate", "lion", "--steps", "1,4"], "'1,4' is not a list of multiples"),
     (["evaluate", "lion", "--steps", "1x,1.0x"], "duplicate number of steps"),
     (["evaluate", "lion", "--steps", "0x"], "must lie between 0 and"),
     (["select", "nothing"], "'nothing' is not a run"),
