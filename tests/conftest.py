@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
 import jax
+import pytest
 from hypothesis import HealthCheck, settings
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -14,3 +16,13 @@ settings.register_profile(
     "default", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("default")
+
+
+@pytest.fixture
+def torch_in_metadata(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interpreters list torch among their packages, for scripts that only read the text of the optimizer's module."""
+    if find_spec("torch") is None:
+        about = tmp_path_factory.mktemp("metadata") / "torch-2.13.0.dist-info" / "METADATA"
+        about.parent.mkdir()
+        about.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0\n", encoding="utf-8")
+        monkeypatch.setenv("PYTHONPATH", str(about.parent.parent), prepend=os.pathsep)

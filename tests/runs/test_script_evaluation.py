@@ -35,6 +35,8 @@ from scripts_of_users import write
 SMALL = ["--steps", "20", "--seeds", "2", "--replicates", "2", "--tune", "2", "--baseline", "adamw", "--workers", "0"]
 RUNS = 2 * 2 * (6 + 2)
 
+pytestmark = pytest.mark.usefixtures("torch_in_metadata")
+
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

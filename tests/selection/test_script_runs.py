@@ -22,6 +22,8 @@ from optsearch.selection.scripts.sources import sources
 
 HANG_S = 1.0
 
+pytestmark = pytest.mark.usefixtures("torch_in_metadata")
+
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
