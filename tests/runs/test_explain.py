@@ -27,7 +27,7 @@ def mutated(seed: int, steps: int) -> Program:
     return program
 
 
-@pytest.mark.parametrize("seed", [0, 3, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2, 4, 5))])
+@pytest.mark.parametrize("seed", [3, *(pytest.param(s, marks=pytest.mark.slow) for s in (0, 1, 2, 4, 5))])
 def test_random_programs_are_explained(seed: int) -> None:
     program = mutated(seed, 4 * seed + 2)
     explanation = explain(program)

@@ -61,7 +61,18 @@ def comes_back(name: str, seed: int) -> None:
     assert found.name == ("lion" if name == "lion-raw" else name), seed
 
 
-@pytest.mark.parametrize(("name", "seed"), [*((name, 3) for name in LIBRARY), ("lion-raw", 1), ("lion-raw", 15)])
+QUICK = ("adafactor", "adamw", "lion", "muon", "nesterov", "rmsprop")
+"""Library programs of the default tests, which cover state, matrices, rows and signs."""
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        *(pytest.param(name, 3, marks=[] if name in QUICK else pytest.mark.slow) for name in LIBRARY),
+        ("lion-raw", 1),
+        pytest.param("lion-raw", 15, marks=pytest.mark.slow),
+    ],
+)
 def test_obfuscated_library_programs_come_back(name: str, seed: int) -> None:
     comes_back(name, seed)
 
