@@ -60,9 +60,13 @@ def here(records: list[Digests]) -> Digests:
     return next((one for one in records if one.made_with == made_with()), Digests(made_with()))
 
 
-def latest(records: list[Digests], name: str) -> tuple[str, Digests] | None:
-    """The digest of an entry that was recorded last, and the record that has it; None if there is none."""
-    return next(((one.full[name], one) for one in reversed(records) if name in one.full), None)
+def latest(records: list[Digests], name: str, *, small: bool = False) -> tuple[str, Digests] | None:
+    """The digest of an entry, or of its small version, recorded last, and its record; None if there is none."""
+    for one in reversed(records):
+        found = {key: row.digest for key, row in one.small.items()} if small else one.full
+        if name in found:
+            return found[name], one
+    return None
 
 
 def write(records: list[Digests]) -> None:

@@ -185,8 +185,7 @@ def check_small(entry: Entry, *, keep: bool) -> int:
     found, expected = small(entry), here(known).small.get(entry.name)
     if keep:
         record({}, {entry.name: found})
-    other = next(((one.small[entry.name].digest, one) for one in reversed(known) if entry.name in one.small), None)
-    return _verdict(entry.name, found.digest, expected and expected.digest, other)
+    return _verdict(entry.name, found.digest, expected and expected.digest, latest(known, entry.name, small=True))
 
 
 def _verdict(name: str, found: str, expected: str | None, other: tuple[str, Digests] | None) -> int:

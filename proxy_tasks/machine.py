@@ -6,6 +6,8 @@ import os
 import platform
 import re
 import shlex
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -100,3 +102,18 @@ def accelerator() -> str:
     import jax
 
     return str(jax.devices()[0].device_kind)
+
+
+@contextmanager
+def with_variables(variables: Mapping[str, str]) -> Generator[None]:
+    """Sets environment variables for the duration of a block, and restores their former values."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -9,12 +9,12 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from optsearch.dsl.errors import UserError
+from optsearch.proxy_tasks.machine import with_variables
 from optsearch.search.cluster import answers, staged_package
 
 LOOK_S = 5.0
@@ -59,25 +59,14 @@ def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -
         return _start_ray(workers, address, gpus=gpus)
 
 
-@contextmanager
-def _own_token() -> Generator[None]:
+def _own_token() -> AbstractContextManager[None]:
     """Sets a new authentication token in the environment, so that only this process can use a local Ray instance.
 
     Ray listens on the network and executes code that it receives. Every local instance has its own token, which its
     processes inherit and which is never written to disk. Ray 2.59 and later create a token themselves, stored in the
     user's home folder.
     """
-    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    before = {name: os.environ.get(name) for name in ours}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return with_variables({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
 
 
 def _start_ray(workers: int | None, address: str | None, *, gpus: bool) -> bool:

@@ -6,14 +6,13 @@ GPU of another machine. Nothing is trained and no Ray is started.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from optsearch.dsl.functions import FUNCTIONS, Scope
 from optsearch.proxy_tasks.compilation import DeviceError, cache_folder, import_jax
+from optsearch.proxy_tasks.machine import with_variables
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.runs.commands.search import load_named
 from optsearch.runs.store.environment import about_machine, available_cores, memory_bytes
@@ -90,7 +89,8 @@ def examine_machine() -> MachineFacts:
 
 
 def _devices() -> tuple[DeviceFacts, ...]:
-    with _whole_device():
+    whole = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{USABLE}"}
+    with with_variables(whole):  # JAX reports the memory that workers may use, and does not take it
         jax = import_jax()
         try:
             found = jax.devices()
@@ -101,22 +101,6 @@ def _devices() -> tuple[DeviceFacts, ...]:
         DeviceFacts(str(device.device_kind), str(device.platform), memory.get("bytes_limit"))
         for device, memory in zip(found, statistics, strict=True)
     )
-
-
-@contextmanager
-def _whole_device() -> Generator[None]:
-    """Lets JAX report the memory that workers may use, without taking it."""
-    ours = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{USABLE}"}
-    before = {name: os.environ.get(name) for name in ours}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _writable(folder: Path) -> bool:

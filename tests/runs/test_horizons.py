@@ -40,16 +40,20 @@ def test_contenders_are_tuned_again_at_each_number_of_steps(
     assert trend["verdict"] in said
 
 
+def in_one_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_run: Path, settings: str) -> str:
+    """A funnel of one small stage with further settings, beside a copy of the run; returns its file."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(small_run, "small")
+    stage = f"{{name: one, {settings}, trials: 2, replicates: 2, seeds: 2, baselines: [sgd]}}"
+    Path("one.yaml").write_text(f"name: one\ncandidates: {{most: 2}}\nstages:\n  - {stage}\n")
+    return "one.yaml"
+
+
 def test_a_funnel_and_the_report_have_the_horizons(
     optsearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_run: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(small_run, "small")
-    stage = (
-        "{name: longer, tasks: [quadratic], horizons: [0.5, 1], trials: 2, replicates: 2, seeds: 2, baselines: [sgd]}"
-    )
-    Path("longer.yaml").write_text(f"name: longer\ncandidates: {{most: 2}}\nstages:\n  - {stage}\n")
-    found = optsearch("select", "small", "--funnel", "longer.yaml", "--workers", "0", "--json").json()
+    funnel = in_one_stage(tmp_path, monkeypatch, small_run, "tasks: [quadratic], horizons: [0.5, 1]")
+    found = optsearch("select", "small", "--funnel", funnel, "--workers", "0", "--json").json()
     (recorded,) = found["stages"]
     assert recorded["tasks"] == ["quadratic@0.5x", "quadratic@1x"]
     assert {row["task"] for row in recorded["evaluation"]["trends"]} == {"quadratic"}
@@ -62,12 +66,7 @@ def test_a_funnel_and_the_report_have_the_horizons(
 def test_a_shared_setting_needs_a_trivial_loss_before_anything_trains(
     optsearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_run: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(small_run, "small")
-    stage = (
-        "{name: one, tasks: [quadratic, digits], shared: true, trials: 2, replicates: 2, seeds: 2, baselines: [sgd]}"
-    )
-    Path("one.yaml").write_text(f"name: one\nstages:\n  - {stage}\n")
-    said = optsearch("select", "small", "--funnel", "one.yaml", "--workers", "0")
+    funnel = in_one_stage(tmp_path, monkeypatch, small_run, "tasks: [quadratic, digits], shared: true")
+    said = optsearch("select", "small", "--funnel", funnel, "--workers", "0")
     assert said.code == 2
     assert "one setting for all tasks (--shared) needs a trivial loss above 0" in said.err

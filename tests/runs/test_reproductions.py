@@ -124,6 +124,8 @@ def test_records_belong_to_an_environment(tmp_path: Path, monkeypatch: pytest.Mo
     assert digests.here(digests.read()) == ours
     assert digests.latest(digests.read(), "quickstart") == ("1" * 12, ours)
     assert digests.latest(digests.read(), "path") is None
+    assert digests.latest(digests.read(), "lion", small=True) == ("3" * 12, ours)
+    assert digests.latest(digests.read(), "quickstart", small=True) is None
 
 
 @pytest.mark.slow
