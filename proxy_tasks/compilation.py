@@ -8,6 +8,7 @@ workers.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 import zlib
@@ -24,6 +25,10 @@ next process starts."""
 
 _ZLIB, _ZSTD = 0x78, b"\x28\xb5\x2f\xfd"
 """First bytes of cache entries."""
+
+
+MAPPINGS = 0.5
+"""Share of the process's memory mappings above which it drops its compiled functions."""
 
 
 class DeviceError(UserError, RuntimeError):
@@ -137,11 +142,28 @@ def _readable(data: bytes) -> bool:
 
 
 def give_memory_back() -> None:
-    """Returns freed memory to the system: malloc would otherwise retain the 300 MB of compiling the interpreter.
+    """Returns memory to the system after a compilation.
 
-    Only glibc supports this; elsewhere the call has no effect.
+    XLA maps every kernel of a compiled function separately, about 200 mappings for a training loop. Linux allows a
+    process 65,530, at which compiling ends the process. Above ``MAPPINGS`` of them, all compiled functions are dropped;
+    those that are called again are compiled again.
+
+    Freed memory goes back to the system: malloc would otherwise retain the 300 MB of compiling the interpreter. Both
+    apply to Linux only, the second to glibc; elsewhere the call has no effect.
     """
+    if _mappings_in_use() > MAPPINGS:
+        import_jax().clear_caches()
+        gc.collect()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+def _mappings_in_use() -> float:
+    """Share of the memory mappings that the system allows this process; 0 where it is unknown."""
+    try:
+        allowed = int(Path("/proc/sys/vm/max_map_count").read_text())
+        return Path("/proc/self/maps").read_bytes().count(b"\n") / allowed
+    except (OSError, ValueError):
+        return 0.0

@@ -16,6 +16,7 @@ import jax
 import pytest
 
 from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.compilation import CHECKED, cache_folder, drop_damaged, give_memory_back
 from optsearch.proxy_tasks.outcome import TrainingResult
 from optsearch.proxy_tasks.registry import get_task
@@ -155,3 +156,21 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     give_memory_back()
     assert full - resident() > 0.8 * 2000 * 16
     assert len(keep) == 64 * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory mappings are limited on Linux")
+def test_a_process_does_not_run_out_of_memory_mappings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the system's limit XLA aborts the process, after some 300 compiled loops."""
+    maps = Path("/proc/self/maps")
+    programs = [parse(str(LIBRARY["adamw"]).replace("lr * 0.001", f"lr * {0.001 * n}")) for n in range(1, 6)]
+    task = replace(get_task("digits"), steps=10)
+    kept = Trainer(task, method="compile")
+    expected = [kept.run(program, 0) for program in programs]
+    few = len(maps.read_text().splitlines())
+    monkeypatch.setattr("optsearch.proxy_tasks.compilation.MAPPINGS", 0.0)
+    crowded = Trainer(task, method="compile")
+    assert [crowded.run(program, 0) for program in programs] == expected
+    assert crowded.compilations == len(programs)
+    assert len(maps.read_text().splitlines()) < few  # the earlier trainer's loops are dropped too
+    assert [kept.run(program, 0) for program in programs] == expected
+    assert kept.compilations == 2 * len(programs)
