@@ -82,7 +82,7 @@ def _made(name: str, weights: list[Any]) -> Any:
         return torch.optim.Muon(weights, lr=1e-3) if hasattr(torch.optim, "Muon") else None
     if name.startswith("AdamW "):
         return torch.optim.AdamW(weights, lr=1e-3, **{name.removeprefix("AdamW "): True})
-    return _exported(name.removeprefix("exported "))(weights, lr=1.0)
+    return _exported(name.removeprefix("exported "))(weights)
 
 
 def _exported(name: str) -> Callable[..., Any]:
