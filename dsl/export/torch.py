@@ -89,19 +89,24 @@ class {name}(torch.optim.Optimizer):
 
 _LOAD = '''
     def load_state_dict(self, state_dict):
-        """Restores a saved state in its saved precision."""
+        """Restores a saved state{precision}; refuses that of another optimizer."""
+        saved = {{name for group in state_dict["param_groups"] for name in group if not name.endswith("_lr")}}
+        for name in saved - {{"params", "param_names", *self.defaults}}:
+            raise ValueError(f"the saved setting '{{name}}' is of another optimizer or an older file: start anew")
         super().load_state_dict(state_dict)
-        weights = [w for group in self.param_groups for w in group["params"]]
+{restoring}'''
+
+_RESTORING = """        weights = [w for group in self.param_groups for w in group["params"]]
         numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
         for w, number in zip(weights, numbers):
             for name, value in state_dict["state"].get(number, {}).items():
                 self.state[w][name] = value.to(w.device, copy=True)
-'''
+"""
 
 _JOIN = '''
 def joined(arrays):
     """Concatenates arrays in at least single precision; a single array is not copied."""
-    flat = [x.reshape(-1) for x in arrays]
+    flat = [x.detach().reshape(-1) for x in arrays]
     return single(flat[0] if len(flat) == 1 else torch.cat(flat))
 
 
@@ -199,7 +204,7 @@ def to_torch_source(
         defaults=", ".join(f'"{setting}": {value}' for setting, value in settings.items()),
         checked=repr(("lr", *made.checked)).replace("'", '"'),
         kept=KEPT,
-        load=_LOAD if state else "",
+        load=_LOAD.format(precision=" in its saved precision" if state else "", restoring=_RESTORING if state else ""),
         home="home(weights)" if apart else "first.device",
         gathering=_GATHER_APART if apart else _GATHER_JOINED.format(large=LARGE),
         states=_states(state, state_kinds(program)),

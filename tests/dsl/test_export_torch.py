@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import math
+import sys
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -65,6 +66,18 @@ def test_a_saved_state_is_not_changed_by_who_loads_it(tmp_path: Path) -> None:
     assert torch.equal(saved["state"][0]["m"], before)
 
 
+@pytest.mark.parametrize("name", ["signum", "sgd"])
+def test_a_saved_state_of_another_optimizer_is_refused(name: str, tmp_path: Path) -> None:
+    """Files of earlier releases saved a factor as `lr`, and the rate as `scale`."""
+    make = load(to_torch_source(LIBRARY[name]), tmp_path).Optimizer
+    saved = make([parameter()]).state_dict()
+    saved["param_groups"][0] |= {"initial_lr": 1.0, "max_lr": 1.0}  # a scheduler's
+    make([parameter()]).load_state_dict(saved)
+    saved["param_groups"][0] |= {"lr": 1.0, "scale": 0.001}
+    with pytest.raises(ValueError, match="the saved setting 'scale' is of another optimizer or an older file"):
+        make([parameter()]).load_state_dict(saved)
+
+
 def test_large_arrays_take_the_same_steps_as_small_ones(tmp_path: Path) -> None:
     module = load(to_torch_source(LIBRARY["adamw"]), tmp_path)
     source = torch.Generator().manual_seed(0)
@@ -78,6 +91,24 @@ def test_large_arrays_take_the_same_steps_as_small_ones(tmp_path: Path) -> None:
                 w.grad = torch.sin(3.0 * w.detach())
             optimizer.step()
     assert torch.equal(torch.cat([w.detach() for w in large]), torch.cat([w.detach() for w in small]))
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_a_step_may_be_compiled(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the backend, which needs a compiler of C++."""
+    module = load(to_torch_source(LIBRARY[name]), tmp_path, f"compiled_{name}")
+    monkeypatch.setitem(sys.modules, f"compiled_{name}", module)
+    ways = []
+    for backend in (None, "aot_eager"):
+        weights = [torch.nn.Parameter(torch.linspace(-1.0, 1.0, size).reshape(-1, 4)) for size in (8, 12, LARGE + 4)]
+        optimizer = module.Optimizer(weights)
+        step = optimizer.step if backend is None else torch.compile(optimizer.step, backend=backend)
+        for _ in range(2):
+            for w in weights:
+                w.grad = torch.sin(3.0 * w.detach())
+            step()
+        ways.append(torch.cat([w.detach().reshape(-1) for w in weights]))
+    torch.testing.assert_close(*ways, rtol=1e-6, atol=0.0)
 
 
 def test_groups_have_their_own_constants(tmp_path: Path) -> None:
