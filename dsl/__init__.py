@@ -23,6 +23,7 @@ library      known optimizers as programs
 directions   distances between the behaviours of programs, from their updates
 rate         folds a learning-rate factor into a program
 parameters   names of constants in exported files
+hyperparameters  learning rate and weight decay of a program, as optax and PyTorch understand them
 export/      programs as optax and PyTorch optimizers, LaTeX, pseudocode and JSON
 reference    the function table as Markdown, for docs/language.md
 programs/    program texts of the library

@@ -231,6 +231,7 @@ _ROWS = (
     elementwise("clip", lambda jnp, x, a: jnp.clip(x, -jnp.abs(a), jnp.abs(a)),
         lambda x, a: np.minimum(np.maximum(x, -np.abs(a)), np.abs(a)), "jnp.clip({0}, -jnp.abs({1}), jnp.abs({1}))",
         r"\operatorname{{clip}}\left({0}, {1}\right)", WIDE, WIDE,
+        torch_code="torch.minimum(torch.maximum({0}, -torch.abs({1})), torch.abs({1}))",  # faster than torch.clip
         operations=2, associative=True, parity=(ODD, EVEN), idempotent=True, absorbing=0.0, total=True),
     elementwise("interp", lambda jnp, x, y, a: (1.0 - a) * x + a * y,
         lambda x, y, a: (1.0 - np.asarray(a)) * x + np.asarray(a) * y, "(1.0 - {2}) * {0} + {2} * {1}",

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from optsearch.dsl.program import LR, OUTPUT, Program, Statement, W
 
+Place = tuple[int, int]
+"""Index of a statement of the pruned program, and index of an operand."""
+
 _WORDS = {
     "clip": "limit",
     "clip_by_global_norm": "limit",
@@ -37,30 +40,35 @@ class Parametrised:
     defaults: Mapping[str, float]
 
 
-def parametrised(program: Program, reserved: Collection[str] = ()) -> Parametrised:
+def parametrised(
+    program: Program, reserved: Collection[str] = (), roles: Mapping[Place, str] | None = None
+) -> Parametrised:
     """Names the constants by role.
 
     Args:
         program: a verified program without dead statements.
         reserved: names that must not be used.
+        roles: names of constants whose role is known. None if no role is known: every factor of the weights is then a
+            ``weight_decay``, as in the names of tuned values.
 
     Returns:
         ``beta1, beta2, ...`` for the decay of EMAs of the state, ``weight_decay`` for factors of the weights, ``scale``
         for factors of the learning rate, and a name by function for the others. Calls on constants alone and factors of
-        1 keep their constants. Equal constants with one role share a name.
+        1 (of 1 and -1, with ``roles``) keep their constants. Equal constants with one role share a name.
     """
     taken = {*reserved, *program.signature.inputs, OUTPUT, *(statement.target for statement in program.body)}
-    fresh = {W, LR, *program.state}
+    fresh = {W, LR, *program.state} if roles is None else {LR, *program.state}
+    unnamed = (1.0,) if roles is None else (1.0, -1.0)
     defaults: dict[str, float] = {}
     shared: dict[tuple[str, float], str] = {}
     body: list[Statement] = []
-    for statement in program.body:
+    for index, statement in enumerate(program.body):
         args = list(statement.args)
         named = [arg for arg in args if isinstance(arg, str)]
         for position, arg in enumerate(args):
-            if isinstance(arg, str) or not named or (statement.function == "multiply" and arg == 1.0):
+            if isinstance(arg, str) or not named or (statement.function == "multiply" and arg in unnamed):
                 continue
-            word = _word(statement, position, fresh, program.state)
+            word = (roles or {}).get((index, position)) or _word(statement, position, fresh, program.state)
             name = shared.get((word, arg)) or _free(word, taken)
             shared[word, arg] = args[position] = name
             taken.add(name)

@@ -222,15 +222,19 @@ def elementwise(
     infix: str | None = None,
     operation: Operation = Operation.ARITHMETIC,
     operations: int = 1,
+    torch_code: str | None = None,
     **laws: Any,
 ) -> Function:
-    """A row for a function of several operands of any kind; ``code`` is JAX and, with the module renamed, PyTorch."""
+    """A row for a function of several operands of any kind.
+
+    ``code`` is JAX and, with the module renamed, PyTorch, unless ``torch_code`` is given.
+    """
     return Function(
         name,
         jax=jax,
         reference=reference,
         jax_code=code,
-        torch_code=code.replace("jnp.", "torch."),
+        torch_code=torch_code or code.replace("jnp.", "torch."),
         latex=latex,
         operands=(ANY,) * len(domain),
         operation=operation,

@@ -28,6 +28,9 @@ TRAINING_VERSION = 1
 WARM_UP = 0.05
 """Fraction of the steps over which the learning rate rises to its peak of 1."""
 
+SCHEDULE_WORDS = f"a linear warm-up over {WARM_UP:.0%} of the steps and a cosine decay to 0"
+"""The schedule of every task, in words."""
+
 CHECKPOINTS = 10
 """Number of evenly spaced checkpoints of a run; the last one is the last step."""
 

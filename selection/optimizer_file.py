@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from optsearch.dsl.export.arguments import FACTOR, prepared
 from optsearch.dsl.export.optax import to_optax_source
 from optsearch.dsl.export.torch import to_torch_source
 from optsearch.dsl.program import Program
@@ -23,15 +24,23 @@ _NOTE = f"make_optimizer keeps version {CONTRACT_VERSION} of the contract for tr
 _TORCH = '''
 
 def make_optimizer(params, lr={rate!r}):
-    """The optimizer of tensors or param groups, at its tuned numbers; `lr` is the peak of the learning rate."""
-    return Optimizer(params, lr=lr)
+    """The optimizer of tensors or param groups, at its tuned numbers; `lr` is the peak of {peak}.
+
+    Entries of groups that it has no setting for are ignored, as by the optimizers of torch.
+    """
+    known = {{"params", {settings}}}
+    groups = [{{k: v for k, v in x.items() if k in known}} if isinstance(x, dict) else x for x in params]
+    return Optimizer(groups, {argument}=lr)
 '''
 
 _OPTAX = '''
 
 def make_optimizer(schedule=None, lr={rate!r}):
-    """The optimizer at its tuned numbers; `schedule` maps the step to a factor on `lr`, and None is a constant 1."""
-    return optimizer(lr if schedule is None else lambda count: lr * schedule(count))
+    """The optimizer at its tuned numbers; `lr` is the peak of {peak}.
+
+    `schedule` maps the step to a factor on `lr`, and None is a constant 1.
+    """
+    return optimizer({argument}=lr if schedule is None else lambda count: lr * schedule(count))
 '''
 
 _TORCH_BASELINE = '''"""The baseline {name} of torch.optim. {note}"""
@@ -63,11 +72,21 @@ def program_file(program: Program, framework: Framework, values: Mapping[str, fl
         program: a verified program.
         framework: ``torch`` or ``jax``.
         values: ``rate``, which is the program's ``lr``, and constants by the names of its space.
+
+    Returns:
+        Source text. The default of ``lr`` is the program's learning rate, or its ``lr`` if it has none.
     """
-    tuned, rate = with_values(program, values), float(values[RATE])
+    tuned = with_values(program, values)
+    made = prepared(tuned)
+    own, peak, argument = made.rate, "the learning rate", "lr" if framework == "torch" else "learning_rate"
+    if own is None:
+        own, peak, argument = 1.0, "the factor on the program's own rate", FACTOR
+    rate = own * float(values[RATE])
     if framework == "torch":
-        return to_torch_source(tuned, "A program", [_NOTE]) + _TORCH.format(rate=rate)
-    return to_optax_source(tuned, "A program", [_NOTE]) + _OPTAX.format(rate=rate)
+        settings = ", ".join(f'"{name}"' for name in ("lr", *made.named.defaults))
+        factory = _TORCH.format(rate=rate, peak=peak, argument=argument, settings=settings)
+        return to_torch_source(tuned, "A program", [_NOTE]) + factory
+    return to_optax_source(tuned, "A program", [_NOTE]) + _OPTAX.format(rate=rate, peak=peak, argument=argument)
 
 
 def torch_file(row: TorchBaseline, values: Mapping[str, float]) -> str:

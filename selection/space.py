@@ -17,14 +17,11 @@ from typing import Literal, NamedTuple
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.errors import UserError
-from optsearch.dsl.parameters import Parametrised, parametrised
+from optsearch.dsl.parameters import Parametrised, Place, parametrised
 from optsearch.dsl.program import LR, OUTPUT, Argument, G, Program, Statement, W
 from optsearch.dsl.verify import nearest_name
 
 RATE, DECAY, BETA, EPS, POWER, LIMIT, CONSTANT = "rate", "weight_decay", "beta", "eps", "power", "limit", "constant"
-
-Place = tuple[int, int]
-"""Index of a statement of the pruned program, and index of an operand."""
 
 Values = tuple[tuple[str, float], ...]
 """Name and value of each dimension of a space, as a hashable tuple."""

@@ -3,11 +3,13 @@
 The exported files have neither a ``foreach`` nor a ``fused`` switch: elementwise programs concatenate small tensors and
 update large ones one by one; programs with products orthogonalise matrices of one shape together. PyTorch's AdamW is
 measured in both forms, where the device has them. `torch.optim.Muon` takes matrices alone, so it has no vectors here.
+Each is measured in turns with AdamW in the form that PyTorch takes by default.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +23,7 @@ SIZES = {"1M": (144, 4), "100M": (832, 12)}
 
 SMALL = {"10k": (16, 3)}
 
-EXPORTED = ("adamw", "lion", "muon", "orthogonal-adamw")
+EXPORTED = ("adamw", "lion", "root-scale", "muon", "orthogonal-adamw")
 
 OWN = ("AdamW foreach", "AdamW fused", "Muon")
 """PyTorch's own optimizers."""
@@ -31,7 +33,7 @@ STEPS = 10
 
 
 def figures(plan: Plan) -> Figures:
-    """Milliseconds a step by size, number format and optimizer."""
+    """Milliseconds a step, and the ratio to AdamW, by size, number format and optimizer."""
     for size, shape in (SMALL if plan.small else SIZES).items():
         for dtype in ("float32", "bfloat16"):
             for optimizer in (*OWN, *(f"exported {name}" for name in EXPORTED[:: 3 if plan.small else 1])):
@@ -55,23 +57,34 @@ def measure(shape: tuple[int, int], dtype: str, optimizer: str, rounds: int) -> 
     if not on_gpu:
         torch.set_num_threads(1)
     device = "cuda" if on_gpu else "cpu"
-    weights = [torch.nn.Parameter(0.02 * torch.randn(k, device=device, dtype=getattr(torch, dtype))) for k in kinds]
-    for weight in weights:
-        weight.grad = torch.randn_like(weight)
-    made = _made(optimizer, weights)
+
+    def weights() -> list[Any]:
+        found = [torch.nn.Parameter(0.02 * torch.randn(k, device=device, dtype=getattr(torch, dtype))) for k in kinds]
+        for weight in found:
+            weight.grad = 0.01 * torch.randn_like(weight)
+        return found
+
+    made = _made(optimizer, weights())
     if made is None:
         return {"skipped": f"PyTorch {torch.__version__} has no {optimizer} here"}
 
-    def steps() -> None:
+    def steps(stepped: Any) -> None:
         for _ in range(STEPS):
-            made.step()
+            stepped.step()
         if on_gpu:
             torch.cuda.synchronize()
 
-    seconds = in_turns({"steps": steps}, rounds)["steps"]
+    steps(made)
     peak = torch.cuda.max_memory_allocated() if on_gpu else None
-    count = sum(weight.numel() for weight in weights)
-    return {"ms_a_step": 1000 * seconds / STEPS, "parameters": count, "device": device, "peak_bytes": peak}
+    adamw = torch.optim.AdamW(weights(), lr=1e-3)
+    seconds = in_turns({"steps": partial(steps, made), "adamw": partial(steps, adamw)}, rounds)
+    return {
+        "ms_a_step": 1000 * seconds["steps"] / STEPS,
+        "times_adamw": seconds["steps"] / seconds["adamw"],
+        "parameters": sum(math.prod(kind) for kind in kinds),
+        "device": device,
+        "peak_bytes": peak,
+    }
 
 
 def _made(name: str, weights: list[Any]) -> Any:
@@ -82,17 +95,17 @@ def _made(name: str, weights: list[Any]) -> Any:
         return torch.optim.Muon(weights, lr=1e-3) if hasattr(torch.optim, "Muon") else None
     if name.startswith("AdamW "):
         return torch.optim.AdamW(weights, lr=1e-3, **{name.removeprefix("AdamW "): True})
-    return _exported(name.removeprefix("exported "))(weights, lr=1.0)
+    return _exported(name.removeprefix("exported "))(weights)
 
 
 def _exported(name: str) -> Callable[..., Any]:
-    """The class in the exported file of a library program."""
+    """The class in the exported file of a shipped program."""
     from optsearch.dsl.export.torch import to_torch_source
-    from optsearch.dsl.library import LIBRARY
+    from optsearch.runs.library.references import load_program
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "exported.py"
-        path.write_text(to_torch_source(LIBRARY[name]), encoding="utf-8")
+        path.write_text(to_torch_source(load_program(name).program), encoding="utf-8")
         spec = importlib.util.spec_from_file_location("exported", path)
         if spec is None or spec.loader is None:
             raise ImportError(f"{path} cannot be imported")

@@ -1,18 +1,17 @@
 """Programs as optax source files for other projects.
 
 An exported file reads like handwritten code: it does not depend on this project, contains the program's text in its
-docstring, and defines ``optimizer(lr)``. All names follow the language's grammar and all numbers are printed by
-``repr``, so that exporting an untrusted program cannot inject code.
+docstring, and defines ``optimizer(learning_rate)``. All names follow the language's grammar and all numbers are printed
+by ``repr``, so that exporting an untrusted program cannot inject code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from optsearch.dsl.dataflow import prune
+from optsearch.dsl.export.arguments import FACTOR, NO_ADVICE, Advice, prepared
 from optsearch.dsl.export.source import about, formatted, helpers, listed_state, method
 from optsearch.dsl.functions import FUNCTIONS, Scope
-from optsearch.dsl.parameters import parametrised, without_clashes
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import input_kinds, state_kinds, verify
@@ -26,6 +25,13 @@ import jax.numpy as jnp
 import optax
 
 {helpers}
+def checked(**settings):
+    """Refuses negative settings whose values are known before compilation."""
+    for name, value in settings.items():
+        if not callable(value) and not isinstance(value, jax.core.Tracer) and not value >= 0.0:
+            raise ValueError(f"{{name}} is {{value}}: it must be at least 0")
+
+
 class State(NamedTuple):
     """Steps taken{state_words}."""
 
@@ -38,11 +44,10 @@ def step({parameters}{extra}):
     return {returns}
 
 
-def optimizer(lr{keywords}) -> optax.GradientTransformation:
+def optimizer({first}={rate!r}{keywords}) -> optax.GradientTransformation:
     """{method}
-
-    `lr` is a number, or a schedule from step to number.
     """
+    checked({checked})
 
     def init(params):
         return State({initial})
@@ -50,7 +55,7 @@ def optimizer(lr{keywords}) -> optax.GradientTransformation:
     def update(grads, state, params=None):
         if params is None:
             raise ValueError("this optimizer reads the weights: call update(grads, state, params)")
-        rate = lr(state.count) if callable(lr) else lr
+        rate = {argument}(state.count) if callable({argument}) else {argument}
         kind = jnp.result_type(jnp.float32, *jax.tree.leaves(params))  # in bfloat16 itself, 0.999 is 1
 
         def single(x):
@@ -64,21 +69,25 @@ def optimizer(lr{keywords}) -> optax.GradientTransformation:
 '''
 
 
-def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequence[str] = ()) -> str:
-    """Generates a Python module that needs only jax and optax and defines ``optimizer(lr)``.
+def to_optax_source(
+    program: Program, title: str = "An optimizer", notes: Sequence[str] = (), advice: Advice = NO_ADVICE
+) -> str:
+    """Generates a Python module that needs only jax and optax and defines ``optimizer(learning_rate)``.
 
     Args:
         program: a verified program; dead statements are omitted.
         title: first line of the file; characters other than letters, digits, spaces and ``.,:;()+-_=/`` are dropped.
         notes: further lines of the file's docstring, such as provenance and measurements; cleaned like the title.
+        advice: what the file says of the rate; by default a range around the program's own.
 
     Returns:
-        Source text. ``optimizer(lr)`` returns an optax ``GradientTransformation``; ``lr`` is the program's ``lr``. Its
-        other arguments are the program's constants, named by role.
+        Source text. ``optimizer(learning_rate)`` returns an optax ``GradientTransformation``; the default is the
+        program's own rate. If the update is not proportional to the program's ``lr``, the argument is ``rate_factor``
+        instead, which is the program's ``lr``. Further arguments are the program's constants, named by role.
     """
-    program = without_clashes(prune(program), _TAKEN)
-    kinds, memory, named = verify(program), state_kinds(program), parametrised(program, _TAKEN)
-    docstring = about(title, program, "jax and optax", notes)
+    made = prepared(program, _TAKEN)
+    kinds, memory, named = verify(made.program), state_kinds(made.program), made.named
+    argument = "learning_rate" if made.rate is not None else FACTOR
     program, extra = named.program, "".join(f", {name}" for name in named.defaults)
     whole_tree = any(FUNCTIONS[statement.function].scope is not Scope.ELEMENT for statement in program.body)
     state = program.state
@@ -108,10 +117,23 @@ def to_optax_source(program: Program, title: str = "An optimizer", notes: Sequen
         words = "One step on one array: the update, to be subtracted"
     call += [f"{name} = {cast.format(name)}" for name in state]
     source = _FILE.format(
-        about=docstring,
-        method=method(title, named, "    "),
+        about=about(title, made, "jax and optax", notes),
+        method=method(
+            title,
+            made,
+            "    ",
+            f"{made.rate_words(argument, advice)} It is a number, or a schedule from step to number.",
+            made.decay_words,
+        ),
         extra=extra,
-        keywords="".join(f", {name}={value!r}" for name, value in named.defaults.items()),
+        first=argument if made.rate is not None else f"*, {argument}",
+        argument=argument,
+        rate=made.rate or 1.0,
+        keywords="".join(
+            [", *" * bool(made.rate is not None and named.defaults)]
+            + [f", {name}={value!r}" for name, value in named.defaults.items()]
+        ),
+        checked=", ".join(f"{name}={name}" for name in (argument, *made.checked)),
         helpers=helpers(program, lambda function: function.jax_definition),
         state_words=f", and the state: {listed_state(state, memory, 'the parameters')}" if state else "",
         state_fields="".join(f"\n    {name}: optax.Params" for name in state),
@@ -174,6 +196,6 @@ def _tree_lines(program: Program, constants: Mapping[str, float], results: Seque
 _TAKEN = frozenset(
     {"NamedTuple", "State", "ValueError", "arguments", "callable", "change", "count", "grads", "index", "init", "jax"}
     | {"jnp", "kind", "mapped", "optax", "optimizer", "params", "range", "rate", "state", "step", "sum", "updates"}
-    | {"map", "single", "zip"}
+    | {"checked", "isinstance", "map", "name", "settings", "single", "value", "zip"}
 )
 """Names that the file itself uses, and methods of tuples."""

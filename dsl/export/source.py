@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from textwrap import wrap
 
+from optsearch.dsl.cost import cost
+from optsearch.dsl.export.arguments import Prepared
 from optsearch.dsl.export.formulas import TEXT, formulas, legend
 from optsearch.dsl.functions import FUNCTIONS, Function
-from optsearch.dsl.parameters import Parametrised, plain
+from optsearch.dsl.library import LIBRARY
+from optsearch.dsl.parameters import plain
 from optsearch.dsl.program import Program
 from optsearch.dsl.types import Kind
 
@@ -26,45 +29,62 @@ _CALL = re.compile(r"(?<![\w.])(\w+)\(")
 _OPENING = {")": "(", "]": "[", "}": "{"}
 
 
-def about(title: str, program: Program, needs: str, notes: Sequence[str]) -> str:
+def about(title: str, made: Prepared, needs: str, notes: Sequence[str]) -> str:
     """Returns the text of a file's docstring.
 
     Args:
         title: first line.
-        program: the program, whose text is included.
+        made: the program, whose text and cost are included.
         needs: packages that the file imports.
         notes: further paragraphs, such as provenance and measurements.
 
     Returns:
         Text in which no line can end the docstring.
     """
-    lines = [plain(title[:LONGEST_TITLE]), "", *(f"    {line}" for line in str(program).splitlines()), ""]
+    lines = [plain(title[:LONGEST_TITLE]), "", *(f"    {line}" for line in str(made.original).splitlines()), ""]
     lines.append(f"Weights change by -update. Needs {needs}; made by optsearch.")
+    if made.rate is not None:
+        ratio = f"{made.rate:g} times this lr, which" if made.rate != 1.0 else "this lr, which"
+        lines += _filled(f"The learning rate of the file is {ratio} is a schedule with a peak of 1.", WIDTH)
+    lines += _filled(_cost_words(made.original), WIDTH)
     for note in notes:
         lines += ["", *_filled(plain(note), WIDTH)]
     return "\n".join(lines) + "\n"
 
 
-def method(title: str, named: Parametrised, indent: str) -> str:
+def _cost_words(program: Program) -> str:
+    """State and arithmetic of a program beside those of AdamW."""
+    own, other = cost(program), cost(LIBRARY["adamw"])
+    return (
+        f"For each parameter it keeps {own.state} number{'s' * (own.state != 1)} and does the arithmetic of "
+        f"{own.arithmetic:g} additions a step; AdamW keeps {other.state} and does {other.arithmetic:g}."
+    )
+
+
+def method(title: str, made: Prepared, indent: str, *arguments: str) -> str:
     """Returns the docstring of the optimizer's constructor, without quotes: the formulas and their conventions.
 
     Args:
         title: first line.
-        named: the program with named constants.
+        made: the program with named constants.
         indent: indentation of every line but the first.
+        arguments: paragraphs about the arguments; empty ones are omitted.
     """
-    program, width = named.program, WIDTH - len(indent)
+    program, width = made.named.program, WIDTH - len(indent)
     state = f", state {', '.join(program.state)} (zero at first)" if program.state else ""
+    rate = "learning rate" if made.rate is not None else "rate factor"
     lines = [
         plain(title[:LONGEST_TITLE]),
         "",
-        *_filled(f"At every step, for weights w, gradient g{state} and learning rate lr:", width),
+        *_filled(f"At every step, for weights w, gradient g{state} and {rate} lr:", width),
         "",
     ]
     for name, formula in [*formulas(program, TEXT), ("w", "w - update")]:
         lines += _filled(f"    {name} = {formula}", width, "        ")
     if readings := legend(program):
         lines += ["", *_filled(f"Here {'; '.join(readings)}.", width)]
+    for paragraph in filter(None, arguments):
+        lines += ["", *_filled(paragraph, width)]
     return "\n".join([lines[0], *(f"{indent}{line}".rstrip() for line in lines[1:])])
 
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from optsearch.dsl.dataflow import prune
+from optsearch.dsl.export.arguments import prepared
 from optsearch.dsl.export.formulas import ATOM, POWER, PRODUCT, SUM, TEXT, Notation, formulas, legend
 from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
 from optsearch.dsl.functions import FUNCTIONS
-from optsearch.dsl.parameters import parametrised, plain
+from optsearch.dsl.parameters import plain
 from optsearch.dsl.program import OUTPUT, Program
 
 _LEVELS = {
@@ -40,10 +40,11 @@ def to_latex(program: Program, title: str = "An optimizer", notes: Sequence[str]
     Returns:
         LaTeX source of one ``algorithm`` environment.
     """
-    program = prune(program)
-    named = parametrised(program)
+    made = prepared(program)
+    named, program = made.named, made.program
     constants = ", ".join(f"${_symbol(name)} = {_number(value)}$" for name, value in named.defaults.items())
-    needs = [r"weights $\theta$, loss $f$, learning rate $\eta$", *([f"constants {constants}"] if constants else [])]
+    rate = "rate factor $\\eta$" if made.rate is None else rf"learning rate $\eta$ (${_number(made.rate)}$)"
+    needs = [rf"weights $\theta$, loss $f$, {rate}", *([f"constants {constants}"] if constants else [])]
     lines = [
         r"% Needs \usepackage{amsmath}, \usepackage{algorithm} and \usepackage{algpseudocode}.",
         *(f"% {plain(note)}" for note in notes),
@@ -74,9 +75,10 @@ def to_pseudocode(program: Program, title: str = "An optimizer", notes: Sequence
     Returns:
         Plain text.
     """
-    program = prune(program)
-    named = parametrised(program)
-    lines = [plain(title).rstrip("."), "inputs: weights w, gradient g, learning rate lr"]
+    made = prepared(program)
+    named, program = made.named, made.program
+    rate = "rate factor lr" if made.rate is None else f"learning rate lr ({made.rate:g})"
+    lines = [plain(title).rstrip("."), f"inputs: weights w, gradient g, {rate}"]
     if program.state:
         lines.append(f"state: {', '.join(program.state)}, zero at first")
     lines += [f"{name} = {value:g}" for name, value in named.defaults.items()]
@@ -96,15 +98,18 @@ def to_json(program: Program, title: str = "An optimizer", notes: Sequence[str] 
         notes: notes to include.
 
     Returns:
-        A JSON object: name, text, state, statements, constants by role, the fingerprint with its version, and notes.
+        A JSON object: name, text, state, statements, the learning rate at ``lr`` = 1 (null if the update is not
+        proportional to ``lr``), the other constants by role, the fingerprint with its version, and notes.
     """
-    program = prune(program)
+    made = prepared(program)
+    program = made.original
     values: dict[str, Any] = {
         "name": title,
         "text": str(program),
         "state": list(program.state),
         "statements": [{"target": s.target, "function": s.function, "args": list(s.args)} for s in program.body],
-        "constants": dict(parametrised(program).defaults),
+        "learning_rate": made.rate,
+        "constants": dict(made.named.defaults),
         "fingerprint": fingerprint(program),
         "fingerprint_version": FINGERPRINT_VERSION,
         "notes": list(notes),

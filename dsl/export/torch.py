@@ -8,21 +8,24 @@ and for large matrices on a CPU it loses.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from optsearch.dsl.dataflow import prune
+from optsearch.dsl.export.arguments import FACTOR, NO_ADVICE, Advice, prepared
 from optsearch.dsl.export.source import about, formatted, helpers, method
-from optsearch.dsl.functions import FUNCTIONS, Function, Scope
-from optsearch.dsl.parameters import parametrised, without_clashes
-from optsearch.dsl.program import Program, Statement
+from optsearch.dsl.export.torch_statements import apart_lines, joined_lines
+from optsearch.dsl.functions import FUNCTIONS, Scope
+from optsearch.dsl.program import Program
 from optsearch.dsl.types import Kind
-from optsearch.dsl.verify import input_kinds, state_kinds, verify
+from optsearch.dsl.verify import state_kinds, verify
 
 LARGE = 16_384
 """Tensors with more elements than this are not concatenated: the copy would cost more than the kernel calls."""
 
 BLOCK = 65_536
 """Elements updated at a time on a CPU, so that intermediate values fit into the cache."""
+
+KEPT = 4_194_304
+"""Elements of the tensor that an optimizer allocates and frees at once; see `_FILE`."""
 
 _HOME = '''def home(x):
     """Device of scalars that apply to all arrays of a list: their common device, or the CPU if they have several."""
@@ -48,12 +51,23 @@ def step({parameters}{extra}):
 
 class {name}(torch.optim.Optimizer):
     """{method}
-
-    `lr` is the learning rate; the other arguments are the constants. Each may differ between groups of parameters.
     """
 
-    def __init__(self, params, lr=1.0{keywords}):
+    def __init__(self, params, {first}={rate!r}{keywords}):
         super().__init__(params, {{{defaults}}})
+        # glibc returns freed memory to the system, so that each step would fault it in again, until a larger block than
+        # those of a step has been freed once.
+        torch.empty({kept:_}, device="cpu")
+
+    def add_param_group(self, param_group):
+        """Adds parameters with settings of their own; refuses unknown settings and invalid values."""
+        if isinstance(param_group, dict):
+            for name in param_group.keys() - {{"params", "param_names", "initial_lr", *self.defaults}}:
+                raise ValueError(f"unknown setting '{{name}}' of a param group: use {{', '.join(self.defaults)}}")
+            for name in {checked}:
+                if not (value := param_group.get(name, self.defaults[name])) >= 0.0:
+                    raise ValueError(f"{{name}} is {{value}}: it must be at least 0")
+        super().add_param_group(param_group)
 {load}
     @torch.no_grad()
     def step(self, closure=None):
@@ -75,19 +89,24 @@ class {name}(torch.optim.Optimizer):
 
 _LOAD = '''
     def load_state_dict(self, state_dict):
-        """Restores a saved state in its saved precision."""
+        """Restores a saved state{precision}; refuses that of another optimizer."""
+        saved = {{name for group in state_dict["param_groups"] for name in group if not name.endswith("_lr")}}
+        for name in saved - {{"params", "param_names", *self.defaults}}:
+            raise ValueError(f"the saved setting '{{name}}' is of another optimizer or an older file: start anew")
         super().load_state_dict(state_dict)
-        weights = [w for group in self.param_groups for w in group["params"]]
+{restoring}'''
+
+_RESTORING = """        weights = [w for group in self.param_groups for w in group["params"]]
         numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
         for w, number in zip(weights, numbers):
             for name, value in state_dict["state"].get(number, {}).items():
                 self.state[w][name] = value.to(w.device, copy=True)
-'''
+"""
 
 _JOIN = '''
 def joined(arrays):
     """Concatenates arrays in at least single precision; a single array is not copied."""
-    flat = [x.reshape(-1) for x in arrays]
+    flat = [x.detach().reshape(-1) for x in arrays]
     return single(flat[0] if len(flat) == 1 else torch.cat(flat))
 
 
@@ -123,7 +142,11 @@ _APART = """        {results} = step({arguments})
 
 
 def to_torch_source(
-    program: Program, title: str = "An optimizer", notes: Sequence[str] = (), name: str = "Optimizer"
+    program: Program,
+    title: str = "An optimizer",
+    notes: Sequence[str] = (),
+    advice: Advice = NO_ADVICE,
+    name: str = "Optimizer",
 ) -> str:
     """Generates a Python module that needs only torch and defines an ``Optimizer`` class.
 
@@ -131,28 +154,37 @@ def to_torch_source(
         program: a verified program; dead statements are omitted.
         title: first line of the file, cleaned as for optax.
         notes: further lines of the file's docstring.
+        advice: what the file says of the rate; by default a range around the program's own.
         name: name of the class, an identifier.
 
     Returns:
-        Source text. ``Optimizer(params, lr)`` is a ``torch.optim.Optimizer`` with param groups; ``lr`` is the program's
-        ``lr``. Its other arguments are the program's constants, named by role. Global norms are computed over each
-        param group.
+        Source text. ``Optimizer(params, lr)`` is a ``torch.optim.Optimizer`` with param groups; ``lr`` is the learning
+        rate, by default the program's own. If the update is not proportional to the program's ``lr``, the argument is
+        ``rate_factor`` instead, which is the program's ``lr`` and has this name in groups. Further arguments are the
+        program's constants, named by role. Global norms are computed over each param group.
 
     Raises:
         ValueError: ``name`` is not an identifier.
     """
     if not name.isidentifier():
         raise ValueError(f"'{name}' cannot name a class: use letters, digits and underscores")
-    program = without_clashes(prune(program), _TAKEN)
-    kinds, named = verify(program), parametrised(program, _TAKEN)
+    made = prepared(program, _TAKEN)
+    program, named = made.program, made.named
+    kinds = verify(program)
+    argument = "lr" if made.rate is not None else FACTOR
+    settings = {"lr": argument} | {constant: constant for constant in named.defaults}
     apart = any(FUNCTIONS[statement.function].scope is not Scope.ELEMENT for statement in program.body)
     state, extra = program.state, "".join(f", {constant}" for constant in named.defaults)
     constants = "".join(f', group["{constant}"]' for constant in named.defaults)
-    lines = _apart(named.program, named.defaults, kinds) if apart else _joined(named.program, named.defaults)
+    lines = (
+        apart_lines(named.program, named.defaults, kinds)
+        if apart
+        else joined_lines(named.program, named.defaults, kinds)
+    )
     words = "One step on lists of arrays" if apart else "One step on arrays of one shape"
     call = _call_apart(state, constants) if apart else _call_joined(state, constants)
     source = _FILE.format(
-        about=about(title, program, "torch alone", notes),
+        about=about(title, made, "torch alone", notes),
         helpers=helpers(program, lambda function: function.torch_definition, {"home": _HOME}, apart),
         join="" if apart else _JOIN,
         numbers="    number = lr.new_tensor\n" if any("number(" in line for line in lines) else "",
@@ -162,16 +194,32 @@ def to_torch_source(
         body="\n".join(f"    {line}" for line in lines),
         returns=", ".join(program.signature.outputs),
         name=name,
-        method=method(title, named, "    "),
-        keywords="".join(f", {constant}={value!r}" for constant, value in named.defaults.items()),
-        defaults=", ".join(f'"{constant}": {constant}' for constant in ("lr", *named.defaults)),
-        load=_LOAD if state else "",
+        method=method(title, made, "    ", made.rate_words("lr", advice), made.decay_words, _groups(argument)),
+        first="lr" if made.rate is not None else f"*, {FACTOR}",
+        rate=made.rate or 1.0,
+        keywords="".join(
+            [", *" * bool(made.rate is not None and named.defaults)]
+            + [f", {constant}={value!r}" for constant, value in named.defaults.items()]
+        ),
+        defaults=", ".join(f'"{setting}": {value}' for setting, value in settings.items()),
+        checked=repr(("lr", *made.checked)).replace("'", '"'),
+        kept=KEPT,
+        load=_LOAD.format(precision=" in its saved precision" if state else "", restoring=_RESTORING if state else ""),
         home="home(weights)" if apart else "first.device",
         gathering=_GATHER_APART if apart else _GATHER_JOINED.format(large=LARGE),
         states=_states(state, state_kinds(program)),
         call=call,
     )
     return formatted(source)
+
+
+def _groups(argument: str) -> str:
+    """Describes settings of groups, and schedulers."""
+    renamed = f", where `{argument}` is called `lr`" if argument != "lr" else ""
+    return (
+        f"All arguments may differ between groups of parameters{renamed}. Schedulers change `lr`; OneCycleLR and "
+        "CyclicLR need cycle_momentum=False, since there is no momentum that they could cycle."
+    )
 
 
 _ZEROS = {
@@ -222,74 +270,9 @@ def _call_joined(state: Sequence[str], constants: str) -> str:
     return call
 
 
-def _joined(program: Program, constants: Mapping[str, float]) -> list[str]:
-    return [f"{statement.target} = {_expression(statement, constants)}" for statement in program.body]
-
-
-def _apart(program: Program, constants: Mapping[str, float], results: Sequence[Kind]) -> list[str]:
-    """Statements on lists of tensors; values that are not scalars are computed tensor by tensor."""
-    kinds = input_kinds(program) | dict.fromkeys(constants, Kind.SCALAR)
-    lines: list[str] = []
-    for statement, kind in zip(program.body, results, strict=True):
-        code, function = _expression(statement, constants), FUNCTIONS[statement.function]
-        wide = list(dict.fromkeys(a for a in statement.args if isinstance(a, str) and kinds[a] is not Kind.SCALAR))
-        if wide and not _takes_lists(function):
-            names = ", ".join(wide)
-            code = f"[{code} for {names} in {names if len(wide) == 1 else f'zip({names})'}]"
-        lines.append(f"{statement.target} = {code}")
-        kinds[statement.target] = kind
-    return lines
-
-
-def _takes_lists(function: Function) -> bool:
-    """True for functions of the whole tree, and for those of matrices, which compute matrices of one shape together."""
-    return function.scope is Scope.TREE or (function.scope is Scope.MATRIX and not function.removes)
-
-
-def _expression(statement: Statement, constants: Mapping[str, float]) -> str:
-    """The right-hand side; constants become tensors where a torch function requires them.
-
-    An EMA with a constant decay is one fused addition, which takes a third of the time of its formula. One minus the
-    decay is a tensor too, because Python's double precision would give another number. ``torch.lerp`` is not used: it
-    gives NaN where the formula gives infinity.
-    """
-    code = FUNCTIONS[statement.function].torch_code
-    weight = statement.args[-1] if statement.function == "interp" else None
-    if isinstance(weight, str) and weight in constants:
-        x, y = (f"number({a})" if a in constants or not isinstance(a, str) else a for a in statement.args[:2])
-        return f"torch.add((number(1.0) - {weight}) * {x}, {y}, alpha={weight})"
-    alone = not any(isinstance(arg, str) for arg in statement.args)
-    called = "torch." in code
-    args: list[str] = []
-    for arg in statement.args:
-        if isinstance(arg, str):
-            args.append(f"number({arg})" if called and arg in constants else arg)
-        elif alone or called:
-            args.append(f"number({arg!r})")
-        else:
-            args.append(f"({arg!r})" if arg < 0 else repr(arg))
-    code = code.format(*args)
-    return code if args else f"number({code})"
-
-
 _TAKEN = frozenset(
-    {
-        "change",
-        "closure",
-        "first",
-        "group",
-        "home",
-        "id",
-        "joined",
-        "kind",
-        "loss",
-        "memory",
-        "new",
-        "number",
-        "own",
-        "params",
-        "rate",
-    }
-    | {"rate", "self", "single", "size", "state", "step", "sum", "super", "torch", "weights", "whole", "zip"}
+    {"change", "closure", "dict", "first", "group", "home", "id", "isinstance", "joined", "kind", "loss", "memory"}
+    | {"name", "new", "number", "own", "param_group", "params", "rate", "self", "single", "size", "state", "step"}
+    | {"sum", "super", "torch", "value", "weights", "whole", "zip"}
 )
 """Names that the file itself uses."""

@@ -328,14 +328,30 @@ def export(
     to: Annotated[str, typer.Option("--to", help="Format: optax, torch, latex, pseudocode or json.")] = "optax",
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    tuned: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|RUN",
+            help="Export the tuned values of an evaluation: a file with the output of `evaluate --json`, or a run.",
+        ),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Task of that evaluation, if it has several.")] = None,
 ) -> None:
-    """Export a program to a file that does not depend on optsearch."""
+    """Export a program to a file that does not depend on optsearch.
+
+    The learning rate of an optax or torch file is that of optax and torch, and the program's own is its default. Where
+    the update is not proportional to a learning rate, the file has a `rate_factor` instead and says so.
+    """
     from optsearch.runs.library.export import FORMS, exported
     from optsearch.runs.library.references import load_program
+    from optsearch.runs.library.tuned import tuned_program
 
     if to not in FORMS:
         raise typer.BadParameter(f"'{to}' is not an export format: use {', '.join(FORMS)}", param_hint="--to")
-    source = exported(load_program(program), to)
+    if task is not None and tuned is None:
+        raise typer.BadParameter("names a task of an evaluation: give that with --tuned", param_hint="--task")
+    named = load_program(program)
+    source = exported(named, to, tuned_program(named, tuned, task) if tuned is not None else None)
     if out is None:
         sys.stdout.write(printable(source))
         return

@@ -8,5 +8,6 @@ add          adds a discovered program from the records of a run
 catalog      lists of tasks, functions, library programs and campaigns
 provenance   source and measured results of a program
 export       conversion of programs for other tools, with provenance
+tuned        tuned values of a program from an evaluation
 discovered/  the discovered programs and their records
 """

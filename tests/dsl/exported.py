@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
@@ -46,6 +47,23 @@ def load(source: str, folder: Path, name: str = "exported") -> ModuleType:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def made(make: Callable[..., Any], lr: Any, *arguments: Any, **constants: float) -> Any:
+    """The optimizer of an exported function or class at an ``lr`` of its program, a number or a schedule.
+
+    The default of the argument for the rate is the program's own rate, which is that at ``lr`` = 1.
+    """
+    parameters = inspect.signature(make).parameters
+    name = next(name for name in ("lr", "learning_rate", "rate_factor") if name in parameters)
+    own = parameters[name].default
+    rate = (lambda count: own * lr(count)) if callable(lr) else own * lr
+    return make(*arguments, **{name: rate}, **constants)
+
+
+def optax_optimizer(source: str, folder: Path, lr: Any, name: str = "exported", **constants: float) -> Any:
+    """The optimizer of an exported optax file at an ``lr`` of its program."""
+    return made(load(source, folder, name).optimizer, lr, **constants)
 
 
 def arrays(rng: np.random.Generator) -> list[np.ndarray]:
@@ -112,14 +130,20 @@ def reference_path(program: Program, steps: int = STEPS, lr: float = LR, roundin
     return np.array(path)
 
 
-def optax_path(make: Callable[[float], Any], steps: int = STEPS, lr: float = LR) -> Way:
-    """The way of the weights by an optax optimizer, in float64, all steps in one compiled loop."""
+def optax_path(make: Callable[..., Any], steps: int = STEPS, lr: float = LR) -> Way:
+    """The way of the weights by an optax optimizer, in float64, all steps in one compiled loop.
+
+    Args:
+        make: an exported function, or any other from ``lr`` to an optimizer.
+        steps: number of steps.
+        lr: the ``lr`` of the program.
+    """
     import jax
     import jax.numpy as jnp
     import optax
 
     with jax.enable_x64(True):
-        optimizer = make(lr)
+        optimizer = make(lr) if "lr" in inspect.signature(make).parameters else made(make, lr)
         first, every = gradients(steps)
         w = [jnp.asarray(x) for x in first]
 
@@ -142,7 +166,7 @@ def torch_path(module: ModuleType, steps: int = STEPS, lr: float = LR, dtype: An
     first, every = gradients(steps)
     dtype = dtype or torch.float64
     weights = [torch.nn.Parameter(torch.as_tensor(x, dtype=dtype)) for x in first]
-    optimizer, path = module.Optimizer(weights, lr=lr), [flat(first)]
+    optimizer, path = made(module.Optimizer, lr, weights), [flat(first)]
     for g in every:
         for weight, gradient in zip(weights, g, strict=True):
             weight.grad = torch.as_tensor(gradient, dtype=dtype)

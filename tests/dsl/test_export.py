@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from exported import load
+from exported import load, optax_optimizer
 
+from optsearch.dsl.export.arguments import Advice
 from optsearch.dsl.export.optax import to_optax_source
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, ProgramError
@@ -49,19 +50,19 @@ def assert_same_path(one: list[dict], other: list[dict]) -> None:
 @pytest.mark.parametrize("name", LIBRARY)
 def test_exported_file_trains_as_the_program(name: str, tmp_path: Path) -> None:
     program = LIBRARY[name]
-    exported = load(to_optax_source(program), tmp_path)
-    assert_same_path(path_of(exported.optimizer(0.01), 100), path_of(to_optax(program, 0.01), 100))
+    exported = optax_optimizer(to_optax_source(program), tmp_path, 0.01)
+    assert_same_path(path_of(exported, 100), path_of(to_optax(program, 0.01), 100))
 
 
 def test_a_learning_rate_schedule_is_the_lr_of_the_program(tmp_path: Path) -> None:
     schedule = optax.cosine_decay_schedule(0.5, 20)
-    exported = load(to_optax_source(LIBRARY["adamw"]), tmp_path)
-    assert_same_path(path_of(exported.optimizer(schedule), 20), path_of(to_optax(LIBRARY["adamw"], schedule), 20))
+    exported = optax_optimizer(to_optax_source(LIBRARY["adamw"]), tmp_path, schedule)
+    assert_same_path(path_of(exported, 20), path_of(to_optax(LIBRARY["adamw"], schedule), 20))
 
 
 def test_half_precision_parameters_train_as_with_the_program(tmp_path: Path) -> None:
     for name in ("adam", "lion"):
-        one = path_of(load(to_optax_source(LIBRARY[name]), tmp_path, name).optimizer(1.0), 20, jnp.bfloat16)
+        one = path_of(optax_optimizer(to_optax_source(LIBRARY[name]), tmp_path, 1.0, name), 20, jnp.bfloat16)
         other = path_of(to_optax(LIBRARY[name], 1.0), 20, jnp.bfloat16)
         for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
             assert x.dtype == y.dtype == jnp.bfloat16
@@ -70,9 +71,64 @@ def test_half_precision_parameters_train_as_with_the_program(tmp_path: Path) -> 
 
 def test_constants_are_keyword_arguments(tmp_path: Path) -> None:
     changed = parse(str(LIBRARY["lion"]).replace("w * 0.1", "w * 0.3").replace("0.99)", "0.95)"))
-    exported = load(to_optax_source(LIBRARY["lion"]), tmp_path)
-    one = path_of(exported.optimizer(0.01, beta2=0.95, weight_decay=0.3), 20)
+    exported = optax_optimizer(to_optax_source(LIBRARY["lion"]), tmp_path, 0.01, beta2=0.95, weight_decay=0.3)
+    one = path_of(exported, 20)
     assert_same_path(one, path_of(to_optax(changed, 0.01), 20))
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion", "sgd"])
+def test_the_learning_rate_is_that_of_optax(name: str, tmp_path: Path) -> None:
+    """At its default the file takes the steps of the program to the last bit."""
+    optimizer = load(to_optax_source(LIBRARY[name]), tmp_path).optimizer
+    for one, other in zip(path_of(optimizer(), 5), path_of(to_optax(LIBRARY[name], 1.0), 5), strict=True):
+        for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-6)  # compiled as a whole, XLA contracts products and sums
+    params, grads = jnp.full(3, 4.0), jnp.ones(3)
+    if name == "sgd":
+        made, theirs = optimizer(learning_rate=0.125), optax.sgd(learning_rate=0.125)
+    elif name == "lion":
+        made, theirs = (f(learning_rate=0.125, weight_decay=0.5) for f in (optimizer, optax.lion))
+    else:
+        return
+    ours, expected = (o.update(grads, o.init(params), params)[0] for o in (made, theirs))
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_the_learning_rate_may_be_injected(tmp_path: Path) -> None:
+    optimizer = load(to_optax_source(LIBRARY["adamw"]), tmp_path).optimizer
+    schedule = optax.linear_schedule(0.01, 0.0, 10)
+    for rate in (0.01, schedule):
+        injected = optax.inject_hyperparams(optimizer)(learning_rate=rate, weight_decay=0.1)
+        assert_same_path(path_of(injected, 5), path_of(optimizer(rate, weight_decay=0.1), 5))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan"), jnp.float32(-0.1)])
+@pytest.mark.parametrize("setting", ["learning_rate", "weight_decay"])
+def test_negative_settings_are_refused(setting: str, value: float, tmp_path: Path) -> None:
+    optimizer = load(to_optax_source(LIBRARY["adamw"]), tmp_path).optimizer
+    with pytest.raises(ValueError, match=f"{setting} is {value}: it must be at least 0"):
+        optimizer(**{setting: value})
+    optimizer(learning_rate=0.0, weight_decay=0)
+
+
+def test_a_program_without_a_learning_rate_has_none(tmp_path: Path) -> None:
+    program = parse("def train(w, g, lr):\n a = sqrt(lr)\n update = g * a\n return update\n")
+    optimizer = load(to_optax_source(program), tmp_path).optimizer
+    with pytest.raises(TypeError, match="learning_rate"):
+        optimizer(learning_rate=1e-3)
+    with pytest.raises(TypeError, match="positional"):
+        optimizer(1e-3)
+    assert "`rate_factor` is not a learning rate" in optimizer.__doc__
+    update, _ = optimizer(rate_factor=0.25).update(jnp.ones(2), optimizer().init(jnp.ones(2)), jnp.ones(2))
+    np.testing.assert_array_equal(update, [-0.5, -0.5])
+
+
+def test_the_file_says_range_schedule_and_cost() -> None:
+    advice = Advice("It was found under a constant schedule.", (0.5, 4.0))
+    said = " ".join(to_optax_source(LIBRARY["lion"], advice=advice).split())
+    assert "a range to try is 5e-05 to 0.0004. It was found under a constant schedule." in said
+    assert "The learning rate of the file is 0.0001 times this lr, which is a schedule with a peak of 1." in said
+    assert "it keeps 1 number and does the arithmetic of 10 additions a step; AdamW keeps 2" in said
 
 
 def test_notes_stand_in_the_docstring() -> None:
@@ -98,7 +154,7 @@ def test_the_file_runs_where_this_project_is_not_installed(tmp_path: Path) -> No
     script = (
         "import sys; sys.path = [p for p in sys.path if 'site-packages' in p or 'lib/python' in p] + ['.']\n"
         "import jax.numpy as jnp, lion\n"
-        "o = lion.optimizer(0.1); p = {'a': jnp.ones(3)}; s = o.init(p)\n"
+        "o = lion.optimizer(0.00001); p = {'a': jnp.ones(3)}; s = o.init(p)\n"
         "u, s = o.update({'a': jnp.ones(3)}, s, p); print(float(u['a'][0]))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -113,7 +169,7 @@ def test_names_of_the_program_never_shadow_those_of_the_file(tmp_path: Path) -> 
         " update = update + _m\n return update, state, jnp, _m\n"
     )
     assert_same_path(
-        path_of(load(to_optax_source(program), tmp_path).optimizer(0.01), 5), path_of(to_optax(program, 0.01), 5)
+        path_of(optax_optimizer(to_optax_source(program), tmp_path, 0.01), 5), path_of(to_optax(program, 0.01), 5)
     )
 
 
@@ -139,7 +195,7 @@ def of_constants(expression: str) -> Program:
 def test_constants_are_computed_in_the_precision_of_the_program(statements: str, tmp_path: Path) -> None:
     program = of_constants(statements)
     assert_same_path(
-        path_of(load(to_optax_source(program), tmp_path).optimizer(0.01), 2), path_of(to_optax(program, 0.01), 2)
+        path_of(optax_optimizer(to_optax_source(program), tmp_path, 0.01), 2), path_of(to_optax(program, 0.01), 2)
     )
 
 
@@ -148,9 +204,9 @@ def test_single_precision_stays_single_where_double_is_enabled(tmp_path: Path) -
         "def train(w, g, m, lr):\n m = interp(g, m, 0.99999999)\n b = pi()\n c = b - 3.1415927410125732\n"
         " a = reciprocal(c)\n n = global_norm(g)\n u = m * a\n u = u + n\n update = u * lr\n return update, m\n"
     )
-    exported = load(to_optax_source(program), tmp_path)
+    exported = optax_optimizer(to_optax_source(program), tmp_path, 0.01)
     with jax.enable_x64(True):
-        one, other = (path_of(make, 3) for make in (exported.optimizer(0.01), to_optax(program, 0.01)))
+        one, other = (path_of(make, 3) for make in (exported, to_optax(program, 0.01)))
     for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         assert x.dtype == y.dtype == jnp.float32
         np.testing.assert_array_equal(x, y)
@@ -160,7 +216,8 @@ def test_single_precision_stays_single_where_double_is_enabled(tmp_path: Path) -
 @pytest.mark.parametrize("exported", [False, True])
 def test_optimizers_hold_within_those_of_optax(name: str, exported: bool, tmp_path: Path) -> None:
     program = LIBRARY[name]
-    make = load(to_optax_source(program), tmp_path).optimizer if exported else lambda lr: to_optax(program, lr)
+    source = to_optax_source(program)
+    make = (lambda lr: optax_optimizer(source, tmp_path, lr)) if exported else lambda lr: to_optax(program, lr)
     own = make(0.01)
     same = path_of(own, 3)
     labels = dict.fromkeys(TREE_SHAPES, "own")
@@ -177,7 +234,7 @@ def test_optimizers_hold_within_those_of_optax(name: str, exported: bool, tmp_pa
 @pytest.mark.parametrize("exported", [False, True])
 def test_weights_may_be_numbers(exported: bool, tmp_path: Path) -> None:
     program = LIBRARY["adamw"]
-    own = load(to_optax_source(program), tmp_path).optimizer(0.1) if exported else to_optax(program, 0.1)
+    own = optax_optimizer(to_optax_source(program), tmp_path, 0.1) if exported else to_optax(program, 0.1)
     updates, _ = own.update({"a": 1.0}, own.init({"a": 1.0}), {"a": 1.0})
     arrays = {"a": jnp.float32(1.0)}
     other, _ = own.update(arrays, own.init(arrays), arrays)
@@ -212,11 +269,11 @@ def test_any_name_may_be_a_variable(whole: bool, tmp_path: Path) -> None:
         allowed.append(name)
     assert {"_", "__", "_1", "updates", "jax"} <= set(allowed)
     for number, name in enumerate(allowed):
-        exported = load(to_optax_source(named([name])), tmp_path, f"one{number}")
+        exported = optax_optimizer(to_optax_source(named([name])), tmp_path, 0.01, f"one{number}")
         params = {"a": jnp.ones(2)}
-        _, state = exported.optimizer(0.01).update(params, exported.optimizer(0.01).init(params), params)
+        _, state = exported.update(params, exported.init(params), params)
         np.testing.assert_array_equal(state[1]["a"], params["a"], err_msg=name)
     for start in range(0, len(allowed), 7):
         names = ["m", *(name for name in allowed[start : start + 7] if name != "m")]
-        together = load(to_optax_source(named(names)), tmp_path, f"together{start}")
-        assert_same_path(path_of(together.optimizer(0.01), 2), plain)
+        together = optax_optimizer(to_optax_source(named(names)), tmp_path, 0.01, f"together{start}")
+        assert_same_path(path_of(together, 2), plain)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from exported import first_difference, known, load, torch_path
+from exported import first_difference, known, load, optax_optimizer, torch_path
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.export.optax import to_optax_source
@@ -105,7 +105,7 @@ def weights_after(optimizer: optax.GradientTransformation) -> list[np.ndarray]:
 
 def check(program: Program, folder: Path) -> None:
     """Both files compute what the interpreter does, the one for optax in single precision."""
-    exported = weights_after(load(to_optax_source(program), folder, "for_optax").optimizer(0.1))
+    exported = weights_after(optax_optimizer(to_optax_source(program), folder, 0.1, "for_optax"))
     for x, y in zip(exported, weights_after(to_optax(prune(program), 0.1)), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-30, err_msg=f"optax\n{program}")
     if find_spec("torch") is not None:

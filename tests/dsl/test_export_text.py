@@ -34,7 +34,7 @@ def test_latex_of_lion() -> None:
     assert r"\State $m \gets 0$" in lines
     assert r"\caption{Lion}" in lines
     assert r"  \State $m \gets \left(1 - \beta_{2}\right) g + \beta_{2} \, m$" in lines
-    assert r"  \State $\Delta \gets \left(u + \theta \cdot \lambda\right) \cdot \eta \cdot \alpha$" in lines
+    assert r"  \State $\Delta \gets \left(u + \theta \cdot \lambda\right) \cdot \eta$" in lines
 
 
 PLAIN = """Delta alpha beta cos cosh exp eta frac gets lambda langle left ln log max mathrm min nabla pi rangle right

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import math
+import sys
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -65,6 +66,18 @@ def test_a_saved_state_is_not_changed_by_who_loads_it(tmp_path: Path) -> None:
     assert torch.equal(saved["state"][0]["m"], before)
 
 
+@pytest.mark.parametrize("name", ["signum", "sgd"])
+def test_a_saved_state_of_another_optimizer_is_refused(name: str, tmp_path: Path) -> None:
+    """Files of earlier releases saved a factor as `lr`, and the rate as `scale`."""
+    make = load(to_torch_source(LIBRARY[name]), tmp_path).Optimizer
+    saved = make([parameter()]).state_dict()
+    saved["param_groups"][0] |= {"initial_lr": 1.0, "max_lr": 1.0}  # a scheduler's
+    make([parameter()]).load_state_dict(saved)
+    saved["param_groups"][0] |= {"lr": 1.0, "scale": 0.001}
+    with pytest.raises(ValueError, match="the saved setting 'scale' is of another optimizer or an older file"):
+        make([parameter()]).load_state_dict(saved)
+
+
 def test_large_arrays_take_the_same_steps_as_small_ones(tmp_path: Path) -> None:
     module = load(to_torch_source(LIBRARY["adamw"]), tmp_path)
     source = torch.Generator().manual_seed(0)
@@ -80,10 +93,28 @@ def test_large_arrays_take_the_same_steps_as_small_ones(tmp_path: Path) -> None:
     assert torch.equal(torch.cat([w.detach() for w in large]), torch.cat([w.detach() for w in small]))
 
 
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_a_step_may_be_compiled(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the backend, which needs a compiler of C++."""
+    module = load(to_torch_source(LIBRARY[name]), tmp_path, f"compiled_{name}")
+    monkeypatch.setitem(sys.modules, f"compiled_{name}", module)
+    ways = []
+    for backend in (None, "aot_eager"):
+        weights = [torch.nn.Parameter(torch.linspace(-1.0, 1.0, size).reshape(-1, 4)) for size in (8, 12, LARGE + 4)]
+        optimizer = module.Optimizer(weights)
+        step = optimizer.step if backend is None else torch.compile(optimizer.step, backend=backend)
+        for _ in range(2):
+            for w in weights:
+                w.grad = torch.sin(3.0 * w.detach())
+            step()
+        ways.append(torch.cat([w.detach().reshape(-1) for w in weights]))
+    torch.testing.assert_close(*ways, rtol=1e-6, atol=0.0)
+
+
 def test_groups_have_their_own_constants(tmp_path: Path) -> None:
     module = load(to_torch_source(LIBRARY["lion"]), tmp_path)
     first, second = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
-    optimizer = module.Optimizer([{"params": [first]}, {"params": [second], "weight_decay": 0.0}], lr=1.0)
+    optimizer = module.Optimizer([{"params": [first]}, {"params": [second], "weight_decay": 0.0}], lr=1e-4)
     for w in (first, second):
         w.grad = torch.ones(3)
     assert optimizer.step(lambda: torch.tensor(2.0)) == 2.0
@@ -263,3 +294,133 @@ def test_matrices_without_gradient_are_left_alone(tmp_path: Path) -> None:
     assert other.abs().max() > 0.0
     used.grad = other.grad = None
     optimizer.step()  # nothing to do
+
+
+NO_RATE = parse("def train(w, g, lr):\n a = sqrt(lr)\n update = g * a\n return update\n")
+
+
+def parameter(value: float = 1.0) -> Any:
+    """A parameter of one number with the gradient 1."""
+    w = torch.nn.Parameter(torch.full((1,), value))
+    w.grad = torch.ones(1)
+    return w
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion"])
+def test_the_default_learning_rate_takes_the_steps_of_the_program(name: str, tmp_path: Path) -> None:
+    """To the last bit: the constant in ``lr * 0.001`` is the learning rate itself at ``lr`` = 1."""
+    changed = str(LIBRARY[name]).replace("lr = lr * ", "lr = square(lr)\n  lr = lr * ")  # a program without a rate
+    own, factor = (
+        load(to_torch_source(p), tmp_path, f"file{n}") for n, p in enumerate((LIBRARY[name], parse(changed)))
+    )
+    weights = []
+    for module in (own, factor):
+        w = torch.nn.Parameter(torch.linspace(-1.0, 1.0, 7))
+        optimizer = module.Optimizer([w])
+        for _ in range(20):
+            w.grad = torch.sin(3.0 * w.detach())
+            optimizer.step()
+        weights.append(w.detach())
+    assert torch.equal(*weights)
+
+
+def test_the_learning_rate_and_the_weight_decay_are_those_of_torch(tmp_path: Path) -> None:
+    ours = load(to_torch_source(LIBRARY["sgd"]), tmp_path).Optimizer
+    for make in (ours, torch.optim.SGD):
+        w = parameter()
+        make([w], lr=0.125).step()
+        assert w.item() == 0.875
+    lion, decay = load(to_torch_source(LIBRARY["lion"]), tmp_path).Optimizer, 0.5
+    w = parameter(4.0)
+    lion([w], lr=0.125, weight_decay=decay).step()
+    assert w.item() == 4.0 - 0.125 * (1.0 + decay * 4.0), "decoupled, times the learning rate, as in torch.optim.AdamW"
+
+
+def test_schedulers_change_the_learning_rate(tmp_path: Path) -> None:
+    module = load(to_torch_source(LIBRARY["sgd"]), tmp_path)
+    w = parameter()
+    optimizer = module.Optimizer([w], lr=0.5)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1.0, 0.5, 0.0)[step])
+    path = []
+    for _ in range(2):
+        optimizer.step()
+        scheduler.step()
+        path.append(w.item())
+    assert path == [0.5, 0.25]
+    saved = optimizer.state_dict()
+    again = module.Optimizer([w])
+    again.load_state_dict(saved)
+    assert again.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"] == 0.0
+    module.Optimizer([{"params": [w], "initial_lr": 0.5}])  # as schedulers leave groups
+
+
+@pytest.mark.parametrize("name", ["OneCycleLR", "CyclicLR"])
+def test_cycling_of_a_momentum_is_refused(name: str, tmp_path: Path) -> None:
+    module = load(to_torch_source(LIBRARY["adamw"]), tmp_path)
+    make = getattr(torch.optim.lr_scheduler, name)
+    settings = {"max_lr": 0.01, "total_steps": 9} if name == "OneCycleLR" else {"base_lr": 1e-3, "max_lr": 0.01}
+    with pytest.raises(ValueError, match="cycle_momentum"):
+        make(module.Optimizer([parameter()]), **settings)
+    optimizer = module.Optimizer([parameter()])
+    scheduler = make(optimizer, **settings, cycle_momentum=False)
+    optimizer.step()
+    scheduler.step()
+    assert optimizer.param_groups[0]["lr"] > settings["max_lr"] / 25
+    assert "cycle_momentum=False" in " ".join(module.Optimizer.__doc__.split())
+
+
+@pytest.mark.parametrize("value", [-0.1, math.nan, -math.inf])
+@pytest.mark.parametrize("setting", ["lr", "weight_decay"])
+def test_negative_settings_are_refused(setting: str, value: float, tmp_path: Path) -> None:
+    make = load(to_torch_source(LIBRARY["adamw"]), tmp_path).Optimizer
+    with pytest.raises(ValueError, match=f"{setting} is {value}: it must be at least 0"):
+        make([parameter()], **{setting: value})
+    with pytest.raises(ValueError, match=f"{setting} is {value}: it must be at least 0"):
+        make([{"params": [parameter()], setting: value}])
+    w = parameter()
+    make([w], lr=0.0).step()
+    assert w.item() == 1.0
+    make([parameter()], lr=torch.tensor(0.1)).step()
+
+
+def test_unknown_settings_of_a_group_are_refused(tmp_path: Path) -> None:
+    make = load(to_torch_source(LIBRARY["adamw"]), tmp_path).Optimizer
+    said = "unknown setting 'betas' of a param group: use lr, beta1, beta2, weight_decay"
+    with pytest.raises(ValueError, match=said):
+        make([{"params": [parameter()], "betas": (0.9, 0.99)}])
+    optimizer = make([parameter()])
+    with pytest.raises(ValueError, match=said):
+        optimizer.add_param_group({"params": [parameter()], "betas": (0.9, 0.99)})
+    assert len(optimizer.param_groups) == 1
+    with pytest.raises(TypeError):
+        make([{"params": [parameter()]}, parameter()])
+
+
+def test_a_program_without_a_learning_rate_has_none(tmp_path: Path) -> None:
+    make = load(to_torch_source(NO_RATE), tmp_path).Optimizer
+    for refused in ({"lr": 1e-3}, {"learning_rate": 1e-3}):
+        with pytest.raises(TypeError, match="unexpected keyword argument"):
+            make([parameter()], **refused)
+    with pytest.raises(TypeError, match="positional"):
+        make([parameter()], 1e-3)
+    assert "`rate_factor` is not a learning rate" in make.__doc__
+    first, second = parameter(), parameter()
+    make([{"params": [first]}, {"params": [second], "lr": 0.25}]).step()
+    assert (first.item(), second.item()) == (0.0, 0.5)
+
+
+def test_weight_decay_added_to_the_gradient_is_called_so(tmp_path: Path) -> None:
+    text = (
+        "def train(w, g, lr):\n wd = w * 0.5\n g = g + wd\n update = sign(g)\n update = update * lr\n return update\n"
+    )
+    make = load(to_torch_source(parse(text)), tmp_path).Optimizer
+    assert "`weight_decay` is added to the gradient" in make.__doc__
+    first, second = parameter(-4.0), parameter(-4.0)
+    make([{"params": [first]}, {"params": [second], "weight_decay": 0.0}], lr=1.0).step()
+    assert (first.item(), second.item()) == (-3.0, -5.0)
+
+
+def test_a_factor_of_the_weights_that_is_no_decay_has_another_name(tmp_path: Path) -> None:
+    text = "def train(w, g, lr):\n a = w * 0.5\n a = tanh(a)\n u = a + g\n update = u * lr\n return update\n"
+    make = load(to_torch_source(parse(text)), tmp_path).Optimizer
+    assert list(make([parameter()]).defaults) == ["lr", "factor"]

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from exported import made
 from optax.contrib._muon import orthogonalize_via_newton_schulz
 
 from optsearch.dsl.cost import cost
@@ -229,7 +230,7 @@ def test_generated_programs_keep_the_shapes_of_their_state() -> None:
 def test_exported_optax_keeps_compact_state(tmp_path: Path) -> None:
     path = tmp_path / "made.py"
     path.write_text(to_optax_source(ADAFACTOR_LIKE))
-    optimizer = runpy.run_path(str(path))["optimizer"](0.1)
+    optimizer = made(runpy.run_path(str(path))["optimizer"], 0.1)
     params = [jnp.asarray(x, jnp.float32) for x in tree(0)]
     state, expected = optimizer.init(params), first_state(ADAFACTOR_LIKE, params)
     assert [x.shape for x in state.r] == [(4, 1), (1,), (), (2, 2, 1)]
@@ -247,7 +248,7 @@ def test_exported_torch_matches(name: str, tmp_path: Path) -> None:
     path = tmp_path / "made.py"
     path.write_text(to_torch_source(LIBRARY[name]))
     params = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in tree(0)]
-    optimizer = runpy.run_path(str(path))["Optimizer"](params, lr=0.1)
+    optimizer = made(runpy.run_path(str(path))["Optimizer"], 0.1, params)
     w: list[np.ndarray] = tree(0)
     state: Sequence[Sequence[np.ndarray]] = reference_state(LIBRARY[name], w)
     for number in range(3):
@@ -289,14 +290,14 @@ def test_every_function_of_matrices_is_defined_on_vectors(name: str, tmp_path: P
     }
     path = tmp_path / "optax_file.py"
     path.write_text(to_optax_source(program))
-    optimizer, start = runpy.run_path(str(path))["optimizer"](1.0), [jnp.zeros(7), jnp.zeros(3)]
+    optimizer, start = made(runpy.run_path(str(path))["optimizer"], 1.0), [jnp.zeros(7), jnp.zeros(3)]
     found["optax"] = [-u for u in optimizer.update(single, optimizer.init(start), start)[0]]
     path = tmp_path / "torch_file.py"
     path.write_text(to_torch_source(program))
     weights = [torch.zeros(7, requires_grad=True), torch.zeros(3, requires_grad=True)]
     for w, x in zip(weights, g, strict=True):
         w.grad = torch.tensor(x, dtype=torch.float32)
-    runpy.run_path(str(path))["Optimizer"](weights, lr=1.0).step()
+    made(runpy.run_path(str(path))["Optimizer"], 1.0, weights).step()
     found["torch"] = [-w.detach().numpy() for w in weights]
     for way, arrays in found.items():
         for one, other in zip(arrays, expected, strict=True):
@@ -309,7 +310,7 @@ def test_every_function_of_matrices_is_defined_on_a_tree_without_arrays(name: st
     assert step(program, {}, {}, (), 1.0) == ({}, ())
     path = tmp_path / "made.py"
     path.write_text(to_optax_source(program))
-    optimizer = runpy.run_path(str(path))["optimizer"](0.1)
+    optimizer = made(runpy.run_path(str(path))["optimizer"], 0.1)
     assert optimizer.update({}, optimizer.init({}), {})[0] == {}
 
 
@@ -319,7 +320,7 @@ def test_exported_files_take_empty_arrays(name: str, shape: tuple[int, ...], tmp
     torch = pytest.importorskip("torch")
     path = tmp_path / "optax_file.py"
     path.write_text(to_optax_source(called(name)))
-    optimizer, params = runpy.run_path(str(path))["optimizer"](0.1), [jnp.zeros(shape), jnp.ones((2, 2))]
+    optimizer, params = made(runpy.run_path(str(path))["optimizer"], 0.1), [jnp.zeros(shape), jnp.ones((2, 2))]
     updates, _ = optimizer.update(params, optimizer.init(params), params)
     assert [u.shape for u in updates] == [shape, (2, 2)]
     path = tmp_path / "torch_file.py"
@@ -327,5 +328,5 @@ def test_exported_files_take_empty_arrays(name: str, shape: tuple[int, ...], tmp
     weights = [torch.zeros(shape, requires_grad=True), torch.ones((2, 2), requires_grad=True)]
     for w in weights:
         w.grad = torch.ones_like(w)
-    runpy.run_path(str(path))["Optimizer"](weights, lr=0.1).step()
+    made(runpy.run_path(str(path))["Optimizer"], 0.1, weights).step()
     np.testing.assert_allclose(weights[1].detach().numpy(), 1.0 + updates[1], atol=1e-6)

@@ -101,5 +101,5 @@ def test_who_asks_for_help_sees_formula_and_constants() -> None:
         if isinstance(node, ast.FunctionDef) and node.name == "optimizer"
     )
     assert "u = sign((1 - beta1) * g + beta1 * m)" in words
-    assert "update = (u + w * weight_decay) * lr * scale" in words
+    assert "update = (u + w * weight_decay) * lr" in words
     assert "m = (1 - beta2) * g + beta2 * m" in words

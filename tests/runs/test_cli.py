@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import closing
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 
 import jax
@@ -143,7 +144,10 @@ def test_exported_best_is_the_program(small_run: Path, optsearch: Command, tmp_p
     spec.loader.exec_module(module)
     program = parse(optsearch("show", f"{small_run}:best", "--json").json()["text"])
     schedule = optax.cosine_decay_schedule(1.0, 100)
-    ours, exported = to_optax(program, schedule), module.optimizer(schedule)
+    argument, own = next(
+        (name, parameter.default) for name, parameter in signature(module.optimizer).parameters.items()
+    )
+    ours, exported = to_optax(program, schedule), module.optimizer(**{argument: lambda count: own * schedule(count)})
     params = {"w": jnp.asarray([1.0, -0.5, 2.0]), "b": jnp.asarray(0.25)}
     state, other = ours.init(params), exported.init(params)
     for _ in range(20):

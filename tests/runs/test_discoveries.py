@@ -7,6 +7,7 @@ import json
 import runpy
 import shutil
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import jax
@@ -79,7 +80,9 @@ def test_tasks_are_those_of_the_evaluation(name: str) -> None:
 def test_what_ships_trains_in_optax(name: str, tmp_path: Path) -> None:
     task = replace(get_task("teach"), steps=50)
     (tmp_path / "exported.py").write_text(to_optax_source(DISCOVERED[name].program))
-    optimizer = runpy.run_path(str(tmp_path / "exported.py"))["optimizer"](optax.linear_schedule(1.0, 0.0, task.steps))
+    make = runpy.run_path(str(tmp_path / "exported.py"))["optimizer"]
+    argument, own = next((name, parameter.default) for name, parameter in signature(make).parameters.items())
+    optimizer = make(**{argument: optax.linear_schedule(own, 0.0, task.steps)})
     batch = tuple(array[: task.batch_size] for array in task.data.train)
     params = task.model.init(jax.random.key(0))
     state, losses = optimizer.init(params), list[float]()

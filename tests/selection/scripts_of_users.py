@@ -17,6 +17,8 @@ steps, seed = int(os.environ["OPTSEARCH_STEPS"]), int(os.environ["OPTSEARCH_SEED
 with open(os.environ["OPTSEARCH_OPTIMIZER"]) as file:
     text = file.read()
 rate = float(re.search(r"make_optimizer\\(\\w+(?:=None)?, lr=([^,)]+)", text)[1])
+if own := re.search(r"def (?:__init__|optimizer)\\([^=]*=([^,)]+)", text):
+    rate /= float(own[1])
 random.seed(seed)
 noise = 0.01 * random.random()
 
@@ -26,7 +28,7 @@ def report(step, **losses):
     loss = 1.0 + noise + (0.1 + gap) * step / steps + math.exp(-5 * step / steps)
     print(json.dumps({"step": step, "train_loss": loss, "validation_loss": loss + 0.1, **losses}))
 """
-"""A loss that falls most at the contender's own rate, 1 for programs and 0.001 for baselines."""
+"""A loss that falls most at the contender's own rate: 0.001 for baselines; a program's rate is in multiples of it."""
 
 BODIES = {
     "good": """

@@ -220,6 +220,20 @@ def test_a_program_has_the_same_factory_in_both_frameworks(name: str, tmp_path: 
     assert not np.allclose(params, np.arange(12.0).reshape(4, 3) / 10)
 
 
+def test_groups_of_a_script_keep_the_contract(tmp_path: Path) -> None:
+    """A program takes the settings of groups that it has, and ignores those of other optimizers."""
+    torch = pytest.importorskip("torch")
+    program = LIBRARY["lion"]
+    values = {dimension.name: dimension.reference for dimension in Contender("lion", program).space()} | {RATE: 3.0}
+    module = load(program_file(program, "torch", values), tmp_path)
+    first, second = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    groups = [{"params": [first], "weight_decay": 0.0}, {"params": [second], "use_muon": False}]
+    found = module.make_optimizer(groups).param_groups
+    assert [group["weight_decay"] for group in found] == [0.0, 0.1]
+    assert [group["lr"] for group in found] == pytest.approx([3e-4, 3e-4]), "the learning rate, not a factor"
+    assert not any("use_muon" in group for group in found)
+
+
 def test_a_baseline_of_optax_is_that_of_the_table(tmp_path: Path) -> None:
     import jax.numpy as jnp
 
