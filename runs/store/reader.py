@@ -144,8 +144,12 @@ class RunReader:
         with plain_errors(self.path):
             return self._totals(search)[1]
 
-    def history(self, search: Search, tail: int) -> History:
+    def history(self, search: Search, tail: int | None) -> History:
         """State from which ``Evolution`` resumes: all results, and the last ``tail`` tickets with their programs.
+
+        Args:
+            search: the search.
+            tail: number of tickets; None for all.
 
         Raises:
             DamagedRunError: a record is damaged or missing.
@@ -159,7 +163,7 @@ class RunReader:
             if found[0] != settled or int(found[1]) != ticket_sum:
                 raise DamagedRunError(f"table tickets: {settled} records were written and {found[0]} others are there")
         by_ticket = {result.ticket: result for result in results}
-        recent = self.tickets(search, max(settled - tail, 0), by_ticket)
+        recent = self.tickets(search, 0 if tail is None else max(settled - tail, 0), by_ticket)
         return History(settled - 1, tuple(recent), results)
 
     def verify_records(self) -> dict[str, int]:

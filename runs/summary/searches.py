@@ -88,6 +88,8 @@ def make_evolution(
         look_ahead=config.look_ahead,
         variation=config.variation(search.settings["algorithm"]),
         budget=budget,
+        archive=config.archive,
+        adaptation=config.adaptation,
         history=history,
     )
 
@@ -157,4 +159,4 @@ def reference_of(store: RunReader, config: CampaignConfig) -> Reference:
 def reference_rule(config: CampaignConfig) -> ReferenceRule:
     """The rule by which a campaign derives its reference from the evaluation of the warm start."""
     checkpoints = [get_task(task.task).checkpoints for task in config.setting.tasks]
-    return ReferenceRule(config.hurdle, config.rate_sweep, checkpoints, len(config.training_seeds))
+    return ReferenceRule(config.hurdle, config.rate_sweep, checkpoints, len(config.training_seeds), config.race)
