@@ -21,6 +21,7 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -45,29 +46,38 @@ WARM_START = 0
 """Ticket of the warm start."""
 
 
+Unit = Literal["programs", "evaluations", "steps"]
+"""What a budget counts."""
+
+
 class Budget(BaseModel):
     """Budget of a search, which ends at the first limit it reaches; the counts exclude the warm start.
 
     Attributes:
         programs: maximum number of generated programs. Defaults to no limit.
         evaluations: maximum number of evaluations, which exclude cache hits. Defaults to no limit.
+        steps: maximum number of training steps. The search ends with the first ticket whose population has cost as
+            many; the open tickets, at most ``look_ahead``, come on top. Defaults to no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     programs: int | None = Field(default=None, ge=1, le=1_000_000_000)
     evaluations: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    steps: int | None = Field(default=None, ge=1, le=1_000_000_000_000_000)
 
     @model_validator(mode="after")
     def _limited(self) -> Budget:
-        if self.programs is None and self.evaluations is None:
-            raise ValueError("give programs, evaluations, or both")
+        if self.programs is None and self.evaluations is None and self.steps is None:
+            raise ValueError("give programs, evaluations or steps, or several of them")
         return self
 
     @property
-    def counted(self) -> tuple[str, int]:
+    def counted(self) -> tuple[Unit, int]:
         """Unit and limit of the progress count, such as ``("programs", 10000)``."""
-        return ("programs", self.programs) if self.programs else ("evaluations", self.evaluations or 1)
+        if self.programs is not None:
+            return "programs", self.programs
+        return ("evaluations", self.evaluations) if self.evaluations is not None else ("steps", self.steps or 1)
 
 
 class ReplayError(RuntimeError):
@@ -146,6 +156,7 @@ class Evolution:
         self._news: list[Settled] = []
         self._drawn = self._settled = -1
         self._evaluations = self._hits = 0
+        self._steps = self._steps_joined = 0  # training steps of all results, and of the tickets that have joined
         self._newest = WARM_START  # the latest ticket with a new fingerprint
         self._outcomes: Counter[str] = Counter()
         self._results = 0
@@ -158,11 +169,12 @@ class Evolution:
     @property
     def drawn_all(self) -> bool:
         """True if the budget is spent, so that no more tickets are generated."""
-        programs, evaluations = self._budget.programs, self._budget.evaluations
+        programs, evaluations, steps = self._budget.programs, self._budget.evaluations, self._budget.steps
         return self._drawn >= 0 and (
             (programs is not None and self._drawn >= programs)
             or (evaluations is not None and self._evaluations >= evaluations)
-            or (evaluations is not None and self._drawn - self._newest >= PATIENCE)
+            or (steps is not None and self._steps_before(self._drawn + 1) >= steps)
+            or (not (evaluations is None and steps is None) and self._drawn - self._newest >= PATIENCE)
         )
 
     @property
@@ -175,7 +187,9 @@ class Evolution:
         """Counts and the best program so far."""
         warm = None if self._warm_fitness is None else self._warm_fitness.value
         generated = max(self._settled, 0)
-        return Progress(generated, self._results, self._hits, dict(self._outcomes), self._best, warm, self.finished)
+        return Progress(
+            generated, self._results, self._hits, dict(self._outcomes), self._best, warm, self.finished, self._steps
+        )
 
     @property
     def warm_start_fitness(self) -> Fitness | None:
@@ -274,6 +288,7 @@ class Evolution:
             self._warm_fitness = fitness
         else:
             self._results += 1
+            self._steps += fitness.steps
             self._outcomes[fitness.outcome] += 1
         rank = fitness.key, ticket
         if fitness.trained and fitness.value is not None and (self._best_rank is None or rank < self._best_rank):
@@ -304,10 +319,21 @@ class Evolution:
                 self._found(member)
             else:
                 self._population.add(member)
+                self._steps_joined += self._steps_of(candidate)
                 if self._archive is not None:
                     self._archive.add(member)
                 if self._adaptation is not None:
                     self._credit(self._adaptation, candidate, member.fitness)
+
+    def _steps_of(self, candidate: Candidate) -> int:
+        """Training steps of a settled ticket; 0 for the warm start and for cache hits."""
+        fitness = None if candidate.is_hit or candidate.ticket == WARM_START else self._cache.get(candidate.ticket)
+        return 0 if fitness is None else fitness.steps
+
+    def _steps_before(self, ticket: int) -> int:
+        """Training steps of the tickets from whose population a ticket is generated."""
+        last = min(ticket - self._look_ahead, self._settled)
+        return self._steps_joined + sum(self._steps_of(item) for item in self._window if item.ticket <= last)
 
     def _found(self, founder: Member) -> None:
         """Fills the population with the warm start."""
@@ -365,4 +391,5 @@ class Evolution:
             if self._cache.get(candidate.owner) is None:
                 raise ReplayError(f"ticket {candidate.ticket} is settled, but the result of its owner is missing")
             self._window.append(candidate)
+        self._steps_joined = sum(results[ticket].fitness.steps for ticket in owners if ticket < wanted.start)
         self._join(joined)

@@ -290,7 +290,7 @@ class RunReader:
         outcomes: Counter[str] = Counter()
         best: Best | None = None
         key: tuple[float, ...] = (math.inf,)
-        warm_start = None
+        warm_start, steps = None, 0
         for result in self.evaluations(search):
             fitness = result.fitness
             if result.ticket >= settled:
@@ -299,10 +299,11 @@ class RunReader:
                 warm_start = fitness.value
             else:
                 outcomes[fitness.outcome] += 1
+                steps += fitness.steps
             if fitness.value is not None and fitness.key < key:
                 best, key = Best(result.ticket, fitness.value), fitness.key
         generated, evaluated = max(settled - 1, 0), outcomes.total()
-        return Progress(generated, evaluated, generated - evaluated, dict(outcomes), best, warm_start)
+        return Progress(generated, evaluated, generated - evaluated, dict(outcomes), best, warm_start, steps=steps)
 
     def leaderboard(self, search: Search, count: int) -> list[Evaluated]:
         """The best semantically distinct programs, in order of increasing fitness; ties in ticket order."""

@@ -136,8 +136,13 @@ def spent(store: RunReader, config: CampaignConfig) -> bool:
     if SEARCH not in [search.name for search in store.searches()] or names != config.controls:
         return False
     search, budget = store.search(SEARCH), config.budget
-    if budget.programs is not None and store.settled(search) - 1 >= budget.programs:
+    settled = store.settled(search)
+    if budget.programs is not None and settled - 1 >= budget.programs:
         return True
+    if budget.steps is not None:
+        joined = range(WARM_START + 1, settled - config.look_ahead + 1)
+        if sum(r.fitness.steps for r in store.evaluations(search) if r.ticket in joined) >= budget.steps:
+            return True
     return budget.evaluations is not None and evaluations_of(store, search) >= budget.evaluations
 
 

@@ -114,6 +114,28 @@ def test_budget_of_evaluations_is_exact() -> None:
         assert progress.finished
 
 
+def test_a_budget_of_steps_ends_at_the_same_ticket_for_any_order_and_after_a_stop() -> None:
+    budget = Budget(steps=9000)
+    whole = run(budget=budget)
+    ends = {
+        run(workers=w, order=o, batch_size=b, budget=budget).progress.generated for w, o, b in [(1, 2, 1), (7, 3, 8)]
+    }
+    assert ends == {whole.progress.generated}
+    ledger = Ledger()
+    run(ledger, budget=budget)
+    owned = [s.fitness.steps if not s.candidate.is_hit else 0 for s in ledger.settled[1:]]
+    assert sum(owned) == whole.progress.steps
+    last = whole.progress.generated
+    assert sum(owned[: last + 1 - 16]) >= 9000 > sum(owned[: last - 16])
+    for stop in (2, 9, 20):
+        part, turns = Ledger(), iter([False] * stop + [True])
+        Session(make_evolution(budget=budget), MadeUpEvaluator(2, stop), part).run(should_stop=lambda turns=turns: next(turns))
+        again = make_evolution(part.history(36), budget=budget)
+        Session(again, MadeUpEvaluator(1, 1), part).run()
+        assert (again.progress, again.population_digest()) == (whole.progress, whole.population_digest())
+    assert make_evolution(ledger.history(36), budget=budget).finished
+
+
 def test_a_search_that_finds_nothing_new_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optsearch.search.evolution.PATIENCE", 150)
     program = parse("def train(w, g, lr):\n  update = g * lr\n  return update\n")
@@ -186,7 +208,7 @@ def test_a_search_that_learns_equals_its_definition() -> None:
 
 
 def test_budget_needs_a_limit() -> None:
-    with pytest.raises(ValueError, match="give programs, evaluations, or both"):
+    with pytest.raises(ValueError, match="give programs, evaluations or steps"):
         Budget()
 
 
