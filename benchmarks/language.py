@@ -213,7 +213,7 @@ def distinct(count: int, seed: int) -> tuple[dict[str, object], list[list[Progra
         seed=seed,
         population=PopulationConfig(),
         look_ahead=16,
-        mutator=Mutator(MutationWeights()),
+        variation=Mutator(MutationWeights()),
         budget=Budget(programs=count),
     )
     structures: set[Program] = set()

@@ -33,15 +33,17 @@ from optsearch.dsl.syntax import parse
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import nearest, verify
 from optsearch.proxy_tasks.seeds import FRESH
+from optsearch.search.adaptation import AdaptationConfig
 from optsearch.search.algorithms import ALGORITHMS, AlgorithmName, ControlName
-from optsearch.search.evolution import Budget
+from optsearch.search.archive import ArchiveConfig
+from optsearch.search.evolution import Budget, tickets_to_resume
 from optsearch.search.fitness import FurtherTask, Setting
 from optsearch.search.meta_validation import MetaValidationConfig, Seed
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
 from optsearch.search.population import PopulationConfig
 from optsearch.search.random_programs import RandomPrograms
-from optsearch.search.reference import HurdleConfig, RateSweepConfig
+from optsearch.search.reference import HurdleConfig, RaceConfig, RateSweepConfig
 from optsearch.search.settings.config_errors import RuleError
 from optsearch.search.settings.settings import load_settings, settings_text
 
@@ -102,6 +104,9 @@ class CampaignConfig(BaseModel):
         budget: stopping condition.
         first_stage: preliminary searches. Defaults to none; the search then starts from ``warm_start``.
         population: size and tournament of the ageing population.
+        archive: selection of parents from the Pareto front of loss, state and statements. Defaults to the population
+            alone.
+        adaptation: adaptation of the mutation weights. Defaults to fixed weights.
         mutation: weight of each mutation.
         limits: bounds on programs.
         constants: distribution of new constants, and step sizes of their mutations.
@@ -109,6 +114,8 @@ class CampaignConfig(BaseModel):
         look_ahead: maximum number of open tickets. It determines the eligible parents and therefore affects results.
         batch_size: number of evaluations sent to a worker together.
         hurdle: early stopping of bad programs. Defaults to no early stopping.
+        race: with several training seeds, trains programs that are worse than the warm start on the first seed alone.
+            Defaults to all seeds for every program.
         rate_sweep: evaluates programs near the top at several learning rates and takes the best. Defaults to each
             program's own rate only.
         lanes: number of training runs batched into one computation, for accelerators. It may change the last digits of
@@ -138,6 +145,8 @@ class CampaignConfig(BaseModel):
     budget: Budget
     first_stage: FirstStageConfig | None = None
     population: PopulationConfig = PopulationConfig()
+    archive: ArchiveConfig | None = None
+    adaptation: AdaptationConfig | None = None
     mutation: MutationWeights = MutationWeights()
     limits: LimitsConfig = LimitsConfig()
     constants: ConstantsConfig = ConstantsConfig()
@@ -145,6 +154,7 @@ class CampaignConfig(BaseModel):
     look_ahead: int = Field(default=128, ge=1, le=100_000)
     batch_size: int = Field(default=4, ge=1, le=1024)
     hurdle: HurdleConfig | None = None
+    race: RaceConfig | None = None
     rate_sweep: RateSweepConfig | None = None
     lanes: int = Field(default=1, ge=1, le=65_536)
     meta_validation: MetaValidationConfig | None = None
@@ -228,6 +238,8 @@ class CampaignConfig(BaseModel):
             )
         if self.task_scale is not None and not self.further_tasks:
             raise RuleError(("task_scale",), "task_scale requires further_tasks")
+        if self.race is not None and len(self.training_seeds) < 2:
+            raise RuleError(("race",), "race requires at least two training_seeds: there is nothing to leave out")
         if self.algorithm in self.controls:
             raise RuleError(("controls",), f"the search itself uses '{self.algorithm}': remove it from controls")
         return self
@@ -328,6 +340,12 @@ class CampaignConfig(BaseModel):
     def fresh_seed_values(self) -> range:
         """Seeds of the final comparison; disjoint from the training seeds."""
         return FRESH[: self.fresh_seeds]
+
+    @property
+    def tickets_to_resume(self) -> int | None:
+        """Number of settled tickets from which a search resumes; None for all."""
+        whole = self.archive is not None or self.adaptation is not None
+        return tickets_to_resume(self.population.size, self.look_ahead, whole_history=whole)
 
     def variation(self, algorithm: AlgorithmName) -> Mutator | RandomPrograms:
         """Creates the variation operator of an algorithm."""

@@ -87,6 +87,7 @@ class Progress:
         best: the best program so far, including the warm start; None if no program has trained yet.
         warm_start: fitness of the warm start; None if it is not yet known or the warm start does not train.
         finished: True if the budget is spent and all results are known.
+        steps: training steps of the evaluated programs.
     """
 
     generated: int
@@ -96,6 +97,7 @@ class Progress:
     best: Best | None = None
     warm_start: float | None = None
     finished: bool = False
+    steps: int = 0
 
 
 @dataclass(slots=True)

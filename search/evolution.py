@@ -11,7 +11,8 @@ child is a copy:
         if candidate and candidate.evaluate:
             evolution.tell(candidate.ticket, fitness_of(candidate.program))
 
-Resuming requires all results, but only the last ``population + look_ahead`` settled tickets.
+Resuming requires all results, but only the last ``population + look_ahead`` settled tickets; with an archive or with
+adaptive mutation weights, which follow from the whole history, it requires all of them.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
+from optsearch.search.adaptation import Adaptation, AdaptationConfig
+from optsearch.search.archive import Archive, ArchiveConfig
 from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settled
 from optsearch.search.fitness import Fitness
 from optsearch.search.fitness_cache import FitnessCache
@@ -42,29 +46,38 @@ WARM_START = 0
 """Ticket of the warm start."""
 
 
+Unit = Literal["programs", "evaluations", "steps"]
+"""What a budget counts."""
+
+
 class Budget(BaseModel):
     """Budget of a search, which ends at the first limit it reaches; the counts exclude the warm start.
 
     Attributes:
         programs: maximum number of generated programs. Defaults to no limit.
         evaluations: maximum number of evaluations, which exclude cache hits. Defaults to no limit.
+        steps: maximum number of training steps. The search ends with the first ticket whose population has cost as
+            many; the open tickets, at most ``look_ahead``, come on top. Defaults to no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     programs: int | None = Field(default=None, ge=1, le=1_000_000_000)
     evaluations: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    steps: int | None = Field(default=None, ge=1, le=1_000_000_000_000_000)
 
     @model_validator(mode="after")
     def _limited(self) -> Budget:
-        if self.programs is None and self.evaluations is None:
-            raise ValueError("give programs, evaluations, or both")
+        if self.programs is None and self.evaluations is None and self.steps is None:
+            raise ValueError("give programs, evaluations or steps, or several of them")
         return self
 
     @property
-    def counted(self) -> tuple[str, int]:
+    def counted(self) -> tuple[Unit, int]:
         """Unit and limit of the progress count, such as ``("programs", 10000)``."""
-        return ("programs", self.programs) if self.programs else ("evaluations", self.evaluations or 1)
+        if self.programs is not None:
+            return "programs", self.programs
+        return ("evaluations", self.evaluations) if self.evaluations is not None else ("steps", self.steps or 1)
 
 
 class ReplayError(RuntimeError):
@@ -77,13 +90,24 @@ class History:
 
     Attributes:
         settled: highest settled ticket; -1 if the search has not started.
-        tail: the last ``population + look_ahead`` settled tickets in order, or all if there are fewer.
+        tail: the last settled tickets in order, as many as ``tickets_to_resume`` gives, or all if there are fewer.
         evaluated: all results in any order, including those of tickets not yet settled.
     """
 
     settled: int
     tail: Sequence[Settled]
     evaluated: Iterable[Evaluated]
+
+
+def tickets_to_resume(population: int, look_ahead: int, *, whole_history: bool) -> int | None:
+    """Number of settled tickets from which a search resumes; None for all.
+
+    Args:
+        population: size of the population.
+        look_ahead: maximum number of open tickets.
+        whole_history: True if the search has an archive or adaptive mutation weights.
+    """
+    return None if whole_history else population + look_ahead
 
 
 class Evolution:
@@ -97,6 +121,8 @@ class Evolution:
         look_ahead: maximum number of open tickets; it affects results because it determines the eligible parents.
         variation: variation operator: a mutator, a mutator of constants only, or random programs.
         budget: stopping condition.
+        archive: selects a share of the parents from the Pareto front. Defaults to the population alone.
+        adaptation: adapts the mutation weights. Defaults to fixed weights.
         history: state to resume from. Defaults to a new search.
     """
 
@@ -110,6 +136,8 @@ class Evolution:
         look_ahead: int,
         variation: Variation,
         budget: Budget,
+        archive: ArchiveConfig | None = None,
+        adaptation: AdaptationConfig | None = None,
         history: History | None = None,
     ):
         if look_ahead < 1:
@@ -118,12 +146,17 @@ class Evolution:
         self._look_ahead, self._population_config = look_ahead, population
         self._key = np.frombuffer(hashlib.sha256(f"{name}:{seed}".encode()).digest()[:16], dtype=np.uint64)
         self._population: Population | None = None
+        self._archive_config = archive
+        self._archive: Archive | None = None
+        self._adaptation = None if adaptation is None else Adaptation(adaptation)
+        self._joined: dict[int, float | None] = {}  # fitness of all tickets that have joined, for adaptation
         self._cache = FitnessCache()
         self._window: deque[Candidate] = deque()  # drawn, not yet in the population
         self._known: dict[int, Evaluated] = {}  # results of an earlier session, for tickets not drawn again yet
         self._news: list[Settled] = []
         self._drawn = self._settled = -1
         self._evaluations = self._hits = 0
+        self._steps = self._steps_joined = 0  # training steps of all results, and of the tickets that have joined
         self._newest = WARM_START  # the latest ticket with a new fingerprint
         self._outcomes: Counter[str] = Counter()
         self._results = 0
@@ -136,11 +169,12 @@ class Evolution:
     @property
     def drawn_all(self) -> bool:
         """True if the budget is spent, so that no more tickets are generated."""
-        programs, evaluations = self._budget.programs, self._budget.evaluations
+        programs, evaluations, steps = self._budget.programs, self._budget.evaluations, self._budget.steps
         return self._drawn >= 0 and (
             (programs is not None and self._drawn >= programs)
             or (evaluations is not None and self._evaluations >= evaluations)
-            or (evaluations is not None and self._drawn - self._newest >= PATIENCE)
+            or (steps is not None and self._steps_before(self._drawn + 1) >= steps)
+            or (not (evaluations is None and steps is None) and self._drawn - self._newest >= PATIENCE)
         )
 
     @property
@@ -153,7 +187,9 @@ class Evolution:
         """Counts and the best program so far."""
         warm = None if self._warm_fitness is None else self._warm_fitness.value
         generated = max(self._settled, 0)
-        return Progress(generated, self._results, self._hits, dict(self._outcomes), self._best, warm, self.finished)
+        return Progress(
+            generated, self._results, self._hits, dict(self._outcomes), self._best, warm, self.finished, self._steps
+        )
 
     @property
     def warm_start_fitness(self) -> Fitness | None:
@@ -177,9 +213,12 @@ class Evolution:
             if self._population is None:  # the warm start is settled, so it has joined
                 raise ReplayError("the warm start has not joined the population")
             rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, ticket]))
-            parent = self._population.select(rng)
+            parent = self._select(rng, self._population)
+            factors = {} if self._adaptation is None else self._adaptation.factors
             try:
-                child, change = self._variation.mutate(rng, parent.program)
+                child, change = self._variation.mutate(
+                    rng, parent.program, mate=self._population.select, factors=factors
+                )
                 mutation = str(change)
             except MutationError:
                 child, mutation = parent.program, "none"
@@ -249,6 +288,7 @@ class Evolution:
             self._warm_fitness = fitness
         else:
             self._results += 1
+            self._steps += fitness.steps
             self._outcomes[fitness.outcome] += 1
         rank = fitness.key, ticket
         if fitness.trained and fitness.value is not None and (self._best_rank is None or rank < self._best_rank):
@@ -266,15 +306,49 @@ class Evolution:
             if candidate.ticket == WARM_START:
                 self._join(WARM_START)
 
+    def _select(self, rng: np.random.Generator, population: Population) -> Member:
+        archived = None if self._archive is None else self._archive.select(rng)
+        return population.select(rng) if archived is None else archived
+
     def _join(self, last: int) -> None:
         """Moves tickets up to ``last`` from the window to the population."""
         while self._window and self._window[0].ticket <= last:
             candidate = self._window.popleft()
             member = self._member(candidate)
             if self._population is None:
-                self._population = Population(member, self._population_config)
+                self._found(member)
             else:
                 self._population.add(member)
+                self._steps_joined += self._steps_of(candidate)
+                if self._archive is not None:
+                    self._archive.add(member)
+                if self._adaptation is not None:
+                    self._credit(self._adaptation, candidate, member.fitness)
+
+    def _steps_of(self, candidate: Candidate) -> int:
+        """Training steps of a settled ticket; 0 for the warm start and for cache hits."""
+        fitness = None if candidate.is_hit or candidate.ticket == WARM_START else self._cache.get(candidate.ticket)
+        return 0 if fitness is None else fitness.steps
+
+    def _steps_before(self, ticket: int) -> int:
+        """Training steps of the tickets from whose population a ticket is generated."""
+        last = min(ticket - self._look_ahead, self._settled)
+        return self._steps_joined + sum(self._steps_of(item) for item in self._window if item.ticket <= last)
+
+    def _found(self, founder: Member) -> None:
+        """Fills the population with the warm start."""
+        self._population = Population(founder, self._population_config)
+        self._joined[founder.ticket] = founder.fitness
+        if self._archive_config is not None:
+            self._archive = Archive(founder, self._archive_config)
+
+    def _credit(self, adaptation: Adaptation, candidate: Candidate, fitness: float | None) -> None:
+        """Notes whether an evaluated child is better than its parent."""
+        self._joined[candidate.ticket] = fitness
+        if candidate.parent is not None and not candidate.is_hit:
+            before = self._joined[candidate.parent]
+            better = fitness is not None and (before is None or fitness < before)
+            adaptation.note(candidate.mutation.partition(" ")[0], better)
 
     def _member(self, candidate: Candidate) -> Member:
         fitness = self._cache.get(candidate.owner)
@@ -305,10 +379,10 @@ class Evolution:
         self._hits = max(settled, 0) - self._evaluations
         self._drawn = self._settled = settled
         joined = max(settled - self._look_ahead, WARM_START)
-        self._population = Population(
-            Member(WARM_START, self._warm_start, self._warm_fitness.value), self._population_config
-        )
-        wanted = range(max(joined - self._population_config.size + 1, 1), settled + 1)
+        self._found(Member(WARM_START, self._warm_start, self._warm_fitness.value))
+        needs_all = self._archive is not None or self._adaptation is not None
+        size = self._population_config.size
+        wanted = range(1 if needs_all else max(joined - size + 1, 1), settled + 1)
         tail = [item for item in history.tail if item.candidate.ticket in wanted]
         if [item.candidate.ticket for item in tail] != list(wanted):
             raise ReplayError(f"the tickets {wanted.start} to {settled} are incomplete")
@@ -317,4 +391,5 @@ class Evolution:
             if self._cache.get(candidate.owner) is None:
                 raise ReplayError(f"ticket {candidate.ticket} is settled, but the result of its owner is missing")
             self._window.append(candidate)
+        self._steps_joined = sum(results[ticket].fitness.steps for ticket in owners if ticket < wanted.start)
         self._join(joined)

@@ -6,7 +6,8 @@ no task dominates, and the fitness is the mean score; the warm start has fitness
 for programs whose mean score so far is below this gate. Programs that do not pass the gate keep their score; the score
 of those that pass is at most ``if_below``, so that passing a gate never makes a program worse.
 
-The first failed run ends the evaluation. With further learning rates, a program near the top at its own rate is also
+The first failed run ends the evaluation. In a race, a program that is not better than a gate on the first seed is not
+trained on the others. With further learning rates, a program near the top at its own rate is also
 evaluated at these, and the lowest value is its fitness. With trials instead, a program worse than the warm start at its
 own rate is trained for a few steps at every rate, and evaluated at the most promising one.
 
@@ -105,12 +106,15 @@ class Reference:
             Defaults to no rate sweep.
         trial: with trials, their number of steps; programs that are not below the threshold are swept then. Defaults to
             no trials.
+        race_below: gate of the race: programs whose value on the first seed is not lower are not trained on the other
+            seeds and tasks. Defaults to no race.
     """
 
     limits: tuple[Limits, ...] | None = None
     losses: tuple[float, ...] = ()
     sweep_below: float | None = None
     trial: int | None = None
+    race_below: float | None = None
 
 
 class JobKind(Enum):
@@ -242,6 +246,7 @@ def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
     from optsearch.proxy_tasks.run import TrainingRun
 
     reference, tasks = job.reference or Reference(), setting.tasks
+    several = len(tasks) > 1
     losses: list[float] = []
     curves: list[tuple[float, ...]] = []
     steps = 0
@@ -257,19 +262,25 @@ def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
         runs = [
             TrainingRun(job.program, seed, rate, hurdle) for seed, hurdle in zip(setting.seeds, hurdles, strict=False)
         ]
-        total = 0.0
-        for result in (yield Request(task.task, tuple(runs))):
-            steps += result.steps
-            if result.outcome is not Outcome.OK or result.loss is None:
-                so_far = None if result.loss_so_far is None else float(f"{result.loss_so_far:.6g}")
-                return Fitness(None, str(result.outcome.value), steps, 0.0, rate=rate, loss_so_far=so_far)
-            total += float(result.loss)
-            curves.append(tuple(float(loss) for loss in result.train_losses))
-        losses.append(total / len(setting.seeds))
-        value = score(losses, tasks, reference.losses, gate)
-    several = len(tasks) > 1
+        races = number == 0 and reference.race_below is not None
+        total, finished = 0.0, 0
+        for heat in (runs[:1], runs[1:]) if races else (runs,):
+            for result in (yield Request(task.task, tuple(heat))):
+                steps += result.steps
+                if result.outcome is not Outcome.OK or result.loss is None:
+                    so_far = None if result.loss_so_far is None else float(f"{result.loss_so_far:.6g}")
+                    return Fitness(None, str(result.outcome.value), steps, 0.0, rate=rate, loss_so_far=so_far)
+                total, finished = total + float(result.loss), finished + 1
+                curves.append(tuple(float(loss) for loss in result.train_losses))
+            mean = total / finished
+            value = score([*losses, mean], tasks, reference.losses, gate) if several else mean
+            if races and reference.race_below is not None and value >= reference.race_below:
+                break
+        losses.append(mean)
+        if finished < len(runs):
+            break
     kept = tuple(curves) if job.keep_curves else ()
-    return Fitness(value if several else losses[0], OK, steps, 0.0, kept, tuple(losses) if several else (), rate)
+    return Fitness(value, OK, steps, 0.0, kept, tuple(losses) if several else (), rate)
 
 
 def score(

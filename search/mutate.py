@@ -10,9 +10,11 @@ such as 0.99 and 0.999 differ by a factor of 10 in their time scale. Learning ra
 that coordinate-wise changes get stuck in narrow valleys; ``retune`` changes several constants at once, with step sizes
 over several orders of magnitude. An inserted statement is usually dead until a second mutation reads its value;
 ``wrap`` combines both in one mutation. Random statements rarely have operands that fit together; ``duplicate`` inserts
-a copy of an existing statement, in analogy to gene duplication.
+a copy of an existing statement, in analogy to gene duplication. ``cross`` takes a value from another member of the
+population (`crossover`).
 
-Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``wrap``, ``duplicate``, ``complement``, ``retune`` are new.
+Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``wrap``, ``duplicate``, ``cross``, ``complement`` and
+``retune`` are new.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -29,7 +32,12 @@ from optsearch.dsl.generate import new_variable, random_argument, random_stateme
 from optsearch.dsl.program import Argument, Program, Statement, shortest
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import is_valid_from, scope_before, statement_kind
+from optsearch.search.crossover import carried
 from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
+from optsearch.search.population import Member
+
+CROSS = "cross"
+"""The mutation with a second parent."""
 
 ATTEMPTS = 100
 """Maximum number of rejected samples of one mutation before another mutation is sampled."""
@@ -39,6 +47,9 @@ LARGEST = 1e30
 
 RETUNE = (-5.0, 3.0)
 """Range of the base-2 logarithm of the step size of ``retune``, relative to that of ``scale``."""
+
+
+_NO_FACTORS: Mapping[str, float] = MappingProxyType({})
 
 
 class MutationError(RuntimeError):
@@ -66,6 +77,10 @@ class Mutation:
         return f"{self.name} line {self.line}: {change}"
 
 
+Mate = Callable[[np.random.Generator], Member]
+"""Selects a second parent."""
+
+
 class Variation(Protocol):
     """Protocol of variation operators, which generate a program from a member of the population.
 
@@ -75,8 +90,22 @@ class Variation(Protocol):
 
     inherits: bool
 
-    def mutate(self, rng: np.random.Generator, program: Program) -> tuple[Program, Mutation]:
+    def mutate(
+        self,
+        rng: np.random.Generator,
+        program: Program,
+        *,
+        mate: Mate | None = None,
+        factors: Mapping[str, float] = _NO_FACTORS,
+    ) -> tuple[Program, Mutation]:
         """Generates a verified program and the record of the mutation.
+
+        Args:
+            rng: random number generator.
+            program: a verified program.
+            mate: selects a second parent; called only by mutations that have one. Defaults to none, so that these
+                mutations do not apply.
+            factors: factor on the weight of each mutation; 1 for those not listed.
 
         Raises:
             MutationError: no mutation gives a valid program.
@@ -132,12 +161,21 @@ class Mutator:
         }
         self._weights = {name: weight for name, weight in weights.as_dict().items() if weight > 0.0}
 
-    def mutate(self, rng: np.random.Generator, program: Program) -> tuple[Program, Mutation]:
+    def mutate(
+        self,
+        rng: np.random.Generator,
+        program: Program,
+        *,
+        mate: Mate | None = None,
+        factors: Mapping[str, float] = _NO_FACTORS,
+    ) -> tuple[Program, Mutation]:
         """Generates a valid child that differs from its parent by one mutation.
 
         Args:
             rng: random number generator.
             program: a verified program.
+            mate: as in ``Variation``.
+            factors: as in ``Variation``.
 
         Returns:
             The verified child, and the record of the mutation.
@@ -146,12 +184,13 @@ class Mutator:
             MutationError: no mutation with positive weight gives a valid child, for example if only constants are
                 mutable and the program has none.
         """
-        weights = dict(self._weights)
+        weights = {name: weight * factors.get(name, 1.0) for name, weight in self._weights.items()}
+        other = mate(rng) if mate is not None and CROSS in weights else None
         while weights:
             name = _choose(rng, weights)
-            draw = self._draws[name]
+            draw = self._draws.get(name)
             for _ in range(ATTEMPTS):
-                change = draw(rng, program)
+                change = self._cross(rng, program, other) if draw is None else draw(rng, program)
                 if change is None:  # does not apply to this parent
                     break
                 if change is not INVALID:
@@ -246,6 +285,28 @@ class Mutator:
         if not is_valid_from(Program(program.state, changed), place, scope):
             return INVALID
         return changed, Mutation(mutation, place + 2, str(old), f"{new}; {reader}")
+
+    def _cross(self, rng: np.random.Generator, program: Program, mate: Member | None) -> _Change | None:
+        body = program.body
+        uses = [(at, i) for at, line in enumerate(body) for i, arg in enumerate(line.args) if isinstance(arg, str)]
+        if mate is None or not uses:
+            return None
+        place, position = uses[_draw(rng, uses)]
+        old, scope = body[place], scope_before(program, place)
+        taken = {*scope, *(line.target for line in body)}
+        found = carried(lambda count: int(rng.random() * count), program, mate.program, taken=taken)
+        if found is None:
+            return INVALID
+        new, name = found
+        reader = Statement(old.target, old.function, (*old.args[:position], name, *old.args[position + 1 :]))
+        changed = (*body[:place], *new, reader, *body[place + 1 :])
+        overwritten = {line.target for line in new} & {line.target for line in body}
+        if len(changed) > self._limits.statements or overwritten:
+            return INVALID
+        if not is_valid_from(Program(program.state, changed), place, scope):
+            return INVALID
+        after = "; ".join(map(str, (*new, reader)))
+        return changed, Mutation(CROSS, place + 2, str(old), f"{after} from {mate.ticket}")
 
     def _scale(self, rng: np.random.Generator, program: Program) -> _Change | None:
         step = self._constants.step

@@ -1,6 +1,7 @@
 """Settings of mutation: weights, distribution and step sizes of constants, and the maximum program length.
 
-Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``wrap``, ``duplicate``, ``complement``, ``retune`` are new.
+Source: Chen et al. 2023 (arXiv:2302.06675), section 2.1; ``wrap``, ``duplicate``, ``cross``, ``complement`` and
+``retune`` are new.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class MutationWeights(BaseModel):
         wrap: apply a random function to one argument of a statement, which then reads the result instead.
         duplicate: as ``wrap``, with a copy of one of the program's statements, in which the argument replaces one of
             the copy's arguments.
+        cross: replace one argument of a statement by a value of another member of the population, inserted with the
+            statements that define it.
         scale: multiply a constant by 2^a, a from N(0, 1).
         complement: as ``scale`` for the distance from 1: c becomes 1 - (1 - c) * 2^a, for a constant near 1.
         redraw: replace a constant by a sample from N(0, 1).
@@ -36,6 +39,7 @@ class MutationWeights(BaseModel):
     modify: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
     wrap: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
     duplicate: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    cross: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     scale: float = Field(default=0.1, ge=0.0, allow_inf_nan=False)
     complement: float = Field(default=0.1, ge=0.0, allow_inf_nan=False)
     redraw: float = Field(default=0.1, ge=0.0, allow_inf_nan=False)

@@ -8,14 +8,14 @@ Source: Li & Talwalkar 2019 (arXiv:1902.07638); Real et al. 2020 (arXiv:2003.033
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from optsearch.dsl.functions import DEFAULT_FUNCTIONS, FUNCTIONS
 from optsearch.dsl.generate import STANDARD, NewConstants, random_program
 from optsearch.dsl.program import Program
-from optsearch.search.mutate import Mutation
+from optsearch.search.mutate import Mate, Mutation
 
 
 class RandomPrograms:
@@ -40,8 +40,16 @@ class RandomPrograms:
         self._state, self._statements, self._constants = tuple(state), statements, constants
         self._functions = tuple(FUNCTIONS[name] for name in (DEFAULT_FUNCTIONS if functions is None else functions))
 
-    def mutate(self, rng: np.random.Generator, program: Program) -> tuple[Program, Mutation]:
-        """Samples a random program, independent of ``program``."""
+    def mutate(
+        self,
+        rng: np.random.Generator,
+        program: Program,
+        *,
+        mate: Mate | None = None,
+        factors: Mapping[str, float] | None = None,
+    ) -> tuple[Program, Mutation]:
+        """Samples a random program, independent of ``program`` and of all settings of mutation."""
+        del program, mate, factors
         statements = 1 + int(rng.random() * self._statements)
         drawn = random_program(
             rng, state=self._state, statements=statements, functions=self._functions, constants=self._constants

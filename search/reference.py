@@ -30,6 +30,22 @@ class HurdleConfig(BaseModel):
     at: list[Annotated[float, Field(gt=0.0, le=1.0)]] = Field(default=[0.2], min_length=1, max_length=16)
 
 
+class RaceConfig(BaseModel):
+    """Training seeds that only good programs are trained on.
+
+    A program whose loss on the first training seed is not below the gate keeps this loss as its fitness and is not
+    trained on the others.
+
+    Attributes:
+        within: relative margin of the gate: it is at ``(1 + within)`` times the warm start's mean loss. With several
+            tasks, it is the score ``within``, and a program that does not pass is trained on the first task alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    within: float = Field(default=0.0, ge=-1.0, le=1e6, allow_inf_nan=False)
+
+
 class RateSweepConfig(BaseModel):
     """Takes the best of several learning rates as the fitness, so that good programs with an unsuitable rate survive.
 
@@ -72,19 +88,21 @@ class RateSweepConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ReferenceRule:
-    """How a campaign derives its reference values from the warm start. The defaults give no hurdles and no rate sweep.
+    """How a campaign derives its reference values from the warm start. Defaults to no rules.
 
     Attributes:
         hurdle: factor and positions of the hurdles; None for no hurdles.
         sweep: settings of the rate sweep; None for no rate sweep.
         checkpoints: checkpoints of each task, in steps.
         seeds: number of training seeds.
+        race: settings of the race; None to train every program on all seeds.
     """
 
     hurdle: HurdleConfig | None = None
     sweep: RateSweepConfig | None = None
     checkpoints: Sequence[Sequence[int]] = ((),)
     seeds: int = 1
+    race: RaceConfig | None = None
 
     @property
     def several_tasks(self) -> bool:
@@ -98,8 +116,8 @@ class ReferenceRule:
             warm_start: fitness of the warm start, with curves.
 
         Returns:
-            The warm start's losses, the hurdles of each run, and the threshold and trials of the rate sweep. Without
-            hurdles, threshold and trials if the warm start did not train.
+            The warm start's losses, the hurdles of each run, the gate of the race, and the threshold and trials of the
+            rate sweep. Only the losses if the warm start did not train.
         """
         limits: list[Limits] = []
         for number, steps in enumerate(self.checkpoints):
@@ -107,14 +125,16 @@ class ReferenceRule:
             limits += hurdle_limits(self.hurdle, steps, curves)
         if warm_start.value is None:
             return Reference(None, warm_start.losses)
-        line = trial = None
+        line = trial = gate = None
+        scale = 1.0 if warm_start.losses else abs(warm_start.value)
+        if self.race is not None:
+            gate = warm_start.value + self.race.within * scale
         if self.sweep is not None:
-            scale = 1.0 if warm_start.losses else abs(warm_start.value)
             line = warm_start.value + self.sweep.within * scale
             if self.sweep.trial is not None:
                 trial = self.checkpoints[0][_nearest(self.checkpoints[0], self.sweep.trial)]
         complete = len(limits) == len(self.checkpoints) * self.seeds
-        return Reference(tuple(limits) if complete else None, warm_start.losses, line, trial)
+        return Reference(tuple(limits) if complete else None, warm_start.losses, line, trial, gate)
 
 
 def hurdle_limits(

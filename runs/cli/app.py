@@ -210,10 +210,17 @@ def show(
 ) -> None:
     """Show a run's leaderboard, controls and studies, or one program: text, cost, behaviour, lineage, evaluations."""
     from optsearch.runs.cli.json_selections import studies_json
-    from optsearch.runs.cli.json_values import leaderboard_json, named_program_json, program_json, run_json
+    from optsearch.runs.cli.json_values import (
+        front_json,
+        leaderboard_json,
+        named_program_json,
+        program_json,
+        run_json,
+    )
     from optsearch.runs.library.references import is_program, load_program, program_names, run_folder
     from optsearch.runs.report.explain import explain
     from optsearch.runs.store.writer import RunStore
+    from optsearch.runs.summary.front import front
     from optsearch.runs.summary.leaderboard import leaderboard
     from optsearch.runs.summary.program import program_forms, program_summary
     from optsearch.runs.summary.run import summary
@@ -243,10 +250,12 @@ def show(
             return
         view, selections = summary(store), read_selections(store)
         ranked = leaderboard(store, top) if view.counts.generated or view.best else []
+        pareto = front(store)
         if as_json:
-            print_json(run_json(view) | {"leaderboard": leaderboard_json(ranked), "studies": studies_json(selections)})
+            lists = {"leaderboard": leaderboard_json(ranked), "front": front_json(pareto)}
+            print_json(run_json(view) | lists | {"studies": studies_json(selections)})
         else:
-            run_summary(view, ranked)
+            run_summary(view, ranked, pareto)
             comparison_view.selections(selections)
 
 

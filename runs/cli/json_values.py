@@ -17,6 +17,7 @@ from optsearch.runs.library.discovery import Discovery
 from optsearch.runs.report.explain import BYTES, Explanation
 from optsearch.runs.summary.counts import Counts, Leader
 from optsearch.runs.summary.finals import ControlComparison, Difference, FurtherRuns
+from optsearch.runs.summary.front import FrontProgram
 from optsearch.runs.summary.leaderboard import RankedProgram
 from optsearch.runs.summary.meta_validation import MetaValidationSummary
 from optsearch.runs.summary.program import Ancestor, ProgramEvaluation, ProgramForms, ProgramSummary
@@ -59,6 +60,14 @@ def leaderboard_json(ranked: Sequence[RankedProgram]) -> list[Json]:
             "state": list(row.live.state),
         }
         for row in ranked
+    ]
+
+
+def front_json(front: Sequence[FrontProgram]) -> list[Json]:
+    """The programs of a Pareto front."""
+    return [
+        {"id": row.id, "fitness": row.fitness, "state_arrays": row.size.state, "live_statements": row.size.statements}
+        for row in front
     ]
 
 

@@ -197,7 +197,7 @@ class Campaign:
     ) -> bool:
         config, search, budget = self.config, planned.search, planned.budget
         ledger = SearchLedger(store, search)
-        history = ledger.history(config.population.size + config.look_ahead)
+        history = ledger.history(config.tickets_to_resume)
         evolution = make_evolution(store, config, search, budget, history)
 
         validation = self._meta_validation(store, search, history)

@@ -23,8 +23,8 @@ class SearchLedger:
     def __init__(self, store: RunStore, search: Search):
         self._store, self._search = store, search
 
-    def history(self, tail: int) -> History | None:
-        """All results and the last ``tail`` tickets; None if nothing is recorded yet.
+    def history(self, tail: int | None) -> History | None:
+        """All results and the last ``tail`` tickets, or all of them; None if nothing is recorded yet.
 
         Raises:
             DamagedRunError: a record is damaged or missing.

@@ -144,8 +144,12 @@ class RunReader:
         with plain_errors(self.path):
             return self._totals(search)[1]
 
-    def history(self, search: Search, tail: int) -> History:
+    def history(self, search: Search, tail: int | None) -> History:
         """State from which ``Evolution`` resumes: all results, and the last ``tail`` tickets with their programs.
+
+        Args:
+            search: the search.
+            tail: number of tickets; None for all.
 
         Raises:
             DamagedRunError: a record is damaged or missing.
@@ -159,7 +163,7 @@ class RunReader:
             if found[0] != settled or int(found[1]) != ticket_sum:
                 raise DamagedRunError(f"table tickets: {settled} records were written and {found[0]} others are there")
         by_ticket = {result.ticket: result for result in results}
-        recent = self.tickets(search, max(settled - tail, 0), by_ticket)
+        recent = self.tickets(search, 0 if tail is None else max(settled - tail, 0), by_ticket)
         return History(settled - 1, tuple(recent), results)
 
     def verify_records(self) -> dict[str, int]:
@@ -286,7 +290,7 @@ class RunReader:
         outcomes: Counter[str] = Counter()
         best: Best | None = None
         key: tuple[float, ...] = (math.inf,)
-        warm_start = None
+        warm_start, steps = None, 0
         for result in self.evaluations(search):
             fitness = result.fitness
             if result.ticket >= settled:
@@ -295,10 +299,11 @@ class RunReader:
                 warm_start = fitness.value
             else:
                 outcomes[fitness.outcome] += 1
+                steps += fitness.steps
             if fitness.value is not None and fitness.key < key:
                 best, key = Best(result.ticket, fitness.value), fitness.key
         generated, evaluated = max(settled - 1, 0), outcomes.total()
-        return Progress(generated, evaluated, generated - evaluated, dict(outcomes), best, warm_start)
+        return Progress(generated, evaluated, generated - evaluated, dict(outcomes), best, warm_start, steps=steps)
 
     def leaderboard(self, search: Search, count: int) -> list[Evaluated]:
         """The best semantically distinct programs, in order of increasing fitness; ties in ticket order."""

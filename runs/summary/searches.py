@@ -88,6 +88,8 @@ def make_evolution(
         look_ahead=config.look_ahead,
         variation=config.variation(search.settings["algorithm"]),
         budget=budget,
+        archive=config.archive,
+        adaptation=config.adaptation,
         history=history,
     )
 
@@ -134,8 +136,13 @@ def spent(store: RunReader, config: CampaignConfig) -> bool:
     if SEARCH not in [search.name for search in store.searches()] or names != config.controls:
         return False
     search, budget = store.search(SEARCH), config.budget
-    if budget.programs is not None and store.settled(search) - 1 >= budget.programs:
+    settled = store.settled(search)
+    if budget.programs is not None and settled - 1 >= budget.programs:
         return True
+    if budget.steps is not None:
+        joined = range(WARM_START + 1, settled - config.look_ahead + 1)
+        if sum(r.fitness.steps for r in store.evaluations(search) if r.ticket in joined) >= budget.steps:
+            return True
     return budget.evaluations is not None and evaluations_of(store, search) >= budget.evaluations
 
 
@@ -157,4 +164,4 @@ def reference_of(store: RunReader, config: CampaignConfig) -> Reference:
 def reference_rule(config: CampaignConfig) -> ReferenceRule:
     """The rule by which a campaign derives its reference from the evaluation of the warm start."""
     checkpoints = [get_task(task.task).checkpoints for task in config.setting.tasks]
-    return ReferenceRule(config.hurdle, config.rate_sweep, checkpoints, len(config.training_seeds))
+    return ReferenceRule(config.hurdle, config.rate_sweep, checkpoints, len(config.training_seeds), config.race)

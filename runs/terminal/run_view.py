@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from optsearch.runs.summary.front import FrontProgram
 from optsearch.runs.summary.leaderboard import RankedProgram
 from optsearch.runs.summary.meta_validation import MetaValidationSummary
 from optsearch.runs.summary.replicates import StudySummary
@@ -18,8 +19,12 @@ META_ROWS = 12
 """Number of the latest meta-validations that are printed."""
 
 
-def run_summary(run: RunSummary, ranked: Sequence[RankedProgram] = ()) -> None:
-    """Prints a run: best program, comparisons with controls, and the leaderboard if programs are given."""
+FRONT_ROWS = 12
+"""Number of programs of the Pareto front that are printed."""
+
+
+def run_summary(run: RunSummary, ranked: Sequence[RankedProgram] = (), front: Sequence[FrontProgram] = ()) -> None:
+    """Prints a run: best program, comparisons with controls, and the leaderboard and Pareto front if given."""
     say(f"{run.name} on {listed(run.tasks)}, seed {run.seed}: {run.status}", "bold")
     if run.status == "incomplete":
         say(INCOMPLETE)
@@ -52,6 +57,8 @@ def run_summary(run: RunSummary, ranked: Sequence[RankedProgram] = ()) -> None:
             ],
             right=["fitness", "statements", "live"],
         )
+    if len(front) > 1:
+        pareto(front)
     if run.best is not None:
         say()
         words = f"dead statements pruned{at_rate(run.best.forms.rate)}"
@@ -60,6 +67,19 @@ def run_summary(run: RunSummary, ranked: Sequence[RankedProgram] = ()) -> None:
     if run.meta_validation is not None:
         meta_validation(run.meta_validation)
     comparison(run)
+
+
+def pareto(front: Sequence[FrontProgram]) -> None:
+    """Prints the Pareto front: fitness, state arrays and live statements."""
+    say()
+    say("Programs that no other one beats in fitness, state arrays and live statements at once:", "bold")
+    table(
+        ["program", "fitness", "state arrays", "statements"],
+        [[row.id, number(row.fitness), row.size.state, row.size.statements] for row in front[:FRONT_ROWS]],
+        right=["fitness", "state arrays", "statements"],
+    )
+    if len(front) > FRONT_ROWS:
+        say(f"{len(front) - FRONT_ROWS} more with higher fitness: --json lists them.")
 
 
 def meta_validation(found: MetaValidationSummary) -> None:

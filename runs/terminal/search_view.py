@@ -21,6 +21,7 @@ from optsearch.dsl.dataflow import prune
 from optsearch.runs.summary.glance import Glance
 from optsearch.runs.text.highlight import terminal_text
 from optsearch.search.events import Progress
+from optsearch.search.evolution import Unit
 
 PLAIN_INTERVAL_S = 5.0
 """Seconds between plain lines, and between two glances."""
@@ -62,7 +63,7 @@ class ProgressView:
         self,
         console: Console,
         title: str,
-        budget: tuple[str, int],
+        budget: tuple[Unit, int],
         *,
         glance: Callable[[Progress], Glance] = no_glance,
         rivals: Mapping[str, float] | None = None,
@@ -112,7 +113,9 @@ class ProgressView:
             self._console.print(self._line(progress), soft_wrap=True, highlight=False)
 
     def _done(self, progress: Progress) -> int:
-        return progress.generated if self._budget[0] == "programs" else progress.evaluated
+        return {"programs": progress.generated, "evaluations": progress.evaluated, "steps": progress.steps}[
+            self._budget[0]
+        ]
 
     def _rates(self, progress: Progress) -> tuple[float, float, str]:
         """Programs and evaluations per second in this session, and the remaining time as text."""
@@ -120,7 +123,8 @@ class ProgressView:
         elapsed = max(time.monotonic() - self._began, 1e-9)
         programs = (progress.generated - first.generated) / elapsed
         evaluations = (progress.evaluated - first.evaluated) / elapsed
-        done, rate = self._done(progress), programs if self._budget[0] == "programs" else evaluations
+        done = self._done(progress)
+        rate = (done - self._done(first)) / elapsed
         left = max(self._budget[1] - done, 0)
         if rate <= 0.0:
             return programs, evaluations, "-:--"

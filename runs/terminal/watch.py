@@ -24,6 +24,7 @@ from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import PlainConsole, console
 from optsearch.runs.text.phrasing import number
 from optsearch.search.events import Progress
+from optsearch.search.evolution import Unit
 
 INTERVAL_S = 1.0
 """Minimum number of seconds between two polls."""
@@ -117,7 +118,7 @@ def _best(search: Search, progress: Progress) -> str | None:
     return f"best program {search.program_id(progress.best.ticket)}, fitness {number(progress.best.fitness)}"
 
 
-def _budget(store: RunReader, search: Search) -> tuple[str, int]:
+def _budget(store: RunReader, search: Search) -> tuple[Unit, int]:
     """Unit and size of a search's budget; controls are limited by evaluations, derived from the earlier searches."""
     config = store.config
     if search.settings.get("stage") == "first" and config.first_stage is not None:

@@ -11,11 +11,13 @@ from made_up import Ledger, MadeUpEvaluator, Watched, made_up_fitness, make_evol
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
+from optsearch.search.adaptation import Adaptation, AdaptationConfig
+from optsearch.search.archive import Archive, ArchiveConfig
 from optsearch.search.evolution import Budget, ReplayError
 from optsearch.search.fitness_cache import FitnessCache
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights
-from optsearch.search.population import PopulationConfig, population_digest
+from optsearch.search.population import Member, Population, PopulationConfig, population_digest
 from optsearch.search.session import Session
 
 
@@ -112,6 +114,28 @@ def test_budget_of_evaluations_is_exact() -> None:
         assert progress.finished
 
 
+def test_a_budget_of_steps_ends_at_the_same_ticket_for_any_order_and_after_a_stop() -> None:
+    budget = Budget(steps=9000)
+    whole = run(budget=budget)
+    ends = {
+        run(workers=w, order=o, batch_size=b, budget=budget).progress.generated for w, o, b in [(1, 2, 1), (7, 3, 8)]
+    }
+    assert ends == {whole.progress.generated}
+    ledger = Ledger()
+    run(ledger, budget=budget)
+    owned = [s.fitness.steps if not s.candidate.is_hit else 0 for s in ledger.settled[1:]]
+    assert sum(owned) == whole.progress.steps
+    last = whole.progress.generated
+    assert sum(owned[: last + 1 - 16]) >= 9000 > sum(owned[: last - 16])
+    for stop in (2, 9, 20):
+        part, turns = Ledger(), iter([False] * stop + [True])
+        Session(make_evolution(budget=budget), MadeUpEvaluator(2, stop), part).run(should_stop=lambda turns=turns: next(turns))
+        again = make_evolution(part.history(36), budget=budget)
+        Session(again, MadeUpEvaluator(1, 1), part).run()
+        assert (again.progress, again.population_digest()) == (whole.progress, whole.population_digest())
+    assert make_evolution(ledger.history(36), budget=budget).finished
+
+
 def test_a_search_that_finds_nothing_new_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optsearch.search.evolution.PATIENCE", 150)
     program = parse("def train(w, g, lr):\n  update = g * lr\n  return update\n")
@@ -125,8 +149,66 @@ def test_a_search_that_finds_nothing_new_ends(monkeypatch: pytest.MonkeyPatch) -
         assert make_evolution(ledger.history(36), warm_start=program, budget=Budget(evaluations=5)).finished
 
 
+LEARNING = {
+    "archive": ArchiveConfig(share=0.3),
+    "adaptation": AdaptationConfig(memory=30),
+    "variation": Mutator(MutationWeights(cross=1.0)),
+}
+"""A search whose parents and mutation weights follow from its whole history."""
+
+
+def test_a_search_that_learns_from_its_history_depends_on_the_seed_alone() -> None:
+    digests = {
+        run(workers=workers, order=order, batch_size=batch, **LEARNING).population_digest()
+        for workers, order, batch in [(1, 0, 1), (1, 1, 4), (2, 2, 2), (4, 3, 1), (7, 4, 8)]
+    }
+    assert len(digests) == 1
+    for name in LEARNING:
+        assert run(**{key: value for key, value in LEARNING.items() if key != name}).population_digest() not in digests
+
+
+@pytest.mark.parametrize("stop", [1, 3, 10, 30, 60])
+def test_a_search_that_learns_resumes_from_its_whole_history(stop: int) -> None:
+    expected = run(**LEARNING)
+    ledger, turns = Ledger(), iter([False] * stop + [True])
+    Session(make_evolution(**LEARNING), MadeUpEvaluator(2, stop), ledger).run(should_stop=lambda: next(turns))
+    evolution = make_evolution(ledger.history(len(ledger.settled)), **LEARNING)
+    Session(evolution, MadeUpEvaluator(3, 1), ledger).run()
+    assert evolution.population_digest() == expected.population_digest()
+    assert any("from" in item.candidate.mutation for item in ledger.settled)
+    for part in ("archive", "adaptation"):
+        with pytest.raises(ReplayError, match="are incomplete"):
+            make_evolution(ledger.history(36), **{part: LEARNING[part]})
+
+
+def test_a_search_that_learns_equals_its_definition() -> None:
+    ledger = Ledger()
+    run(ledger, **LEARNING)
+    key = np.frombuffer(hashlib.sha256(b"search:3").digest()[:16], dtype=np.uint64)
+    members = [Member(s.candidate.ticket, s.candidate.program, s.fitness.value) for s in ledger.settled]
+    for settled in ledger.settled[1:]:
+        ticket = settled.candidate.ticket
+        known = members[: max(ticket - 16, 0) + 1]
+        population = Population(members[0], PopulationConfig(size=20, tournament=3))
+        archive, adaptation = Archive(members[0], LEARNING["archive"]), Adaptation(LEARNING["adaptation"])
+        for member, item in zip(known[1:], ledger.settled[1:], strict=False):
+            population.add(member)
+            archive.add(member)
+            if not item.candidate.is_hit:
+                before = members[item.candidate.parent].fitness
+                better = member.fitness is not None and (before is None or member.fitness < before)
+                adaptation.note(item.candidate.mutation.split()[0], better)
+        rng = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, ticket]))
+        parent = archive.select(rng) or population.select(rng)
+        child, change = LEARNING["variation"].mutate(
+            rng, parent.program, mate=population.select, factors=adaptation.factors
+        )
+        assert (parent.ticket, child) == (settled.candidate.parent, settled.candidate.program)
+        assert str(change) == settled.candidate.mutation
+
+
 def test_budget_needs_a_limit() -> None:
-    with pytest.raises(ValueError, match="give programs, evaluations, or both"):
+    with pytest.raises(ValueError, match="give programs, evaluations or steps"):
         Budget()
 
 
