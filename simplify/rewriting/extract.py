@@ -155,7 +155,7 @@ class _Extraction:
             if memory == [True, False] or (memory[0] == memory[1] and weight is not None and weight < 0.5):
                 cost += 1.0  # an EMA is written with its old value
             if weight is not None and not 0.0 <= weight <= 1.0:
-                cost += 1.0  # an EMA interpolates between its operands
+                cost += 1.5 * STATEMENT  # an EMA interpolates between its operands; others are sums of multiples
             if self.decay.intersection(below[:2]):
                 cost += 1.5 * STATEMENT  # weight decay stays a separate term
         return cost
