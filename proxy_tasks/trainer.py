@@ -30,9 +30,10 @@ from optsearch.dsl.dataflow import prune
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.compilation import give_memory_back, pinned_settings, prepare_process
 from optsearch.proxy_tasks.execution import compiled_loop, engine, loop
+from optsearch.proxy_tasks.execution.batches import Batches, prepare_lanes
 from optsearch.proxy_tasks.execution.compiled_loop import Evaluated, MakeOptimizer, UpdateRule, the_weights
 from optsearch.proxy_tasks.execution.encoding import CODE_WIDTH, COLUMNS, Code, encode
-from optsearch.proxy_tasks.execution.loop import Batches, LoopResult
+from optsearch.proxy_tasks.execution.loop import LoopResult
 from optsearch.proxy_tasks.execution.script import Scripts, scripts
 from optsearch.proxy_tasks.hurdle import NO_HURDLE, Hurdle
 from optsearch.proxy_tasks.outcome import TrainingResult
@@ -96,7 +97,7 @@ class Trainer:
         self._schedule = task.schedule()
         data = (task.data.train, task.data.validation, task.data.test)
         self._data = tuple(tuple(jnp.asarray(array) for array in split) for split in data)
-        self._prepare = jax.jit(lambda seeds: loop.prepare_lanes(task, seeds))
+        self._prepare = jax.jit(lambda seeds: prepare_lanes(task, seeds))
         self._interpreters = {matrices: jax.jit(partial(self._interpret, matrices)) for matrices in (False, True)}
         self._seeds: OrderedDict[tuple[int, ...], Batches] = OrderedDict()
         self._loops: OrderedDict[Any, Callable[..., LoopResult]] = OrderedDict()
@@ -244,7 +245,8 @@ class Trainer:
 
         def run(batches: Batches, rates: jax.Array, limits: jax.Array, validates: jax.Array | None) -> LoopResult:
             self.compilations += 1  # JAX calls this function only while tracing
-            return compiled_loop.run(self.task, make_rule(rates), batches, limits, validates=validates)
+            parts = compiled_loop.parts(self.task, make_rule(rates), batches)
+            return loop.train(self.task, parts, batches, limits, validates=validates)
 
         if key not in self._loops:
             self._loops[key] = jax.jit(run)

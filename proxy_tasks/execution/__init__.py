@@ -1,6 +1,7 @@
 """Execution of programs inside the compiled training loop of a task.
 
-loop           the training loop: batches, gradients, checkpoints, hurdles, outcome
+batches        inputs of training runs, and gradients
+loop           the training loop: checkpoints, hurdles, outcome
 engine         the interpreter: one optimizer step of several programs, as data of the loop
 instructions   instruction set of the interpreter
 encoding       programs as arrays of instructions
