@@ -6,5 +6,7 @@ engine         the interpreter: one optimizer step of several programs, as data 
 instructions   instruction set of the interpreter
 encoding       programs as arrays of instructions
 script         instruction schedule of several runs
+segments       the loop from checkpoint to checkpoint, for runs of costly tasks
+snapshot       stored states of unfinished runs
 compiled_loop  an optimizer compiled into its own loop
 """
