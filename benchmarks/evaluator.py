@@ -59,8 +59,9 @@ from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 from optsearch.proxy_tasks.compilation import pinned_settings  # noqa: E402
 from optsearch.proxy_tasks.execution import engine  # noqa: E402
+from optsearch.proxy_tasks.execution.batches import Batches, prepare_lanes  # noqa: E402
 from optsearch.proxy_tasks.execution.encoding import encode  # noqa: E402
-from optsearch.proxy_tasks.execution.loop import Batches, LoopResult, prepare_lanes  # noqa: E402
+from optsearch.proxy_tasks.execution.loop import LoopResult  # noqa: E402
 from optsearch.proxy_tasks.execution.script import scripts  # noqa: E402
 from optsearch.proxy_tasks.hurdle import NO_HURDLE  # noqa: E402
 from optsearch.proxy_tasks.models import MLP  # noqa: E402

@@ -179,7 +179,7 @@ def untrained_loss(task: Task, seed: int) -> float:
     """Computes the validation loss of the initial parameters."""
     import jax
 
-    from optsearch.proxy_tasks.execution.loop import prepare
+    from optsearch.proxy_tasks.execution.batches import prepare
 
     return float(jax.jit(lambda: task.loss(prepare(task, np.uint32(seed))[0], task.data.validation))())
 

@@ -9,7 +9,9 @@
 - `objectives`: losses and metrics; `checkpoint`: pretrained parameters for fine-tuning
 - `trainer`: trains a task with a program or an optax optimizer; `run`: a training run as a value, and its cache key;
   `outcome`: result of a run; `hurdle`: early stopping
-- `execution`: programs in the compiled training loop: the interpreter, its instructions, and the loop itself
-- `lowering`: the training loop from shapes alone, for other platforms; `memory`: device memory of a batch of runs
+- `execution`: programs in the compiled training loop: the interpreter, its instructions, the loop itself, and snapshots
+  of long runs
+- `lowering`: the training loop from shapes alone, for other platforms; `memory`: device memory of a batch of runs;
+  `arithmetic`: multiply-adds of a function
 - `compilation`: configuration of JAX; `machine`: the machine and environment, which determine rounding
 """

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from optsearch.proxy_tasks.arithmetic import multiply_adds
 from optsearch.proxy_tasks.datasets import Arrays, Dataset, digest_of
 from optsearch.proxy_tasks.imported import imported
 from optsearch.proxy_tasks.objectives import Batch
@@ -247,8 +248,16 @@ class OwnModel:
 
     @property
     def multiply_adds(self) -> int:
-        """Approximation: one multiply-add per parameter."""
-        return self.parameters
+        """Those of the products in the user's loss, for each example of a batch; at least one per parameter."""
+        return max(self.parameters, self._products)
+
+    @cached_property
+    def _products(self) -> int:
+        import jax
+
+        batch, columns = self.__dict__["_made"].batch_size, self.__dict__["_data"].dataset.train
+        examples = tuple(jax.ShapeDtypeStruct((batch, *column.shape[1:]), column.dtype) for column in columns)
+        return multiply_adds(self.apply, jax.eval_shape(self.init, jax.random.key(0)), examples) // batch
 
     def init(self, key: jax.Array) -> Params:
         """The user's initial parameters."""

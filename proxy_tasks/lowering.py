@@ -13,8 +13,8 @@ from optsearch.dsl.dataflow import prune
 from optsearch.dsl.library import LIBRARY
 from optsearch.proxy_tasks.compilation import pinned_settings
 from optsearch.proxy_tasks.execution import engine
+from optsearch.proxy_tasks.execution.batches import Batches, prepare_lanes
 from optsearch.proxy_tasks.execution.encoding import encode
-from optsearch.proxy_tasks.execution.loop import Batches, prepare_lanes
 from optsearch.proxy_tasks.execution.script import Scripts, scripts
 from optsearch.proxy_tasks.task import Task
 

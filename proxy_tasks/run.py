@@ -36,11 +36,14 @@ class Trained:
         result: result of the run.
         seconds: wall-clock time in seconds, including compilation.
         machine: numerical environment of the process, which determines the last digits.
+        resumed_from: number of steps that another process had run before it was killed, which the time does not count;
+            0 for a run from the first step.
     """
 
     result: TrainingResult
     seconds: float
     machine: str = field(default_factory=made_on)
+    resumed_from: int = 0
 
 
 def training_key(task_version: str, meaning: str, values: Mapping[str, float], seed: int) -> str:

@@ -11,6 +11,9 @@ two ways that agree up to rounding:
 `auto` estimates the interpreter's overhead over a run, ``steps * instructions * (overhead + parameters * pass)``, and
 compiles if it exceeds the compile time. The estimate depends only on sizes, so the choice is deterministic.
 
+Runs of costly tasks can be interrupted: their state is stored at checkpoints, from which the same run resumes
+(`segments`). Other runs are single calls.
+
 A trainer with several *lanes* interprets several runs in one computation, with gradients batched over them. Lanes are
 independent. Their number may change the last digits of a result, so it is recorded with a campaign.
 """
@@ -30,10 +33,12 @@ from optsearch.dsl.dataflow import prune
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.compilation import give_memory_back, pinned_settings, prepare_process
 from optsearch.proxy_tasks.execution import compiled_loop, engine, loop
+from optsearch.proxy_tasks.execution.batches import Batches, prepare_lanes
 from optsearch.proxy_tasks.execution.compiled_loop import Evaluated, MakeOptimizer, UpdateRule, the_weights
 from optsearch.proxy_tasks.execution.encoding import CODE_WIDTH, COLUMNS, Code, encode
-from optsearch.proxy_tasks.execution.loop import Batches, LoopResult
+from optsearch.proxy_tasks.execution.loop import LoopParts, LoopResult
 from optsearch.proxy_tasks.execution.script import Scripts, scripts
+from optsearch.proxy_tasks.execution.segments import Segments
 from optsearch.proxy_tasks.hurdle import NO_HURDLE, Hurdle
 from optsearch.proxy_tasks.outcome import TrainingResult
 from optsearch.proxy_tasks.run import TrainingRun
@@ -48,6 +53,11 @@ ELEMENT_S = 0.15e-9
 
 COMPILE_S = 1.3
 """Time to compile a program's own training loop, in seconds."""
+
+RESUMABLE_COMPUTE = 5e12
+"""Multiply-adds of a run from which on its state is stored at checkpoints: some four minutes of a core, and 17 times
+the most expensive shipped task. The loop of such a run is compiled to other functions, so that a lower value might
+change the last digits of stored results."""
 
 KEPT_SEEDS, KEPT_LOOPS = 8, 16
 """Number of seeds and of compiled loops that a trainer caches."""
@@ -64,11 +74,13 @@ class Trainer:
             pay.
         validates: if True, runs record the validation loss at each checkpoint: `TrainingResult.validation_losses`. All
             other results are the same numbers.
+        resumable_from: multiply-adds (`Task.compute`) from which on the state of runs is stored at checkpoints.
 
     Attributes:
         compilations: number of training loops compiled so far.
         grouped: True if lanes execute equal statements together.
         recording: for a trainer that validates, False switches the recording off, without compiling again.
+        resumed_from: number of steps of the last run that were not run, since a snapshot held their result; 0 if none.
     """
 
     @pinned_settings()
@@ -80,6 +92,7 @@ class Trainer:
         lanes: int = 1,
         grouped: bool | None = None,
         validates: bool = False,
+        resumable_from: float = RESUMABLE_COMPUTE,
     ):
         if method not in ("auto", "interpret", "compile"):
             raise ValueError(f"unknown method '{method}': use auto, interpret or compile")
@@ -91,13 +104,14 @@ class Trainer:
         self.lanes = lanes
         self.recording = validates
         self._validates = validates
-        self.compilations = 0
+        self.compilations = self.resumed_from = 0
+        self._resumable = task.compute >= resumable_from
         self.grouped = grouped if grouped is not None else lanes > 1 and jax.default_backend() != "cpu"
         self._schedule = task.schedule()
         data = (task.data.train, task.data.validation, task.data.test)
         self._data = tuple(tuple(jnp.asarray(array) for array in split) for split in data)
-        self._prepare = jax.jit(lambda seeds: loop.prepare_lanes(task, seeds))
-        self._interpreters = {matrices: jax.jit(partial(self._interpret, matrices)) for matrices in (False, True)}
+        self._prepare = jax.jit(lambda seeds: prepare_lanes(task, seeds))
+        self._interpreters = {matrices: self._interpreter(matrices) for matrices in (False, True)}
         self._seeds: OrderedDict[tuple[int, ...], Batches] = OrderedDict()
         self._loops: OrderedDict[Any, Callable[..., LoopResult]] = OrderedDict()
 
@@ -214,6 +228,7 @@ class Trainer:
         compilations = self.compilations
         validates = np.bool_(self.recording) if self._validates else None
         results = loop.results(self.task, training_loop(*arguments, validates), recorded=bool(validates))
+        self.resumed_from = training_loop.resumed_from if isinstance(training_loop, Segments) else 0
         if self.compilations > compilations:
             give_memory_back()
         return results
@@ -243,15 +258,23 @@ class Trainer:
         """The compiled loop of an optimizer, from the cache if present."""
 
         def run(batches: Batches, rates: jax.Array, limits: jax.Array, validates: jax.Array | None) -> LoopResult:
-            self.compilations += 1  # JAX calls this function only while tracing
-            return compiled_loop.run(self.task, make_rule(rates), batches, limits, validates=validates)
+            self._count()
+            return loop.train(self.task, parts(batches, rates), batches, limits, validates=validates)
+
+        def parts(batches: Batches, rates: jax.Array) -> LoopParts:
+            return compiled_loop.parts(self.task, make_rule(rates), batches)
 
         if key not in self._loops:
-            self._loops[key] = jax.jit(run)
+            self._loops[key] = Segments(self.task, parts, self._count) if self._resumable else jax.jit(run)
             if len(self._loops) > KEPT_LOOPS:
                 self._loops.popitem(last=False)
         self._loops.move_to_end(key)
         return self._loops[key]
+
+    def _interpreter(self, matrices: bool) -> Callable[..., LoopResult]:
+        if self._resumable:
+            return Segments(self.task, partial(engine.parts, self.task, matrices=matrices), self._count)
+        return jax.jit(partial(self._interpret, matrices))
 
     def _interpret(
         self,
@@ -262,8 +285,12 @@ class Trainer:
         limits: jax.Array,
         validates: jax.Array | None,
     ) -> LoopResult:
-        self.compilations += 1
+        self._count()
         return engine.run(self.task, programs, batches, rates, limits, matrices=matrices, validates=validates)
+
+    def _count(self) -> None:
+        """Counts a compilation; JAX calls the function of a loop only while tracing."""
+        self.compilations += 1
 
 
 _IDLE = Code(np.zeros((0, CODE_WIDTH), np.int32), np.zeros((0, CODE_WIDTH), np.int32), np.zeros(COLUMNS, np.float32))

@@ -253,7 +253,7 @@ def run_job(job: TrainingJob) -> Trained:
     trainer.recording = job.validates
     began = time.perf_counter()
     result = train_with(trainer, job)
-    return Trained(result, time.perf_counter() - began)
+    return Trained(result, time.perf_counter() - began, resumed_from=trainer.resumed_from)
 
 
 def train_with(trainer: Trainer, job: TrainingJob, hurdle: Hurdle | None = None) -> TrainingResult:

@@ -18,7 +18,7 @@ ROOMS = {
     },
     "proxy_tasks": {
         "compilation": 0, "data": 0, "datasets": 0, "hurdle": 0, "machine": 0, "models": 0, "outcome": 0, "seeds": 0,
-        "imported": 0,
+        "imported": 0, "arithmetic": 0,
         "convolution": 1, "images": 1, "objectives": 1, "quadratic": 1, "run": 1, "synthetic": 1, "text": 1,
         "transformer": 1,
         "task": 2,

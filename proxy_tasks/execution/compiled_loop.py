@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optsearch.dsl import execute
 from optsearch.dsl.program import Program
-from optsearch.proxy_tasks.execution.loop import Batches, LoopResult, gradients, train
+from optsearch.proxy_tasks.execution.batches import Batches, gradients
+from optsearch.proxy_tasks.execution.loop import LoopParts
 from optsearch.proxy_tasks.task import Task
 
 if TYPE_CHECKING:
@@ -74,20 +75,13 @@ def optax_rule(make_optimizer: MakeOptimizer, rates: jax.Array, evaluated: Evalu
     return UpdateRule(optimizer.init, step, evaluated)
 
 
-def run(
-    task: Task, rule: UpdateRule, batches: Batches, limits: jax.Array, *, validates: jax.Array | None = None
-) -> LoopResult:
-    """Runs a complete training run; jit it once per optimizer.
+def parts(task: Task, rule: UpdateRule, batches: Batches) -> LoopParts:
+    """An optimizer as parts of the loop, for one lane.
 
     Args:
         task: the task.
         rule: the optimizer.
         batches: data and batch order, for one lane.
-        limits: float32 [1, checkpoints], the hurdle.
-        validates: as in `loop.train`.
-
-    Returns:
-        The result, for one lane.
     """
     import jax
 
@@ -100,9 +94,4 @@ def run(
         return rule.step(weights, jax.tree.map(lambda leaf: leaf[0], gradient), state, number), losses
 
     weights = jax.tree.map(lambda leaf: leaf[0], batches.weights)
-    carry = weights, rule.init(weights)
-
-    def evaluated(carry: Any) -> Any:
-        return one_lane(rule.evaluated(*carry))
-
-    return train(task, step, carry, evaluated, batches, limits, validates=validates)
+    return LoopParts(step, (weights, rule.init(weights)), lambda carry: one_lane(rule.evaluated(*carry)))

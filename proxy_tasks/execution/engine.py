@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optsearch.dsl.functions import LEAVES, Function, Scope
 from optsearch.dsl.types import Kind
+from optsearch.proxy_tasks.execution.batches import Batches, gradients
 from optsearch.proxy_tasks.execution.encoding import COLUMNS, GRADIENT, LEARNING_RATE, ROWS, WEIGHTS
 from optsearch.proxy_tasks.execution.instructions import (
     ROW,
@@ -33,7 +34,7 @@ from optsearch.proxy_tasks.execution.instructions import (
     WITHOUT_MATRICES,
     Instruction,
 )
-from optsearch.proxy_tasks.execution.loop import Batches, LoopResult, gradients, train
+from optsearch.proxy_tasks.execution.loop import LoopParts, LoopResult, train
 from optsearch.proxy_tasks.execution.script import Script, Scripts
 from optsearch.proxy_tasks.task import Task
 
@@ -286,30 +287,16 @@ def interpret(script: Script, layout: Layout, file: jax.Array, columns: jax.Arra
     return _execute(_step_branches(layout, matrices=matrices), script, grouped, columns).reshape(file.shape)
 
 
-def run(
-    task: Task,
-    programs: Scripts,
-    batches: Batches,
-    rates: jax.Array,
-    limits: jax.Array,
-    *,
-    matrices: bool,
-    validates: jax.Array | None = None,
-) -> LoopResult:
-    """Runs complete training runs by interpretation; jit it once per task and value of ``matrices``.
+def parts(task: Task, programs: Scripts, batches: Batches, rates: jax.Array, *, matrices: bool) -> LoopParts:
+    """Programs as parts of the loop.
 
     Args:
         task: the task.
         programs: scripts of all lanes.
         batches: data and batch order of each lane.
         rates: float32 [lanes, steps], the ``lr`` of each lane at each step.
-        limits: float32 [lanes, checkpoints], the hurdles.
         matrices: False if no program calls functions of matrices. The loop is then compiled without them, so that they
             cost nothing and do not change the last digits.
-        validates: as in `loop.train`.
-
-    Returns:
-        The results of all lanes.
     """
     import jax
     import jax.numpy as jnp
@@ -334,7 +321,34 @@ def run(
     # The weights are carried beside the file. Gradients that read the file would read a copy of it, because the file is
     # written while they are computed.
     file = layout.write(batches.weights, jnp.zeros((lanes, ROWS, layout.size), jnp.float32), WEIGHTS)
-    return train(task, advance, (batches.weights, file), _first, batches, limits, validates=validates)
+    return LoopParts(advance, (batches.weights, file), _first)
+
+
+def run(
+    task: Task,
+    programs: Scripts,
+    batches: Batches,
+    rates: jax.Array,
+    limits: jax.Array,
+    *,
+    matrices: bool,
+    validates: jax.Array | None = None,
+) -> LoopResult:
+    """Runs complete training runs by interpretation; jit it once per task and value of ``matrices``.
+
+    Args:
+        task: as in `parts`.
+        programs: as in `parts`.
+        batches: as in `parts`.
+        rates: as in `parts`.
+        limits: float32 [lanes, checkpoints], the hurdles.
+        matrices: as in `parts`.
+        validates: as in `loop.train`.
+
+    Returns:
+        The results of all lanes.
+    """
+    return train(task, parts(task, programs, batches, rates, matrices=matrices), batches, limits, validates=validates)
 
 
 def _first(carry: tuple[Any, jax.Array]) -> Any:

@@ -1,8 +1,9 @@
 """The training loop: checkpoints, early stopping, and final losses.
 
-The interpreter, compiled programs and optax optimizers share this loop and differ only in `step`. The whole run is one
-jitted function: a loop over spans between checkpoints around a loop over steps. A run ends at the first non-finite
-loss; weights and the hurdle are checked at checkpoints.
+The interpreter, compiled programs and optax optimizers share this loop and differ only in their `LoopParts`. It is a
+loop over spans between checkpoints around a loop over steps. The whole run is one jitted function, `train`; runs of
+costly tasks are several calls of `advance`, so that their state can be stored in between (`segments`). A run ends at
+the first non-finite loss; weights and the hurdle are checked at checkpoints.
 
 Several runs (*lanes*) can share the loop, with gradients batched over them. Lanes are independent, and the loop ends
 when all lanes have ended.
@@ -11,10 +12,12 @@ when all lanes have ended.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from optsearch.proxy_tasks.execution.batches import Batches, each_lane
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.task import Task
 
@@ -27,22 +30,44 @@ Step = Callable[[Any, Any], tuple[Any, Any]]
 """Maps the step number and the carry to the new carry and each lane's loss [lanes] before the update."""
 
 
-class Batches(NamedTuple):
-    """Inputs of training runs of a task; determined by their seeds.
+class LoopParts(NamedTuple):
+    """What distinguishes the loops of optimizers.
 
     Attributes:
-        weights: initial parameters of all lanes, with leaves [lanes, ...].
-        order: example indices of each batch, int32 [steps, lanes, batch_size].
-        train: the training split.
-        validation: the validation split.
-        test: the test split.
+        step: one optimizer step.
+        carry: initial carry of the steps, any tree of arrays.
+        weights: maps a carry to the parameters in the structure of the model, with leaves [lanes, ...].
     """
 
-    weights: Any
-    order: Any
-    train: Any
-    validation: Any
-    test: Any
+    step: Step
+    carry: Any
+    weights: Callable[[Any], Any]
+
+
+class LoopState(NamedTuple):
+    """State of the loop at a checkpoint, from which it can be resumed.
+
+    Attributes:
+        place: int32, number of checkpoints reached.
+        status: int32 [lanes]: RUNNING, or the reason why the lane stopped.
+        number: int32, number of the next step.
+        steps: int32 [lanes], number of steps run.
+        passed: int32 [lanes], number of checkpoints passed.
+        carry: the carry of the steps.
+        train_losses: float32 [lanes, checkpoints], as in `LoopResult`; 0 at checkpoints that are not reached yet.
+        last_loss: float32 [lanes], likewise.
+        validation_losses: float32 [lanes, checkpoints], likewise; None if not recorded.
+    """
+
+    place: Any
+    status: Any
+    number: Any
+    steps: Any
+    passed: Any
+    carry: Any
+    train_losses: Any
+    last_loss: Any
+    validation_losses: Any
 
 
 class LoopResult(NamedTuple):
@@ -72,88 +97,63 @@ class LoopResult(NamedTuple):
     validation_losses: Any = None
 
 
-def prepare(task: Task, seed: jax.Array) -> tuple[Any, Any]:
-    """Initial weights and batch order of a seed, the only random inputs of a run."""
-    import jax
-
-    weights, order = jax.random.split(jax.random.key(seed))
-    return task.init(weights), task.order(order)
-
-
-def prepare_lanes(task: Task, seeds: jax.Array) -> tuple[Any, Any]:
-    """As `prepare`, for seeds [lanes]: weights with leaves [lanes, ...], and order [steps, lanes, batch_size]."""
-    import jax
+def begin(task: Task, parts: LoopParts, limits: jax.Array, *, validates: jax.Array | None = None) -> LoopState:
+    """The state before the first step; see `train` for the arguments."""
     import jax.numpy as jnp
 
-    weights, order = jax.vmap(lambda seed: prepare(task, seed))(seeds)
-    return weights, jnp.moveaxis(order, 0, 1)
+    return _begin(task, parts, jnp.zeros(limits.shape[0], jnp.float32), validates)
 
 
-def each_lane(function: Callable[..., Any], *trees: Any) -> Any:
-    """Maps a function over lanes; arguments and result have leaves [lanes, ...].
+def _begin(task: Task, parts: LoopParts, nothing: jax.Array, validates: jax.Array | None) -> LoopState:
+    """As `begin`; ``nothing`` are zeros of float32 [lanes]."""
+    import jax.numpy as jnp
 
-    A single lane is not batched, because XLA generates better code without the batch axis.
-    """
-    import jax
-
-    if jax.tree.leaves(trees)[0].shape[0] == 1:
-        result = function(*jax.tree.map(lambda leaf: leaf[0], trees))
-        return jax.tree.map(lambda leaf: leaf[None], result)
-    return jax.vmap(function)(*trees)
+    lanes = nothing.shape[0]
+    whole = jnp.zeros(lanes, jnp.int32)
+    losses = jnp.zeros((lanes, len(task.checkpoints)), jnp.float32)
+    kept = None if validates is None else losses
+    return LoopState(jnp.int32(0), whole + RUNNING, jnp.int32(0), whole, whole, parts.carry, losses, nothing, kept)
 
 
-def gradients(task: Task, weights: Any, batches: Batches, step: jax.Array) -> tuple[jax.Array, Any]:
-    """Losses [lanes] of a step's batches, and gradients with leaves [lanes, ...]."""
-    import jax
-    from jax import lax
-
-    def one(weights: Any, examples: jax.Array) -> tuple[jax.Array, Any]:
-        batch = tuple(array.at[examples].get(mode="promise_in_bounds") for array in batches.train)
-        return jax.value_and_grad(task.loss)(weights, batch)
-
-    return each_lane(one, weights, lax.dynamic_index_in_dim(batches.order, step, keepdims=False))
-
-
-def train(
+def advance(
     task: Task,
-    step: Step,
-    carry: Any,
-    weights: Callable[[Any], Any],
+    parts: LoopParts,
+    state: LoopState | None,
     batches: Batches,
     limits: jax.Array,
+    until: jax.Array | int,
     *,
     validates: jax.Array | None = None,
-) -> LoopResult:
-    """Runs a task to its last step, or until all lanes have stopped.
+) -> LoopState:
+    """Runs to a checkpoint, or until all lanes have stopped.
 
     Args:
         task: the task.
-        step: one optimizer step.
-        carry: initial carry of the steps.
-        weights: maps a carry to the parameters in the structure of the model, with leaves [lanes, ...].
+        parts: the optimizer.
+        state: state at an earlier checkpoint; None for that before the first step.
         batches: data and batch order.
-        limits: float32 [lanes, checkpoints], maximum running training loss at each checkpoint.
-        validates: whether to record the validation loss at each checkpoint, which changes no other result. None
-            compiles the loop without it.
+        limits: as in `train`.
+        until: number of checkpoints to reach, in all.
+        validates: as in `train`.
 
     Returns:
-        The results of all lanes.
+        The state there.
     """
     import jax
     import jax.numpy as jnp
     from jax import lax
 
+    step, _, weights = parts
     lanes = limits.shape[0]
     checkpoints = jnp.asarray(task.checkpoints, jnp.int32)
     nothing = jnp.zeros(lanes, jnp.float32)
 
-    def validation(params: Any) -> jax.Array:
-        return each_lane(lambda params: task.loss(params, batches.validation), params)
-
     def recorded(validates: jax.Array, params: Any) -> jax.Array:
-        return lax.cond(validates, validation, lambda _: jnp.full(lanes, jnp.nan, jnp.float32), params)
+        return lax.cond(
+            validates, partial(_validation, task, batches), lambda _: jnp.full(lanes, jnp.nan, jnp.float32), params
+        )
 
-    def span(state: tuple[Any, ...]) -> tuple[Any, ...]:
+    def span(state: LoopState) -> LoopState:
         place, status, number, steps, passed, carry, losses, last, validations = state
         end = checkpoints[place]
         running = status == RUNNING
@@ -162,21 +162,21 @@ def train(
             number, _, _, alive, _ = state
             return (number < end) & alive.any()
 
-        def advance(state: tuple[Any, ...]) -> tuple[Any, ...]:
+        def one(state: tuple[Any, ...]) -> tuple[Any, ...]:
             number, total, count, alive, carry = state
             carry, loss = step(number, carry)
             alive = alive & jnp.isfinite(loss)
             return number + 1, total + jnp.where(alive, loss, 0.0), count + alive, alive, carry
 
-        begin = (number, nothing, jnp.zeros(lanes, jnp.int32), running, carry)
-        number, total, count, alive, carry = lax.while_loop(proceed, advance, begin)
+        first = (number, nothing, jnp.zeros(lanes, jnp.int32), running, carry)
+        number, total, count, alive, carry = lax.while_loop(proceed, one, first)
         mean = total / count.astype(jnp.float32)
         finite = alive & jnp.isfinite(mean)
         for leaf in jax.tree.leaves(weights(carry)):
             finite &= jnp.isfinite(leaf).reshape(lanes, -1).all(axis=1)
         stands = jnp.where(finite, jnp.where(mean <= limits[:, place], RUNNING, HURDLE), NON_FINITE).astype(jnp.int32)
         ran = count + ~alive  # the step with the non-finite loss counts as run
-        return (
+        return LoopState(
             place + 1,
             jnp.where(running, stands, status),
             number,
@@ -188,27 +188,64 @@ def train(
             None if validates is None else validations.at[:, place].set(recorded(validates, weights(carry))),
         )
 
-    def going(state: tuple[Any, ...]) -> Any:
-        place, status, *_ = state
-        return (place < len(task.checkpoints)) & (status == RUNNING).any()
+    def going(state: LoopState) -> Any:
+        return (state.place < until) & (state.status == RUNNING).any()
 
-    whole = jnp.zeros(lanes, jnp.int32)
-    losses = jnp.zeros((lanes, len(task.checkpoints)), jnp.float32)
-    kept = None if validates is None else losses
-    start = (jnp.int32(0), whole + RUNNING, jnp.int32(0), whole, whole, carry, losses, nothing, kept)
-    _, status, _, steps, passed, carry, losses, last, validations = lax.while_loop(going, span, start)
+    return lax.while_loop(going, span, _begin(task, parts, nothing, validates) if state is None else state)
+
+
+def finish(task: Task, parts: LoopParts, state: LoopState, batches: Batches) -> LoopResult:
+    """The results of a run that has ended; see `advance` for the arguments."""
+    import jax.numpy as jnp
+    from jax import lax
+
+    lanes = state.status.shape[0]
 
     def measure(params: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         return (
-            validation(params),
+            _validation(task, batches, params),
             each_lane(lambda params: task.loss(params, batches.test), params),
             each_lane(lambda params: task.accuracy(params, batches.test), params),
         )
 
     # Evaluating two whole splits costs as much as many steps, so it is skipped if every lane was stopped.
-    ended = (status == RUNNING).any()
-    measures = lax.cond(ended, measure, lambda _: (jnp.full(lanes, jnp.nan, jnp.float32),) * 3, weights(carry))
-    return LoopResult(status, steps, losses, passed, last, *measures, validation_losses=validations)
+    ended = (state.status == RUNNING).any()
+    weights = parts.weights(state.carry)
+    measures = lax.cond(ended, measure, lambda _: (jnp.full(lanes, jnp.nan, jnp.float32),) * 3, weights)
+    return LoopResult(
+        state.status,
+        state.steps,
+        state.train_losses,
+        state.passed,
+        state.last_loss,
+        *measures,
+        validation_losses=state.validation_losses,
+    )
+
+
+def train(
+    task: Task, parts: LoopParts, batches: Batches, limits: jax.Array, *, validates: jax.Array | None = None
+) -> LoopResult:
+    """Runs a task to its last step, or until all lanes have stopped.
+
+    Args:
+        task: the task.
+        parts: the optimizer.
+        batches: data and batch order.
+        limits: float32 [lanes, checkpoints], maximum running training loss at each checkpoint.
+        validates: whether to record the validation loss at each checkpoint, which changes no other result. None
+            compiles the loop without it.
+
+    Returns:
+        The results of all lanes.
+    """
+    state = advance(task, parts, None, batches, limits, len(task.checkpoints), validates=validates)
+    return finish(task, parts, state, batches)
+
+
+def _validation(task: Task, batches: Batches, params: Any) -> jax.Array:
+    """Validation losses [lanes] of parameters with leaves [lanes, ...]."""
+    return each_lane(lambda params: task.loss(params, batches.validation), params)
 
 
 def results(task: Task, report: LoopResult, *, recorded: bool) -> list[TrainingResult]:

@@ -86,6 +86,9 @@ class TrainingView:
         last = ended.done == ended.total
         if self._quiet:
             return
+        if begun := ended.trained.resumed_from:
+            words = f"{job.contender.name} on {job.problem.name} was interrupted and resumed at step {begun:,}"
+            self._console.print(words, markup=False, highlight=False, soft_wrap=True)
         if self._console.is_terminal:
             if last or now - self._last_drawn >= 1.0 / REFRESH_PER_S:
                 self._last_drawn = now

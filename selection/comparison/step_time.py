@@ -114,7 +114,7 @@ def compiled_run(task: Task, job: TrainingJob) -> Run:
     """A contender's own compiled training loop, which its first run compiles."""
     from optsearch.proxy_tasks.trainer import Trainer
 
-    trainer = Trainer(task, method="compile")
+    trainer = Trainer(task, method="compile", resumable_from=math.inf)  # snapshots would be timed too
 
     def run(step: int) -> int:
         return train_with(trainer, job, Hurdle(((step, -math.inf),))).steps

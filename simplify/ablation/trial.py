@@ -62,7 +62,7 @@ def train(job: Training) -> Trained:
     began = time.perf_counter()
     with Naming([Job(0, job.program)]):
         result = trainer.run(job.program, job.seed)
-    return Trained(result, time.perf_counter() - began)
+    return Trained(result, time.perf_counter() - began, resumed_from=trainer.resumed_from)
 
 
 @cache

@@ -12,7 +12,7 @@ import pytest
 from jax import lax
 
 from optsearch.proxy_tasks.execution import engine
-from optsearch.proxy_tasks.execution.loop import each_lane, gradients
+from optsearch.proxy_tasks.execution.batches import each_lane, gradients
 from optsearch.proxy_tasks.lowering import abstract_batches, example_scripts, trace_loop
 from optsearch.proxy_tasks.memory import LaneMemory, lane_memory, peak_bytes
 from optsearch.proxy_tasks.registry import TASKS

@@ -219,3 +219,23 @@ def test_a_data_source_is_read_by_length_and_number(folder: Path) -> None:
     task = own_task("sourced:Line")
     np.testing.assert_array_equal(task.data.train[0], np.repeat(np.arange(8), 3).reshape(8, 3))
     assert task.data.train[0].dtype == np.int32
+
+
+def test_compute_counts_the_products_of_the_loss(folder: Path) -> None:
+    """A model that uses its weights many times is costlier than its number of parameters says."""
+    (folder / "mine.py").write_text(
+        "import jax.numpy as jnp\n"
+        "class Deep:\n"
+        "    batch_size, steps = 8, 20\n"
+        "    train, validation, test = ([[float(i + 64 * s)] * 16 for i in range(16)] for s in range(3))\n"
+        "    def init(self, key):\n"
+        "        return {'w': jnp.eye(16), 'b': jnp.zeros(16)}\n"
+        "    def loss(self, params, batch):\n"
+        "        x = jnp.stack(batch, axis=1)\n"
+        "        for _ in range(10):\n"
+        "            x = jnp.tanh(x @ params['w']) + params['b'][None]\n"
+        "        return jnp.mean(x**2)\n"
+    )
+    (task,) = import_tasks(["mine:Deep"])
+    assert task.model.multiply_adds == 10 * 16 * 16
+    assert task.compute == 3 * 10 * 16 * 16 * 8 * 20

@@ -17,8 +17,8 @@ from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.execution.batches import prepare
 from optsearch.proxy_tasks.execution.encoding import ROWS
-from optsearch.proxy_tasks.execution.loop import prepare
 from optsearch.proxy_tasks.hurdle import Hurdle
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.registry import get_task

@@ -15,8 +15,8 @@ import pytest
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
+from optsearch.proxy_tasks.execution.batches import prepare
 from optsearch.proxy_tasks.execution.compiled_loop import the_weights
-from optsearch.proxy_tasks.execution.loop import prepare
 from optsearch.proxy_tasks.hurdle import Hurdle
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.registry import get_task

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from optsearch.dsl.library import LIBRARY
@@ -100,3 +101,14 @@ def test_a_pipe_gets_plain_lines_and_quiet_gets_none() -> None:
     with TrainingView(console, "larger", quiet=True) as view:
         view(ended(40, MINE, 0.5))
     assert file.getvalue() == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_resumed_run_is_told(*, terminal: bool) -> None:
+    console, file = shown(terminal=terminal)
+    view = TrainingView(console, "larger")
+    whole = ended(1, baseline("lion"), 0.5)
+    with view:
+        view(whole)
+        view(replace(whole, trained=replace(whole.trained, resumed_from=4000)))
+    assert file.getvalue().count("lion on digits was interrupted and resumed at step 4,000") == 1
