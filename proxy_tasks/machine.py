@@ -92,9 +92,13 @@ def numerics() -> dict[str, str]:
     return about | {package: version(package) for package in ("jax", "jaxlib", "numpy", "optax")}
 
 
-def made_on() -> str:
-    """The `numerics` of this process in one line, for cache keys."""
-    return "; ".join(f"{name} {value}" for name, value in numerics().items() if value)
+def made_on(device: str = "") -> str:
+    """The `numerics` of this process in one line, for cache keys.
+
+    Args:
+        device: kind of the accelerator that computes, from `computing_device`; empty for the CPU.
+    """
+    return "; ".join(f"{name} {value}" for name, value in (numerics() | {"accelerator": device}).items() if value)
 
 
 def accelerator() -> str:
@@ -102,6 +106,13 @@ def accelerator() -> str:
     import jax
 
     return str(jax.devices()[0].device_kind)
+
+
+def computing_device() -> str:
+    """Kind of the accelerator on which this process computes; empty for the CPU; initialises JAX."""
+    import jax
+
+    return "" if jax.devices()[0].platform == "cpu" else accelerator()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.hurdle import Hurdle
 from optsearch.proxy_tasks.imported import parts
+from optsearch.proxy_tasks.machine import computing_device, made_on
 from optsearch.proxy_tasks.outcome import TrainingResult
 from optsearch.proxy_tasks.run import Trained, training_key
 from optsearch.selection.baselines.baseline import Baseline, BaselineError
@@ -253,7 +254,8 @@ def run_job(job: TrainingJob) -> Trained:
     trainer.recording = job.validates
     began = time.perf_counter()
     result = train_with(trainer, job)
-    return Trained(result, time.perf_counter() - began, resumed_from=trainer.resumed_from)
+    seconds = time.perf_counter() - began
+    return Trained(result, seconds, made_on(computing_device()), trainer.resumed_from)
 
 
 def train_with(trainer: Trainer, job: TrainingJob, hurdle: Hurdle | None = None) -> TrainingResult:

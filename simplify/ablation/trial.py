@@ -19,6 +19,7 @@ from optsearch.dsl.dataflow import execution_key
 from optsearch.dsl.errors import UserError
 from optsearch.dsl.program import Program
 from optsearch.dsl.rate import at_rate
+from optsearch.proxy_tasks.machine import computing_device, made_on
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.proxy_tasks.run import Trained, training_key
 from optsearch.proxy_tasks.seeds import SIMPLIFY_TEST
@@ -62,7 +63,8 @@ def train(job: Training) -> Trained:
     began = time.perf_counter()
     with Naming([Job(0, job.program)]):
         result = trainer.run(job.program, job.seed)
-    return Trained(result, time.perf_counter() - began, resumed_from=trainer.resumed_from)
+    seconds = time.perf_counter() - began
+    return Trained(result, seconds, made_on(computing_device()), trainer.resumed_from)
 
 
 @cache
