@@ -32,6 +32,7 @@ def search(
     out: str | Path | None = None,
     workers: int | None = None,
     address: str | None = None,
+    gpus_per_worker: float = 0.0,
     settings: Settings | None = None,
     force: bool = False,
     quiet: bool = False,
@@ -43,6 +44,7 @@ def search(
         out: run folder. None for ``optsearch-runs/NAME-seedS``.
         workers: number of worker processes on local Ray; 0 evaluates in this process. None for one per core.
         address: address of a Ray cluster to join. None starts a local one.
+        gpus_per_worker: GPUs of each worker, or a fraction that several share; 0 for none.
         settings: overrides of the campaign's settings, such as ``{"seed": 3, "budget.evaluations": 500}``.
         force: if True, replaces an existing run in the folder.
         quiet: if True, shows no progress.
@@ -62,7 +64,8 @@ def search(
     else:
         config, text = load_named(str(campaign), overrides)
     run = Campaign(config, text, None if out is None else Path(out))
-    return load_run(run.run(workers=workers, address=address, force=force, quiet=quiet).folder)
+    done = run.run(workers=workers, address=address, gpus=gpus_per_worker, force=force, quiet=quiet)
+    return load_run(done.folder)
 
 
 def evaluate(
@@ -82,6 +85,7 @@ def evaluate(
     kept_in: str | Path | None = None,
     workers: int | None = None,
     address: str | None = None,
+    gpus_per_worker: float = 0.0,
     imports: Sequence[str] = (),
     quiet: bool = False,
 ) -> EvaluationResult:
@@ -105,6 +109,7 @@ def evaluate(
         kept_in: folder of the training cache. None for ``optsearch-runs``.
         workers: number of concurrent training runs; 0 for sequential runs in this process. None for one per core.
         address: address of a Ray cluster to join. None starts a local one.
+        gpus_per_worker: GPUs of each worker, or a fraction that several share; 0 for none.
         imports: ``module:object`` references of user-defined tasks.
         quiet: if True, shows no progress.
 
@@ -137,6 +142,7 @@ def evaluate(
         folder=None if kept_in is None else Path(kept_in),
         workers=workers,
         address=address,
+        gpus=gpus_per_worker,
         imports=imports,
         quiet=quiet,
     )
@@ -148,6 +154,8 @@ def simplify(
     *,
     tasks: Sequence[str] | None = None,
     workers: int | None = None,
+    address: str | None = None,
+    gpus_per_worker: float = 0.0,
     kept_in: str | Path | None = None,
     imports: Sequence[str] = (),
     quiet: bool = False,
@@ -159,6 +167,8 @@ def simplify(
         steps: any of ``prune``, ``rewrite`` and ``ablate``; only ``ablate`` trains.
         tasks: tasks on which ablation tests changes. None for the tasks of the program's search, or ``ae``.
         workers: number of concurrent training runs; 0 for sequential runs in this process. None for one per core.
+        address: address of a Ray cluster to join. None starts a local one.
+        gpus_per_worker: GPUs of each worker, or a fraction that several share; 0 for none.
         kept_in: folder of the training cache. None for ``optsearch-runs``.
         imports: ``module:object`` references of user-defined tasks.
         quiet: if True, shows no progress.
@@ -167,5 +177,14 @@ def simplify(
         ProgramError, RunError, TaskError: a name is unknown.
         DoesNotTrainError: ablation is requested and the program does not train.
     """
-    folder = None if kept_in is None else Path(kept_in)
-    return run_distillation(program, steps, tasks, workers=workers, folder=folder, imports=imports, quiet=quiet)
+    return run_distillation(
+        program,
+        steps,
+        tasks,
+        workers=workers,
+        address=address,
+        gpus=gpus_per_worker,
+        folder=None if kept_in is None else Path(kept_in),
+        imports=imports,
+        quiet=quiet,
+    )

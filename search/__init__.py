@@ -14,7 +14,8 @@ reference      hurdles and the rate-sweep threshold, derived from the warm start
 evaluate       maps jobs to fitness: the evaluator protocol, and the in-process evaluator
 meta_validation  evaluates the best program on a larger task outside the fitness
 pool           asynchronous calls, and their in-process implementation
-workers        evaluation and function calls on Ray
+workers        evaluation on Ray; ray_pool: function calls on Ray
+crew           workers that are Ray actors: started, supplied, watched and replaced
 ray_runtime    starts, joins and watches Ray; cluster: packaging and health checks for a Ray cluster
 handover       in-process evaluation until the workers have started
 session        the search loop: connects evolution to an evaluator and records results before they take effect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
@@ -28,6 +29,11 @@ def unauthenticated() -> bool:
     Source: Ray's ``RAY_AUTH_MODE=token``, with the token in ``RAY_AUTH_TOKEN`` or a file; since Ray 2.52.
     """
     return os.environ.get("RAY_AUTH_MODE", "").lower() != "token"
+
+
+def placeable(gpus: float) -> bool:
+    """Returns True if Ray can assign this number of GPUs: a whole number, or a fraction from 0.0001 to 1."""
+    return gpus == 0.0 or 0.0001 <= gpus < 1.0 or (math.isfinite(gpus) and gpus == int(gpus) and gpus > 0.0)
 
 
 def staged_package(folder: Path) -> Path:

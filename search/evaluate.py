@@ -16,8 +16,8 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from optsearch.proxy_tasks.compilation import DeviceError, import_jax
-from optsearch.proxy_tasks.machine import OUR_FLAGS
+from optsearch.proxy_tasks.compilation import DeviceError, import_jax, prepare_process
+from optsearch.proxy_tasks.machine import OUR_FLAGS, computing_device, made_on
 from optsearch.search.fitness import Fitness, Job, Request, Setting, Steps, steps_of
 from optsearch.search.pool import Here, Pool
 
@@ -137,6 +137,26 @@ def use_accelerator_share(share: float) -> None:
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * min(share, 1.0):.3f}")
     os.environ.setdefault("JAX_PLATFORMS", "")  # any platform, accelerators first
+
+
+def prepare_worker(gpus: float, imports: Iterable[str]) -> None:
+    """Assigns a worker process its device, then imports custom tasks; must be called before JAX is initialised.
+
+    Args:
+        gpus: share of a GPU, as for `use_accelerator_share`; 0 for one CPU thread.
+        imports: references of custom tasks.
+    """
+    if gpus:
+        use_accelerator_share(gpus)
+    use_one_cpu_thread()  # a process with a share computes on one thread if JAX finds no accelerator
+    import_own_tasks(imports)
+
+
+def this_machine() -> str:
+    """The `made_on` of this process with the device on which it trains; initialises JAX as training does."""
+    use_one_cpu_thread()
+    prepare_process()
+    return made_on(computing_device())
 
 
 def make_trainer(task: str, *, method: Method = "auto", lanes: int = 1) -> Trainer:

@@ -9,16 +9,21 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from optsearch.dsl.errors import UserError
 from optsearch.proxy_tasks.machine import with_variables
-from optsearch.search.cluster import answers, staged_package
+from optsearch.search.cluster import answers, placeable, staged_package
 
 LOOK_S = 5.0
 """Interval between health checks of Ray, in seconds; Ray does not report its own failure."""
+
+PATIENCE_S = 30.0
+"""Time without a node that can run a worker, in seconds, after which the workers count as lost."""
 
 OBJECT_STORE_BYTES = 100_000_000
 """Shared memory of a local Ray instance; a result takes a few hundred bytes."""
@@ -37,6 +42,74 @@ class WorkerError(UserError, RuntimeError):
     """Workers cannot be started, or die repeatedly."""
 
     exit_code = 1
+
+
+def check_share(workers: int | None, gpus: float) -> None:
+    """Rejects a share of a GPU that no worker can have.
+
+    Args:
+        workers: number of workers; 0 for this process, None for the default.
+        gpus: GPUs for each worker, or a fraction below 1; 0 for none.
+
+    Raises:
+        WorkerError: the number of GPUs is not one that Ray assigns, or there are no workers.
+    """
+    if not placeable(gpus):
+        raise WorkerError(
+            f"{gpus:g} GPUs for each worker: use a whole number, or a fraction below 1 for workers that share a GPU"
+        )
+    if gpus and workers == 0:
+        raise WorkerError(
+            "0 workers train in this process, which has no share of a GPU: use 1 or more, or no GPUs for each worker"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Resources of a worker, or of one run of a script.
+
+    Attributes:
+        cpus: CPU cores, at least 1.
+        gpus: GPUs, or a fraction below 1.
+        one: ``worker`` or ``run``, as in the options ``--gpus-per-worker`` and ``--gpus-per-run``.
+    """
+
+    cpus: int = 1
+    gpus: float = 0.0
+    one: str = "worker"
+
+    def check(self) -> None:
+        """Compares the needs with the nodes of Ray, which would wait for a suitable node without end.
+
+        Raises:
+            WorkerError: no node has the resources.
+        """
+        for kind, wanted in (("CPU", self.cpus), ("GPU", self.gpus)):
+            most = max((node.get(kind, 0.0) for node in _nodes()), default=0.0)
+            if wanted > most:
+                raise WorkerError(
+                    f"each {self.one} requests {wanted:g} {kind}s, and no node has more than {most:g}: "
+                    f"--{kind.lower()}s-per-{self.one}"
+                )
+
+    def places(self) -> int:
+        """Number of workers that fit into all nodes at once, regardless of what runs there."""
+        return sum(self._places(node) for node in _nodes())
+
+    def _places(self, node: Mapping[str, float]) -> int:
+        cores, gpus = int(node.get("CPU", 0.0)) // self.cpus, node.get("GPU", 0.0)
+        if not self.gpus:
+            return cores
+        # A share is one of a single GPU; the tolerance is that of 1 / 0.1.
+        shares = int(gpus) * int(1.0 / self.gpus + 1e-9) if self.gpus < 1.0 else int(gpus / self.gpus)
+        return min(cores, shares)
+
+
+def _nodes() -> list[Mapping[str, float]]:
+    """The resources of each node that is alive."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -> bool:
@@ -116,19 +189,25 @@ class RayWatch:
     The check also runs while results arrive: workers continue without Ray's control service, and Ray terminates this
     process a minute after the service is lost. Ray counts as lost after two consecutive failed checks, because the
     control service of a cluster can be restarted.
+
+    Workers count as lost once no node could run one for ``PATIENCE_S``: Ray would wait for such a node without end.
+
+    Args:
+        needs: resources of a worker.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, needs: Needs) -> None:
         import ray
 
-        self._node = ray.get_runtime_context().get_node_id()
+        self._needs, self._node = needs, ray.get_runtime_context().get_node_id()
         self._next, self._was_gone = time.monotonic() + LOOK_S, False
+        self._had_place = time.monotonic()
 
     def look(self) -> None:
         """Runs a health check if it is due.
 
         Raises:
-            WorkerError: Ray is lost.
+            WorkerError: Ray is lost, or all nodes that can run a worker are.
         """
         if time.monotonic() < self._next:
             return
@@ -137,6 +216,13 @@ class RayWatch:
         if gone and self._was_gone:
             raise WorkerError(LOST)
         self._was_gone = gone
+        if gone or self._needs.places():
+            self._had_place = time.monotonic()
+        elif time.monotonic() - self._had_place > PATIENCE_S:
+            raise WorkerError(
+                f"the nodes that can run a {self._needs.one} have been lost; recorded results are safe: run the same "
+                "command again when they are back"
+            )
 
     def _gone(self) -> bool:
         import ray

@@ -18,7 +18,9 @@ import typer
 from optsearch.dsl.errors import UserError
 from optsearch.runs.cli import comparing, diagnosing, listing
 from optsearch.runs.cli.options import (
+    Address,
     AsJson,
+    GpusPerWorker,
     Imports,
     Kept,
     ProgramArgument,
@@ -60,8 +62,8 @@ def search(
     campaign: Annotated[str, typer.Argument(help="A shipped campaign's name, or a YAML file.")],
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="optsearch-runs/NAME-seedS")] = None,
     workers: Workers = None,
-    address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
-    gpus: Annotated[float, typer.Option("--gpus-per-worker", help="Fraction of a GPU for each worker.", min=0)] = 0,
+    address: Address = None,
+    gpus: GpusPerWorker = 0,
     seed: Annotated[int | None, typer.Option(help="Seed of the search; overrides that of the campaign.")] = None,
     seeds: Annotated[
         int,
@@ -89,7 +91,7 @@ def search(
     from optsearch.runs.terminal.tables import errors, say
     from optsearch.search.config import SEEDS
 
-    check_workers(workers, address)
+    check_workers(workers, address, gpus)
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     if imports:
         overrides.append(f"imports={json.dumps(imports)}")
@@ -298,6 +300,8 @@ def simplify(
     ] = None,
     imports: Imports = None,
     workers: Workers = None,
+    address: Address = None,
+    gpus: GpusPerWorker = 0,
     kept: Kept = None,
     as_json: AsJson = False,
 ) -> None:
@@ -310,13 +314,15 @@ def simplify(
     from optsearch.runs.commands.simplify import run_distillation
     from optsearch.runs.terminal import tables as terminal
 
-    check_workers(workers, None)
+    check_workers(workers, address, gpus)
     try:
         result = run_distillation(
             program,
             steps.split(","),
             tasks,
             workers=workers,
+            address=address,
+            gpus=gpus,
             folder=kept,
             imports=imports or (),
             quiet=as_json,

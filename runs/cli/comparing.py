@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from optsearch.runs.cli.options import AsJson, Imports, Kept, Workers, check_workers, print_json
+from optsearch.runs.cli.options import Address, AsJson, GpusPerWorker, Imports, Kept, Workers, check_workers, print_json
 
 if TYPE_CHECKING:
     from optsearch.selection.comparison.settings import EvaluationSettings
     from optsearch.selection.scripts.script import TrainingScript
-
-Address = Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")]
 
 
 def evaluate(
@@ -136,6 +134,7 @@ def evaluate(
     workers: Workers = None,
     imports: Imports = None,
     address: Address = None,
+    gpus_per_worker: GpusPerWorker = 0,
     as_json: AsJson = False,
 ) -> None:
     """Compare programs with tuned baselines on larger tasks, or in your own training script.
@@ -148,7 +147,9 @@ def evaluate(
     from optsearch.runs.terminal import comparison_view
     from optsearch.selection.comparison.settings import SCRIPT_BASELINES, EvaluationSettings
 
-    check_workers(workers, address)
+    check_workers(workers, address, gpus_per_worker)
+    if script is not None and gpus_per_worker:
+        raise typer.BadParameter("it is an option of tasks: use --gpus-per-run", param_hint="--gpus-per-worker")
     further = {"--framework": framework, "--check": check or None, "--cpus-per-run": cpus}
     further |= {"--gpus-per-run": gpus, "--time-limit": time_limit, "--stop": stop}
     horizons = None if steps is None else _multiples(steps) if script is None else _budgets(steps)
@@ -186,6 +187,7 @@ def evaluate(
             workers=workers,
             imports=imports or (),
             address=address,
+            gpus=gpus_per_worker,
             quiet=as_json,
         )
     print_json(result.as_values()) if as_json else comparison_view.evaluation(result)
@@ -203,6 +205,7 @@ def select(
     workers: Workers = None,
     imports: Imports = None,
     address: Address = None,
+    gpus: GpusPerWorker = 0,
     as_json: AsJson = False,
 ) -> None:
     """Select the best programs of runs in stages: on fresh seeds, then on larger tasks against tuned baselines.
@@ -214,7 +217,7 @@ def select(
     from optsearch.runs.commands.select import run_selection
     from optsearch.runs.terminal import comparison_view
 
-    check_workers(workers, address)
+    check_workers(workers, address, gpus)
     with _resumable():
         result = run_selection(
             runs,
@@ -223,6 +226,7 @@ def select(
             folder=kept,
             workers=workers,
             address=address,
+            gpus=gpus,
             imports=imports or (),
             quiet=as_json,
         )

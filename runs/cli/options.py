@@ -53,6 +53,16 @@ Workers = Annotated[
         max=MOST_WORKERS,
     ),
 ]
+Address = Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")]
+
+GpusPerWorker = Annotated[
+    float,
+    typer.Option(
+        "--gpus-per-worker",
+        help="GPUs for each worker, or a fraction that several share; without any it trains on a CPU core.",
+        min=0,
+    ),
+]
 ProgramArgument = Annotated[
     str, typer.Argument(metavar="PROGRAM", help="A file, a library name such as lion, RUN:ID or RUN:best.")
 ]
@@ -68,23 +78,29 @@ Kept = Annotated[
 ]
 
 
-def check_workers(workers: int | None, address: str | None) -> None:
-    """Rejects an implausible number of workers before anything is started.
+def check_workers(workers: int | None, address: str | None, gpus: float = 0.0) -> None:
+    """Rejects an implausible number of workers or GPUs before anything is started.
 
     Args:
         workers: value of ``--workers``; None if omitted.
         address: address of the Ray cluster to join; None for this machine.
+        gpus: value of ``--gpus-per-worker``.
 
     Raises:
-        BadParameter: the number is zero on a cluster, or too large.
+        BadParameter: the number is zero on a cluster or with GPUs, or too large, or no worker can have the GPUs.
     """
     from optsearch.runs.store.environment import available_cores
+    from optsearch.search.ray_runtime import WorkerError, check_share
 
     if address is not None and workers == 0:
         raise typer.BadParameter(
             f"0 trains in this process, not on the Ray cluster at {address}: leave out --address, or use 1 or more",
             param_hint="--workers",
         )
+    try:
+        check_share(workers, gpus)
+    except WorkerError as error:
+        raise typer.BadParameter(str(error), param_hint="--gpus-per-worker") from None
     cores = available_cores()
     if address is None and workers is not None and workers > MOST_A_CORE * cores:
         raise typer.BadParameter(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.outcome import Outcome
@@ -20,14 +19,14 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.evaluation_result import EvaluationResult
 from optsearch.runs.summary.held_out import tasks_chosen_on, warnings
 from optsearch.runs.summary.stage_record import TrainingCost
-from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
+from optsearch.runs.terminal.tables import errors, say_device, warn_of_open_cluster
 from optsearch.runs.terminal.training_view import TrainingView
 from optsearch.search.evaluate import import_own_tasks, use_one_cpu_thread
 from optsearch.search.pool import Pool
 from optsearch.selection.comparison.evaluation import Evaluation, evaluate
 from optsearch.selection.comparison.evaluation import TrainingProgress as Ended
 from optsearch.selection.comparison.replicate import runs_of_replicate
-from optsearch.selection.comparison.settings import EvaluationSettings
+from optsearch.selection.comparison.settings import EvaluationSettings, ScriptSettingsError
 from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.problem import Problem
 from optsearch.selection.scripts.script import TrainingScript
@@ -42,6 +41,7 @@ def run_evaluation(
     folder: Path | None = None,
     workers: int | None = None,
     address: str | None = None,
+    gpus: float = 0.0,
     imports: Sequence[str] = (),
     quiet: bool = False,
 ) -> EvaluationResult:
@@ -54,8 +54,10 @@ def run_evaluation(
         settings: what is compared with what, and how. If it is timed, JAX must not have computed before in this
             process, unless it is already restricted to one CPU thread; steps are timed after all training runs.
         folder: folder of the training cache; None for the folder of runs.
-        workers: number of concurrent training runs; 0 for sequential runs in this process, None for one per core.
+        workers: number of concurrent training runs; 0 for sequential runs in this process, None for one per core,
+            or per share of a GPU.
         address: address of a Ray cluster to join; None starts a local one.
+        gpus: share of a GPU of each worker, for tasks; a script has its own resources.
         imports: ``module:object`` references of user-defined tasks.
         quiet: if True, shows no progress.
 
@@ -63,19 +65,20 @@ def run_evaluation(
         ProgramError, RunError, TaskError, BaselineError, SeedError, SpaceError: a name is unknown, too few seeds are
             available, or a declared range excludes a contender's own setting.
         SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss or nothing is tuned.
+        ScriptSettingsError: workers have a share of a GPU, and the settings are those of a training script.
         ScriptRunError: the training script of the settings cannot be run.
     """
+    if settings.script is not None and gpus:
+        raise ScriptSettingsError("a share of a GPU for each worker is for tasks: a script has its own number of GPUs")
     if settings.timed:
         use_one_cpu_thread()  # before JAX's first computation, such as the import of a task
     import_own_tasks(imports)
     entered = enter(programs, settings)
     script = settings.script
-    resources = script_resources(script)
-    words = worker_words(workers, address, resources["cpus"])
+    words = worker_words(workers, address, cpus=script.cpus if script else 1, gpus=gpus)
     view = TrainingView(errors, "evaluate", workers=words, quiet=quiet)
     warn_of_open_cluster(address)
-    limit = script.time_limit_s if script else 0.0
-    opened = training(run_job, folder or RUNS_FOLDER, workers, address, imports, **resources, time_limit_s=limit)
+    opened = training(run_job, folder or RUNS_FOLDER, workers, address, imports, gpus=gpus, script=script)
     with opened as (pool, kept), view:
         for line in entered.warnings:
             errors.print(line, markup=False, soft_wrap=True)
@@ -83,6 +86,8 @@ def run_evaluation(
             errors.print(_plan(settings, entered, kept.path), markup=False, soft_wrap=True)
             if script is not None:
                 errors.print(_script_plan(script, entered.problems), markup=False, soft_wrap=True)
+        if gpus:
+            say_device(pool.machine, quiet=quiet)
         cost = CostCounter(view)
         evaluation = _evaluate(settings, entered, pool, cost)
         looks = _looks(kept, settings, entered)
@@ -156,18 +161,6 @@ def _plan(settings: EvaluationSettings, entered: Entered, kept: Path) -> str:
         f"{total:,} training runs: for each of {pairs} pairs of contender and task {budget.runs} to tune{together} and "
         f"{seeds} on fresh seeds{further}, in {replicates} replicate{'s' * (replicates > 1)}. They are kept in {kept}."
     )
-
-
-class Resources(TypedDict):
-    """CPU cores and GPUs for each training run."""
-
-    cpus: int
-    gpus: float
-
-
-def script_resources(script: TrainingScript | None) -> Resources:
-    """Resources of a training run: those of the script, or one core."""
-    return {"cpus": script.cpus, "gpus": script.gpus} if script else {"cpus": 1, "gpus": 0.0}
 
 
 def _script_plan(script: TrainingScript, problems: Sequence[Problem]) -> str:

@@ -151,7 +151,7 @@ def _tried(runs: Sequence[ScriptRun], script: TrainingScript, workers: int | Non
     count = max(available_cores() // script.cpus, 1) if workers is None and address is None else workers
     if count == 0 or (address is None and not script.gpus):
         return _with_threads(runs, max(count or 1, 1))
-    from optsearch.search.workers import RayPool
+    from optsearch.search.ray_pool import RayPool
 
     with redirect_stdout(stderr):
         pool: Pool[ScriptRun, Tried] = RayPool(try_script, count, address=address, cpus=script.cpus, gpus=script.gpus)

@@ -44,6 +44,7 @@ from optsearch.search.evolution import History
 from optsearch.search.fitness import Reference
 from optsearch.search.handover import HeadStart
 from optsearch.search.meta_validation import MetaValidation
+from optsearch.search.ray_runtime import check_share
 from optsearch.search.session import Session
 from optsearch.search.settings.config_errors import ConfigError
 
@@ -91,7 +92,7 @@ class Workers:
     """Configuration of the workers.
 
     Attributes:
-        count: number of worker processes; 0 evaluates in this process, None for one per core.
+        count: number of worker processes; 0 evaluates in this process, None for one per core, or per share of a GPU.
         address: address of a Ray cluster to join; None starts a local one.
         gpus: fraction of a GPU per worker.
     """
@@ -130,7 +131,8 @@ class Campaign:
         """Starts or resumes the run, until it is complete or interrupted (Ctrl-C, SIGTERM).
 
         Args:
-            workers: number of worker processes; 0 evaluates in this process, None for one per core.
+            workers: number of worker processes; 0 evaluates in this process, None for one per core, or per share of a
+                GPU.
             address: address of a Ray cluster to join; None starts a local one.
             gpus: fraction of a GPU that each worker requests from Ray.
             force: if True, replaces an existing run in the folder.
@@ -241,10 +243,11 @@ class Campaign:
     @contextmanager
     def _evaluator(self, options: Workers, quiet: bool) -> Generator[Evaluator]:
         workers, address = options.count, options.address
-        if workers is None and address is None:
+        check_share(workers, options.gpus)
+        if workers is None and address is None and not options.gpus:
             workers = available_cores()
         if not quiet:
-            where = f"the Ray cluster at {address}" if address else "local Ray" if workers else "this process"
+            where = f"the Ray cluster at {address}" if address else "this process" if workers == 0 else "local Ray"
             names = [task.task for task in self._setting.tasks]
             tasks = f"task{'s' if len(names) > 1 else ''} {', '.join(names)}"
             count = f"{workers} worker{'' if workers == 1 else 's'} on " if workers else ""

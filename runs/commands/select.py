@@ -25,7 +25,7 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.held_out import searched_tasks, tasks_chosen_on, warnings
 from optsearch.runs.summary.selections import SelectionRecord, SelectionResult, read_selection
 from optsearch.runs.summary.stage_record import SelectionBias, StageRecord, TrainingCost, encode_stage
-from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
+from optsearch.runs.terminal.tables import errors, say_device, warn_of_open_cluster
 from optsearch.runs.terminal.training_view import TrainingView
 from optsearch.search.evaluate import import_own_tasks
 from optsearch.search.pool import Pool
@@ -68,6 +68,7 @@ def run_selection(
     folder: Path | None = None,
     workers: int | None = None,
     address: str | None = None,
+    gpus: float = 0.0,
     imports: Sequence[str] = (),
     quiet: bool = False,
 ) -> SelectionResult:
@@ -78,8 +79,10 @@ def run_selection(
         funnel: name of a shipped funnel, or path of a YAML file.
         overrides: ``key.sub=value`` settings that override those of the funnel.
         folder: folder of the training cache; None for the folder of runs.
-        workers: number of concurrent training runs; 0 for sequential runs in this process, None for one per core.
+        workers: number of concurrent training runs; 0 for sequential runs in this process, None for one per core,
+            or per share of a GPU.
         address: address of a Ray cluster to join; None starts a local one.
+        gpus: share of a GPU of each worker; 0 for none.
         imports: ``module:object`` references of user-defined tasks.
         quiet: if True, shows no progress.
 
@@ -97,14 +100,19 @@ def run_selection(
         if not quiet:
             for line in study.warnings:
                 errors.print(line, markup=False, soft_wrap=True)
-        where = folder or RUNS_FOLDER, 0 if study.finished else workers, address, imports
-        if not study.finished:
+        if study.finished:
+            workers, gpus = 0, 0.0
+        else:
             warn_of_open_cluster(address)
-        pool, kept = stack.enter_context(training(run_job, *where))
+        opened = training(run_job, folder or RUNS_FOLDER, workers, address, imports, gpus=gpus)
+        pool, kept = stack.enter_context(opened)
+        if gpus:
+            say_device(pool.machine, quiet=quiet)
+        words = worker_words(workers, address, gpus=gpus)
         while not study.finished:
             if not quiet:
                 errors.print(f"Stage {study.next_words()}", markup=False, soft_wrap=True)
-            with TrainingView(errors, study.next, workers=worker_words(workers, address), quiet=quiet) as view:
+            with TrainingView(errors, study.next, workers=words, quiet=quiet) as view:
                 study.next_stage(pool, view)
         return SelectionResult(study.record(), tuple(study.warnings), considered, kept.known, kept.trained)
 

@@ -10,10 +10,10 @@ from optsearch.dsl.program import Program
 from optsearch.dsl.verify import nearest
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.runs.library.references import RUNS_FOLDER, load_program
-from optsearch.runs.store.environment import available_cores
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.training_cache import training
-from optsearch.runs.terminal.tables import errors
+from optsearch.runs.terminal.tables import errors, say_device, warn_of_open_cluster
+from optsearch.search.crew import ABREAST
 from optsearch.search.evaluate import import_own_tasks
 from optsearch.simplify.ablation.trial import Panel, train
 from optsearch.simplify.distil import STEPS, Distilled, StepName, distil
@@ -25,6 +25,8 @@ def run_distillation(
     tasks: Sequence[str] | None = None,
     *,
     workers: int | None = None,
+    address: str | None = None,
+    gpus: float = 0.0,
     folder: Path | None = None,
     imports: Sequence[str] = (),
     quiet: bool = False,
@@ -35,7 +37,10 @@ def run_distillation(
         reference: reference to a program, or a program as a value.
         steps: names of steps.
         tasks: names of the tasks on which ablation tests changes; None for those of the program's search, or ``ae``.
-        workers: number of concurrent runs on local Ray; 0 for sequential runs in this process, None for one per core.
+        workers: number of concurrent training runs; 0 for sequential runs in this process, None for one per core,
+            or per share of a GPU.
+        address: address of a Ray cluster to join; None starts a local one.
+        gpus: share of a GPU of each worker; 0 for none.
         folder: folder of the training cache; None for the folder of runs.
         imports: ``module:object`` references of user-defined tasks.
         quiet: if True, shows no progress.
@@ -56,9 +61,12 @@ def run_distillation(
 
     if "ablate" not in chosen:
         return distil(named.program, chosen)
-    count = available_cores() if workers is None else workers
-    with training(train, folder or RUNS_FOLDER, count, imports=imports) as (pool, kept):
-        result = distil(named.program, chosen, panel=Panel(names, pool, max(count, 1)), watch=None if quiet else show)
+    warn_of_open_cluster(address)
+    with training(train, folder or RUNS_FOLDER, workers, address, imports, gpus=gpus) as (pool, kept):
+        if gpus:
+            say_device(pool.machine, quiet=quiet)
+        ahead = max(pool.room // ABREAST if workers is None else workers, 1)
+        result = distil(named.program, chosen, panel=Panel(names, pool, ahead), watch=None if quiet else show)
         if not quiet:
             show(f"{kept.trained} training runs executed, {kept.known} read from the cache")
         return result

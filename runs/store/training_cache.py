@@ -2,8 +2,8 @@
 
 One SQLite file per folder stores the training runs of `evaluate`, `select` and `simplify`, and supports concurrent
 processes. The key of a run consists of the version of the task, the executed computation, tuned values and seed, and
-the processor and numerical packages, which affect rounding. Each run is stored durably before its result is used, so
-that an interrupted command can resume.
+the processor, the accelerator and the numerical packages, which affect rounding. Each run is stored durably before its
+result is used, so that an interrupted command can resume.
 """
 
 from __future__ import annotations
@@ -15,18 +15,23 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from optsearch.proxy_tasks.machine import made_on
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.store.decoding import check_cells, read_json, refuse_links
 from optsearch.runs.store.environment import available_cores, made_with
 from optsearch.runs.store.errors import DamagedRunError, RunError, plain_errors
 from optsearch.runs.store.schema import check_tables, checksum
+from optsearch.search.evaluate import this_machine
 from optsearch.search.pool import Here, Pool
+from optsearch.search.ray_runtime import check_share
+from optsearch.selection.scripts.script import TrainingScript
 
 FILE = "trainings.sqlite"
 TRAININGS_ID = 0x6F707472  # "optr"
@@ -122,13 +127,17 @@ class Trainings:
         """Closes the file."""
         self._connection.close()
 
-    def find(self, key: str) -> Trained | None:
-        """Looks up a run for this environment; None if it is not cached.
+    def find(self, key: str, machine: str | None = None) -> Trained | None:
+        """Looks up a run; None if it is not cached.
+
+        Args:
+            key: cache key apart from the machine.
+            machine: machine that would train it, as in ``Trained.machine``; None for the CPU of this process.
 
         Raises:
             DamagedRunError: the record is damaged or invalid.
         """
-        key = f"{key}; {made_with()}"
+        key = f"{key}; {made_with(machine)}"
         with plain_errors(self.path):
             query = "SELECT key, result, checksum FROM trainings WHERE key = ?"
             row = self._connection.execute(query, (key,)).fetchone()
@@ -185,11 +194,21 @@ class KeptPool(Generic[J]):
     Args:
         kept: the cache.
         pool: the pool that trains.
+        machine: returns the machine on which the pool trains, as in ``Trained.machine``; called at most once, when it
+            is needed. Defaults to the CPU of this process.
         time_limit_s: time limit of a run in seconds. A cached run that reached a lower one is trained again.
     """
 
-    def __init__(self, kept: Trainings, pool: Pool[J, Trained], *, time_limit_s: float = 0.0):
+    def __init__(
+        self,
+        kept: Trainings,
+        pool: Pool[J, Trained],
+        *,
+        machine: Callable[[], str] = made_on,
+        time_limit_s: float = 0.0,
+    ):
         self._kept, self._pool, self._time_limit_s = kept, pool, time_limit_s
+        self._asked_machine = cache(machine)
         self._ready = deque[tuple[int, Trained]]()
         self._keys: dict[int, str] = {}
         self._others: dict[str, list[int]] = {}
@@ -199,12 +218,17 @@ class KeptPool(Generic[J]):
         """Free capacity of the underlying pool."""
         return self._pool.room
 
+    @property
+    def machine(self) -> str:
+        """The machine on which the pool trains; may wait until a worker has started."""
+        return self._asked_machine()
+
     def submit(self, number: int, value: J) -> None:
         """Submits a requested run."""
         key = value.key
         if key in self._others:
             self._others[key].append(number)
-        elif (found := self._kept.find(key)) is not None and not self._was_shorter(found):
+        elif (found := self._kept.find(key, self.machine)) is not None and not self._was_shorter(found):
             self._kept.known += 1
             self._ready.append((number, found))
         else:
@@ -250,49 +274,57 @@ def training(
     address: str | None = None,
     imports: Sequence[str] = (),
     *,
-    cpus: int = 1,
     gpus: float = 0.0,
-    time_limit_s: float = 0.0,
+    script: TrainingScript | None = None,
 ) -> Generator[tuple[KeptPool[J], Trainings]]:
     """Opens a caching pool that trains on Ray workers or in this process.
 
     Args:
         train: function that executes a training run.
         folder: folder of the cache.
-        workers: number of concurrent runs; 0 for sequential runs in this process, None for one per core.
+        workers: number of concurrent runs; 0 for sequential runs in this process, None for one per core, or per share
+            of a GPU.
         address: address of a Ray cluster to join; None starts a local one.
         imports: ``module:object`` references of user-defined tasks.
-        cpus: CPU cores for each run; without a number of workers, so many fewer runs are concurrent.
-        gpus: GPUs for each run, or a fraction below 1.
-        time_limit_s: as for `KeptPool`.
+        gpus: share of a GPU of each worker; 0 for none.
+        script: the script that is trained, whose runs have its resources and time limit; None for tasks.
 
     Raises:
         RunError: the folder cannot be used.
         WorkerError: Ray cannot be started or joined, or has too few CPUs or GPUs for a run.
     """
-    count = _count(workers, address, cpus)
+    check_share(workers, gpus)
+    count = _count(workers, address, script.cpus if script else 1, gpus)
+    limit = script.time_limit_s if script else 0.0
     kept = Trainings(folder)
     try:
         if count == 0:
-            yield KeptPool(kept, Here(train), time_limit_s=time_limit_s), kept
+            machine = made_on if script else this_machine
+            yield KeptPool(kept, Here(train), machine=machine, time_limit_s=limit), kept
             return
-        from optsearch.search.workers import RayPool
+        from optsearch.search.ray_pool import RayPool, WorkerPool
 
         with redirect_stdout(sys.stderr):  # Ray prints node events, but stdout is for results
-            pool = RayPool(train, count, address=address, imports=imports, cpus=cpus, gpus=gpus)
+            if gpus:
+                pool = WorkerPool(train, count, gpus=gpus, address=address, imports=imports)
+            elif script:
+                pool = RayPool(train, count, address=address, cpus=script.cpus, gpus=script.gpus)
+            else:
+                pool = RayPool(train, count, address=address, imports=imports)
             try:
-                yield KeptPool(kept, pool, time_limit_s=time_limit_s), kept
+                machine = made_on if script else pool.machine
+                yield KeptPool(kept, pool, machine=machine, time_limit_s=limit), kept
             finally:
                 pool.close()
     finally:
         kept.close()
 
 
-def worker_words(workers: int | None, address: str | None, cpus: int = 1) -> str:
-    """Description of the workers; empty if the cluster determines their number."""
-    count = _count(workers, address, cpus)
+def worker_words(workers: int | None, address: str | None, *, cpus: int = 1, gpus: float = 0.0) -> str:
+    """Description of the workers; empty if the cluster or its GPUs determine their number."""
+    count = _count(workers, address, cpus, gpus)
     return "" if count is None else "in this process" if count == 0 else f"{count} worker{'' if count == 1 else 's'}"
 
 
-def _count(workers: int | None, address: str | None, cpus: int) -> int | None:
-    return max(available_cores() // cpus, 1) if workers is None and address is None else workers
+def _count(workers: int | None, address: str | None, cpus: int, gpus: float) -> int | None:
+    return max(available_cores() // cpus, 1) if workers is None and address is None and not gpus else workers

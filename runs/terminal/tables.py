@@ -60,6 +60,24 @@ def warn_of_open_cluster(address: str | None) -> None:
         )
 
 
+def say_device(machine: str, *, quiet: bool) -> None:
+    """Says on which device workers with a share of a GPU train; warns if JAX has not found it.
+
+    Args:
+        machine: machine of the workers, from `optsearch.proxy_tasks.machine.made_on`.
+        quiet: if True, only warns.
+    """
+    _, _, device = machine.partition("; accelerator ")
+    if not device:
+        errors.print(
+            "Warning: workers have a share of a GPU, but JAX has not found it and trains on the CPU: install JAX for "
+            "this GPU on the nodes, such as jax[cuda12] (docs/cluster.md).",
+            markup=False,
+        )
+    elif not quiet:
+        errors.print(f"The workers train on {device}.", markup=False)
+
+
 def say(text: str = "", style: str | None = None) -> None:
     """Prints one line or paragraph of text, without markup."""
     console.print(Text(text, style=style or ""), soft_wrap=True)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from optsearch.dsl.errors import UserError
 from optsearch.proxy_tasks.machine import made_on
 from optsearch.proxy_tasks.task import CHECKPOINTS
+from optsearch.search.cluster import placeable
 from optsearch.selection.scripts.contract import CONTRACT_VERSION, Stop
 from optsearch.selection.scripts.interpreter import interpreter_words, packages
 from optsearch.selection.scripts.sources import digest, sources
@@ -177,7 +178,7 @@ def load_script(
         raise ScriptError(f"the budget is {steps} steps: it must be a whole number from 1 to {MOST_STEPS:,}")
     if cpus < 1:
         raise ScriptError(f"{cpus} CPUs for each run: it must be a whole number of at least 1")
-    if not (0.0 <= gpus < 1.0 or (math.isfinite(gpus) and gpus == int(gpus) and gpus > 0.0)):
+    if not placeable(gpus):
         raise ScriptError(f"{gpus:g} GPUs for each run: use a whole number, or a fraction below 1 for runs that share")
     if not 0.0 < time_limit_s < math.inf:
         raise ScriptError(f"a time limit of {time_limit_s:g} s: it must be a number of seconds above 0")

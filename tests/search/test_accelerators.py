@@ -52,5 +52,7 @@ def test_jax_starts_with_a_share() -> None:
 def test_a_share_of_nothing_is_refused(local_ray: Any) -> None:
     if local_ray.cluster_resources().get("GPU", 0):
         pytest.skip("there is a GPU here")
-    with pytest.raises(WorkerError, match=r"each worker requests 0\.5 GPUs, but Ray has fewer"):
+    with pytest.raises(
+        WorkerError, match=r"each worker requests 0\.5 GPUs, and no node has more than 0: --gpus-per-worker"
+    ):
         RayEvaluator(Setting("ae", (0,)), 1, gpus=0.5)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from optsearch.search.pool import Here, in_order
-from optsearch.search.workers import RayPool
+from optsearch.search.ray_pool import RayPool
 
 VALUES = [[1.0, 3.0], [4.0], [9.0, 0.0]]
 
