@@ -110,9 +110,8 @@ def accelerator() -> str:
 
 def computing_device() -> str:
     """Kind of the accelerator on which this process computes; empty for the CPU; initialises JAX."""
-    import jax
-
-    return "" if jax.devices()[0].platform == "cpu" else accelerator()
+    kind = accelerator()
+    return "" if kind == "cpu" else kind
 
 
 @contextmanager

@@ -42,6 +42,23 @@ def test_a_file_is_read_no_further_than_settings_are(optsearch: Command, tmp_pat
         (["search", "quickstart", "--address", "a:1", "--workers", "0"], "not on the Ray cluster at a:1"),
         (["evaluate", "lion", "--address", "a:1", "--workers", "0"], "not on the Ray cluster at a:1"),
         (["select", "run", "--address", "a:1", "--workers", "0"], "not on the Ray cluster at a:1"),
+        (["simplify", "lion", "--address", "a:1", "--workers", "0"], "not on the Ray cluster at a:1"),
+        *[
+            ([*command, "--gpus-per-worker", *options], says)
+            for command in (["search", "quickstart"], ["evaluate", "lion"], ["select", "run"], ["simplify", "lion"])
+            for options, says in (
+                (["-1"], "--gpus-per-worker"),
+                (["nan"], "--gpus-per-worker"),
+                (["inf"], "inf GPUs for each worker: use a whole number"),
+                (["1.5"], "1.5 GPUs for each worker: use a whole number, or a fraction below 1"),
+                (["0.00001"], "1e-05 GPUs for each worker: use a whole number"),
+                (["0.5", "--workers", "0"], "0 workers train in this process, which has no share of a GPU"),
+            )
+        ],
+        (
+            ["evaluate", "lion", "--script", "train.py", "--steps", "10", "--gpus-per-worker", "1"],
+            "it is an option of tasks: use --gpus-per-run",
+        ),
         (["search", "quickstart", "--seed", str(2**63 - 1), "--seeds", "2"], "but a seed is below 9223372036854775808"),
         (["search", "quickstart", "--seed", str(2**63)], "seed: must be below 9223372036854775808"),
         (["search", "quickstart", "--set", "seed=1_"], "seed: must be a whole number, got '1_'"),

@@ -21,7 +21,7 @@ from optsearch.proxy_tasks.registry import get_task
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.store.errors import DamagedRunError, RunError
 from optsearch.runs.store.schema import checksum
-from optsearch.runs.store.training_cache import FILE, KeptPool, Trainings
+from optsearch.runs.store.training_cache import FILE, KeptPool, Trainings, training
 from optsearch.search.pool import Here, in_order
 from optsearch.selection.contender import Contender, TrainingJob, baseline, run_job
 from optsearch.selection.problem import Problem
@@ -81,6 +81,23 @@ def test_a_run_is_kept_as_one_of_the_machine_that_made_it(tmp_path: Path) -> Non
     kept.keep("one", ENDED)
     assert kept.find("one") == ENDED
     kept.close()
+
+
+def test_results_of_an_accelerator_are_not_those_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of a task, of a simplification, and one in this process, which asks its device itself."""
+    job = TrainingJob(Contender("mine", LIBRARY["lion"]), Problem("ae"), (("rate", 1.0),), 5)
+    same = Training(LIBRARY["lion"], "ae", 5)
+    made: list[tuple[int, int]] = []
+    for kind in ("cpu", "NVIDIA H200", "NVIDIA A100", "cpu", "NVIDIA H200"):
+        monkeypatch.setattr("optsearch.proxy_tasks.machine.accelerator", lambda kind=kind: kind)
+        for run, asked in ((run_job, job), (train, same)):
+            with training(run, tmp_path, 0) as (pool, kept):
+                assert list(in_order(pool, [asked]))
+            made.append((kept.trained, kept.known))
+    assert made == [*[(1, 0), (0, 1)] * 3, *[(0, 1)] * 4]
+    keys = [key for key, _ in rows(tmp_path)]
+    assert sorted(key.partition("; accelerator ")[2] for key in keys) == ["", "NVIDIA A100", "NVIDIA H200"]
+    assert len({key.partition("; accelerator ")[0] for key in keys}) == 1
 
 
 def test_what_is_kept_is_there_again(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from optsearch.search.evaluate import use_accelerator_share, use_one_cpu_thread
 from optsearch.search.fitness import Setting
-from optsearch.search.ray_runtime import WorkerError
+from optsearch.search.ray_pool import WorkerPool
+from optsearch.search.ray_runtime import Needs, WorkerError
 from optsearch.search.workers import RayEvaluator
 
 
@@ -52,7 +53,40 @@ def test_jax_starts_with_a_share() -> None:
 def test_a_share_of_nothing_is_refused(local_ray: Any) -> None:
     if local_ray.cluster_resources().get("GPU", 0):
         pytest.skip("there is a GPU here")
+    with pytest.raises(WorkerError, match=r"each worker requests 1 GPUs, and no node has more than 0"):
+        WorkerPool(abs, 1, gpus=1.0)
     with pytest.raises(
         WorkerError, match=r"each worker requests 0\.5 GPUs, and no node has more than 0: --gpus-per-worker"
     ):
         RayEvaluator(Setting("ae", (0,)), 1, gpus=0.5)
+
+
+@pytest.mark.parametrize(("share", "workers"), [(1.5, None), (-1.0, 2), (float("nan"), 2), (1e-5, 2), (0.5, 0)])
+def test_what_no_worker_can_have_is_refused_before_ray_starts(share: float, workers: int | None) -> None:
+    with pytest.raises(WorkerError, match=r"use a whole number|no share of a GPU"):
+        WorkerPool(abs, workers, gpus=share)
+
+
+@pytest.mark.parametrize(
+    ("needs", "places"),
+    [
+        (Needs(), 7),
+        (Needs(cpus=2), 3),
+        (Needs(gpus=1.0), 3),
+        (Needs(gpus=2.0), 1),
+        (Needs(gpus=0.5), 6),
+        (Needs(gpus=0.1), 7),
+        (Needs(gpus=0.7), 3),
+        (Needs(gpus=4.0), 0),
+    ],
+)
+def test_workers_have_the_places_of_single_nodes(needs: Needs, places: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node has the cores and GPUs of a worker, and a share is one of a single GPU."""
+    nodes = [{"CPU": 4.0, "GPU": 2.0}, {"CPU": 3.0, "GPU": 1.0}, {}]
+    monkeypatch.setattr("optsearch.search.ray_runtime._nodes", lambda: nodes)
+    assert needs.places() == places
+    if places:
+        needs.check()
+    else:
+        with pytest.raises(WorkerError, match="each worker requests 4 GPUs, and no node has more than 2"):
+            needs.check()

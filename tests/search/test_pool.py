@@ -3,13 +3,18 @@
 These tests have a separate file because a pool on Ray waits for cores while an evaluator holds them.
 """
 
+import os
+import signal
 import statistics
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
+from optsearch.proxy_tasks.machine import made_on
 from optsearch.search.pool import Here, in_order
-from optsearch.search.ray_pool import RayPool
+from optsearch.search.ray_pool import RayPool, WorkerPool
 
 VALUES = [[1.0, 3.0], [4.0], [9.0, 0.0]]
 
@@ -36,7 +41,30 @@ def test_results_in_order_whatever_the_pool() -> None:
 
 
 def test_on_ray(local_ray: Any) -> None:
-    pool = RayPool(statistics.fmean, 2)
+    check(RayPool(statistics.fmean, 2))
+
+
+def test_on_workers_that_stay(local_ray: Any) -> None:
+    """Here without a GPU; one that dies is replaced, and its call is repeated."""
+
+    def dies_once(folder: str) -> int:
+        Path(folder, str(len(os.listdir(folder)))).touch()
+        if len(os.listdir(folder)) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return len(os.listdir(folder)) - 1
+
+    pool = WorkerPool(statistics.fmean, 2, gpus=0.0)
+    assert pool.machine() == made_on()
+    check(pool)
+    pool.close()
+    pool = WorkerPool(dies_once, 1, gpus=0.0)
+    with TemporaryDirectory() as folder:
+        assert list(in_order(pool, [folder, folder])) == [1, 2]
+    assert pool.statistics.replaced == 1
+    pool.close()
+
+
+def check(pool: RayPool[list[float], float] | WorkerPool[list[float], float]) -> None:
     assert pool.room >= 2
     for number, value in enumerate(VALUES):
         pool.submit(number + 5, value)
