@@ -159,6 +159,8 @@ class Crew(Generic[T, R]):
         try:
             machine: str = self._ray.get(reference)
             self._count(machines=self.statistics.machines | {machine})
+        except exceptions.RayTaskError as error:  # such as a DeviceError
+            raise WorkerError(f"a worker cannot start: {error.cause}") from error
         except (exceptions.RayActorError, exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:
             if "creation task" in str(error):
                 raise WorkerError(f"a worker cannot start: {error}") from error

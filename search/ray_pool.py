@@ -190,6 +190,8 @@ class WorkerPool(Crew[tuple[int, T], R]):
     def _look(self) -> None:
         try:
             self._results.extend((number, result) for (number, _), result in self._ended(LOOK_S))
+        except self._ray.exceptions.RayTaskError:
+            raise
         except self._ray.exceptions.RayError as error:
             raise WorkerError(f"{LOST} ({error})") from error
 

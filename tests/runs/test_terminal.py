@@ -60,3 +60,19 @@ def test_a_folder_with_a_hostile_name(optsearch: Command, tmp_path: Path) -> Non
     said = optsearch("show", tmp_path / "no\x1b[2Jsuch")
     assert said.code == 2
     assert "\x1b" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("machine", "quiet", "says"),
+    [
+        ("processor P; jax 1; accelerator NVIDIA H200", False, "The workers train on NVIDIA H200."),
+        ("processor P; jax 1; accelerator NVIDIA H200", True, ""),
+        ("processor P; jax 1", True, "but JAX has not found it and trains on the CPU"),
+    ],
+)
+def test_the_device_of_workers_is_said(
+    machine: str, quiet: bool, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.say_device(machine, quiet=quiet)
+    said = " ".join(capsys.readouterr().err.split())
+    assert (says in said, bool(said)) == (True, bool(says))
