@@ -129,7 +129,9 @@ def test_a_budget_of_steps_ends_at_the_same_ticket_for_any_order_and_after_a_sto
     assert sum(owned[: last + 1 - 16]) >= 9000 > sum(owned[: last - 16])
     for stop in (2, 9, 20):
         part, turns = Ledger(), iter([False] * stop + [True])
-        Session(make_evolution(budget=budget), MadeUpEvaluator(2, stop), part).run(should_stop=lambda turns=turns: next(turns))
+        Session(make_evolution(budget=budget), MadeUpEvaluator(2, stop), part).run(
+            should_stop=lambda turns=turns: next(turns)
+        )
         again = make_evolution(part.history(36), budget=budget)
         Session(again, MadeUpEvaluator(1, 1), part).run()
         assert (again.progress, again.population_digest()) == (whole.progress, whole.population_digest())
