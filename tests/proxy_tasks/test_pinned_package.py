@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 
 from optsearch.proxy_tasks.datasets import Dataset
 from optsearch.proxy_tasks.package import Package, PackagedData, PackageError, hash_of
-from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.registry import TASKS, get_task
 from optsearch.proxy_tasks.task import Task, TaskError
 
+ROOT = Path(__file__).parent.parent.parent
 FILES = {"toytext/a.txt": b"first", "toytext/b.txt": b"second"}
 TOY = Package("toy-text", "1.2", r"toytext/.*\.txt", hash_of(FILES))
 COMMAND = re.escape('python -m pip install "optsearch[targets]"')
@@ -92,6 +94,12 @@ def test_the_version_follows_files_and_recipe() -> None:
     changes = [{"recipe": "toy 2"}, {"package": replace(TOY, sha256="0" * 64)}, {"package": replace(TOY, version="2")}]
     versions = {replace(toy(TOY), dataset=replace(data, **change)).version for change in [{}, *changes]}
     assert len(versions) == 4
+
+
+def test_the_extra_pins_what_the_tasks_read() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pinned = {task.packaged.package.requirement for task in TASKS.values() if task.packaged}
+    assert set(project["optional-dependencies"]["targets"]) == pinned
 
 
 def test_names_of_files_count() -> None:

@@ -11,6 +11,7 @@ import zipfile
 from collections import Counter
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -19,11 +20,14 @@ from installed_data import skip_without_package
 
 from optsearch.proxy_tasks.contract import LAWS, Subject
 from optsearch.proxy_tasks.datasets import Dataset
+from optsearch.proxy_tasks.measured import measured
 from optsearch.proxy_tasks.objectives import Regression
 from optsearch.proxy_tasks.registry import TASKS
 from optsearch.proxy_tasks.targets import code, flights, land, pronunciation
 from optsearch.proxy_tasks.targets.families import TARGETS
 from optsearch.proxy_tasks.task import RUNGS, Task
+
+ROOT = Path(__file__).parent.parent.parent
 
 every_target = pytest.mark.parametrize(
     "task",
@@ -56,6 +60,16 @@ def test_they_are_long_and_see_their_data_once() -> None:
     for task in TARGETS:
         assert task.steps >= 2000
         assert 0.9 < task.epochs <= 1.2
+
+
+def test_the_page_has_every_rung_and_what_was_measured() -> None:
+    page = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
+    for task in TARGETS:
+        sizes = f"{task.parameters:,} | {task.batch_size} x {task.steps:,} | {task.examples[0]:,}"
+        assert f"\n| `{task.name}` | {sizes} | {task.trivial_loss:.4f} | " in page
+        found = measured(task)
+        adamw = f"{found.test_loss:.4f} | {found.noise:.4f}" if found else "not measured | not measured"
+        assert f"\n| `{task.name}` | {adamw} | " in page
 
 
 @every_target
