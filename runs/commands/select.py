@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from optsearch.dsl.verify import nearest
-from optsearch.proxy_tasks.registry import TASKS
+from optsearch.proxy_tasks.registry import TASKS, check_packages
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands.entrants import Entrant, candidates, run_names
 from optsearch.runs.commands.evaluate import CostCounter
@@ -99,6 +99,7 @@ def run_selection(
                 errors.print(line, markup=False, soft_wrap=True)
         where = folder or RUNS_FOLDER, 0 if study.finished else workers, address, imports
         if not study.finished:
+            check_packages(problem.task for stage in stages for problem in stage)
             warn_of_open_cluster(address)
         pool, kept = stack.enter_context(training(run_job, *where))
         while not study.finished:

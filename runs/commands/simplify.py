@@ -8,7 +8,7 @@ from typing import cast
 
 from optsearch.dsl.program import Program
 from optsearch.dsl.verify import nearest
-from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.registry import check_packages, get_task
 from optsearch.runs.library.references import RUNS_FOLDER, load_program
 from optsearch.runs.store.environment import available_cores
 from optsearch.runs.store.errors import RunError
@@ -56,6 +56,7 @@ def run_distillation(
 
     if "ablate" not in chosen:
         return distil(named.program, chosen)
+    check_packages(names)
     count = available_cores() if workers is None else workers
     with training(train, folder or RUNS_FOLDER, count, imports=imports) as (pool, kept):
         result = distil(named.program, chosen, panel=Panel(names, pool, max(count, 1)), watch=None if quiet else show)
