@@ -272,6 +272,16 @@ ENTRIES: tuple[Entry, ...] = (
         expect="the losses and the noise that `optsearch tasks` shows: proxy_tasks/data/measured.json stays as it is",
     ),
     Entry(
+        "targets",
+        ("docs/targets.md: Measurements",),
+        (
+            "python benchmarks/tasks.py adamw code flights land pronunciation",
+            "optsearch evaluate muon --task flights --task land --baseline adamw "
+            "--tune 4 --replicates 2 --seeds 2 --json",
+        ),
+        expect="AdamW's losses and noise as in proxy_tasks/data/measured.json; those of the comparison as in the table",
+    ),
+    Entry(
         "hurdle",
         ("docs/evaluator.md: Runs that stop early",),
         ("optsearch search quickstart", "python benchmarks/hurdle.py optsearch-runs/quickstart-seed0"),

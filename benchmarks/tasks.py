@@ -324,7 +324,7 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["adamw", "ranks", "headroom", "sweep", "search-set"])
-    parser.add_argument("names", nargs="*", help="tasks, or families; left out: all proxies, or those for search")
+    parser.add_argument("names", nargs="*", help="tasks, or families; all proxies but targets, or those for search")
     parser.add_argument("--smaller", default=RUNGS[0], choices=RUNGS[:2], help="ranks: the rung that is to predict")
     parser.add_argument("--rungs", nargs="+", default=["x10"], choices=RUNGS[1:])
     parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS), choices=list(BASELINES))
@@ -336,7 +336,7 @@ def main() -> None:
     use_one_cpu_thread()
     recorded = RecordedRuns(options.runs)
     searchable = [task.family for task in TASKS.values() if task.use != "held out" and task.rung == RUNGS[0]]
-    proxies = [task.name for task in TASKS.values() if task.rung == RUNGS[0]]
+    proxies = [task.name for task in TASKS.values() if task.rung == RUNGS[0] and task.packaged is None]
     if options.what == "adamw":
         result = measure_adamw(recorded, options.names or proxies)
     elif options.what == "ranks":

@@ -1,7 +1,7 @@
 """Definition of a data set: three disjoint splits, and a hash of everything that determines their content.
 
-The shipped data sets are built in `images`, `text` and `synthetic` from arrays in `proxy_tasks/data`, without
-downloads.
+The shipped data sets are built in `images`, `text` and `synthetic` from arrays in `proxy_tasks/data`, those of
+`targets` from files of optional packages; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ class Dataset:
     def splits(self) -> Splits:
         """All three splits."""
         return self.train, self.validation, self.test
+
+
+def spread(examples: int, count: int) -> np.ndarray:
+    """Indices of ``count`` evenly spaced examples, or of all if there are fewer."""
+    return np.arange(count) * examples // count if count < examples else np.arange(examples)
 
 
 def stored(name: str) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ compute, through larger models and more steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -16,50 +16,29 @@ from optsearch.proxy_tasks import custom_task as own
 from optsearch.proxy_tasks import images, synthetic, text
 from optsearch.proxy_tasks.checkpoint import Checkpoint
 from optsearch.proxy_tasks.convolution import CNN
-from optsearch.proxy_tasks.datasets import Dataset
 from optsearch.proxy_tasks.imported import parts
-from optsearch.proxy_tasks.models import MLP, Model, WindowMLP
+from optsearch.proxy_tasks.ladder import ladder
+from optsearch.proxy_tasks.models import MLP, WindowMLP
 from optsearch.proxy_tasks.objectives import (
     Classification,
     Contrastive,
     MaskedClassification,
     Mean,
-    Objective,
     Reconstruction,
     Regression,
 )
 from optsearch.proxy_tasks.quadratic import Quadratic
-from optsearch.proxy_tasks.task import RUNGS, Task, TaskError, Use
+from optsearch.proxy_tasks.targets.families import TARGETS
+from optsearch.proxy_tasks.task import Task, TaskError
 from optsearch.proxy_tasks.text import SYMBOLS
 from optsearch.proxy_tasks.transformer import Blocks, CharacterTransformer, PatchTransformer
-
-Rung = tuple[Callable[[], Dataset], Model, int, int]
-"""Data, model, batch size, steps."""
-
-
-def _ladder(family: str, description: str, objective: Objective, *rungs: Rung, use: Use = "held out") -> Iterator[Task]:
-    for rung, (dataset, model, batch_size, steps) in zip(RUNGS, rungs, strict=True):
-        proxy = rung == RUNGS[0]
-        yield Task(
-            name=family if proxy else f"{family}-{rung}",
-            description=description,
-            dataset=dataset,
-            model=model,
-            objective=objective,
-            batch_size=batch_size,
-            steps=steps,
-            use=use if proxy else "held out",
-            family=family,
-            rung=rung,
-        )
-
 
 _PATCHES, _NOISY, _VIEWS = images.photograph_patches, images.noisy_patches, images.patch_views
 _SMALL, _LARGE = partial(images.mnist, 14), partial(images.mnist, 28)
 _PLAYS, _MASKED = partial(text.plays, 32), partial(text.masked_plays, 32)
 
 _AE = tuple(
-    _ladder(
+    ladder(
         "ae",
         "Autoencoder with a bottleneck of 8 on 8x8 patches of two photographs.",
         Reconstruction(),
@@ -77,7 +56,7 @@ _X_AE = replace(
     rung="x43",
 )
 _LMMLP = tuple(
-    _ladder(
+    ladder(
         "lmmlp",
         "Perceptron that predicts the next character of Shakespeare's plays from a few before it.",
         Classification(),
@@ -91,7 +70,7 @@ _FINETUNE = tuple(
     replace(rung, start=Checkpoint(replace(source, steps=3000), 3e-3))
     for source, rung in zip(
         _LMMLP,
-        _ladder(
+        ladder(
             "finetune",
             "The model of lmmlp, trained on the plays, goes on with Shakespeare's sonnets.",
             Classification(),
@@ -108,7 +87,7 @@ _TASKS = (
     replace(_AE[1], use="search"),  # for longer searches: sign momentum beats AdamW here, but not on the proxy
     _AE[2],
     _X_AE,
-    *_ladder(
+    *ladder(
         "diffusion",
         "Perceptron that finds the noise in noisy 8x8 patches of two photographs.",
         Regression(),
@@ -116,7 +95,7 @@ _TASKS = (
         (_NOISY, MLP((72, 128, 128, 64), "relu"), 64, 600),
         (_NOISY, MLP((72, 256, 256, 256, 64), "relu"), 64, 1200),
     ),
-    *_ladder(
+    *ladder(
         "contrastive",
         "Perceptron whose embedding tells which two of 32 pairs of patches overlap.",
         Contrastive(group=32, temperature=0.2),
@@ -124,7 +103,7 @@ _TASKS = (
         (_VIEWS, MLP((64, 128, 128, 32), "relu"), 64, 450),
         (_VIEWS, MLP((64, 256, 256, 64), "relu"), 64, 1300),
     ),
-    *_ladder(
+    *ladder(
         "digits",
         "Perceptron that classifies handwritten digits: 8x8 pixels, on the larger rungs MNIST.",
         Classification(),
@@ -132,7 +111,7 @@ _TASKS = (
         (_SMALL, MLP((196, 64, 64, 10), "relu"), 32, 600),
         (_LARGE, MLP((784, 128, 64, 10), "relu"), 32, 980),
     ),
-    *_ladder(
+    *ladder(
         "cnn",
         "Convolutional network that classifies 5,000 digits of MNIST.",
         Classification(),
@@ -140,7 +119,7 @@ _TASKS = (
         (_SMALL, CNN(14, (16, 32), 10), 64, 300),
         (_LARGE, CNN(28, (16, 32, 64), 10), 64, 450),
     ),
-    *_ladder(
+    *ladder(
         "vit",
         "Vision transformer that classifies 5,000 digits of MNIST.",
         Classification(),
@@ -148,7 +127,7 @@ _TASKS = (
         (_LARGE, PatchTransformer(28, 7, 10, Blocks(48, 2, 3, 16, causal=False)), 32, 270),
         (_LARGE, PatchTransformer(28, 7, 10, Blocks(96, 4, 4, 16, causal=False)), 32, 350),
     ),
-    *_ladder(
+    *ladder(
         "lm",
         "Transformer that predicts the next character of Shakespeare's plays.",
         Classification(),
@@ -157,7 +136,7 @@ _TASKS = (
         (_PLAYS, CharacterTransformer(SYMBOLS, Blocks(64, 3, 4, 32, causal=True)), 16, 1100),
         use="search",
     ),
-    *_ladder(
+    *ladder(
         "mlm",
         "Transformer that fills in hidden characters of Shakespeare's plays.",
         MaskedClassification(),
@@ -167,7 +146,7 @@ _TASKS = (
     ),
     *_LMMLP,
     *_FINETUNE,
-    *_ladder(
+    *ladder(
         "teach",
         "Student of a random tanh network, which sees every example once.",
         Regression(),
@@ -176,7 +155,7 @@ _TASKS = (
         (partial(synthetic.teacher, 128_000), MLP((16, 192, 192, 192, 1), "relu"), 64, 1950),
         use="set",
     ),
-    *_ladder(
+    *ladder(
         "quadratic",
         "Noisy quadratic with eigenvalues 1/i, turned: for stability, not for ranking.",
         Mean(),
@@ -184,10 +163,11 @@ _TASKS = (
         (partial(synthetic.gradient_noise, 256), Quadratic(256, decay=1.0, noise=0.3), 1, 2600),
         (partial(synthetic.gradient_noise, 512), Quadratic(512, decay=1.0, noise=0.3), 1, 6500),
     ),
+    *TARGETS,
 )
 
 TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _TASKS})
-"""Every shipped task by name; data are loaded on first use."""
+"""Every shipped task by name; data are loaded on first use. Those of targets need the extra ``targets``."""
 
 _IMPORTED: dict[str, tuple[str, Task]] = {}
 
@@ -216,6 +196,16 @@ def _imported(reference: str) -> Task:
         task = own.own_task(reference)
         _IMPORTED[name.lower()] = reference, task
     return task
+
+
+def check_packages(names: Iterable[str]) -> None:
+    """Checks that the optional packages of tasks are installed as pinned, before anything is trained on them.
+
+    Raises:
+        TaskError: a task does not exist, or its package is absent or differs.
+    """
+    for name in names:
+        get_task(name).check_package()
 
 
 def own_task_name(reference: str) -> str:

@@ -18,6 +18,7 @@ from optsearch.dsl.errors import UserError
 from optsearch.proxy_tasks.datasets import Dataset
 from optsearch.proxy_tasks.models import Model, Params
 from optsearch.proxy_tasks.objectives import Batch, Objective
+from optsearch.proxy_tasks.package import PackagedData, PackageError
 
 if TYPE_CHECKING:
     import jax
@@ -72,7 +73,7 @@ class Task:
     Attributes:
         name: name of the task.
         description: one sentence.
-        dataset: returns the data; called on first use.
+        dataset: returns the data; called on first use. `PackagedData` for data in an optional package.
         model: the network.
         objective: the loss.
         batch_size: examples per step.
@@ -132,9 +133,13 @@ class Task:
         """The data, loaded on first use.
 
         Raises:
-            TaskError: there are fewer training examples than the batch size.
+            TaskError: there are fewer training examples than the batch size, or the data come from an optional package
+                that is absent or differs from the pinned one.
         """
-        data = self.dataset()
+        try:
+            data = self.dataset()
+        except PackageError as error:
+            raise TaskError(f"task '{self.name}': {error}") from error
         if (examples := len(data.train[0])) < self.batch_size:
             raise TaskError(
                 f"task '{self.name}': train has {examples} examples, fewer than a batch of {self.batch_size}"
@@ -142,25 +147,53 @@ class Task:
         return data
 
     @property
+    def packaged(self) -> PackagedData | None:
+        """The data, if they come from an optional package, before they are read; None for all others."""
+        return self.dataset if isinstance(self.dataset, PackagedData) else None
+
+    def check_package(self) -> None:
+        """Checks that the optional package of the data, if there is one, is installed as pinned; builds no data.
+
+        Raises:
+            TaskError: the package is absent, has another version, or its files differ.
+        """
+        if self.packaged:
+            try:
+                self.packaged.package.read()
+            except PackageError as error:
+                raise TaskError(f"task '{self.name}': {error}") from error
+
+    @property
+    def examples(self) -> tuple[int, int, int]:
+        """Number of training, validation and test examples."""
+        if self.packaged:
+            return self.packaged.examples
+        train, validation, test = (len(split[0]) for split in self.data.splits)
+        return train, validation, test
+
+    @property
     def epochs(self) -> float:
         """Number of times that a run sees the training split."""
-        return self.steps * self.batch_size / len(self.data.train[0])
+        return self.steps * self.batch_size / self.examples[0]
 
     @cached_property
     def trivial_loss(self) -> float | None:
         """Test loss of a predictor that ignores its input; None if there is none, or none is known."""
+        if self.packaged:
+            return self.packaged.trivial_loss
         return self.objective.trivial(self.data.train, self.data.test)
 
     @property
     def origins(self) -> frozenset[str]:
         """Names of the material that a run sees, that of a pretrained start included."""
-        return frozenset(self.data.origin) | (self.start.origins if self.start else frozenset())
+        own = (self.packaged or self.data).origin
+        return frozenset(own) | (self.start.origins if self.start else frozenset())
 
     @cached_property
     def version(self) -> str:
         """16 hex digits that change whenever data, settings or the semantics of a run change."""
         settings: dict[str, Any] = {
-            "data": self.data.digest,
+            "data": (self.packaged or self.data).digest,
             "model": [type(self.model).__name__, asdict(cast(Any, self.model))],
             "objective": self.objective.name,
             "batch_size": self.batch_size,

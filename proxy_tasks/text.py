@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from optsearch.proxy_tasks.datasets import Arrays, Dataset, Splits, digest_of, stored
+from optsearch.proxy_tasks.datasets import Arrays, Dataset, Splits, digest_of, spread, stored
 
 ALPHABET = "\n !',-.:;?[" + string.ascii_uppercase + string.ascii_lowercase
 """Characters with their own code, from 1 on."""
@@ -65,8 +65,7 @@ def _joined(groups: tuple[list[np.ndarray], ...]) -> Splits:
 
 def _spread(arrays: Arrays, count: int) -> Arrays:
     """``count`` evenly spaced examples, or all if there are fewer."""
-    examples = len(arrays[0])
-    chosen = np.arange(count) * examples // count if count < examples else np.arange(examples)
+    chosen = spread(len(arrays[0]), count)
     return tuple(array[chosen] for array in arrays)
 
 

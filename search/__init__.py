@@ -4,8 +4,11 @@ config         campaign settings, strictly validated
 settings/      YAML with line numbers, validation and error messages
 algorithms     table of search algorithms, including controls
 mutate         mutation of a program; mutation_config: weights and bounds of the mutations
+crossover      a value of another program, with the statements that define it
+adaptation     adaptive weights of the mutations
 random_programs  random search: independently sampled programs
 population     the ageing population, tournament selection and the population digest
+archive        the Pareto front of loss, state and statements, from which parents are selected too
 fitness_cache  deduplication: equivalent programs are evaluated once
 evolution      ask/tell evolution in ticket order; independent of workers, disk and clock
 events         frozen records of a search

@@ -263,7 +263,7 @@ def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
             TrainingRun(job.program, seed, rate, hurdle) for seed, hurdle in zip(setting.seeds, hurdles, strict=False)
         ]
         races = number == 0 and reference.race_below is not None
-        total, finished = 0.0, 0
+        total, mean, finished = 0.0, math.nan, 0
         for heat in (runs[:1], runs[1:]) if races else (runs,):
             for result in (yield Request(task.task, tuple(heat))):
                 steps += result.steps

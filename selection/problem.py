@@ -98,7 +98,7 @@ def problems(
     )
     for problem in found:
         if problem.batch is not None:
-            examples = len(get_task(problem.task).data.train[0])
+            examples = get_task(problem.task).examples[0]
             if not 1 <= problem.batch <= examples:
                 raise TaskError(f"batch size {problem.batch}: '{problem.task}' has {examples} training examples")
         if problem.horizon is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.outcome import Outcome
+from optsearch.proxy_tasks.registry import check_packages
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands.evaluation_record import record_evaluation
 from optsearch.runs.commands.timing import with_step_times
@@ -137,6 +138,7 @@ class Entered:
 def enter(programs: Sequence[str | Program], settings: EvaluationSettings) -> Entered:
     """Loads tasks, programs and baselines, and refuses settings that do not fit them before any training."""
     problems, baselines = settings.problems, settings.opponents
+    check_packages(problem.task for problem in problems if problem.script is None)
     named = _programs(programs, {baseline.name for baseline in baselines})
     contenders = (*(Contender(name, program.program) for name, program in named.items()), *baselines)
     seeds = settings.fresh_seeds

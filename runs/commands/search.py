@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from optsearch.dsl.verify import nearest
-from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.registry import check_packages, get_task
 from optsearch.runs.commands.final_runs import due, train_finals
 from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.library.references import RUNS_FOLDER
@@ -144,10 +144,11 @@ class Campaign:
 
         Raises:
             RunError: the folder cannot be written, or an evaluation raised an exception.
-            TaskError: a user-defined task cannot be imported.
+            TaskError: a user-defined task cannot be imported, or the package of a task's data is not installed.
         """
         stop = stop or threading.Event()
         import_own_tasks(self.config.imports)
+        check_packages(self.config.tasks)
         with self._open(force) as store, _interruptible(stop):
             if store.meta("status") == "finished" and spent(store, self.config) and due(store) is None:
                 return Finished(self.folder, interrupted=False)

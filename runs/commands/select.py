@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from optsearch.dsl.verify import nearest
-from optsearch.proxy_tasks.registry import TASKS
+from optsearch.proxy_tasks.registry import TASKS, check_packages
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands.entrants import Entrant, candidates, run_names
 from optsearch.runs.commands.evaluate import CostCounter
@@ -103,6 +103,7 @@ def run_selection(
         if study.finished:
             workers, gpus = 0, 0.0
         else:
+            check_packages(problem.task for stage in stages for problem in stage)
             warn_of_open_cluster(address)
         opened = training(run_job, folder or RUNS_FOLDER, workers, address, imports, gpus=gpus)
         pool, kept = stack.enter_context(opened)

@@ -8,7 +8,7 @@ from typing import cast
 
 from optsearch.dsl.program import Program
 from optsearch.dsl.verify import nearest
-from optsearch.proxy_tasks.registry import get_task
+from optsearch.proxy_tasks.registry import check_packages, get_task
 from optsearch.runs.library.references import RUNS_FOLDER, load_program
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.training_cache import training
@@ -61,6 +61,7 @@ def run_distillation(
 
     if "ablate" not in chosen:
         return distil(named.program, chosen)
+    check_packages(names)
     warn_of_open_cluster(address)
     with training(train, folder or RUNS_FOLDER, workers, address, imports, gpus=gpus) as (pool, kept):
         if gpus:

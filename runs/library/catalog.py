@@ -23,10 +23,13 @@ class TaskEntry:
     Attributes:
         task: the task.
         adamw: measurements of AdamW on this version of the task; None if there are none.
+        fault: reason why the optional package of the task's data cannot be used, with the command that installs it;
+            None if it can, or there is none. Its files are not read for it.
     """
 
     task: Task
     adamw: Measured | None
+    fault: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,10 @@ def tasks(own: Sequence[Task] = ()) -> list[TaskEntry]:
     from optsearch.proxy_tasks.measured import measured
     from optsearch.proxy_tasks.registry import TASKS
 
-    return [TaskEntry(task, measured(task)) for task in (*TASKS.values(), *own)]
+    return [
+        TaskEntry(task, measured(task), task.packaged.package.fault() if task.packaged else None)
+        for task in (*TASKS.values(), *own)
+    ]
 
 
 def check_task(name: str) -> Iterator[CheckedLaw]:

@@ -107,6 +107,8 @@ def tasks(entries: Sequence[TaskEntry]) -> None:
     for family in dict.fromkeys(entry.task.family for entry in entries):
         members = [entry for entry in entries if entry.task.family == family]
         say(f"{family}: {members[0].task.description}")
+        if fault := members[0].fault:
+            say(f"  {fault[0].upper()}{fault[1:]}")
         table(
             ["  task", "use", "parameters", "steps", "epochs", "trivial", "AdamW", "noise"],
             [

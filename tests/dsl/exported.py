@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from optsearch.dsl.execute import apply_on_tree
-from optsearch.dsl.functions import Function
+from optsearch.dsl.functions import Function, Scope
 from optsearch.dsl.program import OUTPUT, Program
 from optsearch.dsl.walk import walk
 
@@ -29,6 +29,9 @@ STABLE = TOLERANCE / 10.0
 
 RUNS = 2
 """Runs of the interpreter with roundings of their own, beside the one without."""
+
+MATRIX_UNITS = 32.0
+"""Rounding of a function of matrices, in units in the last place."""
 
 ULP = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
@@ -85,6 +88,9 @@ def flat(leaves: list[Any]) -> np.ndarray:
 class _Rounding:
     """The float64 meaning with every result, constants included, off by up to one unit in the last place.
 
+    A function of matrices rounds in each of its products, and is off by more. The products of ``interp`` are rounded
+    too: both operands are off before they are weighted, since equal ones need not cancel.
+
     In the last of the disturbed runs, results that are whole numbers up to rounding are exactly these: the power of a
     negative number is one only for a whole exponent, such as a cosine similarity that rounds to 1.
     """
@@ -92,23 +98,26 @@ class _Rounding:
     def __init__(self, number: int):
         self.exact, self.flush, self.used = number == 0, number % 2 == 0, 0
         self.snaps = number == RUNS
-        self.factors = 1.0 + ULP * np.random.default_rng(number).choice((-1.0, 1.0), 9973)
+        self.errors = ULP * np.random.default_rng(number).choice((-1.0, 1.0), 9973)
 
     def constant(self, value: float) -> Any:
         return self._rounded(np.float64(value))
 
     def apply(self, function: Function, operands: list[Any]) -> Any:
-        return self._rounded(apply_on_tree(function.reference, function.scope, operands))
+        if function.name == "interp":
+            operands = [*map(self._rounded, operands[:2]), operands[2]]
+        units = MATRIX_UNITS if function.scope is Scope.MATRIX else 1.0
+        return self._rounded(apply_on_tree(function.reference, function.scope, operands), units)
 
-    def _rounded(self, x: Any) -> Any:
+    def _rounded(self, x: Any, units: float = 1.0) -> Any:
         if self.exact:
             return x
         if isinstance(x, list):
-            return [self._rounded(leaf) for leaf in x]
+            return [self._rounded(leaf, units) for leaf in x]
         size = np.size(x)
-        if self.used + size > len(self.factors):
+        if self.used + size > len(self.errors):
             self.used = 0
-        x = x * self.factors[self.used : self.used + size].reshape(np.shape(x))
+        x = x * (1.0 + units * self.errors[self.used : self.used + size].reshape(np.shape(x)))
         self.used += size
         if self.snaps:
             x = np.where(np.abs(x - np.rint(x)) <= 8.0 * ULP * np.abs(x), np.rint(x), x)

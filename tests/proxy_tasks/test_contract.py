@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from installed_data import skip_without_package
 
 from optsearch.proxy_tasks.contract import LAWS, Law, Subject
 from optsearch.proxy_tasks.datasets import Dataset
@@ -16,8 +17,10 @@ from optsearch.proxy_tasks.registry import TASKS, get_task
 from optsearch.proxy_tasks.task import RUNGS, Task
 
 PROXIES = [name for name, task in TASKS.items() if task.rung == RUNGS[0]]
-QUICK = [name for name in PROXIES if name not in ("mlm", "lm", "vit", "finetune", "contrastive")]
-"""Compiling is what these tests cost: Transformers and the tasks that start from another one's data are slow tests."""
+SLOW = ("mlm", "lm", "vit", "finetune", "contrastive")
+QUICK = [name for name in PROXIES if name not in SLOW and TASKS[name].packaged is None]
+"""Compiling is what these tests cost: Transformers and the tasks that start from another one's data are slow tests. So
+are targets, whose proxies run for thousands of steps; `test_targets` checks their data."""
 
 LONG = [name for name in TASKS if name not in QUICK]
 SHORT, FINE = 60, 500
@@ -30,7 +33,8 @@ every_law = pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name.replac
 def subject(name: str) -> Subject:
     """Compiles one program; `test_agreement` says that interpreting gives the same."""
     task = TASKS[name]
-    steps = task.steps if name in PROXIES else SHORT if task.start is None else FINE
+    skip_without_package(task)
+    steps = task.steps if name in PROXIES and task.packaged is None else SHORT if task.start is None else FINE
     return Subject(replace(task, steps=steps), "compile")
 
 

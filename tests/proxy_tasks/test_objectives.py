@@ -11,9 +11,11 @@ import pytest
 from jax import lax
 
 from optsearch.proxy_tasks.convolution import CNN
+from optsearch.proxy_tasks.coordinates import CoordinateMLP
 from optsearch.proxy_tasks.objectives import Contrastive, MaskedClassification
 from optsearch.proxy_tasks.quadratic import Quadratic
 from optsearch.proxy_tasks.registry import TASKS
+from optsearch.proxy_tasks.tabular import RowTransformer
 from optsearch.proxy_tasks.transformer import Blocks, CharacterTransformer
 
 
@@ -96,6 +98,29 @@ def test_a_causal_transformer_does_not_look_ahead(causal: bool) -> None:
     before, after = apply(params, tokens), apply(params, other)
     changed = np.abs(np.asarray(before) - np.asarray(after)).max(axis=(0, 2)) > 1e-6
     assert changed.tolist() == ([False] * 4 + [True] * 2 if causal else [True] * 6)
+
+
+def test_a_coordinate_network_sees_sines_and_cosines() -> None:
+    model = CoordinateMLP(2, 3, (5,), 4)
+    params = drawn(model)
+    points = np.random.default_rng(3).uniform(-1, 1, (6, 2)).astype(np.float32)
+    waves = [[f(np.pi * 2.0**k * x) for f in (np.sin, np.cos) for x in point for k in range(3)] for point in points]
+    hidden = np.maximum(np.array(waves) @ params[0]["w"] + params[0]["b"], 0.0)
+    expected = hidden @ params[1]["w"] + params[1]["b"]
+    np.testing.assert_allclose(jax.jit(model.apply)(params, points), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_every_column_of_a_row_is_a_token() -> None:
+    model = RowTransformer((3, 2), 2, 1, Blocks(8, 1, 2, 4, causal=False))
+    params = drawn(model)
+    rows = np.array([[2, 0, 0.5, -1.0], [0, 1, 2.0, 0.0]], np.float32)
+    vectors = params["embedding"]
+    tokens = [[vectors[int(a)], vectors[3 + int(b)], c * vectors[5], d * vectors[6]] for a, b, c, d in rows]
+
+    def expected(params: Any) -> jax.Array:
+        return model.blocks.apply(params["blocks"], jnp.asarray(tokens)).mean(axis=1) @ params["scores"]
+
+    np.testing.assert_allclose(*jax.jit(lambda p: (model.apply(p, rows), expected(p)))(params), rtol=1e-5, atol=1e-6)
 
 
 def test_the_quadratic_has_its_spectrum_and_its_noise() -> None:
