@@ -236,7 +236,20 @@ def test_optional_data_are_evaluated_on(folder: Path, optsearch: Command, monkey
     (folder / "tiny.py").write_text(TINY)
     monkeypatch.syspath_prepend(str(folder))
     command = ["evaluate", "lion", "--import", "tiny:cifar10", "--import", "tiny:wikitext"]
-    command += ["--task", "cifar10", "--task", "wikitext", "--baseline", "adamw", "--seeds", "2", "--tune", "2", "--replicates", "1"]
+    command += [
+        "--task",
+        "cifar10",
+        "--task",
+        "wikitext",
+        "--baseline",
+        "adamw",
+        "--seeds",
+        "2",
+        "--tune",
+        "2",
+        "--replicates",
+        "1",
+    ]
     result = optsearch(*command, "--workers", "0", "--json").json()
     assert [(row["task"], row["outcome"]) for row in result["rows"]] == [("cifar10", "ok")] * 4 + [
         ("wikitext", "ok")
