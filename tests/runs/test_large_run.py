@@ -74,4 +74,4 @@ def test_a_report_of_300_000_programs(tmp_path: Path) -> None:
     progress = report.charts[0]
     assert len(progress.rows) < 2_500
     assert "more are not drawn" in progress.note
-    assert report.runs[0].line[0]["id"] == "0"
+    assert report.runs[0].line[0].id == "0"
