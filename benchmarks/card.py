@@ -53,7 +53,7 @@ def tables(values: Mapping[str, Any]) -> str:
         ("Compiled programs on one core of the CPU", list(_plain(figures, "cpu compiled/", _COMPILED))),
         ("PyTorch, milliseconds a step", list(_plain(figures, "torch/", ("ms_a_step", "parameters", "device")))),
         ("Workers that share a device", list(_plain(figures, "sharing/", _SHARING))),
-        ("Language model of Python's sources", list(_plain(figures, "gpt/", _GPT))),
+        ("Language model of SymPy's source code", list(_plain(figures, "gpt/", _GPT))),
     ):
         if len(rows) > 1:
             parts.append(f"{title}\n{_aligned(rows)}")

@@ -13,8 +13,8 @@ from typing import Any
 
 from figures.plan import Figure, Figures, Plan
 
-OPTIMIZERS = ("adamw", "muon", "orthogonal-adamw", "root-scale")
-"""Baselines `adamw` and `muon` (optax) and programs of the library."""
+OPTIMIZERS = ("adamw", "muon", "orthogonal-adamw", "root-scale", "bounded-root", "leaky-max")
+"""Baselines `adamw` and `muon` (optax), a program of the library, and the discovered programs."""
 
 FACTORS = (1.0, 3.0, 0.3, 10.0, 0.1)
 """Multiples of an optimizer's own rate; the nearest come first."""
