@@ -56,8 +56,8 @@ COMPILE_S = 1.3
 
 RESUMABLE_COMPUTE = 5e12
 """Multiply-adds of a run from which on its state is stored at checkpoints: some four minutes of a core, and 17 times
-the most expensive shipped task. The loop of such a run is compiled to other functions, so that a lower value might
-change the last digits of stored results."""
+the most expensive task whose data ship. The loop of such a run is compiled to other functions, so that a lower value
+might change the last digits of stored results."""
 
 KEPT_SEEDS, KEPT_LOOPS = 8, 16
 """Number of seeds and of compiled loops that a trainer caches."""

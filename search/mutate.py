@@ -262,7 +262,7 @@ class Mutator:
     ) -> _Change | None:
         """Inserts a call between a value and its reader; ``drawn`` gives the function and its arguments or None."""
         body = program.body
-        uses = [(at, i) for at, line in enumerate(body) for i, arg in enumerate(line.args) if isinstance(arg, str)]
+        uses = _uses(body)
         if not uses or len(body) >= self._limits.statements:
             return None
         place, position = uses[_draw(rng, uses)]
@@ -288,7 +288,7 @@ class Mutator:
 
     def _cross(self, rng: np.random.Generator, program: Program, mate: Member | None) -> _Change | None:
         body = program.body
-        uses = [(at, i) for at, line in enumerate(body) for i, arg in enumerate(line.args) if isinstance(arg, str)]
+        uses = _uses(body)
         if mate is None or not uses:
             return None
         place, position = uses[_draw(rng, uses)]
@@ -349,6 +349,11 @@ class Mutator:
             return moved if 0.0 < moved < 1.0 else constant
         moved = shortest(constant * factor)
         return moved if math.isfinite(moved) and abs(moved) <= LARGEST else constant
+
+
+def _uses(body: Sequence[Statement]) -> list[tuple[int, int]]:
+    """Places at which variables are read: index of the statement, and position of the argument."""
+    return [(at, i) for at, line in enumerate(body) for i, arg in enumerate(line.args) if isinstance(arg, str)]
 
 
 def _draw(rng: np.random.Generator, choices: Sequence[object]) -> int:
