@@ -36,7 +36,7 @@ from optsearch.proxy_tasks.seeds import FRESH
 from optsearch.search.adaptation import AdaptationConfig
 from optsearch.search.algorithms import ALGORITHMS, AlgorithmName, ControlName
 from optsearch.search.archive import ArchiveConfig
-from optsearch.search.evolution import Budget, tickets_to_resume
+from optsearch.search.evolution import Budget
 from optsearch.search.fitness import FurtherTask, Setting
 from optsearch.search.meta_validation import MetaValidationConfig, Seed
 from optsearch.search.mutate import Mutator
@@ -343,9 +343,10 @@ class CampaignConfig(BaseModel):
 
     @property
     def tickets_to_resume(self) -> int | None:
-        """Number of settled tickets from which a search resumes; None for all."""
-        whole = self.archive is not None or self.adaptation is not None
-        return tickets_to_resume(self.population.size, self.look_ahead, whole_history=whole)
+        """Number of settled tickets from which a search resumes; None for all, on which archive and adaptation rest."""
+        if self.archive is not None or self.adaptation is not None:
+            return None
+        return self.population.size + self.look_ahead
 
     def variation(self, algorithm: AlgorithmName) -> Mutator | RandomPrograms:
         """Creates the variation operator of an algorithm."""

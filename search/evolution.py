@@ -90,24 +90,14 @@ class History:
 
     Attributes:
         settled: highest settled ticket; -1 if the search has not started.
-        tail: the last settled tickets in order, as many as ``tickets_to_resume`` gives, or all if there are fewer.
+        tail: the last ``population + look_ahead`` settled tickets in order, or all if there are fewer; with an archive
+            or adaptive mutation weights, all.
         evaluated: all results in any order, including those of tickets not yet settled.
     """
 
     settled: int
     tail: Sequence[Settled]
     evaluated: Iterable[Evaluated]
-
-
-def tickets_to_resume(population: int, look_ahead: int, *, whole_history: bool) -> int | None:
-    """Number of settled tickets from which a search resumes; None for all.
-
-    Args:
-        population: size of the population.
-        look_ahead: maximum number of open tickets.
-        whole_history: True if the search has an archive or adaptive mutation weights.
-    """
-    return None if whole_history else population + look_ahead
 
 
 class Evolution:

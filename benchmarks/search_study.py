@@ -1,0 +1,231 @@
+"""Which extensions of the search find more for the same training? A fractional factorial experiment.
+
+    python benchmarks/search_study.py --out FOLDER                       8 arms x 10 seeds on ae, 2 processes
+    python benchmarks/search_study.py --out FOLDER --task lmmlp --seeds 20
+    python benchmarks/search_study.py --out FOLDER --steps 30000 --seeds 2 --population 40        a minute or two
+
+The factors are ``archive``, ``adaptation``, ``cross`` and ``race``. An arm sets each of them on or off; the 2^(4-1)
+design with ``race`` as the product of the other three has eight arms, in which each factor is on in half of them and
+independent of the others. A main effect is aliased with the interaction of the other three factors alone, two-factor
+interactions are aliased with each other in pairs.
+
+All searches start from AdamW with constants that one search (`algorithm: constants`) has tuned for all arms, and end
+after equal numbers of training steps. The outcome of a search is the mean loss of its best program on fresh seeds. The
+effect of a factor is the mean over the arms with it minus the mean over those without, computed for each seed; the
+interval is that of Student's t over seeds. The second outcome is the number of training steps until the best fitness is
+below the level that the published search (all factors off) reaches in half of its seeds; searches that never reach it
+count as the whole budget, which understates differences.
+
+Searches are runs in FOLDER. The same command continues an interrupted experiment. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from optsearch.runs.commands.search import Campaign, load_named
+from optsearch.runs.store.environment import about_machine
+from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.run import summary
+from optsearch.runs.summary.searches import SEARCH
+from optsearch.search.evolution import WARM_START
+
+FACTORS: Mapping[str, str] = {
+    "archive": "archive={}",
+    "adaptation": "adaptation={}",
+    "cross": "mutation.cross=1",
+    "race": "race={}",
+}
+"""Each factor with the setting that switches it on."""
+
+PLAIN = ["first_stage=null", "controls=[]"]
+"""Settings of all searches."""
+
+Arm = frozenset[str]
+"""The factors that are on."""
+
+
+def design() -> list[Arm]:
+    """The eight arms of the half fraction: the last factor is on if an odd number of the others is."""
+    *free, last = FACTORS
+    arms: list[Arm] = []
+    for levels in itertools.product((False, True), repeat=len(free)):
+        on = {name for name, level in zip(free, levels, strict=True) if level}
+        arms.append(frozenset(on | {last} if len(on) % 2 else on))
+    return arms
+
+
+def label(arm: Arm) -> str:
+    """Name of an arm, such as ``archive+race``."""
+    return "+".join(name for name in FACTORS if name in arm) or "published"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Result of one search.
+
+    Attributes:
+        fresh: mean loss of its best program on fresh seeds.
+        steps: training steps of the search.
+        course: pairs (training steps so far, best fitness so far), at each improvement.
+    """
+
+    fresh: float
+    steps: int
+    course: tuple[tuple[int, float], ...]
+
+
+def run_search(folder: Path, overrides: list[str]) -> Outcome:
+    """Runs or continues one search in this process."""
+    config, text = load_named("study", overrides)
+    Campaign(config, text, folder).run(workers=0, quiet=True)
+    with RunStore.read(folder) as store:
+        view, search = summary(store), store.search(SEARCH)
+        if view.best is None or view.best.fresh is None or view.best.fresh.mean is None:
+            raise RuntimeError(f"{folder}: the search has no best program on fresh seeds")
+        spent, best = 0, math.inf
+        course: list[tuple[int, float]] = []
+        for result in store.evaluations(search):
+            spent += result.fitness.steps if result.ticket != WARM_START else 0
+            if result.fitness.value is not None and result.fitness.value < best:
+                best = result.fitness.value
+                course.append((spent, best))
+        return Outcome(view.best.fresh.mean, spent, tuple(course))
+
+
+def tuned_warm_start(folder: Path, task: str, evaluations: int) -> str:
+    """Text of AdamW with constants tuned by evolution, from which all searches start."""
+    run_search(folder, [f"task={task}", "algorithm=constants", f"budget={{evaluations: {evaluations}}}", *PLAIN])
+    with RunStore.read(folder) as store:
+        view = summary(store)
+        if view.best is None:
+            raise RuntimeError(f"{folder}: tuning has found nothing that trains")
+        return str(view.best.forms.pruned)
+
+
+def overrides_of(arm: Arm, seed: int, warm_start: str, arguments: argparse.Namespace) -> list[str]:
+    """Settings of a search."""
+    size, tournament = arguments.population, max(arguments.population // 25, 2)
+    return [
+        f"task={arguments.task}",
+        f"seed={seed}",
+        f"warm_start={json.dumps(warm_start)}",
+        f"budget={{steps: {arguments.steps}}}",
+        f"population={{size: {size}, tournament: {tournament}}}",
+        *(FACTORS[name] for name in FACTORS if name in arm),
+        *PLAIN,
+    ]
+
+
+def reached(outcome: Outcome, level: float, budget: int) -> int:
+    """Training steps until the best fitness is at most ``level``; the budget if it never is."""
+    return next((steps for steps, best in outcome.course if best <= level), budget)
+
+
+def effect(values: Mapping[tuple[Arm, int], float], factor: str) -> dict[str, float]:
+    """Mean with the factor minus mean without, paired by seed, with its 95 % interval and p-value."""
+    seeds = sorted({seed for _, seed in values})
+    arms = {arm for arm, _ in values}
+    differences = [
+        float(
+            np.mean([values[arm, seed] for arm in arms if factor in arm])
+            - np.mean([values[arm, seed] for arm in arms if factor not in arm])
+        )
+        for seed in seeds
+    ]
+    mean = float(np.mean(differences))
+    error = float(stats.sem(differences)) if len(seeds) > 1 else 0.0
+    if error == 0.0:
+        return {"effect": mean}
+    low, high = (float(bound) for bound in stats.t.interval(0.95, len(seeds) - 1, mean, error))
+    return {"effect": mean, "low": low, "high": high, "p": float(stats.ttest_1samp(differences, 0.0).pvalue)}
+
+
+def report(outcomes: Mapping[tuple[Arm, int], Outcome], budget: int) -> dict[str, Any]:
+    """The results of all arms and the main effects."""
+    fresh = {key: outcome.fresh for key, outcome in outcomes.items()}
+    published = [outcome for (arm, _), outcome in outcomes.items() if not arm]
+    level = float(np.median([outcome.course[-1][1] for outcome in published]))
+    steps = {key: math.log2(max(reached(outcome, level, budget), 1)) for key, outcome in outcomes.items()}
+    arms: list[dict[str, Any]] = []
+    for arm in design():
+        mine = [key for key in outcomes if key[0] == arm]
+        losses = [fresh[key] for key in mine]
+        arms.append(
+            {
+                "arm": label(arm),
+                "median": float(np.median(losses)),
+                "mean": float(np.mean(losses)),
+                "deviation": float(np.std(losses, ddof=1)) if len(losses) > 1 else None,
+                "steps_to_level": float(2.0 ** np.mean([steps[key] for key in mine])),
+                "steps": float(np.mean([outcomes[key].steps for key in mine])),
+            }
+        )
+    return {
+        "level": level,
+        "arms": arms,
+        "effects_on_fresh_loss": {factor: effect(fresh, factor) for factor in FACTORS},
+        "effects_on_log2_steps_to_level": {factor: effect(steps, factor) for factor in FACTORS},
+    }
+
+
+def main() -> None:
+    """Runs the experiment and prints its tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs; continued if it exists")
+    parser.add_argument("--task", default="ae", help="task of the searches")
+    parser.add_argument("--seeds", type=int, default=10, help="seeds of each arm")
+    parser.add_argument("--first-seed", type=int, default=0, help="lowest seed")
+    parser.add_argument("--steps", type=int, default=1_500_000, help="training steps of each search")
+    parser.add_argument("--tuning", type=int, default=1500, help="evaluations that tune AdamW once")
+    parser.add_argument("--population", type=int, default=300, help="size of the population")
+    parser.add_argument("--jobs", type=int, default=2, help="searches at once, each in a process of one core")
+    arguments = parser.parse_args()
+    warm_start = tuned_warm_start(arguments.out / "adamw", arguments.task, arguments.tuning)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    outcomes: dict[tuple[Arm, int], Outcome] = {}
+    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+        waiting = {
+            pool.submit(
+                run_search,
+                arguments.out / f"{label(arm)}-seed{seed}",
+                overrides_of(arm, seed, warm_start, arguments),
+            ): (arm, seed)
+            for seed in seeds
+            for arm in design()
+        }
+        for done in as_completed(waiting):
+            arm, seed = waiting[done]
+            outcomes[arm, seed] = done.result()
+            print(f"{label(arm)}, seed {seed}: {outcomes[arm, seed].fresh:.5f}", flush=True)
+    found = report(outcomes, arguments.steps)
+    print(f"\n{'arm':30} {'median':>9} {'mean':>9} {'deviation':>9} {'steps to ' + format(found['level'], '.4f'):>16}")
+    for row in found["arms"]:
+        spread = "" if row["deviation"] is None else f"{row['deviation']:.5f}"
+        print(f"{row['arm']:30} {row['median']:9.5f} {row['mean']:9.5f} {spread:>9} {row['steps_to_level']:16,.0f}")
+    for name, title in (
+        ("effects_on_fresh_loss", "Effect on the loss on fresh seeds"),
+        ("effects_on_log2_steps_to_level", "Effect on log2 of the steps to the level"),
+    ):
+        print(f"\n{title} (95 % interval, p):")
+        for factor, row in found[name].items():
+            bounds = f" [{row['low']:+.5f}, {row['high']:+.5f}], p = {row['p']:.3f}" if "low" in row else ""
+            print(f"  {factor:12} {row['effect']:+.5f}{bounds}")
+    settings = {"task": arguments.task, "seeds": list(seeds), "steps": arguments.steps}
+    print(json.dumps({**settings, **found, "machine": about_machine()}))
+
+
+if __name__ == "__main__":
+    main()

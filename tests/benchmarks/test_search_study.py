@@ -1,0 +1,41 @@
+"""The design of the search study is balanced, and its effects are those of the factors."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from itertools import combinations
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+study: ModuleType = import_module("search_study")
+
+
+def test_each_factor_is_on_in_half_of_the_arms_and_independent_of_each_other_one() -> None:
+    arms = study.design()
+    assert len(set(arms)) == 8
+    for factor in study.FACTORS:
+        assert sum(factor in arm for arm in arms) == 4
+    for one, other in combinations(study.FACTORS, 2):
+        assert sum(one in arm and other in arm for arm in arms) == 2
+
+
+def test_effects_are_recovered_beside_effects_of_seeds() -> None:
+    rng = np.random.default_rng(0)
+    true = dict(zip(study.FACTORS, (-0.02, 0.0, 0.01, 0.005), strict=True))
+    of_seed = rng.normal(0.0, 1.0, 10)
+    values = {
+        (arm, seed): of_seed[seed] + sum(true[name] for name in arm) + rng.normal(0.0, 1e-4)
+        for arm in study.design()
+        for seed in range(10)
+    }
+    for factor, effect in true.items():
+        found = study.effect(values, factor)
+        assert found["effect"] == pytest.approx(effect, abs=3e-4)
+        assert found["low"] < found["effect"] < found["high"]
+
+
+def test_a_level_that_is_never_reached_costs_the_budget() -> None:
+    outcome = study.Outcome(0.5, 900, ((100, 0.8), (400, 0.6)))
+    assert [study.reached(outcome, level, 1000) for level in (0.9, 0.7, 0.6, 0.5)] == [100, 400, 400, 1000]
