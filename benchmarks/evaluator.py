@@ -64,7 +64,7 @@ from optsearch.proxy_tasks.execution.encoding import encode  # noqa: E402
 from optsearch.proxy_tasks.execution.loop import LoopResult  # noqa: E402
 from optsearch.proxy_tasks.execution.script import scripts  # noqa: E402
 from optsearch.proxy_tasks.hurdle import NO_HURDLE  # noqa: E402
-from optsearch.proxy_tasks.models import MLP  # noqa: E402
+from optsearch.proxy_tasks.models.model import MLP  # noqa: E402
 from optsearch.proxy_tasks.registry import get_task  # noqa: E402
 from optsearch.proxy_tasks.task import Task  # noqa: E402
 from optsearch.proxy_tasks.trainer import Trainer  # noqa: E402

@@ -3,10 +3,9 @@
 - `registry`: all tasks by name; `ladder`: a family of three rungs; `task`: definition of a task, its version and
   schedule; `custom_task`: user-defined tasks; `imported`: the user's objects by reference
 - `contract`: laws that every task satisfies; `measured`: AdamW's loss and seed noise on the shipped tasks
-- `datasets`: definition of a data set; `images`, `text`, `synthetic`: shipped data sets; `hub`: optional larger ones
-- `targets`: held-out tasks on data of optional packages; `package`: files of a pinned package
-- `models`: definition of a model, and perceptrons; `transformer`, `tabular`, `coordinates`, `convolution`, `quadratic`:
-  the other models
+- `datasets`: shipped data sets; `hub`: optional larger ones; `data`: their files
+- `models`: perceptrons, Transformers, and the other models
+- `targets`: held-out tasks on data of optional packages
 - `seeds`: disjoint ranges of training seeds by purpose
 - `objectives`: losses and metrics; `checkpoint`: pretrained parameters for fine-tuning
 - `trainer`: trains a task with a program or an optax optimizer; `run`: a training run as a value, and its cache key;

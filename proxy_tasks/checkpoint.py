@@ -23,7 +23,7 @@ from optsearch.proxy_tasks.machine import made_on
 from optsearch.proxy_tasks.task import Task
 
 if TYPE_CHECKING:
-    from optsearch.proxy_tasks.models import Params
+    from optsearch.proxy_tasks.models.model import Params
 
 FORMAT = 3
 """Incremented when the training of a checkpoint, or its file format, changes."""

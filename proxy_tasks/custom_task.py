@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optsearch.proxy_tasks.arithmetic import multiply_adds
-from optsearch.proxy_tasks.datasets import Arrays, Dataset, digest_of
+from optsearch.proxy_tasks.datasets.dataset import Arrays, Dataset, digest_of
 from optsearch.proxy_tasks.imported import imported
 from optsearch.proxy_tasks.objectives import Batch
 from optsearch.proxy_tasks.task import RUNGS, Task, TaskError
@@ -42,7 +42,7 @@ from optsearch.proxy_tasks.task import RUNGS, Task, TaskError
 if TYPE_CHECKING:
     import jax
 
-    from optsearch.proxy_tasks.models import Model, Params
+    from optsearch.proxy_tasks.models.model import Model, Params
 
 SPLITS = ("train", "validation", "test")
 

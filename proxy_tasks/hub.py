@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from optsearch.proxy_tasks import text
 from optsearch.proxy_tasks.compilation import cache_folder
-from optsearch.proxy_tasks.convolution import CNN
-from optsearch.proxy_tasks.datasets import Dataset, digest_of
+from optsearch.proxy_tasks.datasets import text
+from optsearch.proxy_tasks.datasets.dataset import Dataset, digest_of
+from optsearch.proxy_tasks.models.convolution import CNN
+from optsearch.proxy_tasks.models.transformer import Blocks, CharacterTransformer
 from optsearch.proxy_tasks.objectives import Classification
 from optsearch.proxy_tasks.task import RUNGS, Task, TaskError
-from optsearch.proxy_tasks.transformer import Blocks, CharacterTransformer
 
 SOURCES = {"cifar10": ("uoft-cs/cifar10", "plain_text"), "wikitext": ("Salesforce/wikitext", "wikitext-2-raw-v1")}
 """Name and configuration of each data set on the hub."""

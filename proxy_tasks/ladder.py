@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from optsearch.proxy_tasks.datasets import Dataset
-from optsearch.proxy_tasks.models import Model
+from optsearch.proxy_tasks.datasets.dataset import Dataset
+from optsearch.proxy_tasks.models.model import Model
 from optsearch.proxy_tasks.objectives import Objective
 from optsearch.proxy_tasks.task import RUNGS, Task, Use
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from optsearch.proxy_tasks.datasets import Arrays
+from optsearch.proxy_tasks.datasets.dataset import Arrays
 
 if TYPE_CHECKING:
     import jax
 
-    from optsearch.proxy_tasks.models import Model, Params
+    from optsearch.proxy_tasks.models.model import Model, Params
 
 Batch = tuple["jax.Array", ...]
 """Inputs [batch, ...], then labels or targets [batch, ...] if there are any."""

@@ -13,12 +13,15 @@ from types import MappingProxyType
 
 from optsearch.dsl.verify import nearest_name
 from optsearch.proxy_tasks import custom_task as own
-from optsearch.proxy_tasks import images, synthetic, text
 from optsearch.proxy_tasks.checkpoint import Checkpoint
-from optsearch.proxy_tasks.convolution import CNN
+from optsearch.proxy_tasks.datasets import images, synthetic, text
+from optsearch.proxy_tasks.datasets.text import SYMBOLS
 from optsearch.proxy_tasks.imported import parts
 from optsearch.proxy_tasks.ladder import ladder
-from optsearch.proxy_tasks.models import MLP, WindowMLP
+from optsearch.proxy_tasks.models.convolution import CNN
+from optsearch.proxy_tasks.models.model import MLP, WindowMLP
+from optsearch.proxy_tasks.models.quadratic import Quadratic
+from optsearch.proxy_tasks.models.transformer import Blocks, CharacterTransformer, PatchTransformer
 from optsearch.proxy_tasks.objectives import (
     Classification,
     Contrastive,
@@ -27,11 +30,8 @@ from optsearch.proxy_tasks.objectives import (
     Reconstruction,
     Regression,
 )
-from optsearch.proxy_tasks.quadratic import Quadratic
 from optsearch.proxy_tasks.targets.families import TARGETS
 from optsearch.proxy_tasks.task import Task, TaskError
-from optsearch.proxy_tasks.text import SYMBOLS
-from optsearch.proxy_tasks.transformer import Blocks, CharacterTransformer, PatchTransformer
 
 _PATCHES, _NOISY, _VIEWS = images.photograph_patches, images.noisy_patches, images.patch_views
 _SMALL, _LARGE = partial(images.mnist, 14), partial(images.mnist, 28)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 import numpy as np
 
 from optsearch.dsl.errors import UserError
-from optsearch.proxy_tasks.datasets import Dataset
-from optsearch.proxy_tasks.models import Model, Params
+from optsearch.proxy_tasks.datasets.dataset import Dataset
+from optsearch.proxy_tasks.datasets.package import PackagedData, PackageError
+from optsearch.proxy_tasks.models.model import Model, Params
 from optsearch.proxy_tasks.objectives import Batch, Objective
-from optsearch.proxy_tasks.package import PackagedData, PackageError
 
 if TYPE_CHECKING:
     import jax

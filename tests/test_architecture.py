@@ -19,9 +19,8 @@ ROOMS = {
     "proxy_tasks": {
         "compilation": 0, "data": 0, "datasets": 0, "hurdle": 0, "machine": 0, "models": 0, "outcome": 0, "seeds": 0,
         "imported": 0, "arithmetic": 0,
-        "convolution": 1, "coordinates": 1, "images": 1, "objectives": 1, "package": 1, "quadratic": 1, "run": 1,
-        "synthetic": 1, "text": 1, "transformer": 1,
-        "tabular": 2, "task": 2,
+        "objectives": 1, "run": 1,
+        "task": 2,
         "checkpoint": 3, "custom_task": 3, "execution": 3, "hub": 3, "ladder": 3, "measured": 3,
         "lowering": 4, "targets": 4, "trainer": 4,
         "contract": 5, "memory": 5, "registry": 5,

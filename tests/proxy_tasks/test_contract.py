@@ -11,7 +11,7 @@ import pytest
 from installed_data import skip_without_package
 
 from optsearch.proxy_tasks.contract import LAWS, Law, Subject
-from optsearch.proxy_tasks.datasets import Dataset
+from optsearch.proxy_tasks.datasets.dataset import Dataset
 from optsearch.proxy_tasks.objectives import Reconstruction
 from optsearch.proxy_tasks.registry import TASKS, get_task
 from optsearch.proxy_tasks.task import RUNGS, Task

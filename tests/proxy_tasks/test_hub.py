@@ -12,9 +12,9 @@ import pytest
 
 from optsearch.proxy_tasks import hub
 from optsearch.proxy_tasks.contract import LAWS, Subject
+from optsearch.proxy_tasks.datasets.text import ALPHABET
 from optsearch.proxy_tasks.registry import import_tasks
 from optsearch.proxy_tasks.task import Task, TaskError
-from optsearch.proxy_tasks.text import ALPHABET
 
 
 def pictures() -> dict[str, list[dict[str, Any]]]:

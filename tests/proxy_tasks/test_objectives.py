@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from jax import lax
 
-from optsearch.proxy_tasks.convolution import CNN
-from optsearch.proxy_tasks.coordinates import CoordinateMLP
+from optsearch.proxy_tasks.models.convolution import CNN
+from optsearch.proxy_tasks.models.coordinates import CoordinateMLP
+from optsearch.proxy_tasks.models.quadratic import Quadratic
+from optsearch.proxy_tasks.models.tabular import RowTransformer
+from optsearch.proxy_tasks.models.transformer import Blocks, CharacterTransformer
 from optsearch.proxy_tasks.objectives import Contrastive, MaskedClassification
-from optsearch.proxy_tasks.quadratic import Quadratic
 from optsearch.proxy_tasks.registry import TASKS
-from optsearch.proxy_tasks.tabular import RowTransformer
-from optsearch.proxy_tasks.transformer import Blocks, CharacterTransformer
 
 
 class Given:

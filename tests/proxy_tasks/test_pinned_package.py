@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optsearch.proxy_tasks.datasets import Dataset
-from optsearch.proxy_tasks.package import Package, PackagedData, PackageError, hash_of
+from optsearch.proxy_tasks.datasets.dataset import Dataset
+from optsearch.proxy_tasks.datasets.package import Package, PackagedData, PackageError, hash_of
 from optsearch.proxy_tasks.registry import TASKS, get_task
 from optsearch.proxy_tasks.task import Task, TaskError
 

@@ -19,7 +19,7 @@ import pytest
 from installed_data import skip_without_package
 
 from optsearch.proxy_tasks.contract import LAWS, Subject
-from optsearch.proxy_tasks.datasets import Dataset
+from optsearch.proxy_tasks.datasets.dataset import Dataset
 from optsearch.proxy_tasks.measured import measured
 from optsearch.proxy_tasks.objectives import Regression
 from optsearch.proxy_tasks.registry import TASKS

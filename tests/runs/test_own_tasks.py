@@ -62,7 +62,7 @@ TINY = """
 from dataclasses import replace
 import numpy as np
 from optsearch.proxy_tasks import hub
-from optsearch.proxy_tasks.text import ALPHABET
+from optsearch.proxy_tasks.datasets.text import ALPHABET
 
 rng = np.random.default_rng(0)
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 MODULE = """
 from dataclasses import replace
 
-from optsearch.proxy_tasks.models import MLP
+from optsearch.proxy_tasks.models.model import MLP
 from optsearch.proxy_tasks.registry import get_task
 
 

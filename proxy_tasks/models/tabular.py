@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from optsearch.proxy_tasks.transformer import Blocks
+from optsearch.proxy_tasks.models.transformer import Blocks
 
 if TYPE_CHECKING:
     import jax
 
-    from optsearch.proxy_tasks.models import Params
+    from optsearch.proxy_tasks.models.model import Params
 
 
 @dataclass(frozen=True, slots=True)

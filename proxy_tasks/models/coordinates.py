@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optsearch.proxy_tasks.models import MLP
+from optsearch.proxy_tasks.models.model import MLP
 
 if TYPE_CHECKING:
     import jax
 
-    from optsearch.proxy_tasks.models import Params
+    from optsearch.proxy_tasks.models.model import Params
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import jax
 
-    from optsearch.proxy_tasks.models import Params
+    from optsearch.proxy_tasks.models.model import Params
 
 
 @dataclass(frozen=True, slots=True)

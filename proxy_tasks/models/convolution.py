@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import jax
 
-    from optsearch.proxy_tasks.models import Params
+    from optsearch.proxy_tasks.models.model import Params
 
 KERNEL = 3
 """Side of a kernel in pixels."""

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from optsearch.proxy_tasks.datasets import Arrays, Dataset, Sources, digest_of
+from optsearch.proxy_tasks.datasets.dataset import Arrays, Dataset, Sources, digest_of
 
 HELD_OUT = 2048
 """Number of examples in validation, and in test."""

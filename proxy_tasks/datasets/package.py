@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from optsearch.dsl.errors import UserError
-from optsearch.proxy_tasks.datasets import Dataset, digest_of
+from optsearch.proxy_tasks.datasets.dataset import Dataset, digest_of
 
 INSTALL = 'python -m pip install "optsearch[targets]"'
 """Command that installs every package that a shipped task reads."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import jax
 
-    from optsearch.proxy_tasks.models import Params
+    from optsearch.proxy_tasks.models.model import Params
 
 EXPANSION = 4
 """Hidden width of a block's perceptron, as a multiple of the residual width."""

@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from optsearch.proxy_tasks.datasets import TRAIN, Dataset, digest_of, stored
+from optsearch.proxy_tasks.datasets.dataset import TRAIN, Dataset, digest_of, stored
 
 PATCH = 8
 """Side of a patch in pixels."""

@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from optsearch.proxy_tasks.datasets import Arrays, Dataset, Splits, digest_of, spread, stored
+from optsearch.proxy_tasks.datasets.dataset import Arrays, Dataset, Splits, digest_of, spread, stored
 
 ALPHABET = "\n !',-.:;?[" + string.ascii_uppercase + string.ascii_lowercase
 """Characters with their own code, from 1 on."""
