@@ -25,7 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Pool
 from optsearch.selection.baselines.baseline import BaselineError
-from optsearch.selection.comparison.evaluation import REPLICATES, Evaluation, TrainingProgress, evaluate
+from optsearch.selection.comparison.evaluate import TrainingProgress, evaluate
+from optsearch.selection.comparison.evaluation import REPLICATES, Evaluation
 from optsearch.selection.comparison.trend import FADES
 from optsearch.selection.contender import Contender, TrainingJob, baseline_contenders
 from optsearch.selection.problem import Problem

@@ -24,8 +24,9 @@ from optsearch.runs.terminal.tables import errors, say_device, warn_of_open_clus
 from optsearch.runs.terminal.training_view import TrainingView
 from optsearch.search.evaluate import import_own_tasks, use_one_cpu_thread
 from optsearch.search.pool import Pool
-from optsearch.selection.comparison.evaluation import Evaluation, evaluate
-from optsearch.selection.comparison.evaluation import TrainingProgress as Ended
+from optsearch.selection.comparison.evaluate import TrainingProgress as Ended
+from optsearch.selection.comparison.evaluate import evaluate
+from optsearch.selection.comparison.evaluation import Evaluation
 from optsearch.selection.comparison.replicate import runs_of_replicate
 from optsearch.selection.comparison.settings import EvaluationSettings, ScriptSettingsError
 from optsearch.selection.contender import Contender, TrainingJob, run_job

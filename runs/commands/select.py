@@ -31,7 +31,7 @@ from optsearch.search.evaluate import import_own_tasks
 from optsearch.search.pool import Pool
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.settings import load_settings, settings_text
-from optsearch.selection.comparison.evaluation import TrainingProgress
+from optsearch.selection.comparison.evaluate import TrainingProgress
 from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.funnel import FunnelConfig, StageConfig, StageResult, rank_correlation, run_stage
 from optsearch.selection.problem import Problem, problems

@@ -27,7 +27,7 @@ from optsearch.runs.terminal.search_view import (
     shortened,
 )
 from optsearch.runs.text.highlight import terminal_text
-from optsearch.selection.comparison.evaluation import EVALUATION, SENSITIVITY, TUNING, TrainingProgress
+from optsearch.selection.comparison.evaluate import EVALUATION, SENSITIVITY, TUNING, TrainingProgress
 from optsearch.selection.contender import Contender
 
 STANDINGS = 3

@@ -2,7 +2,8 @@
 
 settings       what defines a comparison
 replicate      one tuning of every contender, and the runs on its fresh seeds
-evaluation     all replicates, and their statistics
+evaluate       runs all replicates and concludes from them
+evaluation     results of an evaluation
 comparison     differences, tests and verdicts
 failed_tuning  baselines behind a baseline that they contain
 trend          differences against the number of steps: whether a lead lasts

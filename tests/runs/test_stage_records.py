@@ -24,7 +24,8 @@ from optsearch.runs.summary.selections import read_selection, read_selections
 from optsearch.runs.summary.stage_record import StageRecord, TrainingCost, decode_stage, encode_stage
 from optsearch.search.pool import Here
 from optsearch.selection.comparison.comparison import UNREPLICATED
-from optsearch.selection.comparison.evaluation import Evaluation, evaluate
+from optsearch.selection.comparison.evaluate import evaluate
+from optsearch.selection.comparison.evaluation import Evaluation
 from optsearch.selection.comparison.settings import EvaluationSettings
 from optsearch.selection.comparison.step_time import StepTime
 from optsearch.selection.contender import Contender

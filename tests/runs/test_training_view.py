@@ -11,7 +11,7 @@ from rich.console import Console
 from optsearch.dsl.library import LIBRARY
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.runs.terminal.training_view import TrainingView
-from optsearch.selection.comparison.evaluation import EVALUATION, SENSITIVITY, TUNING, TrainingProgress
+from optsearch.selection.comparison.evaluate import EVALUATION, SENSITIVITY, TUNING, TrainingProgress
 from optsearch.selection.contender import Contender, Trained, TrainingJob, baseline
 from optsearch.selection.problem import Problem
 

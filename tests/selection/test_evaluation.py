@@ -15,7 +15,8 @@ from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here
 from optsearch.selection.comparison.comparison import UNREPLICATED
-from optsearch.selection.comparison.evaluation import Evaluation, TrainingProgress, evaluate
+from optsearch.selection.comparison.evaluate import TrainingProgress, evaluate
+from optsearch.selection.comparison.evaluation import Evaluation
 from optsearch.selection.contender import Contender, TrainingJob, baseline, run_job
 from optsearch.selection.problem import Problem
 from optsearch.selection.tuning.tuner import TuningBudget, fresh_seeds

@@ -13,7 +13,8 @@ from invented import FAILED, Invented, ended
 from optsearch.dsl.library import LIBRARY
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here
-from optsearch.selection.comparison.evaluation import Evaluation, TrainingProgress, evaluate
+from optsearch.selection.comparison.evaluate import TrainingProgress, evaluate
+from optsearch.selection.comparison.evaluation import Evaluation
 from optsearch.selection.contender import Contender, TrainingJob, baseline
 from optsearch.selection.problem import Problem
 from optsearch.selection.tuning.objective import SharedTuningError, objective, units

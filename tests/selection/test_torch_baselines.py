@@ -19,7 +19,7 @@ from optsearch.runs.summary.evaluation_json import decode_evaluation, encode_eva
 from optsearch.search.pool import Here
 from optsearch.selection.baselines.baseline import BaselineError
 from optsearch.selection.baselines.torch_optimizers import TORCH_BASELINES, TorchBaseline, by_class, check_version
-from optsearch.selection.comparison.evaluation import evaluate
+from optsearch.selection.comparison.evaluate import evaluate
 from optsearch.selection.comparison.work import operations_per_parameter
 from optsearch.selection.contender import Contender, TrainingJob, baseline, jax_contenders, torch_contenders
 from optsearch.selection.optimizer_file import optax_file, program_file, torch_file

@@ -9,7 +9,7 @@ import pytest
 from invented import Invented
 
 from optsearch.search.pool import Here
-from optsearch.selection.comparison.evaluation import evaluate
+from optsearch.selection.comparison.evaluate import evaluate
 from optsearch.selection.contender import baseline
 from optsearch.selection.problem import Problem
 from optsearch.selection.statistics.intervals import mean_interval
