@@ -11,7 +11,8 @@ loss of the random search's median. Each tuning is repeated with other points an
 
 Samplers: ``product`` is `tune` of `optsearch.selection.tuning.tuner`; ``random`` and ``sobol`` spend all trials in one
 round over the whole space; ``tpe`` is optuna's TPE and ``cmaes`` is CMA-ES from the package of that name, both in
-rounds of six (``pip install optuna cmaes``). All use the same halving over the same tuning seeds.
+rounds of six (``pip install optuna cmaes``); ``handover`` is CMA-ES from the best of a third of the trials, which cover
+the whole space. All use the same halving over the same tuning seeds.
 
 The last line is one JSON object.
 """
@@ -124,13 +125,26 @@ def tpe(contender: Contender, problem: Problem, budget: TuningBudget, replicate:
 
 def cmaes(contender: Contender, problem: Problem, budget: TuningBudget, replicate: int) -> Tuning:
     """CMA-ES in generations of `POINTS`, from the contender's own settings."""
+    own: Values = tuple((row.name, row.reference) for row in contender.space(constants=budget.constants))
+    return (yield from evolved(contender, problem, budget, replicate, [], own, 0.3))
+
+
+def evolved(
+    contender: Contender,
+    problem: Problem,
+    budget: TuningBudget,
+    replicate: int,
+    found: Sequence[Trial],
+    start: Values,
+    sigma: float,
+) -> Tuning:
+    """Spends the trials that are left by CMA-ES from a point; returns those found before and its own."""
     from cmaes import CMA
 
-    space = contender.space(constants=budget.constants)
-    mean = np.array([row.share(row.reference) for row in space])
+    space, found = contender.space(constants=budget.constants), list(found)
+    mean = np.array([row.share(value) for row, (_, value) in zip(space, start, strict=True)]).clip(0.0, 1.0)
     bounds = np.array([[0.0, 1.0]] * len(space))
-    search = CMA(mean=mean, sigma=0.3, bounds=bounds, seed=replicate + 1, population_size=POINTS)
-    found: list[Trial] = []
+    search = CMA(mean=mean, sigma=sigma, bounds=bounds, seed=replicate + 1, population_size=POINTS)
     while len(found) < budget.trials:
         places = [search.ask() for _ in range(POINTS)]
         count = min(POINTS, budget.trials - len(found))
@@ -143,12 +157,23 @@ def cmaes(contender: Contender, problem: Problem, budget: TuningBudget, replicat
     return found
 
 
+def handover(contender: Contender, problem: Problem, budget: TuningBudget, replicate: int) -> Tuning:
+    """A third of the trials over the whole space as in ``product``, then CMA-ES from the best of them."""
+    space = contender.space(constants=budget.constants)
+    own: Values = tuple((row.name, row.reference) for row in space)
+    points = [own, *(point(space, place) for place in spread(len(space), budget.trials // 3 - 1, replicate, 0))]
+    found = yield from halved(contender, problem, budget, replicate, points)
+    best = min((t for t in found if len(t.losses) == budget.seeds), key=lambda trial: trial.mean)
+    return (yield from evolved(contender, problem, budget, replicate, found, best.values, 0.2))
+
+
 SAMPLERS: dict[str, Sampler] = {
     "product": product,
     "random": partial(one_round, random_places),
     "sobol": partial(one_round, sobol_places),
     "tpe": tpe,
     "cmaes": cmaes,
+    "handover": handover,
 }
 
 
