@@ -35,6 +35,8 @@ from contenders import contender_of
 
 from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.run import Trained
+from optsearch.runs.report.chart import Chart, axis, series, tips
+from optsearch.runs.report.render import write_figures
 from optsearch.runs.store.training_cache import training
 from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.problem import Problem, problems
@@ -204,6 +206,7 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=4)
     parser.add_argument("--workers", type=int, default=None)
     parser.add_argument("--kept-in", type=Path, default=Path("optsearch-runs"))
+    parser.add_argument("--figures", type=Path, help="folder for the picture, as SVG, PDF and CSV")
     asked = parser.parse_args()
     contenders, found = [contender_of(name) for name in asked.contenders], problems(asked.tasks)
     plan: list[tuple[str, int, int, Contender, Problem]] = []
@@ -230,7 +233,10 @@ def main() -> None:
     ]
     with training(run_job, asked.kept_in, asked.workers) as (pool, _):
         results = drive(entries, pool, ended)
-    print(json.dumps(report(plan, results)))
+    measurement = report(plan, results)
+    if asked.figures:
+        write_figures([chart(measurement["rows"])], asked.figures)
+    print(json.dumps(measurement))
 
 
 def report(
@@ -277,6 +283,41 @@ def report(
         for (name, trials), pairs in regret.items()
     }
     return {"rows": rows_out, "by_task": tasks}
+
+
+LABELS = {
+    "product": "optsearch",
+    "random": "random search",
+    "sobol": "Sobol sequence",
+    "tpe": "TPE",
+    "cmaes": "CMA-ES",
+    "handover": "Sobol, then CMA-ES",
+    "reference": "random search",
+}
+
+
+def chart(measured_rows: Sequence[dict[str, Any]]) -> Chart:
+    """Creates a chart of the mean regret over the budget, with standard errors over pairs of contender and task."""
+    rows = [
+        {"series": LABELS[row["sampler"]], "trials": row["trials"], "regret": row["regret"]}
+        | {"low": row["regret"] - row["error"], "high": row["regret"] + row["error"]}
+        for row in measured_rows
+    ]
+    title = "mean regret of the selected settings"
+    x = axis(
+        "trials", "trials of a tuning", scale={"type": "log"}, axis={"values": sorted({r["trials"] for r in rows})}
+    )
+    color = series(domain=list(dict.fromkeys(row["series"] for row in rows)))
+    tooltip = tips(("series", "sampler", None), ("trials", "trials", "d"), ("regret", "regret", ".1%"))
+    percent = {"format": ".0%"}
+    bars = {"x": x, "y": axis("low", title, axis=percent), "y2": {"field": "high"}, "color": color}
+    line = {"x": x, "y": axis("regret", title, axis=percent), "color": color, "tooltip": tooltip}
+    layers = [
+        {"mark": {"type": "rule", "opacity": 0.5}, "encoding": bars},
+        {"mark": {"type": "line", "point": True}, "encoding": line},
+    ]
+    note = "Loss on fresh seeds relative to the best point known; bars are standard errors over contenders and tasks."
+    return Chart("tuner", "Regret over the tuning budget", note, {"layer": layers, "height": 320}, rows)
 
 
 if __name__ == "__main__":
