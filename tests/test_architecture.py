@@ -14,7 +14,7 @@ RANKS = {"dsl": 0, "proxy_tasks": 1, "search": 2, "simplify": 3, "selection": 3,
 ROOMS = {
     "runs": {
         "text": 0, "store": 1, "summary": 2, "library": 3, "report": 4, "terminal": 4, "commands": 5, "notebook": 5,
-        "scripting": 6, "cli": 6,
+        "scripting": 6, "cli": 6, "reference": 7,
     },
     "proxy_tasks": {
         "compilation": 0, "data": 0, "datasets": 0, "hurdle": 0, "machine": 0, "models": 0, "outcome": 0, "seeds": 0,

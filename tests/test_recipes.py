@@ -275,8 +275,8 @@ def test_a_control(copy: Copy) -> None:
 
 """,
     )
-    row = 'Algorithm("insertions", _inserting, search="insertions", prefix="i", label="insertions alone")'
-    copy.insert("search/algorithms.py", '    Algorithm("random", _drawing', f"    {row},\n")
+    row = 'Algorithm("insertions", "inserts", _inserting, search="insertions", prefix="i", label="insertions alone")'
+    copy.insert("search/algorithms.py", '    Algorithm(\n        "random",', f"    {row},\n")
     copy.shows(
         """
 from pathlib import Path
