@@ -48,7 +48,7 @@ def _attributes(docstring: str) -> dict[str, str]:
     section = textwrap.dedent(re.split(r"^\w+:$", section, flags=re.MULTILINE)[0])
     entries = re.split(r"^(?=\w+: )", section, flags=re.MULTILINE) if found else []
     pairs = (entry.partition(": ") for entry in entries)
-    return {name: prose(" ".join(text.split())) for name, _, text in pairs}
+    return {name: prose(" ".join(text.split())) for name, _, text in pairs if name}
 
 
 def _properties(owner: type) -> dict[str, str]:

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from command_line import Command
-from made_up_selection import select, selected_run
+from made_up_selection import select, selected_run, train
 
 from optsearch.dsl.errors import UserError
 from optsearch.runs.cli.exit_codes import EXIT_CODES
 from optsearch.runs.cli.json_forms.outputs import OUTPUTS
+from optsearch.runs.cli.json_rows import law_row
 from optsearch.runs.cli.json_selections import selection_json
+from optsearch.runs.library.catalog import CheckedLaw
 from optsearch.runs.reference.documented import descriptions
 from optsearch.runs.reference.forms import faults_of_output
 from optsearch.runs.reference.pages import PAGES
@@ -45,7 +47,6 @@ def test_pages_are_up_to_date(name: str) -> None:
     ("command", "arguments"),
     [
         ("tasks", ()),
-        ("tasks --check NAME", ("--check", "quadratic")),
         ("functions", ()),
         ("library", ()),
         ("campaigns", ()),
@@ -71,6 +72,12 @@ def test_commands_on_a_run(
     assert differences(command, said.json()) == []
 
 
+def test_laws_of_tasks() -> None:
+    laws = [CheckedLaw("name", "A sentence.", None), CheckedLaw("name", "A sentence.", "a fault")]
+    assert differences("tasks --check NAME", [law_row(law) for law in laws]) == []
+
+
+@pytest.mark.slow
 def test_runs_with_several_tasks_and_studies_over_seeds(tmp_path: Path, optsearch: Command) -> None:
     small = ["budget.programs=20", "population.size=8", "population.tournament=2", "look_ahead=4", "fresh_seeds=2"]
     small += ["finalists.count=2", "finalists.seeds=2", "first_stage=~", "training_seeds=[0]"]
@@ -88,8 +95,21 @@ def test_runs_with_several_tasks_and_studies_over_seeds(tmp_path: Path, optsearc
 
 def test_comparisons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optsearch: Command) -> None:
     monkeypatch.chdir(tmp_path)
-    options = ("--baseline", "adamw", "--baseline", "nadamw", "--sensitivity", "--steps", "1x,2x")
-    found = optsearch("evaluate", "lion", *QUICK, *options, "--json").json()
+    monkeypatch.setattr("optsearch.runs.commands.evaluate.run_job", train)
+    options = (
+        "--baseline",
+        "adamw",
+        "--baseline",
+        "nadamw",
+        "--sensitivity",
+        "--steps",
+        "1x,2x",
+        "--space",
+        "eps=1e-10:1e-2",
+    )
+    said = optsearch("evaluate", "lion", *QUICK, *options, "--json")
+    assert said.code == 0, said.err
+    found = said.json()
     assert differences("evaluate PROGRAM", found) == []
     for part in ("families", "trends", "rate_sensitivity", "tuning_curves", "times", "headlines"):
         assert found[part], f"the output has no {part} to compare"

@@ -9,6 +9,7 @@ from optsearch.runs.cli.json_forms import distilled, lists, programs, replicates
 from optsearch.runs.commands.script_check import ScriptLaw
 from optsearch.runs.commands.verify import Check
 from optsearch.runs.library.catalog import CheckedLaw, LibraryEntry
+from optsearch.runs.library.discovery import Record
 from optsearch.runs.summary import selections, stage_record
 from optsearch.runs.summary.counts import Counts, Leader
 from optsearch.runs.summary.diagnosis import MachineFacts
@@ -26,7 +27,7 @@ from optsearch.selection.comparison.comparison import Comparison, Headline
 from optsearch.selection.comparison.evaluation import Evaluation, Tuning
 from optsearch.selection.comparison.trend import Trend
 from optsearch.selection.funnel import StageVerdict
-from optsearch.selection.tuning.tuner import Tuned
+from optsearch.selection.tuning.tuner import Tuned, TuningBudget
 from optsearch.simplify.behaviour.probes import Probe
 from optsearch.simplify.behaviour.similarity import Influence
 from optsearch.simplify.behaviour.stability import Restraint
@@ -60,6 +61,7 @@ MADE_FROM: Mapping[type, tuple[type, ...]] = {
     programs.ProbeJson: (Probe,),
     programs.InfluenceJson: (Influence,),
     programs.BehaviourJson: (Restraint,),
+    programs.DiscoveredJson: (Record,),
     lists.TaskJson: (Task,),
     lists.LawJson: (CheckedLaw,),
     lists.LibraryJson: (LibraryEntry,),
@@ -67,6 +69,7 @@ MADE_FROM: Mapping[type, tuple[type, ...]] = {
     lists.CheckJson: (Check,),
     lists.MachineJson: (MachineFacts,),
     studies.TuningJson: (Tuning, Tuned),
+    studies.TuningBudgetJson: (TuningBudget,),
     studies.EvaluationHeadJson: (EvaluationResult,),
     studies.ScriptLawJson: (ScriptLaw,),
     studies.BiasJson: (stage_record.SelectionBias,),
@@ -84,5 +87,5 @@ MADE_FROM: Mapping[type, tuple[type, ...]] = {
 }
 """Values of each form."""
 
-ENCODED: Mapping[type, type] = {Tuning: studies.TuningJson}
+ENCODED: Mapping[type, type] = {Tuning: studies.TuningJson, TuningBudget: studies.TuningBudgetJson}
 """Forms of values inside other values."""

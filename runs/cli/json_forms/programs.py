@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+from optsearch.runs.library.discovery import Held, Origin, Spent
+
 
 class RankedJson(TypedDict):
     """A program of the leaderboard.
@@ -174,12 +176,19 @@ class BehaviourJson(TypedDict):
 
 
 class DiscoveredJson(TypedDict):
-    """The record of a discovered program, as stored in its file, with two additions.
+    """The record of a discovered program, with two additions.
 
     Attributes:
         headline: its result in one sentence.
         commands: commands that reproduce it.
     """
 
+    description: str
+    fingerprint: str
+    fingerprint_version: int
+    origin: Origin
+    cost: dict[str, Spent]
+    chosen_on: dict[str, str]
+    held_out: Held
     headline: str
     commands: list[str]

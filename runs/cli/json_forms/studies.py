@@ -31,6 +31,19 @@ class TuningJson(TypedDict):
     sensitivity: Sensitivity
 
 
+class TuningBudgetJson(TypedDict):
+    """Tuning budget of each contender, on each task and in each replicate.
+
+    Attributes:
+        ranges: declared ranges that replace the defaults of their kinds: lists of a kind and of the two ends.
+    """
+
+    trials: int
+    seeds: int
+    constants: bool
+    ranges: list[list[str | list[float]]]
+
+
 class EvaluationHeadJson(TypedDict):
     """What `evaluate` adds to the results of an evaluation.
 
