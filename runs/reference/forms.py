@@ -178,7 +178,9 @@ def _is_form(kind: Any) -> bool:
 def _is_scalar(value: Any, kind: Any) -> bool:
     if isinstance(value, bool):
         return kind is bool
-    return isinstance(value, {float: int | float, Path: str}.get(kind, kind))
+    if kind is float:
+        return isinstance(value, int | float)
+    return isinstance(value, str if kind is Path else kind)
 
 
 def _names(kind: Any) -> tuple[Any, ...] | None:
