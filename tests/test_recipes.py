@@ -14,7 +14,7 @@ import pytest
 from optsearch.search.cluster import PACKAGES, staged_package
 
 ROOT = Path(__file__).parent.parent
-PATH = re.compile(r"`((?:\w+/)+[\w.]*)`")
+PATH = re.compile(r"`((?:\w+/)+[\w.-]*)`")
 VERSION = re.compile(r"`([A-Z]+_VERSION)` in\s+`([\w/.]+)`")
 
 
