@@ -38,7 +38,7 @@ class StepJson(TypedDict):
     seeds: int
 
 
-class DistilledJson(TypedDict):
+class DistilledProgramJson(TypedDict):
     """Result of a distillation.
 
     Attributes:

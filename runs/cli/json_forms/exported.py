@@ -19,7 +19,7 @@ class StatementJson(TypedDict):
     args: list[str | float]
 
 
-class ExportedJson(TypedDict):
+class ExportedProgramJson(TypedDict):
     """An exported program; dead statements are left out.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from optsearch.proxy_tasks.measured import Measured
-from optsearch.runs.cli.json_forms.programs import DiscoveredJson
+from optsearch.runs.cli.json_forms.programs import DiscoveryJson
 from optsearch.runs.summary.diagnosis import CampaignFit, DeviceFacts, Finding
 
 
@@ -77,7 +77,7 @@ class FunctionJson(TypedDict):
     formula: str
 
 
-class LibraryJson(TypedDict):
+class LibraryProgramJson(TypedDict):
     """A shipped program.
 
     Attributes:
@@ -92,7 +92,7 @@ class LibraryJson(TypedDict):
     state: list[str]
     description: str
     text: str
-    discovery: DiscoveredJson | None
+    discovery: DiscoveryJson | None
 
 
 class CampaignJson(TypedDict):

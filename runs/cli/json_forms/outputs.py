@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypedDict
 
-from optsearch.runs.cli.json_forms.distilled import DistilledJson
-from optsearch.runs.cli.json_forms.exported import ExportedJson
+from optsearch.runs.cli.json_forms.distilled import DistilledProgramJson
+from optsearch.runs.cli.json_forms.exported import ExportedProgramJson
 from optsearch.runs.cli.json_forms.lists import (
     CampaignJson,
     CheckJson,
     DiagnosisJson,
     FunctionJson,
     LawJson,
-    LibraryJson,
+    LibraryProgramJson,
     TaskJson,
 )
 from optsearch.runs.cli.json_forms.programs import (
     BehaviourJson,
-    DiscoveredJson,
-    FrontJson,
+    DiscoveryJson,
+    FrontRowJson,
+    LeaderboardRowJson,
     NamedProgramJson,
     ProgramJson,
-    RankedJson,
 )
 from optsearch.runs.cli.json_forms.replicates import RunsJson
 from optsearch.runs.cli.json_forms.runs import RunJson, SnapshotJson
@@ -38,8 +38,8 @@ class ShownRunJson(TypedDict):
         studies: funnels and evaluations of its programs.
     """
 
-    leaderboard: list[RankedJson]
-    front: list[FrontJson]
+    leaderboard: list[LeaderboardRowJson]
+    front: list[FrontRowJson]
     studies: list[StudySummaryJson]
 
 
@@ -65,15 +65,15 @@ OUTPUTS = (
     JsonOutput("show RUN:ID", (ProgramJson,)),
     JsonOutput("show NAME", (NamedProgramJson,)),
     JsonOutput("verify RUN", (CheckJson,), "list"),
-    JsonOutput("simplify PROGRAM", (DistilledJson,)),
+    JsonOutput("simplify PROGRAM", (DistilledProgramJson,)),
     JsonOutput("evaluate PROGRAM", (EvaluationHeadJson, Evaluation)),
     JsonOutput("evaluate PROGRAM --check", (ScriptLawJson,), "list"),
     JsonOutput("select RUN", (SelectionJson,)),
-    JsonOutput("export PROGRAM --to json", (ExportedJson,)),
+    JsonOutput("export PROGRAM --to json", (ExportedProgramJson,)),
     JsonOutput("tasks", (TaskJson,), "list"),
     JsonOutput("tasks --check NAME", (LawJson,), "list"),
     JsonOutput("functions", (FunctionJson,), "list"),
-    JsonOutput("library", (LibraryJson,), "list"),
+    JsonOutput("library", (LibraryProgramJson,), "list"),
     JsonOutput("campaigns", (CampaignJson,), "list"),
     JsonOutput("doctor", (DiagnosisJson,)),
 )
@@ -88,5 +88,5 @@ STABILITY = {
 }
 """Meaning of each level."""
 
-PROVISIONALS = (BehaviourJson, DiscoveredJson, DiagnosisJson, ScriptLawJson)
+PROVISIONALS = (BehaviourJson, DiscoveryJson, DiagnosisJson, ScriptLawJson)
 """Forms that are provisional, with the objects in them alone; all others are stable."""

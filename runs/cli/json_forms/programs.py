@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict
 from optsearch.runs.library.discovery import Held, Origin, Spent
 
 
-class RankedJson(TypedDict):
+class LeaderboardRowJson(TypedDict):
     """A program of the leaderboard.
 
     Attributes:
@@ -23,7 +23,7 @@ class RankedJson(TypedDict):
     state: list[str]
 
 
-class FrontJson(TypedDict):
+class FrontRowJson(TypedDict):
     """A program of the Pareto front.
 
     Attributes:
@@ -37,7 +37,7 @@ class FrontJson(TypedDict):
     live_statements: int
 
 
-class EvaluationOfProgramJson(TypedDict):
+class ProgramEvaluationJson(TypedDict):
     """An evaluation of a program, in its search or on a further seed.
 
     Attributes:
@@ -96,7 +96,7 @@ class ProgramJson(FormsJson):
     outcome: str
     fingerprint: str
     evaluated_as: str
-    evaluations: list[EvaluationOfProgramJson]
+    evaluations: list[ProgramEvaluationJson]
     lineage: list[AncestorJson]
 
 
@@ -107,7 +107,7 @@ class NamedProgramJson(FormsJson):
         discovery: record of a discovered program; absent for others.
     """
 
-    discovery: NotRequired[DiscoveredJson]
+    discovery: NotRequired[DiscoveryJson]
 
 
 class CostJson(TypedDict):
@@ -175,7 +175,7 @@ class BehaviourJson(TypedDict):
     says: list[str]
 
 
-class DiscoveredJson(TypedDict):
+class DiscoveryJson(TypedDict):
     """The record of a discovered program, with two additions.
 
     Attributes:

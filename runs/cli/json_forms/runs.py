@@ -69,7 +69,7 @@ class WarmStartJson(TypedDict):
     fresh: FurtherRunsJson | None
 
 
-class BestJson(TypedDict):
+class BestProgramJson(TypedDict):
     """The best program of a search.
 
     Attributes:
@@ -91,7 +91,7 @@ class ControlJson(CountsJson):
     """A control of a run."""
 
     name: str
-    best: BestJson | None
+    best: BestProgramJson | None
 
 
 class FirstStageJson(CountsJson):
@@ -135,7 +135,7 @@ class ControlComparisonJson(TypedDict):
     tasks: NotRequired[list[TaskDifferenceJson]]
 
 
-class ValidatedJson(TypedDict):
+class ValidatedProgramJson(TypedDict):
     """A program in meta-validation."""
 
     id: str
@@ -150,7 +150,7 @@ class MetaValidationJson(TypedDict):
 
     task: str
     seeds: list[int]
-    programs: list[ValidatedJson]
+    programs: list[ValidatedProgramJson]
     carry_forward: str | None
     overfitting: float | None
 
@@ -172,7 +172,7 @@ class RunJson(CountsJson):
     seed: int
     seconds: float
     redundant_share: float | None
-    best: BestJson | None
+    best: BestProgramJson | None
     warm_start: WarmStartJson | None
     controls: list[ControlJson]
     comparison: list[ControlComparisonJson]
@@ -181,7 +181,7 @@ class RunJson(CountsJson):
     population_digest: NotRequired[str]
 
 
-class CarriedJson(TypedDict):
+class ValidationProgressJson(TypedDict):
     """Meta-validation so far."""
 
     task: str
@@ -203,5 +203,5 @@ class SnapshotJson(CountsJson):
     redundant_share: float | None
     best: LeaderJson | None
     warm_start: float | None
-    meta_validation: NotRequired[CarriedJson | None]
+    meta_validation: NotRequired[ValidationProgressJson | None]
     seconds: NotRequired[float]

@@ -128,7 +128,7 @@ class SelectionJson(TypedDict):
     trained_runs: int
 
 
-class FellJson(TypedDict):
+class RejectedProgramJson(TypedDict):
     """A program that did not pass a stage."""
 
     contender: str
@@ -180,7 +180,7 @@ class StageSummaryJson(TypedDict):
     replicates: int
     shared: bool
     passed: list[str]
-    fell: list[FellJson]
+    fell: list[RejectedProgramJson]
     comparisons: list[TaskVerdictJson]
     headlines: list[HeadlineVerdictJson]
     trends: list[TrendVerdictJson]
