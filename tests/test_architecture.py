@@ -166,3 +166,9 @@ def test_nothing_is_imported_from_a_conftest() -> None:
     """Every folder has one, all of one name: in a run of several folders, whichever was loaded last would be found."""
     users = [path for path in (ROOT / "tests").rglob("*.py") if "conftest" in {name for name, _ in imports(path)}]
     assert users == []
+
+
+def test_the_documentation_lists_the_packages_in_order() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = [line.split("/")[0] for line in text.partition("```\n")[2].partition("```")[0].splitlines()]
+    assert sorted(RANKS, key=RANKS.__getitem__) == sorted(RANKS, key=listed.index)

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
-from blocks import PAGES, ROOT, Block, all_blocks, blocks, words
+from blocks import FENCE, PAGES, ROOT, Block, all_blocks, blocks, words
 
 import optsearch
+from optsearch.dsl.syntax import parse
+from optsearch.dsl.verify import verify
 from optsearch.runs.cli.app import app
 from optsearch.search.config import load_campaign
 from optsearch.search.settings.config_errors import ConfigError
@@ -103,6 +105,20 @@ def test_python(block: Block) -> None:
                 assert hasattr(module, alias.name), f"{block}: {node.module} has no {alias.name}"
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "optsearch":
             assert hasattr(optsearch, node.attr), f"{block}: optsearch has no {node.attr}"
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in all_blocks("") if block.text.startswith("def train(")], ids=identify
+)
+def test_programs(block: Block) -> None:
+    verify(parse(block.text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_is_fenced(page: Path) -> None:
+    """An indented block would be read by no test."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    assert re.findall(r"\n\n    (?:python|optsearch|bash|def|import) .*", text) == []
 
 
 def test_blocks_are_found() -> None:
