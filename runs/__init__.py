@@ -1,5 +1,6 @@
 """Campaigns on disk, in the terminal, in reports and notebooks. Imports go up this list.
 
+reference/   pages of the documentation that are generated from the code
 cli/         the command `optsearch`: parses arguments, prints text or JSON
 scripting    campaigns, comparisons and distillation as functions
 notebook     a run in a notebook: the return value of `optsearch.load`

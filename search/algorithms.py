@@ -37,6 +37,7 @@ class Algorithm:
 
     Attributes:
         name: name in campaign files.
+        description: what it does.
         variation: creates the variation operator from the settings.
         start: maps the warm start, or the best program of a first stage, to the initial program.
         search: name of the control's search in a run; empty if the algorithm cannot be a control.
@@ -47,6 +48,7 @@ class Algorithm:
     """
 
     name: AlgorithmName
+    description: str
     variation: Callable[[VariationSettings], Mutator | RandomPrograms]
     start: Callable[[Program], Program] = lambda program: program
     search: str = ""
@@ -77,12 +79,20 @@ def _free_schedule(program: Program) -> Program:
 
 
 _ROWS = (
-    Algorithm("evolution", _evolution),
+    Algorithm("evolution", "ageing evolution of whole programs", _evolution),
     Algorithm(
-        "constants", _tuning, search="control", prefix="c", label="{warm_start} with tuned constants", tunes=True
+        "constants",
+        "the same evolution with only constants mutable: tunes the hyperparameters of the warm start",
+        _tuning,
+        search="control",
+        prefix="c",
+        label="{warm_start} with tuned constants",
+        tunes=True,
     ),
     Algorithm(
         "schedule",
+        "as ``constants``, after the learning rate has been raised to a power, which is tuned too: a program that only "
+        "reshapes the schedule does not beat it",
         _tuning,
         _free_schedule,
         search="schedule",
@@ -90,7 +100,15 @@ _ROWS = (
         label="{warm_start} with tuned constants and schedule",
         tunes=True,
     ),
-    Algorithm("random", _drawing, search="random", prefix="r", label="random search", draws=True),
+    Algorithm(
+        "random",
+        "independent random programs",
+        _drawing,
+        search="random",
+        prefix="r",
+        label="random search",
+        draws=True,
+    ),
 )
 
 ALGORITHMS: Mapping[AlgorithmName, Algorithm] = {row.name: row for row in _ROWS}

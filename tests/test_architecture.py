@@ -14,7 +14,7 @@ RANKS = {"dsl": 0, "proxy_tasks": 1, "search": 2, "simplify": 3, "selection": 3,
 ROOMS = {
     "runs": {
         "text": 0, "store": 1, "summary": 2, "library": 3, "report": 4, "terminal": 4, "commands": 5, "notebook": 5,
-        "scripting": 6, "cli": 6,
+        "scripting": 6, "cli": 6, "reference": 7,
     },
     "proxy_tasks": {
         "compilation": 0, "data": 0, "datasets": 0, "hurdle": 0, "machine": 0, "models": 0, "outcome": 0, "seeds": 0,
@@ -165,3 +165,9 @@ def test_nothing_is_imported_from_a_conftest() -> None:
     """Every folder has one, all of one name: in a run of several folders, whichever was loaded last would be found."""
     users = [path for path in (ROOT / "tests").rglob("*.py") if "conftest" in {name for name, _ in imports(path)}]
     assert users == []
+
+
+def test_the_documentation_lists_the_packages_in_order() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = [line.split("/")[0] for line in text.partition("```\n")[2].partition("```")[0].splitlines()]
+    assert sorted(RANKS, key=RANKS.__getitem__) == sorted(RANKS, key=listed.index)

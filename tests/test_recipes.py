@@ -14,7 +14,7 @@ import pytest
 from optsearch.search.cluster import PACKAGES, staged_package
 
 ROOT = Path(__file__).parent.parent
-PATH = re.compile(r"`((?:\w+/)+[\w.]*)`")
+PATH = re.compile(r"`((?:\w+/)+[\w.-]*)`")
 VERSION = re.compile(r"`([A-Z]+_VERSION)` in\s+`([\w/.]+)`")
 
 
@@ -275,8 +275,8 @@ def test_a_control(copy: Copy) -> None:
 
 """,
     )
-    row = 'Algorithm("insertions", _inserting, search="insertions", prefix="i", label="insertions alone")'
-    copy.insert("search/algorithms.py", '    Algorithm("random", _drawing', f"    {row},\n")
+    row = 'Algorithm("insertions", "inserts", _inserting, search="insertions", prefix="i", label="insertions alone")'
+    copy.insert("search/algorithms.py", '    Algorithm(\n        "random",', f"    {row},\n")
     copy.shows(
         """
 from pathlib import Path

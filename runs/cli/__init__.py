@@ -8,4 +8,6 @@ options      options shared by several commands
 json_values  JSON of runs, programs and studies over seeds
 json_selections  JSON of funnels and evaluations
 json_rows    JSON of tasks, functions, library programs, campaigns and machines
+json_forms/  keys of all these with their descriptions, for the reference and for tests
+exit_codes   exit codes of all commands
 """

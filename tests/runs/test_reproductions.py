@@ -14,6 +14,7 @@ import typer
 
 from optsearch.runs.cli.app import app
 from optsearch.runs.library.discovery import DISCOVERED
+from optsearch.runs.reference.markdown import GENERATED
 from optsearch.runs.store.environment import made_with
 
 ROOT = Path(__file__).parent.parent.parent
@@ -64,6 +65,8 @@ def test_every_table_of_the_documentation_can_be_made_again() -> None:
     shown = {place for entry in reproduce.ENTRIES for place in entry.shows}
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "peers.md"):
         page = path.relative_to(ROOT).as_posix()
+        if path.read_text(encoding="utf-8").startswith(GENERATED):
+            continue  # made from the code, which holds no measurements
         missing = (
             tables(path) - NOT_MEASURED.get(page, set()) - {p.partition(": ")[2] for p in shown if p.startswith(page)}
         )
