@@ -9,7 +9,9 @@ adaptation     adaptive weights of the mutations
 random_programs  random search: independently sampled programs
 population     the ageing population, tournament selection and the population digest
 archive        the Pareto front of loss, state and statements, from which parents are selected too
+proposals      programs from people and language models as candidates, and their share of the evaluations
 fitness_cache  deduplication: equivalent programs are evaluated once
+budget         limits of a search, and the training steps that they count
 evolution      ask/tell evolution in ticket order; independent of workers, disk and clock
 events         frozen records of a search
 fitness        definition of fitness: tasks, seeds, rates, and the record of an evaluation

@@ -36,12 +36,13 @@ from optsearch.proxy_tasks.seeds import FRESH
 from optsearch.search.adaptation import AdaptationConfig
 from optsearch.search.algorithms import ALGORITHMS, AlgorithmName, ControlName
 from optsearch.search.archive import ArchiveConfig
-from optsearch.search.evolution import Budget
+from optsearch.search.budget import Budget
 from optsearch.search.fitness import FurtherTask, Setting
 from optsearch.search.meta_validation import MetaValidationConfig, Seed
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
 from optsearch.search.population import PopulationConfig
+from optsearch.search.proposals import ProposalsConfig
 from optsearch.search.random_programs import RandomPrograms
 from optsearch.search.reference import HurdleConfig, RaceConfig, RateSweepConfig
 from optsearch.search.settings.config_errors import RuleError
@@ -107,6 +108,7 @@ class CampaignConfig(BaseModel):
         archive: selection of parents from the Pareto front of loss, state and statements. Defaults to the population
             alone.
         adaptation: adaptation of the mutation weights. Defaults to fixed weights.
+        proposals: programs that `optsearch propose` adds.
         mutation: weight of each mutation.
         limits: bounds on programs.
         constants: distribution of new constants, and step sizes of their mutations.
@@ -147,6 +149,7 @@ class CampaignConfig(BaseModel):
     population: PopulationConfig = PopulationConfig()
     archive: ArchiveConfig | None = None
     adaptation: AdaptationConfig | None = None
+    proposals: ProposalsConfig = ProposalsConfig()
     mutation: MutationWeights = MutationWeights()
     limits: LimitsConfig = LimitsConfig()
     constants: ConstantsConfig = ConstantsConfig()

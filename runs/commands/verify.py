@@ -29,9 +29,10 @@ from optsearch.runs.summary.finalists import best, finalist_seeds
 from optsearch.runs.summary.finals import measure_of
 from optsearch.runs.summary.searches import SEARCH, contenders, make_evolution, reference_of, spent
 from optsearch.runs.summary.status import INCOMPLETE, status
+from optsearch.search.budget import Budget
 from optsearch.search.config import CampaignConfig
 from optsearch.search.evaluate import Trainers, evaluate, import_own_tasks, train_alone
-from optsearch.search.evolution import WARM_START, Budget, ReplayError
+from optsearch.search.evolution import WARM_START, ReplayError
 from optsearch.search.fitness import Fitness, Job, JobKind
 from optsearch.search.meta_validation import MetaValidation
 

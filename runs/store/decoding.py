@@ -258,5 +258,5 @@ META: dict[str, TypeAdapter[Any]] = {
     "tasks": ABOUT,
     "arms": TypeAdapter(_Count, config=_STRICT),
     "worker_machines": TypeAdapter(list[str], config=_STRICT),
-} | dict.fromkeys(("validations", "finals", "studies", "stages"), _TOTAL)
+} | dict.fromkeys(("validations", "finals", "studies", "stages", "proposals"), _TOTAL)
 """Models of the named values of the table ``meta``; the campaign model validates ``settings``."""

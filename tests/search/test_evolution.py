@@ -13,7 +13,8 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
 from optsearch.search.adaptation import Adaptation, AdaptationConfig
 from optsearch.search.archive import Archive, ArchiveConfig
-from optsearch.search.evolution import Budget, ReplayError
+from optsearch.search.budget import Budget
+from optsearch.search.evolution import ReplayError
 from optsearch.search.fitness_cache import FitnessCache
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights

@@ -12,8 +12,9 @@ import pytest
 from made_up import Ledger, make_evolution
 
 from optsearch.dsl.library import LIBRARY
+from optsearch.search.budget import Budget
 from optsearch.search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, evaluate
-from optsearch.search.evolution import Budget, Evolution
+from optsearch.search.evolution import Evolution
 from optsearch.search.fitness import Fitness, Job, JobKind, Reference, Setting
 from optsearch.search.population import PopulationConfig
 from optsearch.search.reference import HurdleConfig, ReferenceRule
