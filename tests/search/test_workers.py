@@ -56,8 +56,11 @@ def test_two_workers_find_the_same(ray_evaluator: RayEvaluator, undisturbed: str
 
 
 def test_one_worker_finds_the_same(local_ray: Any, ray_evaluator: RayEvaluator, undisturbed: str) -> None:
+    while ray_evaluator._starting:
+        ray_evaluator._ended(1.0)
     spare = RayEvaluator.__new__(RayEvaluator)  # one actor of the two: starting a process costs seconds
-    spare.__dict__ |= ray_evaluator.__dict__ | {"_workers": ray_evaluator._workers[:1], "_flying": {}}
+    one = {"_workers": ray_evaluator._workers[:1], "_flying": {}, "_loads": {0: 0}, "_free": [{0: None}, {}]}
+    spare.__dict__ |= ray_evaluator.__dict__ | one
     assert spare.workers == 1
     assert search(spare).population_digest() == undisturbed
 
