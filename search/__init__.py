@@ -5,6 +5,8 @@ settings/      YAML with line numbers, validation and error messages
 algorithms     table of search algorithms, including controls
 mutate         mutation of a program; mutation_config: weights and bounds of the mutations
 crossover      a value of another program, with the statements that define it
+breeding       the population with the methods of a search: joining, and generating a child
+refinement     constants of the best programs, by an evolution strategy
 adaptation     adaptive weights of the mutations
 random_programs  random search: independently sampled programs
 population     the ageing population, tournament selection and the population digest

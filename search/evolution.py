@@ -14,8 +14,8 @@ child is a copy:
 A proposed program enters in the place of a child, at a ticket that is recorded before it is generated
 (`optsearch.search.proposals`).
 
-Resuming requires all results, but only the last ``population + look_ahead`` settled tickets; with an archive or with
-adaptive mutation weights, which follow from the whole history, it requires all of them.
+Resuming requires all results, but only the last ``population + look_ahead`` settled tickets; with methods that follow
+from the whole history (`Methods.remember`), it requires all of them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,13 @@ import numpy as np
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
-from optsearch.search.adaptation import Adaptation, AdaptationConfig
-from optsearch.search.archive import Archive, ArchiveConfig
+from optsearch.search.breeding import Breeding, Methods
 from optsearch.search.budget import PATIENCE, Budget, StepSum
 from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settled
 from optsearch.search.fitness import Fitness
 from optsearch.search.fitness_cache import FitnessCache
-from optsearch.search.mutate import MutationError, Variation
-from optsearch.search.population import Member, Population, PopulationConfig, population_digest, redundancy
+from optsearch.search.mutate import Variation
+from optsearch.search.population import Member, PopulationConfig, population_digest, redundancy
 from optsearch.search.proposals import Entries, Proposal
 
 SEARCH_VERSION = 4
@@ -56,8 +55,8 @@ class History:
 
     Attributes:
         settled: highest settled ticket; -1 if the search has not started.
-        tail: the last ``population + look_ahead`` settled tickets in order, or all if there are fewer; with an archive
-            or adaptive mutation weights, all.
+        tail: the last ``population + look_ahead`` settled tickets in order, or all if there are fewer; all if the
+            methods of the search remember.
         evaluated: all results in any order, including those of tickets not yet settled.
     """
 
@@ -77,8 +76,7 @@ class Evolution:
         look_ahead: maximum number of open tickets; it affects results because it determines the eligible parents.
         variation: variation operator: a mutator, a mutator of constants only, or random programs.
         budget: stopping condition.
-        archive: selects a share of the parents from the Pareto front. Defaults to the population alone.
-        adaptation: adapts the mutation weights. Defaults to fixed weights.
+        methods: extensions of the published evolution. Defaults to none.
         proposals: proposed programs by the ticket at which they enter. Defaults to none so far.
         history: state to resume from. Defaults to a new search.
     """
@@ -93,8 +91,7 @@ class Evolution:
         look_ahead: int,
         variation: Variation,
         budget: Budget,
-        archive: ArchiveConfig | None = None,
-        adaptation: AdaptationConfig | None = None,
+        methods: Methods | None = None,
         proposals: Entries | None = None,
         history: History | None = None,
     ):
@@ -103,12 +100,9 @@ class Evolution:
         self._warm_start, self._budget, self._variation = warm_start, budget, variation
         self._look_ahead, self._population_config = look_ahead, population
         self._key = np.frombuffer(hashlib.sha256(f"{name}:{seed}".encode()).digest()[:16], dtype=np.uint64)
-        self._population: Population | None = None
-        self._archive_config = archive
-        self._archive: Archive | None = None
-        self._adaptation = None if adaptation is None else Adaptation(adaptation)
+        self._methods = methods or Methods()
+        self._breeding: Breeding | None = None
         self._proposals = proposals or Entries()
-        self._joined: dict[int, float | None] = {}  # fitness of all tickets that have joined, for adaptation
         self._cache = FitnessCache()
         self._window: deque[Candidate] = deque()  # drawn, not yet in the population
         self._known: dict[int, Evaluated] = {}  # results of an earlier session, for tickets not drawn again yet
@@ -227,11 +221,11 @@ class Evolution:
 
     def members(self) -> tuple[Member, ...]:
         """Returns the population after all settled tickets, oldest first; empty before the warm start is settled."""
-        if self._population is None:
+        if self._breeding is None:
             return ()
         size = self._population_config.size
         joining = [self._member(candidate) for candidate in self._window if candidate.ticket <= self._settled]
-        return (*self._population.members(), *joining)[-size:]
+        return (*self._breeding.members(), *joining)[-size:]
 
     def population_digest(self) -> str:
         """Returns the digest of ``members``."""
@@ -257,18 +251,11 @@ class Evolution:
         return self._candidate(ticket, None, proposal.mutation, proposal.program)
 
     def _child(self, ticket: int) -> Candidate:
-        if self._population is None:  # the warm start is settled, so it has joined
+        if self._breeding is None:  # the warm start is settled, so it has joined
             raise ReplayError("the warm start has not joined the population")
         rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, ticket]))
-        parent = self._select(rng, self._population)
-        factors = {} if self._adaptation is None else self._adaptation.factors
-        try:
-            child, change = self._variation.mutate(rng, parent.program, mate=self._population.select, factors=factors)
-            mutation = str(change)
-        except MutationError:
-            child, mutation = parent.program, "none"
-        inherited = parent.ticket if self._variation.inherits else None
-        return self._candidate(ticket, inherited, mutation, child)
+        parent, mutation, program = self._breeding.child(rng)
+        return self._candidate(ticket, parent, mutation, program)
 
     def _candidate(self, ticket: int, parent: int | None, mutation: str, program: Program) -> Candidate:
         meaning = fingerprint(program)
@@ -309,38 +296,20 @@ class Evolution:
             if candidate.ticket == WARM_START:
                 self._join(WARM_START)
 
-    def _select(self, rng: np.random.Generator, population: Population) -> Member:
-        archived = None if self._archive is None else self._archive.select(rng)
-        return population.select(rng) if archived is None else archived
-
     def _join(self, last: int) -> None:
         """Moves tickets up to ``last`` from the window to the population."""
         while self._window and self._window[0].ticket <= last:
             candidate = self._window.popleft()
             member = self._member(candidate)
-            if self._population is None:
+            if self._breeding is None:
                 self._found(member)
             else:
-                self._population.add(member)
-                if self._archive is not None:
-                    self._archive.add(member)
-                if self._adaptation is not None:
-                    self._credit(self._adaptation, candidate, member.fitness)
+                self._breeding.join(candidate, member)
 
     def _found(self, founder: Member) -> None:
         """Fills the population with the warm start."""
-        self._population = Population(founder, self._population_config)
-        self._joined[founder.ticket] = founder.fitness
-        if self._archive_config is not None:
-            self._archive = Archive(founder, self._archive_config)
-
-    def _credit(self, adaptation: Adaptation, candidate: Candidate, fitness: float | None) -> None:
-        """Notes whether an evaluated child is better than its parent."""
-        self._joined[candidate.ticket] = fitness
-        if candidate.parent is not None and not candidate.is_hit:
-            before = self._joined[candidate.parent]
-            better = fitness is not None and (before is None or fitness < before)
-            adaptation.note(candidate.mutation.partition(" ")[0], better)
+        config = self._population_config
+        self._breeding = Breeding(founder, config, self._look_ahead, self._variation, self._methods)
 
     def _member(self, candidate: Candidate) -> Member:
         fitness = self._cache.get(candidate.owner)
@@ -372,9 +341,8 @@ class Evolution:
         self._drawn = self._settled = settled
         joined = max(settled - self._look_ahead, WARM_START)
         self._found(Member(WARM_START, self._warm_start, self._warm_fitness.value))
-        needs_all = self._archive is not None or self._adaptation is not None
         size = self._population_config.size
-        wanted = range(1 if needs_all else max(joined - size + 1, 1), settled + 1)
+        wanted = range(1 if self._methods.remember else max(joined - size + 1, 1), settled + 1)
         tail = [item for item in history.tail if item.candidate.ticket in wanted]
         if [item.candidate.ticket for item in tail] != list(wanted):
             raise ReplayError(f"the tickets {wanted.start} to {settled} are incomplete")

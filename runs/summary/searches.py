@@ -90,8 +90,7 @@ def make_evolution(
         look_ahead=config.look_ahead,
         variation=config.variation(search.settings["algorithm"]),
         budget=budget,
-        archive=config.archive,
-        adaptation=config.adaptation,
+        methods=config.methods,
         proposals=Entries(config.proposals, store.proposals(search)),
         history=history,
     )
