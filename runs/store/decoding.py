@@ -157,6 +157,7 @@ class _Details(BaseModel):
     losses: list[_Loss] = []
     rate: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     loss_so_far: _Loss = None
+    cases: list[Annotated[float, Field(allow_inf_nan=False)]] = []
 
 
 DETAILS: TypeAdapter[Any] = TypeAdapter(_Curves | _Details)

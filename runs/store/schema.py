@@ -190,10 +190,11 @@ def pack_details(fitness: Fitness) -> str:
     """Encodes the further values of a result as JSON; empty if there are none.
 
     The values are training curves, the loss on each of several tasks, a learning rate that differs from the program's,
-    and the progress of a stopped program.
+    the progress of a stopped program, and the warm start's loss with each seed.
     """
     more = {"rate": fitness.rate} if fitness.rate != 1.0 else {}
     more |= {"loss_so_far": fitness.loss_so_far} if fitness.loss_so_far is not None else {}
+    more |= {"cases": fitness.cases} if fitness.cases else {}
     if fitness.losses or more:
         return json.dumps({"curves": fitness.curves, "losses": fitness.losses, **more})
     return json.dumps(fitness.curves) if fitness.curves else ""
@@ -220,4 +221,5 @@ def unpack_details(text: str, record: object, fitness: Fitness) -> Fitness:
         losses=tuple(found.get("losses", ())),
         rate=found.get("rate", 1.0),
         loss_so_far=found.get("loss_so_far"),
+        cases=tuple(found.get("cases", ())),
     )
