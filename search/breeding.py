@@ -17,6 +17,7 @@ from optsearch.search.adaptation import Adaptation, AdaptationConfig
 from optsearch.search.archive import Archive, ArchiveConfig
 from optsearch.search.events import Candidate
 from optsearch.search.mutate import MutationError, Variation
+from optsearch.search.parsimony import Parsimony, ParsimonyConfig
 from optsearch.search.population import Member, Population, PopulationConfig
 from optsearch.search.refinement import REFINE, Refinement, RefinementConfig
 
@@ -29,11 +30,13 @@ class Methods:
         archive: selects a share of the parents from the Pareto front.
         adaptation: adapts the mutation weights.
         refinement: refines the constants of the best programs.
+        parsimony: handicap of programs with a common length.
     """
 
     archive: ArchiveConfig | None = None
     adaptation: AdaptationConfig | None = None
     refinement: RefinementConfig | None = None
+    parsimony: ParsimonyConfig | None = None
 
     @property
     def remember(self) -> bool:
@@ -74,6 +77,8 @@ class Breeding:
         self._archive = None if methods.archive is None else Archive(founder, methods.archive)
         self._adaptation = None if methods.adaptation is None else Adaptation(methods.adaptation)
         self._refinement = None if methods.refinement is None else Refinement(methods.refinement, look_ahead)
+        common = methods.parsimony
+        self._parsimony = None if common is None else Parsimony(founder, population.size, common)
         self._joined = {founder.ticket: founder.fitness}  # of all tickets that have joined, for adaptation
         if self._refinement is not None:
             self._refinement.join(founder, "", None)
@@ -81,6 +86,8 @@ class Breeding:
     def join(self, candidate: Candidate, member: Member) -> None:
         """Adds the next ticket, and drops the oldest member."""
         self._population.add(member)
+        if self._parsimony is not None:
+            self._parsimony.add(member)
         if self._archive is not None:
             self._archive.add(member)
         if self._adaptation is not None:
@@ -98,7 +105,7 @@ class Breeding:
         factors = {} if self._adaptation is None else self._adaptation.factors
         inherited = parent.ticket if self._variation.inherits else None
         try:
-            child, mutation = self._variation.mutate(rng, parent.program, mate=self._population.select, factors=factors)
+            child, mutation = self._variation.mutate(rng, parent.program, mate=self._tournament, factors=factors)
         except MutationError:
             return Child(inherited, "none", parent.program)
         return Child(inherited, str(mutation), child)
@@ -109,7 +116,10 @@ class Breeding:
 
     def _select(self, rng: np.random.Generator) -> Member:
         archived = None if self._archive is None else self._archive.select(rng)
-        return self._population.select(rng) if archived is None else archived
+        return self._tournament(rng) if archived is None else archived
+
+    def _tournament(self, rng: np.random.Generator) -> Member:
+        return self._population.select(rng, None if self._parsimony is None else self._parsimony.handicap)
 
     def _credit(self, adaptation: Adaptation, candidate: Candidate, fitness: float | None) -> None:
         """Notes whether an evaluated child is better than its parent."""

@@ -42,6 +42,7 @@ from optsearch.search.fitness import FurtherTask, Setting
 from optsearch.search.meta_validation import MetaValidationConfig, Seed
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
+from optsearch.search.parsimony import ParsimonyConfig
 from optsearch.search.population import PopulationConfig
 from optsearch.search.proposals import ProposalsConfig
 from optsearch.search.random_programs import RandomPrograms
@@ -111,6 +112,7 @@ class CampaignConfig(BaseModel):
             alone.
         adaptation: adaptation of the mutation weights. Defaults to fixed weights.
         refinement: refines the constants of the best programs by an evolution strategy. Defaults to none.
+        parsimony: handicap of programs of a common length in tournaments. Defaults to none.
         proposals: programs that `optsearch propose` adds.
         mutation: weight of each mutation.
         limits: bounds on programs.
@@ -153,6 +155,7 @@ class CampaignConfig(BaseModel):
     archive: ArchiveConfig | None = None
     adaptation: AdaptationConfig | None = None
     refinement: RefinementConfig | None = None
+    parsimony: ParsimonyConfig | None = None
     proposals: ProposalsConfig = ProposalsConfig()
     mutation: MutationWeights = MutationWeights()
     limits: LimitsConfig = LimitsConfig()
@@ -356,7 +359,7 @@ class CampaignConfig(BaseModel):
     @property
     def methods(self) -> Methods:
         """Extensions of the published evolution."""
-        return Methods(self.archive, self.adaptation, self.refinement)
+        return Methods(self.archive, self.adaptation, self.refinement, self.parsimony)
 
     def variation(self, algorithm: AlgorithmName) -> Mutator | RandomPrograms:
         """Creates the variation operator of an algorithm."""

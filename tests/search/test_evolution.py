@@ -20,6 +20,7 @@ from optsearch.search.evolution import ReplayError
 from optsearch.search.fitness_cache import FitnessCache
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.parsimony import Parsimony, ParsimonyConfig
 from optsearch.search.population import Member, Population, PopulationConfig, population_digest
 from optsearch.search.refinement import Refinement, RefinementConfig
 from optsearch.search.session import Session
@@ -155,8 +156,10 @@ def test_a_search_that_finds_nothing_new_ends(monkeypatch: pytest.MonkeyPatch) -
         assert make_evolution(ledger.history(36), warm_start=program, budget=Budget(evaluations=5)).finished
 
 
+COMMON = ParsimonyConfig(strength=0.5)
+
 LEARNING = {
-    "methods": Methods(ArchiveConfig(share=0.3), AdaptationConfig(memory=30), RefinementConfig(share=0.2)),
+    "methods": Methods(ArchiveConfig(share=0.3), AdaptationConfig(memory=30), RefinementConfig(share=0.2), COMMON),
     "variation": Mutator(MutationWeights(cross=1.0)),
 }
 """A search whose parents and mutation weights follow from its whole history."""
@@ -183,7 +186,7 @@ def test_a_search_that_learns_resumes_from_its_whole_history(stop: int) -> None:
     Session(evolution, MadeUpEvaluator(3, 1), ledger).run()
     assert evolution.population_digest() == expected.population_digest()
     assert any("from" in item.candidate.mutation for item in ledger.settled)
-    for method in fields(Methods):
+    for method in fields(Methods)[:3]:
         with pytest.raises(ReplayError, match="are incomplete"):
             make_evolution(
                 ledger.history(36), methods=Methods(**{method.name: getattr(LEARNING["methods"], method.name)})
@@ -203,9 +206,11 @@ def test_a_search_that_learns_equals_its_definition() -> None:
         archive, adaptation = Archive(members[0], methods.archive), Adaptation(methods.adaptation)
         refinement = Refinement(methods.refinement, 16)
         refinement.join(members[0], "", None)
+        parsimony = Parsimony(members[0], 20, methods.parsimony)
         for member, item in zip(known[1:], ledger.settled[1:], strict=False):
             population.add(member)
             archive.add(member)
+            parsimony.add(member)
             refinement.join(member, item.candidate.mutation, item.candidate.parent)
             if item.candidate.mutation.startswith("refine "):
                 continue
@@ -219,10 +224,12 @@ def test_a_search_that_learns_equals_its_definition() -> None:
             assert (refined[0].ticket, refined[1]) == (settled.candidate.parent, settled.candidate.program)
             assert refined[2] == settled.candidate.mutation
             continue
-        parent = archive.select(rng) or population.select(rng)
-        child, change = LEARNING["variation"].mutate(
-            rng, parent.program, mate=population.select, factors=adaptation.factors
-        )
+
+        def select(rng: np.random.Generator, of=population, common=parsimony) -> Member:
+            return of.select(rng, common.handicap)
+
+        parent = archive.select(rng) or select(rng)
+        child, change = LEARNING["variation"].mutate(rng, parent.program, mate=select, factors=adaptation.factors)
         assert (parent.ticket, child) == (settled.candidate.parent, settled.candidate.program)
         assert str(change) == settled.candidate.mutation
 
