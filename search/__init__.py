@@ -4,6 +4,8 @@ config         campaign settings, strictly validated
 settings/      YAML with line numbers, validation and error messages
 algorithms     table of search algorithms, including controls
 mutate         mutation of a program; mutation_config: weights and bounds of the mutations
+constants      mutations of constants
+change         a change of a program by one mutation, and its record
 crossover      a value of another program, with the statements that define it
 breeding       the population with the methods of a search: joining, and generating a child
 refinement     constants of the best programs, by an evolution strategy
