@@ -16,7 +16,6 @@ Source: Ros & Hansen 2008 (doi:10.1007/978-3-540-87700-4_30), as implemented by 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from optsearch.dsl.dataflow import liveness
-from optsearch.dsl.program import Program, Statement, shortest
+from optsearch.dsl.program import Argument, Program, Statement, shortest
 from optsearch.search.population import Member
 
 if TYPE_CHECKING:
@@ -69,8 +68,12 @@ def places_of(program: Program) -> tuple[Place, ...]:
         (at, position)
         for at, statement in enumerate(program.body)
         for position, arg in enumerate(statement.args)
-        if alive[at] and not isinstance(arg, str) and arg != 0.0
+        if alive[at] and _is_searched(arg)
     )
+
+
+def _is_searched(arg: Argument) -> bool:
+    return not isinstance(arg, str) and arg != 0.0
 
 
 def structure_of(program: Program) -> str:
@@ -102,6 +105,14 @@ class _Episode:
     since: int
     told: list[tuple[np.ndarray, float]] = field(default_factory=list[tuple[np.ndarray, float]])
 
+    def is_candidate(self, program: Program) -> bool:
+        """True if a program has constants at all places; a forged record may have others."""
+        body = program.body
+        return all(
+            at < len(body) and position < len(body[at].args) and _is_searched(body[at].args[position])
+            for at, position in self.places
+        )
+
     def constants(self, program: Program) -> list[float]:
         """The constants of a candidate."""
         return [float(program.body[at].args[position]) for at, position in self.places]
@@ -112,7 +123,7 @@ class _Episode:
         pairs = zip(own, self.constants(program), strict=True)
         return np.array([_coordinate(constant, like) for like, constant in pairs])
 
-    def candidate(self, point: Sequence[float]) -> Program:
+    def candidate(self, point: np.ndarray) -> Program:
         """The program at a point of the search."""
         body = list(self.elite.program.body)
         for (at, position), value in zip(self.places, point, strict=True):
@@ -171,7 +182,8 @@ class Refinement:
         return episode.elite, program, f"{REFINE} {len(episode.places)} constants of {episode.elite.ticket}"
 
     def _tell(self, episode: _Episode, member: Member) -> None:
-        if member.ticket - self._look_ahead < episode.since:  # drawn before the last change
+        drawn_before = member.ticket - self._look_ahead < episode.since
+        if drawn_before or not episode.is_candidate(member.program):
             return
         value = math.inf if member.fitness is None else member.fitness
         episode.told.append((episode.coordinates(member.program), value))

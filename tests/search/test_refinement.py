@@ -112,6 +112,15 @@ def test_programs_that_failed_count_as_the_worst() -> None:
         refinement.join(Member(ticket, found[1], None), found[2], 0)
 
 
+def test_forged_candidates_are_ignored() -> None:
+    refinement = Refinement(RefinementConfig(share=1.0, generations=1), 1)
+    refinement.join(Member(0, ADAMW, 1.0), "", None)
+    for ticket, name in enumerate(["sgd", "lion", "rmsprop", "muon"] * 9, start=1):
+        refinement.join(Member(ticket, LIBRARY[name], 2.0), f"{REFINE} 4 constants of 0", 0)
+    elite, *_ = refinement.child(np.random.default_rng(0)) or pytest.fail("the generation has ended")
+    assert elite.ticket == 0
+
+
 def test_a_structure_is_a_program_without_its_constants() -> None:
     line = ADAMW.body[1]
     other = Program(
