@@ -29,7 +29,8 @@ from optsearch.dsl.program import OUTPUT, Program
 from optsearch.dsl.syntax import parse
 from optsearch.dsl.verify import verify
 from optsearch.dsl.walk import walk
-from optsearch.search.evolution import Budget, Evolution
+from optsearch.search.budget import Budget
+from optsearch.search.evolution import Evolution
 from optsearch.search.fitness import OK, Fitness
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights

@@ -1,4 +1,4 @@
-"""Counts searches from AdamW that rediscover a known kind of step: sign-based momentum (Lion), or orthogonalised steps.
+"""Counts searches that rediscover a known kind of step, such as sign-based momentum (Lion) or orthogonalised steps.
 
     python benchmarks/rediscovery.py optsearch-runs/study-seed*                      two minutes
     python benchmarks/rediscovery.py optsearch-runs/with/seed* --kind orthogonal     the same for the campaign matrices
@@ -11,8 +11,15 @@ have both properties; sign SGD and AdamW do not.
 *Orthogonalised steps* have nearly equal singular values for every matrix (`spectrum_probe`). Their singular vectors
 are either those of the averaged gradient, as in Muon, or others, as in AdamW with orthogonalised steps.
 
+*Momentum*: after the gradient reverses, following 200 equal gradients, the update keeps its direction for some steps.
+
+*Normalised per parameter*: the update does not depend on the scale of the gradient (`scale_probe`), and parameters with
+gradients of different sizes take steps of similar but not equal size (`evenness_probe` between ``EVEN`` and
+``NORMALISED``), as in RMSprop and Adam.
+
 The script probes the best program of a run and the programs of lowest fitness, one per fitness value, of the main
-search and of the first stages that change more than constants.
+search and of the first stages that change more than constants. `rediscovery_study.py` runs the searches of many seeds,
+and gives rates with intervals.
 
 ``--distil`` also probes the best programs after `optsearch simplify` has removed the parts that do not affect training
 on the run's tasks, and prints the results; two minutes each.
@@ -42,12 +49,17 @@ from optsearch.simplify.behaviour.probes import (
     ORTHOGONAL,
     evenness_probe,
     has_vectors_of_gradient,
+    scale_probe,
     spectrum_probe,
     turn_probe,
 )
 from optsearch.simplify.distil import STEPS
 from optsearch.simplify.rewriting.recognise import recognise
 from optsearch.simplify.rewriting.rewrite import rewrite
+
+NORMALISED = 1.0
+"""Upper bound of the variation of step sizes between parameters, for steps that are normalised: it is 0.67 for RMSprop,
+0.49 for AdamW, and 2.1 for SGD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,19 @@ def orthogonal(program: Program) -> tuple[bool, str]:
     return True, f"{probe.value:.2g} | {'the gradient' if has_vectors_of_gradient(program) else 'others'}"
 
 
+def momentum(program: Program) -> tuple[bool, str]:
+    """Tests for momentum."""
+    memory = turn_probe(program).value
+    return bool(memory), "-" if memory is None else f"{memory:g}"
+
+
+def normalised(program: Program) -> tuple[bool, str]:
+    """Tests for steps that are normalised for each parameter by the size of its gradients."""
+    scale, evenness = scale_probe(program).value, evenness_probe(program).value
+    cells = f"{'-' if scale is None else f'{scale:.2g}'} | {'-' if evenness is None else f'{evenness:.0%}'}"
+    return scale == 0.0 and evenness is not None and EVEN <= evenness < NORMALISED, cells
+
+
 KINDS: dict[str, tuple[Callable[[Program], tuple[bool, str]], str, str]] = {
     "sign": (signs, "sign-based momentum", "step sizes differ by | goes on after a turn"),
     "orthogonal": (
@@ -92,6 +117,8 @@ KINDS: dict[str, tuple[Callable[[Program], tuple[bool, str]], str, str]] = {
         "orthogonalised",
         "least singular value of a step (largest: 1) | singular vectors of",
     ),
+    "momentum": (momentum, "momentum", "goes on after a turn"),
+    "normalised": (normalised, "normalised per parameter", "power of the gradient's scale | step sizes differ by"),
 }
 """For each kind of step its test, its name, and the columns of its probe results."""
 

@@ -3,11 +3,13 @@
     python benchmarks/search_study.py --out FOLDER                       8 arms x 10 seeds on ae, 2 processes
     python benchmarks/search_study.py --out FOLDER --task lmmlp --seeds 20
     python benchmarks/search_study.py --out FOLDER --steps 30000 --seeds 2 --population 40        a minute or two
+    python benchmarks/search_study.py --out FOLDER --factors archive refinement parsimony rotate
 
-The factors are ``archive``, ``adaptation``, ``cross`` and ``race``. An arm sets each of them on or off; the 2^(4-1)
-design with ``race`` as the product of the other three has eight arms, in which each factor is on in half of them and
-independent of the others. A main effect is aliased with the interaction of the other three factors alone, two-factor
-interactions are aliased with each other in pairs.
+The factors are ``archive``, ``adaptation``, ``cross`` and ``race``, or others of ``CANDIDATES`` that `--factors` names.
+An arm sets each of them on or off; the half fraction, with the last factor as the product of the others, has eight arms
+for four factors, in which each factor is on in half of them and independent of the others. With four factors, a main
+effect is aliased with the interaction of the other three alone, and two-factor interactions are aliased with each other
+in pairs.
 
 All searches start from AdamW with constants that one search (`algorithm: constants`) has tuned for all arms, and end
 after equal numbers of training steps. The outcome of a search is the mean loss of its best program on fresh seeds. The
@@ -25,7 +27,7 @@ import argparse
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -42,13 +44,19 @@ from optsearch.runs.summary.run import summary
 from optsearch.runs.summary.searches import SEARCH
 from optsearch.search.evolution import WARM_START
 
-FACTORS: Mapping[str, str] = {
+CANDIDATES: Mapping[str, str] = {
     "archive": "archive={}",
     "adaptation": "adaptation={}",
     "cross": "mutation.cross=1",
     "race": "race={}",
+    "rotate": "race={rotate: true}",
+    "refinement": "refinement={}",
+    "parsimony": "parsimony={}",
 }
-"""Each factor with the setting that switches it on."""
+"""Each possible factor with the setting that switches it on."""
+
+FACTORS = ("archive", "adaptation", "cross", "race")
+"""The factors of a study that names no others."""
 
 PLAIN = ["first_stage=null", "controls=[]"]
 """Settings of all searches."""
@@ -57,9 +65,9 @@ Arm = frozenset[str]
 """The factors that are on."""
 
 
-def design() -> list[Arm]:
-    """The eight arms of the half fraction: the last factor is on if an odd number of the others is."""
-    *free, last = FACTORS
+def design(factors: Sequence[str] = FACTORS) -> list[Arm]:
+    """The arms of the half fraction: the last factor is on if an odd number of the others is."""
+    *free, last = factors
     arms: list[Arm] = []
     for levels in itertools.product((False, True), repeat=len(free)):
         on = {name for name, level in zip(free, levels, strict=True) if level}
@@ -69,7 +77,7 @@ def design() -> list[Arm]:
 
 def label(arm: Arm) -> str:
     """Name of an arm, such as ``archive+race``."""
-    return "+".join(name for name in FACTORS if name in arm) or "published"
+    return "+".join(name for name in CANDIDATES if name in arm) or "published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,7 @@ def overrides_of(arm: Arm, seed: int, warm_start: str, arguments: argparse.Names
         f"warm_start={json.dumps(warm_start)}",
         f"budget={{steps: {arguments.steps}}}",
         f"population={{size: {size}, tournament: {tournament}}}",
-        *(FACTORS[name] for name in FACTORS if name in arm),
+        *(setting for name, setting in CANDIDATES.items() if name in arm),
         *PLAIN,
     ]
 
@@ -153,14 +161,16 @@ def effect(values: Mapping[tuple[Arm, int], float], factor: str) -> dict[str, fl
     return {"effect": mean, "low": low, "high": high, "p": float(stats.ttest_1samp(differences, 0.0).pvalue)}
 
 
-def report(outcomes: Mapping[tuple[Arm, int], Outcome], budget: int) -> dict[str, Any]:
+def report(
+    outcomes: Mapping[tuple[Arm, int], Outcome], budget: int, factors: Sequence[str] = FACTORS
+) -> dict[str, Any]:
     """The results of all arms and the main effects."""
     fresh = {key: outcome.fresh for key, outcome in outcomes.items()}
     published = [outcome for (arm, _), outcome in outcomes.items() if not arm]
     level = float(np.median([outcome.course[-1][1] for outcome in published]))
     steps = {key: math.log2(max(reached(outcome, level, budget), 1)) for key, outcome in outcomes.items()}
     arms: list[dict[str, Any]] = []
-    for arm in design():
+    for arm in design(factors):
         mine = [key for key in outcomes if key[0] == arm]
         losses = [fresh[key] for key in mine]
         arms.append(
@@ -176,8 +186,8 @@ def report(outcomes: Mapping[tuple[Arm, int], Outcome], budget: int) -> dict[str
     return {
         "level": level,
         "arms": arms,
-        "effects_on_fresh_loss": {factor: effect(fresh, factor) for factor in FACTORS},
-        "effects_on_log2_steps_to_level": {factor: effect(steps, factor) for factor in FACTORS},
+        "effects_on_fresh_loss": {factor: effect(fresh, factor) for factor in factors},
+        "effects_on_log2_steps_to_level": {factor: effect(steps, factor) for factor in factors},
     }
 
 
@@ -192,7 +202,10 @@ def main() -> None:
     parser.add_argument("--tuning", type=int, default=1500, help="evaluations that tune AdamW once")
     parser.add_argument("--population", type=int, default=300, help="size of the population")
     parser.add_argument("--jobs", type=int, default=2, help="searches at once, each in a process of one core")
+    parser.add_argument("--factors", nargs="+", choices=list(CANDIDATES), default=list(FACTORS), help="what to switch")
     arguments = parser.parse_args()
+    if {"race", "rotate"} <= set(arguments.factors) or len(set(arguments.factors)) < max(len(arguments.factors), 2):
+        parser.error("--factors: name at least two different ones, and either race or rotate")
     warm_start = tuned_warm_start(arguments.out / "adamw", arguments.task, arguments.tuning)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     outcomes: dict[tuple[Arm, int], Outcome] = {}
@@ -204,13 +217,13 @@ def main() -> None:
                 overrides_of(arm, seed, warm_start, arguments),
             ): (arm, seed)
             for seed in seeds
-            for arm in design()
+            for arm in design(arguments.factors)
         }
         for done in as_completed(waiting):
             arm, seed = waiting[done]
             outcomes[arm, seed] = done.result()
             print(f"{label(arm)}, seed {seed}: {outcomes[arm, seed].fresh:.5f}", flush=True)
-    found = report(outcomes, arguments.steps)
+    found = report(outcomes, arguments.steps, arguments.factors)
     print(f"\n{'arm':30} {'median':>9} {'mean':>9} {'deviation':>9} {'steps to ' + format(found['level'], '.4f'):>16}")
     for row in found["arms"]:
         spread = "" if row["deviation"] is None else f"{row['deviation']:.5f}"

@@ -32,8 +32,9 @@ from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.registry import TASKS, get_task
 from optsearch.proxy_tasks.task import RUNGS, Task
+from optsearch.search.budget import Budget
 from optsearch.search.evaluate import use_one_cpu_thread
-from optsearch.search.evolution import Budget, Evolution
+from optsearch.search.evolution import Evolution
 from optsearch.search.fitness import OK, Fitness
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights

@@ -4,12 +4,19 @@ config         campaign settings, strictly validated
 settings/      YAML with line numbers, validation and error messages
 algorithms     table of search algorithms, including controls
 mutate         mutation of a program; mutation_config: weights and bounds of the mutations
+constants      mutations of constants
+change         a change of a program by one mutation, and its record
 crossover      a value of another program, with the statements that define it
+breeding       the population with the methods of a search: joining, and generating a child
+refinement     constants of the best programs, by an evolution strategy
 adaptation     adaptive weights of the mutations
 random_programs  random search: independently sampled programs
 population     the ageing population, tournament selection and the population digest
+parsimony      handicap of programs with a common length
 archive        the Pareto front of loss, state and statements, from which parents are selected too
+proposals      programs from people and language models as candidates, and their share of the evaluations
 fitness_cache  deduplication: equivalent programs are evaluated once
+budget         limits of a search, and the training steps that they count
 evolution      ask/tell evolution in ticket order; independent of workers, disk and clock
 events         frozen records of a search
 fitness        definition of fitness: tasks, seeds, rates, and the record of an evaluation

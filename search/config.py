@@ -36,14 +36,18 @@ from optsearch.proxy_tasks.seeds import FRESH
 from optsearch.search.adaptation import AdaptationConfig
 from optsearch.search.algorithms import ALGORITHMS, AlgorithmName, ControlName
 from optsearch.search.archive import ArchiveConfig
-from optsearch.search.evolution import Budget
+from optsearch.search.breeding import Methods
+from optsearch.search.budget import Budget
 from optsearch.search.fitness import FurtherTask, Setting
 from optsearch.search.meta_validation import MetaValidationConfig, Seed
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
+from optsearch.search.parsimony import ParsimonyConfig
 from optsearch.search.population import PopulationConfig
+from optsearch.search.proposals import ProposalsConfig
 from optsearch.search.random_programs import RandomPrograms
 from optsearch.search.reference import HurdleConfig, RaceConfig, RateSweepConfig
+from optsearch.search.refinement import RefinementConfig
 from optsearch.search.settings.config_errors import RuleError
 from optsearch.search.settings.settings import load_settings, settings_text
 
@@ -107,6 +111,9 @@ class CampaignConfig(BaseModel):
         archive: selection of parents from the Pareto front of loss, state and statements. Defaults to the population
             alone.
         adaptation: adaptation of the mutation weights. Defaults to fixed weights.
+        refinement: refines the constants of the best programs by an evolution strategy. Defaults to none.
+        parsimony: handicap of programs of a common length in tournaments. Defaults to none.
+        proposals: programs that `optsearch propose` adds.
         mutation: weight of each mutation.
         limits: bounds on programs.
         constants: distribution of new constants, and step sizes of their mutations.
@@ -147,6 +154,9 @@ class CampaignConfig(BaseModel):
     population: PopulationConfig = PopulationConfig()
     archive: ArchiveConfig | None = None
     adaptation: AdaptationConfig | None = None
+    refinement: RefinementConfig | None = None
+    parsimony: ParsimonyConfig | None = None
+    proposals: ProposalsConfig = ProposalsConfig()
     mutation: MutationWeights = MutationWeights()
     limits: LimitsConfig = LimitsConfig()
     constants: ConstantsConfig = ConstantsConfig()
@@ -343,10 +353,13 @@ class CampaignConfig(BaseModel):
 
     @property
     def tickets_to_resume(self) -> int | None:
-        """Number of settled tickets from which a search resumes; None for all, on which archive and adaptation rest."""
-        if self.archive is not None or self.adaptation is not None:
-            return None
-        return self.population.size + self.look_ahead
+        """Number of settled tickets from which a search resumes; None for all, on which some methods rest."""
+        return None if self.methods.remember else self.population.size + self.look_ahead
+
+    @property
+    def methods(self) -> Methods:
+        """Extensions of the published evolution."""
+        return Methods(self.archive, self.adaptation, self.refinement, self.parsimony)
 
     def variation(self, algorithm: AlgorithmName) -> Mutator | RandomPrograms:
         """Creates the variation operator of an algorithm."""

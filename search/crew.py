@@ -82,6 +82,8 @@ class Crew(Generic[T, R]):
         self._workers: list[Any] = []
         self._queue: deque[Batch[T]] = deque()
         self._flying: dict[Any, _Flight[T]] = {}  # reference of the result -> its batch
+        self._loads: dict[int, int] = {}  # load of each worker that has started, by index
+        self._free: list[dict[int, None]] = [{} for _ in range(ABREAST)]  # the same workers by load, as ordered sets
         try:
             needs.check()
         except WorkerError:
@@ -151,6 +153,7 @@ class Crew(Generic[T, R]):
         """Creates the worker with an index; it is available once ``_arrive`` receives its first response."""
         worker: Any = self._actor.remote(*self._arguments)
         self._workers[place : place + 1] = [worker]
+        self._set_load(place, None)
         self._starting[worker.machine.remote()] = place
 
     def _arrive(self, reference: Any) -> None:
@@ -159,6 +162,7 @@ class Crew(Generic[T, R]):
         try:
             machine: str = self._ray.get(reference)
             self._count(machines=self.statistics.machines | {machine})
+            self._set_load(place, 0)
         except exceptions.RayTaskError as error:  # such as a DeviceError
             raise WorkerError(f"a worker cannot start: {error.cause}") from error
         except (exceptions.RayActorError, exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:
@@ -168,23 +172,29 @@ class Crew(Generic[T, R]):
 
     def _hand_out(self) -> None:
         """Assigns queued batches to the available workers with the lowest load."""
-        if not self._queue:
-            return
-        load = {place: 0 for place in range(len(self._workers)) if place not in self._starting.values()}
-        for flight in self._flying.values():
-            if flight.place in load:
-                load[flight.place] += flight.batch.load
-        while self._queue and load:
-            place = min(load, key=lambda place: load[place])
-            if load[place] >= ABREAST:
+        while self._queue:
+            load = next((load for load, places in enumerate(self._free) if places), None)
+            if load is None:
                 return
+            place = next(iter(self._free[load]))
             batch = self._queue.popleft()
             self._flying[self._send(self._workers[place], batch.calls)] = _Flight(batch, place)
-            load[place] += batch.load
+            self._set_load(place, load + batch.load)
+
+    def _set_load(self, place: int, load: int | None) -> None:
+        """Sets the load of a worker; None if it has not started."""
+        before = self._loads.pop(place, ABREAST)
+        if before < ABREAST:
+            del self._free[before][place]
+        if load is not None:
+            self._loads[place] = load
+            if load < ABREAST:
+                self._free[load][place] = None
 
     def _result(self, reference: Any) -> list[tuple[T, R]]:
         exceptions = self._ray.exceptions
         flight = self._flying.pop(reference)
+        self._set_load(flight.place, self._loads[flight.place] - flight.batch.load)
         try:
             return list(zip(flight.batch.calls, self._ray.get(reference), strict=True))
         except exceptions.RayTaskError as error:

@@ -11,8 +11,11 @@ child is a copy:
         if candidate and candidate.evaluate:
             evolution.tell(candidate.ticket, fitness_of(candidate.program))
 
-Resuming requires all results, but only the last ``population + look_ahead`` settled tickets; with an archive or with
-adaptive mutation weights, which follow from the whole history, it requires all of them.
+A proposed program enters in the place of a child, at a ticket that is recorded before it is generated
+(`optsearch.search.proposals`).
+
+Resuming requires all results, but only the last ``population + look_ahead`` settled tickets; with methods that follow
+from the whole history (`Methods.remember`), it requires all of them.
 """
 
 from __future__ import annotations
@@ -21,63 +24,25 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
-from optsearch.search.adaptation import Adaptation, AdaptationConfig
-from optsearch.search.archive import Archive, ArchiveConfig
+from optsearch.search.breeding import Breeding, Methods
+from optsearch.search.budget import PATIENCE, Budget, StepSum
 from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settled
 from optsearch.search.fitness import Fitness
 from optsearch.search.fitness_cache import FitnessCache
-from optsearch.search.mutate import MutationError, Variation
-from optsearch.search.population import Member, Population, PopulationConfig, population_digest, redundancy
-
-PATIENCE = 20_000
-"""Number of consecutive cache hits after which a budget of evaluations counts as spent."""
+from optsearch.search.mutate import Variation
+from optsearch.search.population import Member, PopulationConfig, population_digest, redundancy
+from optsearch.search.proposals import Entries, Proposal
 
 SEARCH_VERSION = 4
 """Incremented when a seed gives different programs; stored with every run, which resumes only with an equal version."""
 
 WARM_START = 0
 """Ticket of the warm start."""
-
-
-Unit = Literal["programs", "evaluations", "steps"]
-"""What a budget counts."""
-
-
-class Budget(BaseModel):
-    """Budget of a search, which ends at the first limit it reaches; the counts exclude the warm start.
-
-    Attributes:
-        programs: maximum number of generated programs. Defaults to no limit.
-        evaluations: maximum number of evaluations, which exclude cache hits. Defaults to no limit.
-        steps: maximum number of training steps. The search ends with the first ticket whose population has cost as
-            many; the open tickets, at most ``look_ahead``, come on top. Defaults to no limit.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    programs: int | None = Field(default=None, ge=1, le=1_000_000_000)
-    evaluations: int | None = Field(default=None, ge=1, le=1_000_000_000)
-    steps: int | None = Field(default=None, ge=1, le=1_000_000_000_000_000)
-
-    @model_validator(mode="after")
-    def _limited(self) -> Budget:
-        if self.programs is None and self.evaluations is None and self.steps is None:
-            raise ValueError("give programs, evaluations or steps, or several of them")
-        return self
-
-    @property
-    def counted(self) -> tuple[Unit, int]:
-        """Unit and limit of the progress count, such as ``("programs", 10000)``."""
-        if self.programs is not None:
-            return "programs", self.programs
-        return ("evaluations", self.evaluations) if self.evaluations is not None else ("steps", self.steps or 1)
 
 
 class ReplayError(RuntimeError):
@@ -90,8 +55,8 @@ class History:
 
     Attributes:
         settled: highest settled ticket; -1 if the search has not started.
-        tail: the last ``population + look_ahead`` settled tickets in order, or all if there are fewer; with an archive
-            or adaptive mutation weights, all.
+        tail: the last ``population + look_ahead`` settled tickets in order, or all if there are fewer; all if the
+            methods of the search remember.
         evaluated: all results in any order, including those of tickets not yet settled.
     """
 
@@ -111,8 +76,8 @@ class Evolution:
         look_ahead: maximum number of open tickets; it affects results because it determines the eligible parents.
         variation: variation operator: a mutator, a mutator of constants only, or random programs.
         budget: stopping condition.
-        archive: selects a share of the parents from the Pareto front. Defaults to the population alone.
-        adaptation: adapts the mutation weights. Defaults to fixed weights.
+        methods: extensions of the published evolution. Defaults to none.
+        proposals: proposed programs by the ticket at which they enter. Defaults to none so far.
         history: state to resume from. Defaults to a new search.
     """
 
@@ -126,8 +91,8 @@ class Evolution:
         look_ahead: int,
         variation: Variation,
         budget: Budget,
-        archive: ArchiveConfig | None = None,
-        adaptation: AdaptationConfig | None = None,
+        methods: Methods | None = None,
+        proposals: Entries | None = None,
         history: History | None = None,
     ):
         if look_ahead < 1:
@@ -135,18 +100,17 @@ class Evolution:
         self._warm_start, self._budget, self._variation = warm_start, budget, variation
         self._look_ahead, self._population_config = look_ahead, population
         self._key = np.frombuffer(hashlib.sha256(f"{name}:{seed}".encode()).digest()[:16], dtype=np.uint64)
-        self._population: Population | None = None
-        self._archive_config = archive
-        self._archive: Archive | None = None
-        self._adaptation = None if adaptation is None else Adaptation(adaptation)
-        self._joined: dict[int, float | None] = {}  # fitness of all tickets that have joined, for adaptation
+        self._methods = methods or Methods()
+        self._breeding: Breeding | None = None
+        self._proposals = proposals or Entries()
         self._cache = FitnessCache()
         self._window: deque[Candidate] = deque()  # drawn, not yet in the population
         self._known: dict[int, Evaluated] = {}  # results of an earlier session, for tickets not drawn again yet
         self._news: list[Settled] = []
         self._drawn = self._settled = -1
         self._evaluations = self._hits = 0
-        self._steps = self._steps_joined = 0  # training steps of all results, and of the tickets that have joined
+        self._steps = 0  # training steps of all results
+        self._steps_joined = StepSum(look_ahead)
         self._newest = WARM_START  # the latest ticket with a new fingerprint
         self._outcomes: Counter[str] = Counter()
         self._results = 0
@@ -163,7 +127,7 @@ class Evolution:
         return self._drawn >= 0 and (
             (programs is not None and self._drawn >= programs)
             or (evaluations is not None and self._evaluations >= evaluations)
-            or (steps is not None and self._steps_before(self._drawn + 1) >= steps)
+            or (steps is not None and self._steps_joined.before(self._drawn + 1, self._settled) >= steps)
             or (not (evaluations is None and steps is None) and self._drawn - self._newest >= PATIENCE)
         )
 
@@ -193,27 +157,14 @@ class Evolution:
             The candidate; if its ``evaluate`` is True, the caller must tell its fitness. None if the budget is spent or
             a result must be told first.
         """
-        ticket = self._drawn + 1
-        if self.drawn_all or (ticket > WARM_START and self._settled < max(WARM_START, ticket - self._look_ahead)):
+        if not self._can_draw:
             return None
+        ticket = self.next_ticket
         if ticket == WARM_START:
             candidate = self._candidate(ticket, None, "warm start", self._warm_start)
         else:
             self._join(ticket - self._look_ahead)
-            if self._population is None:  # the warm start is settled, so it has joined
-                raise ReplayError("the warm start has not joined the population")
-            rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, ticket]))
-            parent = self._select(rng, self._population)
-            factors = {} if self._adaptation is None else self._adaptation.factors
-            try:
-                child, change = self._variation.mutate(
-                    rng, parent.program, mate=self._population.select, factors=factors
-                )
-                mutation = str(change)
-            except MutationError:
-                child, mutation = parent.program, "none"
-            inherited = parent.ticket if self._variation.inherits else None
-            candidate = self._candidate(ticket, inherited, mutation, child)
+            candidate = self._proposed(ticket) or self._child(ticket)
         self._drawn = ticket
         self._window.append(candidate)
         if not candidate.is_hit and ticket != WARM_START:
@@ -221,6 +172,32 @@ class Evolution:
             self._newest = ticket
         self._settle()
         return candidate
+
+    @property
+    def next_ticket(self) -> int:
+        """The ticket that ``ask`` generates next."""
+        return self._drawn + 1
+
+    @property
+    def admits(self) -> bool:
+        """True if a new proposal may enter as the next ticket.
+
+        The share of proposals must allow it, and nothing of an earlier session may be recorded for this ticket or a
+        later one, whose history a proposal would change.
+        """
+        ticket = self.next_ticket
+        fresh = not self._known and self._proposals.last < ticket
+        return ticket > WARM_START and fresh and self._can_draw and self._proposals.permits(ticket, self._evaluations)
+
+    def admit(self, proposal: Proposal) -> None:
+        """Lets a proposal enter as the next ticket; the caller has recorded it with this ticket.
+
+        Raises:
+            ValueError: ``admits`` is False.
+        """
+        if not self.admits:
+            raise ValueError(f"ticket {self.next_ticket} admits no proposal")
+        self._proposals.enter(self.next_ticket, proposal)
 
     def tell(self, ticket: int, fitness: Fitness) -> None:
         """Reports the result of a ticket.
@@ -244,11 +221,11 @@ class Evolution:
 
     def members(self) -> tuple[Member, ...]:
         """Returns the population after all settled tickets, oldest first; empty before the warm start is settled."""
-        if self._population is None:
+        if self._breeding is None:
             return ()
         size = self._population_config.size
         joining = [self._member(candidate) for candidate in self._window if candidate.ticket <= self._settled]
-        return (*self._population.members(), *joining)[-size:]
+        return (*self._breeding.members(), *joining)[-size:]
 
     def population_digest(self) -> str:
         """Returns the digest of ``members``."""
@@ -257,6 +234,28 @@ class Evolution:
     def redundancy(self) -> float | None:
         """Returns the share of dead statements in the population; None for an empty population."""
         return redundancy(member.program for member in self.members())
+
+    @property
+    def _can_draw(self) -> bool:
+        ticket = self.next_ticket
+        waits = ticket > WARM_START and self._settled < max(WARM_START, ticket - self._look_ahead)
+        return not waits and not self.drawn_all
+
+    def _proposed(self, ticket: int) -> Candidate | None:
+        """The proposal that enters at a ticket; None if there is none."""
+        proposal = self._proposals.at(ticket)
+        if proposal is None:
+            return None
+        if not self._proposals.permits(ticket, self._evaluations):
+            raise ReplayError(f"ticket {ticket} is a proposal, but the share of proposals is exhausted there")
+        return self._candidate(ticket, None, proposal.mutation, proposal.program)
+
+    def _child(self, ticket: int) -> Candidate:
+        if self._breeding is None:  # the warm start is settled, so it has joined
+            raise ReplayError("the warm start has not joined the population")
+        rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, ticket]))
+        parent, mutation, program = self._breeding.child(rng)
+        return self._candidate(ticket, parent, mutation, program)
 
     def _candidate(self, ticket: int, parent: int | None, mutation: str, program: Program) -> Candidate:
         meaning = fingerprint(program)
@@ -279,6 +278,7 @@ class Evolution:
         else:
             self._results += 1
             self._steps += fitness.steps
+            self._steps_joined.note(ticket, fitness.steps)
             self._outcomes[fitness.outcome] += 1
         rank = fitness.key, ticket
         if fitness.trained and fitness.value is not None and (self._best_rank is None or rank < self._best_rank):
@@ -296,49 +296,20 @@ class Evolution:
             if candidate.ticket == WARM_START:
                 self._join(WARM_START)
 
-    def _select(self, rng: np.random.Generator, population: Population) -> Member:
-        archived = None if self._archive is None else self._archive.select(rng)
-        return population.select(rng) if archived is None else archived
-
     def _join(self, last: int) -> None:
         """Moves tickets up to ``last`` from the window to the population."""
         while self._window and self._window[0].ticket <= last:
             candidate = self._window.popleft()
             member = self._member(candidate)
-            if self._population is None:
+            if self._breeding is None:
                 self._found(member)
             else:
-                self._population.add(member)
-                self._steps_joined += self._steps_of(candidate)
-                if self._archive is not None:
-                    self._archive.add(member)
-                if self._adaptation is not None:
-                    self._credit(self._adaptation, candidate, member.fitness)
-
-    def _steps_of(self, candidate: Candidate) -> int:
-        """Training steps of a settled ticket; 0 for the warm start and for cache hits."""
-        fitness = None if candidate.is_hit or candidate.ticket == WARM_START else self._cache.get(candidate.ticket)
-        return 0 if fitness is None else fitness.steps
-
-    def _steps_before(self, ticket: int) -> int:
-        """Training steps of the tickets from whose population a ticket is generated."""
-        last = min(ticket - self._look_ahead, self._settled)
-        return self._steps_joined + sum(self._steps_of(item) for item in self._window if item.ticket <= last)
+                self._breeding.join(candidate, member)
 
     def _found(self, founder: Member) -> None:
         """Fills the population with the warm start."""
-        self._population = Population(founder, self._population_config)
-        self._joined[founder.ticket] = founder.fitness
-        if self._archive_config is not None:
-            self._archive = Archive(founder, self._archive_config)
-
-    def _credit(self, adaptation: Adaptation, candidate: Candidate, fitness: float | None) -> None:
-        """Notes whether an evaluated child is better than its parent."""
-        self._joined[candidate.ticket] = fitness
-        if candidate.parent is not None and not candidate.is_hit:
-            before = self._joined[candidate.parent]
-            better = fitness is not None and (before is None or fitness < before)
-            adaptation.note(candidate.mutation.partition(" ")[0], better)
+        config = self._population_config
+        self._breeding = Breeding(founder, config, self._look_ahead, self._variation, self._methods)
 
     def _member(self, candidate: Candidate) -> Member:
         fitness = self._cache.get(candidate.owner)
@@ -370,9 +341,8 @@ class Evolution:
         self._drawn = self._settled = settled
         joined = max(settled - self._look_ahead, WARM_START)
         self._found(Member(WARM_START, self._warm_start, self._warm_fitness.value))
-        needs_all = self._archive is not None or self._adaptation is not None
         size = self._population_config.size
-        wanted = range(1 if needs_all else max(joined - size + 1, 1), settled + 1)
+        wanted = range(1 if self._methods.remember else max(joined - size + 1, 1), settled + 1)
         tail = [item for item in history.tail if item.candidate.ticket in wanted]
         if [item.candidate.ticket for item in tail] != list(wanted):
             raise ReplayError(f"the tickets {wanted.start} to {settled} are incomplete")
@@ -381,5 +351,4 @@ class Evolution:
             if self._cache.get(candidate.owner) is None:
                 raise ReplayError(f"ticket {candidate.ticket} is settled, but the result of its owner is missing")
             self._window.append(candidate)
-        self._steps_joined = sum(results[ticket].fitness.steps for ticket in owners if ticket < wanted.start)
         self._join(joined)

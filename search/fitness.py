@@ -6,10 +6,13 @@ no task dominates, and the fitness is the mean score; the warm start has fitness
 for programs whose mean score so far is below this gate. Programs that do not pass the gate keep their score; the score
 of those that pass is at most ``if_below``, so that passing a gate never makes a program worse.
 
-The first failed run ends the evaluation. In a race, a program that is not better than a gate on the first seed is not
-trained on the others. With further learning rates, a program near the top at its own rate is also
-evaluated at these, and the lowest value is its fitness. With trials instead, a program worse than the warm start at its
-own rate is trained for a few steps at every rate, and evaluated at the most promising one.
+The first failed run ends the evaluation. In a race, a program that is not better than a gate on its first seed is not
+trained on the others. If the race rotates, a program's first seed follows from its fingerprint, and its loss there is
+corrected by how far the warm start's loss with this seed is from the warm start's mean.
+
+With further learning rates, a program near the top at its own rate is also evaluated at these, and the lowest value is
+its fitness. With trials instead, a program worse than the warm start at its own rate is trained for a few steps at
+every rate, and evaluated at the most promising one.
 
 `steps_of` defines an evaluation as a generator that requests training runs and receives their results. The definition
 is therefore independent of batching.
@@ -25,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
 
 if TYPE_CHECKING:
@@ -71,6 +75,8 @@ class Fitness:
             the job requests curves.
         losses: with several tasks, the mean validation loss on each task reached; empty with one task.
         rate: multiple of the program's own learning rate that gave the value.
+        cases: for the warm start with several training seeds, the validation loss of each seed on the first task; empty
+            for others.
         loss_so_far: for a stopped program, the mean training loss since the last checkpoint passed, to six digits; None
             if there is none or the program was not stopped.
     """
@@ -83,6 +89,7 @@ class Fitness:
     losses: tuple[float, ...] = ()
     rate: float = 1.0
     loss_so_far: float | None = None
+    cases: tuple[float, ...] = ()
 
     @property
     def trained(self) -> bool:
@@ -108,6 +115,7 @@ class Reference:
             no trials.
         race_below: gate of the race: programs whose value on the first seed is not lower are not trained on the other
             seeds and tasks. Defaults to no race.
+        cases: with a race that rotates, the warm start's loss of each seed on the first task; empty otherwise.
     """
 
     limits: tuple[Limits, ...] | None = None
@@ -115,6 +123,7 @@ class Reference:
     sweep_below: float | None = None
     trial: int | None = None
     race_below: float | None = None
+    cases: tuple[float, ...] = ()
 
 
 class JobKind(Enum):
@@ -213,7 +222,7 @@ def steps_of(setting: Setting, job: Job) -> Steps:
         if other.key < best.key:
             best = other
     losses = own.losses if job.reference is None else best.losses  # at its own rate
-    return replace(best, steps=steps, curves=own.curves, losses=losses)
+    return replace(best, steps=steps, curves=own.curves, losses=losses, cases=own.cases)
 
 
 def _most_promising(
@@ -248,6 +257,7 @@ def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
     reference, tasks = job.reference or Reference(), setting.tasks
     several = len(tasks) > 1
     losses: list[float] = []
+    cases: list[float] = []
     curves: list[tuple[float, ...]] = []
     steps = 0
     value = gate = None
@@ -263,16 +273,21 @@ def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
             TrainingRun(job.program, seed, rate, hurdle) for seed, hurdle in zip(setting.seeds, hurdles, strict=False)
         ]
         races = number == 0 and reference.race_below is not None
+        case = _case(job.program, reference) if races else 0
         total, mean, finished = 0.0, math.nan, 0
-        for heat in (runs[:1], runs[1:]) if races else (runs,):
+        for heat in (runs[case : case + 1], runs[:case] + runs[case + 1 :]) if races else (runs,):
             for result in (yield Request(task.task, tuple(heat))):
                 steps += result.steps
                 if result.outcome is not Outcome.OK or result.loss is None:
                     so_far = None if result.loss_so_far is None else float(f"{result.loss_so_far:.6g}")
                     return Fitness(None, str(result.outcome.value), steps, 0.0, rate=rate, loss_so_far=so_far)
                 total, finished = total + float(result.loss), finished + 1
+                if number == 0:
+                    cases.append(float(result.loss))
                 curves.append(tuple(float(loss) for loss in result.train_losses))
             mean = total / finished
+            if races and finished == 1 and reference.cases:  # what a seed of average difficulty would give
+                mean += sum(reference.cases) / len(reference.cases) - reference.cases[case]
             value = score([*losses, mean], tasks, reference.losses, gate) if several else mean
             if races and reference.race_below is not None and value >= reference.race_below:
                 break
@@ -280,7 +295,13 @@ def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
         if finished < len(runs):
             break
     kept = tuple(curves) if job.keep_curves else ()
-    return Fitness(value, OK, steps, 0.0, kept, tuple(losses) if several else (), rate)
+    measured = tuple(cases) if job.keep_curves and len(cases) > 1 else ()
+    return Fitness(value, OK, steps, 0.0, kept, tuple(losses) if several else (), rate, cases=measured)
+
+
+def _case(program: Program, reference: Reference) -> int:
+    """Index of the seed on which a program is trained first; with a race that rotates, its fingerprint decides."""
+    return int(fingerprint(program), 16) % len(reference.cases) if reference.cases else 0
 
 
 def score(

@@ -9,7 +9,7 @@ Source: Real et al. 2019 (arXiv:1802.01548); Chen et al. 2023 (arXiv:2302.06675)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,10 @@ class Member:
     fitness: float | None
 
 
+Handicap = Callable[[Member], float]
+"""What a member's fitness is raised by in tournaments."""
+
+
 class Population:
     """A ring buffer of ``size`` members in age order; adding a member drops the oldest.
 
@@ -73,7 +77,7 @@ class Population:
         self._members[self._oldest] = member
         self._oldest = (self._oldest + 1) % len(self._members)
 
-    def select(self, rng: np.random.Generator) -> Member:
+    def select(self, rng: np.random.Generator, handicap: Handicap | None = None) -> Member:
         """Selects a parent by tournament.
 
         Members are sampled uniformly with replacement. The lowest fitness wins; ties are broken in favour of the
@@ -81,6 +85,7 @@ class Population:
 
         Args:
             rng: random number generator; exactly ``tournament`` numbers are consumed.
+            handicap: added to the fitness of each sampled member. Defaults to none.
 
         Returns:
             The winner of the tournament.
@@ -91,6 +96,7 @@ class Population:
         for age in draws:  # position from the oldest: larger means younger
             member = members[(oldest + age) % size]
             fitness = float("inf") if member.fitness is None else member.fitness
+            fitness += 0.0 if handicap is None else handicap(member)
             if fitness < best_fitness or (fitness == best_fitness and age > best_age):
                 best_age, best_fitness, winner = age, fitness, member
         return winner

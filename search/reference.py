@@ -33,17 +33,21 @@ class HurdleConfig(BaseModel):
 class RaceConfig(BaseModel):
     """Training seeds that only good programs are trained on.
 
-    A program whose loss on the first training seed is not below the gate keeps this loss as its fitness and is not
+    A program whose loss on its first training seed is not below the gate keeps this loss as its fitness and is not
     trained on the others.
 
     Attributes:
         within: relative margin of the gate: it is at ``(1 + within)`` times the warm start's mean loss. With several
             tasks, it is the score ``within``, and a program that does not pass is trained on the first task alone.
+        rotate: if True, the fingerprint of a program decides which seed is its first, so that the search does not adapt
+            to one seed. Its loss there is corrected by the difference between the warm start's mean and the warm
+            start's loss with this seed. Defaults to the first training seed for all programs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     within: float = Field(default=0.0, ge=-1.0, le=1e6, allow_inf_nan=False)
+    rotate: bool = False
 
 
 class RateSweepConfig(BaseModel):
@@ -126,15 +130,17 @@ class ReferenceRule:
         if warm_start.value is None:
             return Reference(None, warm_start.losses)
         line = trial = gate = None
+        cases: tuple[float, ...] = ()
         scale = 1.0 if warm_start.losses else abs(warm_start.value)
         if self.race is not None:
             gate = warm_start.value + self.race.within * scale
+            cases = warm_start.cases if self.race.rotate else ()
         if self.sweep is not None:
             line = warm_start.value + self.sweep.within * scale
             if self.sweep.trial is not None:
                 trial = self.checkpoints[0][_nearest(self.checkpoints[0], self.sweep.trial)]
         complete = len(limits) == len(self.checkpoints) * self.seeds
-        return Reference(tuple(limits) if complete else None, warm_start.losses, line, trial, gate)
+        return Reference(tuple(limits) if complete else None, warm_start.losses, line, trial, gate, cases)
 
 
 def hurdle_limits(

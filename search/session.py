@@ -21,6 +21,7 @@ from optsearch.search.events import Candidate, Evaluated, Progress, Settled, Tim
 from optsearch.search.evolution import WARM_START, Evolution
 from optsearch.search.fitness import Fitness, Job, JobKind, Reference
 from optsearch.search.meta_validation import MetaValidation, Validation
+from optsearch.search.proposals import Inbox
 from optsearch.search.reference import ReferenceRule
 
 DRAWS_A_TURN = 256
@@ -62,6 +63,7 @@ class Session:
         rule: derives the reference values from the warm start's fitness. Defaults to no hurdles and no rate sweep.
         reference: reference values. Defaults to those derived from the warm start of this search.
         validation: selects programs for meta-validation. Defaults to no meta-validation.
+        inbox: proposed programs that wait for a ticket. Defaults to none.
         batch_size: number of jobs sent to a worker together.
         timing: accumulates the time breakdown. Defaults to no timing.
     """
@@ -75,11 +77,13 @@ class Session:
         rule: ReferenceRule | None = None,
         reference: Reference | None = None,
         validation: MetaValidation | None = None,
+        inbox: Inbox | None = None,
         batch_size: int = 4,
         timing: Timing | None = None,
     ):
         self._evolution, self._ledger, self._validation = evolution, ledger, validation
         self._rule, self._reference = rule or ReferenceRule(), reference
+        self._inbox = inbox
         self._workers, self._batch_size = evaluator.workers, batch_size
         self._unsent: deque[Candidate] = deque()
         self._jobs = _Jobs(evaluator)
@@ -159,6 +163,7 @@ class Session:
         """Draws tickets until enough programs wait for evaluation; returns the number of tickets drawn."""
         drawn = 0
         while drawn < DRAWS_A_TURN and len(self._unsent) < self._capacity:
+            self._admit()
             candidate = self._evolution.ask()
             if candidate is None:
                 break
@@ -166,6 +171,15 @@ class Session:
             if candidate.evaluate:
                 self._unsent.append(candidate)
         return drawn
+
+    def _admit(self) -> None:
+        """Records the next waiting proposal at the next ticket, then lets it enter there."""
+        if self._inbox is None or not self._evolution.admits:
+            return
+        proposal = self._inbox.first()
+        if proposal is not None:
+            self._inbox.enter(self._evolution.next_ticket, proposal)
+            self._evolution.admit(proposal)
 
     def _send(self) -> None:
         """Sends batches of programs while there is capacity, then the selected meta-validations."""

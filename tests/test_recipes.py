@@ -224,15 +224,15 @@ def test_a_mutation(copy: Copy) -> None:
         "    retune: float = Field(",
         "    swap: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)\n",
     )
-    copy.insert("search/mutate.py", '            "retune": self._retune,\n', '            "swap": self._swap,\n')
+    copy.insert("search/mutate.py", '            "retune": tune.retune,\n', '            "swap": self._swap,\n')
     copy.insert(
         "search/mutate.py",
-        "    def _retune(",
-        """    def _swap(self, rng: np.random.Generator, program: Program) -> _Change | None:
+        "    def _cross(",
+        """    def _swap(self, rng: np.random.Generator, program: Program) -> Change | None:
         places = [place for place, line in enumerate(program.body) if len(line.args) == 2]
         if not places:
             return None
-        place = places[_draw(rng, places)]
+        place = places[pick(rng, places)]
         old = program.body[place]
         new = Statement(old.target, old.function, old.args[::-1])
         body = (*program.body[:place], new, *program.body[place + 1 :])

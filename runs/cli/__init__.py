@@ -2,6 +2,7 @@
 
 app          commands and entry point
 comparing    `evaluate` and `select`
+proposing    `propose`
 listing      `tasks`, `functions`, `library` and `campaigns`
 diagnosing   `doctor`
 options      options shared by several commands

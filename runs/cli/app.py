@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from optsearch.dsl.errors import UserError
-from optsearch.runs.cli import comparing, diagnosing, listing
+from optsearch.runs.cli import comparing, diagnosing, listing, proposing
 from optsearch.runs.cli.options import (
     Address,
     AsJson,
@@ -217,6 +217,7 @@ def show(
         leaderboard_json,
         named_program_json,
         program_json,
+        proposals_json,
         run_json,
     )
     from optsearch.runs.library.references import is_program, load_program, program_names, run_folder
@@ -225,9 +226,11 @@ def show(
     from optsearch.runs.summary.front import front
     from optsearch.runs.summary.leaderboard import leaderboard
     from optsearch.runs.summary.program import program_forms, program_summary
+    from optsearch.runs.summary.proposals import proposals
     from optsearch.runs.summary.run import summary
     from optsearch.runs.summary.selections import read_selections
     from optsearch.runs.terminal import comparison_view, discovery_view, program_view
+    from optsearch.runs.terminal.proposal_view import proposed_programs
     from optsearch.runs.terminal.run_view import run_summary
 
     if is_program(run):
@@ -252,12 +255,14 @@ def show(
             return
         view, selections = summary(store), read_selections(store)
         ranked = leaderboard(store, top) if view.counts.generated or view.best else []
-        pareto = front(store)
+        pareto, proposed = front(store), proposals(store)
         if as_json:
             lists = {"leaderboard": leaderboard_json(ranked), "front": front_json(pareto)}
+            lists["proposals"] = proposals_json(proposed)
             print_json(run_json(view) | lists | {"studies": studies_json(selections)})
         else:
             run_summary(view, ranked, pareto)
+            proposed_programs(proposed)
             comparison_view.selections(selections)
 
 
@@ -333,6 +338,7 @@ def simplify(
     print_json(result.as_values()) if as_json else terminal.distilled(result)
 
 
+app.command()(proposing.propose)
 app.command()(comparing.evaluate)
 app.command()(comparing.select)
 

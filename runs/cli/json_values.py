@@ -21,6 +21,7 @@ from optsearch.runs.summary.front import FrontProgram
 from optsearch.runs.summary.leaderboard import RankedProgram
 from optsearch.runs.summary.meta_validation import MetaValidationSummary
 from optsearch.runs.summary.program import Ancestor, ProgramEvaluation, ProgramForms, ProgramSummary
+from optsearch.runs.summary.proposals import ProposedProgram
 from optsearch.runs.summary.replicates import StudyComparison, StudySummary
 from optsearch.runs.summary.run import BestProgram, ControlSummary, FirstStageSummary, ProgramEntry, RunSummary
 from optsearch.runs.summary.snapshot import Snapshot
@@ -47,6 +48,14 @@ def run_json(run: RunSummary) -> Json:
         "meta_validation": run.meta_validation and _meta_validation(run.meta_validation),
     }
     return about if run.population_digest is None else about | {"population_digest": run.population_digest}
+
+
+def proposals_json(proposed: Sequence[ProposedProgram]) -> list[Json]:
+    """The proposals of a run; those without an id wait."""
+    return [
+        {"id": row.id, "source": row.source, "file": row.file, "fitness": row.fitness, "outcome": row.outcome}
+        for row in proposed
+    ]
 
 
 def leaderboard_json(ranked: Sequence[RankedProgram]) -> list[Json]:

@@ -22,7 +22,7 @@ from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.library.references import RUNS_FOLDER
 from optsearch.runs.store.environment import about_machine, available_cores, machine_changes
 from optsearch.runs.store.errors import RunError
-from optsearch.runs.store.ledger import SearchLedger
+from optsearch.runs.store.ledger import SearchInbox, SearchLedger
 from optsearch.runs.store.records import JsonObject, Search
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.glance import glance, rivals
@@ -220,6 +220,7 @@ class Campaign:
                     rule=reference_rule(config),
                     reference=self._reference(store, search),
                     validation=validation,
+                    inbox=SearchInbox(store, search, config.limits) if search.name == SEARCH else None,
                     batch_size=max(config.batch_size, config.lanes),
                     timing=self.timing,
                 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,9 +29,10 @@ from optsearch.runs.summary.finalists import best, finalist_seeds
 from optsearch.runs.summary.finals import measure_of
 from optsearch.runs.summary.searches import SEARCH, contenders, make_evolution, reference_of, spent
 from optsearch.runs.summary.status import INCOMPLETE, status
+from optsearch.search.budget import Budget
 from optsearch.search.config import CampaignConfig
 from optsearch.search.evaluate import Trainers, evaluate, import_own_tasks, train_alone
-from optsearch.search.evolution import WARM_START, Budget, ReplayError
+from optsearch.search.evolution import WARM_START, ReplayError
 from optsearch.search.fitness import Fitness, Job, JobKind
 from optsearch.search.meta_validation import MetaValidation
 
@@ -142,6 +143,8 @@ def _sample(store: RunReader, config: CampaignConfig, search: Search, count: int
         program = store.ticket(search, result.ticket).candidate.program
         job = Job(result.ticket, program, reference, keep_curves=reference is None)
         fitness = evaluate(trainers, config.setting, job)
+        if not result.fitness.cases:  # runs of earlier releases do not record them
+            fitness = replace(fitness, cases=())
         differences = [_difference(store, of(fitness), of(result.fitness)) for of in (_known, _details)]
         difference = next(filter(None, differences), "")
         if difference:
@@ -249,7 +252,7 @@ def _known(fitness: Fitness) -> tuple[object, ...]:
 
 def _details(fitness: Fitness) -> tuple[object, ...]:
     """Further recorded values of an evaluation, except its time; the warm start's are the reference of others."""
-    return fitness.rate, fitness.losses, fitness.loss_so_far, fitness.curves
+    return fitness.rate, fitness.losses, fitness.loss_so_far, fitness.curves, fitness.cases
 
 
 def _difference(store: RunReader, now: tuple[object, ...], was: tuple[object, ...]) -> str:

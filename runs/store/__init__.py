@@ -10,7 +10,8 @@ reader       read access to a run
 opening      connection to a run file, and checks of its version
 compatibility  whether this version can resume a run
 writer       write access to a run
-ledger       records of one search, for its session
+ledger       records of one search and proposals that wait for it, for its session
+inbox        proposals as files in the run folder, until the search takes them up
 environment  machine and package versions of a run
 training_cache  training runs shared between commands
 """

@@ -157,6 +157,7 @@ class _Details(BaseModel):
     losses: list[_Loss] = []
     rate: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     loss_so_far: _Loss = None
+    cases: list[Annotated[float, Field(allow_inf_nan=False)]] = []
 
 
 DETAILS: TypeAdapter[Any] = TypeAdapter(_Curves | _Details)
@@ -258,5 +259,5 @@ META: dict[str, TypeAdapter[Any]] = {
     "tasks": ABOUT,
     "arms": TypeAdapter(_Count, config=_STRICT),
     "worker_machines": TypeAdapter(list[str], config=_STRICT),
-} | dict.fromkeys(("validations", "finals", "studies", "stages"), _TOTAL)
+} | dict.fromkeys(("validations", "finals", "studies", "stages", "proposals"), _TOTAL)
 """Models of the named values of the table ``meta``; the campaign model validates ``settings``."""

@@ -30,6 +30,7 @@ from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settle
 from optsearch.search.evolution import WARM_START, History
 from optsearch.search.meta_validation import Validation
 from optsearch.search.population import population_digest
+from optsearch.search.proposals import Proposal
 
 RUN_FILE = "run.sqlite"
 
@@ -182,6 +183,7 @@ class RunReader:
         for search in self.searches():
             self.history(search, 0)
             self.validations(search)
+            self.proposals(search)
         self.finals()
         self.studies()
         self.sessions()
@@ -230,12 +232,7 @@ class RunReader:
                 if owner not in evaluated:
                     raise DamagedRunError(f"table evaluations: record ({search.number}, {owner}) is missing")
                 result = evaluated[owner]
-                try:
-                    program = parse(unpack_program(packed))
-                except ProgramError as error:
-                    raise RunError(
-                        f"program {search.program_id(ticket)} is not valid in this version: {error}"
-                    ) from error
+                program = self._parsed(search.program_id(ticket), packed)
                 candidate = Candidate(ticket, parent, mutation, program, result.fingerprint, owner, evaluate=False)
                 yield Settled(candidate, result.fitness)
             if first <= upper:
@@ -276,6 +273,32 @@ class RunReader:
                 raise DamagedRunError("table validations: records are missing or were replaced")
             mine = [row for row in rows if row[0] == search.number]
             return tuple(Validation(row[1], row[2], read_fitness("validations", row, row[3:7])) for row in mine)
+
+    def proposals(self, search: Search) -> dict[int, Proposal]:
+        """Proposals of a search by the ticket at which they enter.
+
+        Raises:
+            DamagedRunError: a record is damaged or missing.
+            RunError: a program is not valid in this version.
+        """
+        with plain_errors(self.path):
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] < ADDED["proposals"]:
+                return {}
+            rows = list(self._rows("proposals", "1 ORDER BY +arm, +ticket"))
+            if [len(rows), sum(row[-1] for row in rows)] != self.meta("proposals", [0, 0]):
+                raise DamagedRunError("table proposals: records are missing or were replaced")
+            mine = [row for row in rows if row[0] == search.number]
+            return {
+                ticket: Proposal(key, source, file, self._parsed(search.program_id(ticket), packed))
+                for _, ticket, key, source, file, packed, _ in mine
+            }
+
+    def owner_of(self, search: Search, fingerprint: str) -> int | None:
+        """Ticket of the recorded evaluation of a fingerprint; None if there is none."""
+        with plain_errors(self.path):
+            for row in self._rows("evaluations", "arm = ? AND fingerprint = ?", (search.number, fingerprint)):
+                return read_evaluated(row).ticket
+        return None
 
     def lineage(self, search: Search, ticket: int) -> tuple[Settled, ...]:
         """A ticket and its ancestors, ending with the warm start."""
@@ -379,6 +402,12 @@ class RunReader:
         """Recorded time spent on the run, over all sessions."""
         with plain_errors(self.path):
             return sum(row[2] for row in self._rows("sessions", "1"))
+
+    def _parsed(self, name: str, packed: bytes) -> Program:
+        try:
+            return parse(unpack_program(packed))
+        except ProgramError as error:
+            raise RunError(f"program {name} is not valid in this version: {error}") from error
 
     def _totals(self, search: Search) -> Sequence[Any]:
         return self._row("totals", "arm = ?", (search.number,))

@@ -3,7 +3,7 @@
 Each row is a record, and its last column is a checksum over the table's name and all other columns. SQLite's integrity
 check examines pages and misses most flipped bits inside a record; the checksum detects them. ``totals`` stores the
 number of records of each search and the sum of their checksums, and ``meta`` does so for searches, validations, finals,
-studies and stages, so that missing records are detected too.
+studies, stages and proposals, so that missing records are detected too.
 
 A run holds several searches: the main search, and each of its controls. The tables call a search an ``arm``. Tickets
 are numbered in each search from 0, the warm start. A program's id consists of the search's prefix and the ticket:
@@ -23,11 +23,11 @@ from optsearch.runs.store.errors import DamagedRunError
 from optsearch.search.fitness import Fitness
 
 APPLICATION_ID = 0x6F707473  # "opts"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Schema version, incremented with every change of the tables. Older versions are readable, and migrated on resumption.
 
 1: initial version. 2: table ``validations``; ``curves`` may hold an object with the losses on several tasks and further
-values of a result, whose unknown keys are ignored. 3: tables ``studies`` and ``stages``.
+values of a result, whose unknown keys are ignored. 3: tables ``studies`` and ``stages``. 4: table ``proposals``.
 """
 
 TABLES = {
@@ -44,6 +44,8 @@ TABLES = {
     "test_loss REAL, accuracy REAL, steps INTEGER NOT NULL",
     "validations": "arm INTEGER NOT NULL, ticket INTEGER NOT NULL, evaluations INTEGER NOT NULL, "
     "outcome TEXT NOT NULL, loss REAL, steps INTEGER NOT NULL, seconds REAL NOT NULL",
+    "proposals": "arm INTEGER NOT NULL, ticket INTEGER NOT NULL, key TEXT NOT NULL, source TEXT NOT NULL, "
+    "file TEXT NOT NULL, program BLOB NOT NULL",
     "studies": "study INTEGER PRIMARY KEY, created TEXT NOT NULL, settings TEXT NOT NULL, status TEXT NOT NULL",
     "stages": "study INTEGER NOT NULL, stage INTEGER NOT NULL, name TEXT NOT NULL, result TEXT NOT NULL",
     "failures": "failure INTEGER PRIMARY KEY, arm INTEGER NOT NULL, ticket INTEGER NOT NULL, program TEXT NOT NULL, "
@@ -55,6 +57,7 @@ KEYS = {
     "tickets": "arm, ticket",
     "evaluations": "arm, ticket",
     "validations": "arm, ticket",
+    "proposals": "arm, ticket",
     "finals": "contender, task, seed",
     "stages": "study, stage",
 }
@@ -68,7 +71,7 @@ COLUMNS = {
 
 _KEY_LENGTH = {table: 3 if table == "finals" else 2 if table in KEYS else 1 for table in TABLES}
 
-ADDED = {"validations": 2, "studies": 3, "stages": 3}
+ADDED = {"validations": 2, "studies": 3, "stages": 3, "proposals": 4}
 """Schema version in which a table was added."""
 
 
@@ -187,10 +190,11 @@ def pack_details(fitness: Fitness) -> str:
     """Encodes the further values of a result as JSON; empty if there are none.
 
     The values are training curves, the loss on each of several tasks, a learning rate that differs from the program's,
-    and the progress of a stopped program.
+    the progress of a stopped program, and the warm start's loss with each seed.
     """
     more = {"rate": fitness.rate} if fitness.rate != 1.0 else {}
     more |= {"loss_so_far": fitness.loss_so_far} if fitness.loss_so_far is not None else {}
+    more |= {"cases": fitness.cases} if fitness.cases else {}
     if fitness.losses or more:
         return json.dumps({"curves": fitness.curves, "losses": fitness.losses, **more})
     return json.dumps(fitness.curves) if fitness.curves else ""
@@ -217,4 +221,5 @@ def unpack_details(text: str, record: object, fitness: Fitness) -> Fitness:
         losses=tuple(found.get("losses", ())),
         rate=found.get("rate", 1.0),
         loss_so_far=found.get("loss_so_far"),
+        cases=tuple(found.get("cases", ())),
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from optsearch.dsl.fingerprint import FINGERPRINT_VERSION
+from optsearch.runs.store import inbox
 from optsearch.runs.store.compatibility import differences, task_changes, version_fault
 from optsearch.runs.store.decoding import Cell
 from optsearch.runs.store.errors import RunError, plain_errors
@@ -35,6 +36,7 @@ from optsearch.runs.store.schema import (
 from optsearch.search.events import Evaluated, Settled
 from optsearch.search.evolution import SEARCH_VERSION
 from optsearch.search.meta_validation import Validation
+from optsearch.search.proposals import Proposal
 
 _NEW_FILE = "run.sqlite.new"
 
@@ -96,6 +98,7 @@ class RunStore(RunReader):
         try:
             for name in sorted(ours - {LOCK_FILE}):
                 (folder / name).unlink(missing_ok=True)
+            inbox.clear(folder)
             with plain_errors(folder / RUN_FILE):
                 connection = connect(folder / _NEW_FILE)
                 with connection:
@@ -306,6 +309,12 @@ class RunStore(RunReader):
             total = self._connection.execute("SELECT count(*), sum(checksum) FROM validations").fetchone()
             self._replace("meta", ("validations", _dump(total)))
             self._note_time()
+
+    def add_proposal(self, search: Search, ticket: int, proposal: Proposal) -> None:
+        """Records durably that a proposal enters a search at a ticket."""
+        self._lock.require(self.folder)
+        about = (proposal.key, proposal.source, proposal.file, pack_program(str(proposal.program)))
+        self._record("proposals", (search.number, ticket, *about))
 
     def add_final(self, finals: Sequence[Final]) -> None:
         """Records runs on further seeds durably; replaces existing ones."""

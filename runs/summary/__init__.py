@@ -3,6 +3,7 @@
 run          summary of one run: status, best programs, controls, comparison
 program      summary of one program: forms, evaluations, lineage
 leaderboard  the best programs of a search
+proposals    programs proposed to a run
 front        its Pareto front of loss, state and length
 snapshot     progress of a run at one moment
 glance       values of a live view that are queried rarely

@@ -18,6 +18,7 @@ from optsearch.dsl.program import Program
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Search
 from optsearch.runs.summary.history import SearchHistory
+from optsearch.search.evolution import WARM_START
 
 MEMBERS = 60
 """Maximum number of members of the last population whose ancestors form the tree."""
@@ -76,6 +77,8 @@ class Edge:
 def line_of(store: RunReader, search: Search, ticket: int) -> list[LineageStep]:
     """The lineage from the warm start to a program, including the first stage if its search started there.
 
+    The lineage of a proposal or of a random program starts with it, since it has no parent.
+
     Args:
         store: the run.
         search: search of the program.
@@ -93,7 +96,7 @@ def line_of(store: RunReader, search: Search, ticket: int) -> list[LineageStep]:
             id=search.program_id(candidate.ticket),
             ticket=candidate.ticket,
             mutation=candidate.mutation,
-            kind=candidate.mutation.split(" ", 1)[0] if steps else "warm start",
+            kind=candidate.mutation.split(" ", 1)[0] if candidate.ticket != WARM_START else "warm start",
             fitness=mine,
             gain=before - mine if steps and before is not None and mine is not None else None,
             best=bool(steps) and mine is not None and mine < lowest,
@@ -103,7 +106,9 @@ def line_of(store: RunReader, search: Search, ticket: int) -> list[LineageStep]:
         steps.append(step)
         lowest, before = min(lowest, math.inf if mine is None else mine), mine
     start = str(search.settings.get("start", "0"))
-    return steps if start == "0" else line_of(store, *store.find(start)) + steps[1:]
+    if start == "0" or steps[0].ticket != WARM_START:
+        return steps
+    return line_of(store, *store.find(start)) + steps[1:]
 
 
 def difference(parent: str, child: str) -> list[tuple[str, str]]:

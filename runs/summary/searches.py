@@ -15,10 +15,12 @@ from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Search
 from optsearch.runs.store.writer import RunStore
 from optsearch.search.algorithms import ALGORITHMS, CONTROLS
+from optsearch.search.budget import Budget, StepSum
 from optsearch.search.config import CampaignConfig
 from optsearch.search.events import Evaluated
-from optsearch.search.evolution import WARM_START, Budget, Evolution, History
+from optsearch.search.evolution import WARM_START, Evolution, History
 from optsearch.search.fitness import Reference
+from optsearch.search.proposals import Entries
 from optsearch.search.reference import ReferenceRule
 
 SEARCH = "search"
@@ -88,8 +90,8 @@ def make_evolution(
         look_ahead=config.look_ahead,
         variation=config.variation(search.settings["algorithm"]),
         budget=budget,
-        archive=config.archive,
-        adaptation=config.adaptation,
+        methods=config.methods,
+        proposals=Entries(config.proposals, store.proposals(search)),
         history=history,
     )
 
@@ -135,13 +137,20 @@ def spent(store: RunReader, config: CampaignConfig) -> bool:
     names = [search.settings["algorithm"] for search in controls(store)]
     if SEARCH not in [search.name for search in store.searches()] or names != config.controls:
         return False
+    return search_spent(store, config)
+
+
+def search_spent(store: RunReader, config: CampaignConfig) -> bool:
+    """True if the main search, which must exist, has exhausted its budget."""
     search, budget = store.search(SEARCH), config.budget
     settled = store.settled(search)
     if budget.programs is not None and settled - 1 >= budget.programs:
         return True
     if budget.steps is not None:
-        joined = range(WARM_START + 1, settled - config.look_ahead + 1)
-        if sum(r.fitness.steps for r in store.evaluations(search) if r.ticket in joined) >= budget.steps:
+        steps = StepSum(config.look_ahead)
+        for result in store.evaluations(search):
+            steps.note(result.ticket, result.fitness.steps)
+        if steps.before(settled, settled - 1) >= budget.steps:
             return True
     return budget.evaluations is not None and evaluations_of(store, search) >= budget.evaluations
 

@@ -3,6 +3,7 @@
 tables          consoles, tables, errors
 run_view        a run, a study
 program_view    one program
+proposal_view   programs proposed to a run
 search_view     the live view of a search
 training_view   the live view of `evaluate`, `select` and `simplify`
 watch           the live view of a run from another shell

@@ -56,7 +56,8 @@ def program_of_run(found: ProgramSummary, behaviour: Sequence[str]) -> None:
         )
     say(evaluation_ending(by_search.outcome, by_search.steps, by_search.loss_so_far))
     say()
-    say("Lineage, from the program back to the warm start:", "bold")
+    origin = "the warm start" if found.lineage[-1].mutation == "warm start" else "its origin"
+    say(f"Lineage, from the program back to {origin}:", "bold")
     table(
         ["program", "fitness", "by"],
         [[item.id, number(item.fitness), item.mutation] for item in found.lineage],

@@ -20,8 +20,8 @@ from rich.text import Text
 from optsearch.dsl.dataflow import prune
 from optsearch.runs.summary.glance import Glance
 from optsearch.runs.text.highlight import terminal_text
+from optsearch.search.budget import Unit
 from optsearch.search.events import Progress
-from optsearch.search.evolution import Unit
 
 PLAIN_INTERVAL_S = 5.0
 """Seconds between plain lines, and between two glances."""

@@ -23,8 +23,8 @@ from optsearch.runs.summary.status import current_search, status
 from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import PlainConsole, console
 from optsearch.runs.text.phrasing import number
+from optsearch.search.budget import Unit
 from optsearch.search.events import Progress
-from optsearch.search.evolution import Unit
 
 INTERVAL_S = 1.0
 """Minimum number of seconds between two polls."""

@@ -24,7 +24,8 @@ from optsearch.dsl.program import G, Program, ProgramError
 from optsearch.dsl.rate import at_rate
 from optsearch.dsl.verify import verify
 from optsearch.proxy_tasks.seeds import SIMPLIFY_RATES, SIMPLIFY_SEARCH
-from optsearch.search.evolution import Budget, Evolution
+from optsearch.search.budget import Budget
+from optsearch.search.evolution import Evolution
 from optsearch.search.fitness import OK, Fitness
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights

@@ -9,6 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from optsearch.runs.commands.search import load_named
+
 study: ModuleType = import_module("search_study")
 
 
@@ -19,6 +21,20 @@ def test_each_factor_is_on_in_half_of_the_arms_and_independent_of_each_other_one
         assert sum(factor in arm for arm in arms) == 4
     for one, other in combinations(study.FACTORS, 2):
         assert sum(one in arm and other in arm for arm in arms) == 2
+
+
+@pytest.mark.parametrize(
+    "factors", [("archive", "refinement"), ("rotate", "refinement", "parsimony", "cross", "archive")]
+)
+def test_studies_of_other_factors_are_balanced_too(factors: tuple[str, ...]) -> None:
+    arms = study.design(factors)
+    assert len(set(arms)) == 2 ** (len(factors) - 1)
+    for factor in factors:
+        assert sum(factor in arm for arm in arms) == len(arms) / 2
+    for arm in arms:
+        settings = [study.CANDIDATES[factor] for factor in arm]
+        config, _ = load_named("study", ["training_seeds=[0, 1]", *settings])
+        assert config.methods.refinement is None or "refinement" in arm
 
 
 def test_effects_are_recovered_beside_effects_of_seeds() -> None:

@@ -11,9 +11,10 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.runs.store.ledger import SearchLedger
 from optsearch.runs.store.reader import Search
 from optsearch.runs.store.writer import RunStore
+from optsearch.search.budget import Budget
 from optsearch.search.config import load_campaign
 from optsearch.search.evaluate import EvaluatorStatistics
-from optsearch.search.evolution import Budget, Evolution, History
+from optsearch.search.evolution import Evolution, History
 from optsearch.search.fitness import Fitness, Job
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights

@@ -75,7 +75,7 @@ def test_the_same_search_again_changes_nothing(optsearch: Command, small_run: Pa
     again = optsearch("search", "quickstart", *SMALL, "--out", small_run, "--workers", "0", "--json")
     assert again.code == 0
     after = again.json()
-    shown = {name: before[name] for name in ("leaderboard", "front", "studies")}
+    shown = {name: before[name] for name in ("leaderboard", "front", "proposals", "studies")}
     assert {**after, **shown, "seconds": 0} == {**before, "seconds": 0}
 
 

@@ -21,6 +21,7 @@ PLAIN = Fitness(0.5, "ok", 300, 0.1)
         replace(PLAIN, curves=((1.0, 0.5), (0.9, 0.4))),
         replace(PLAIN, curves=((1.0, 0.5),), losses=(0.4, 0.3)),
         replace(PLAIN, rate=3.0),
+        replace(PLAIN, curves=((1.0, 0.5), (0.9, 0.4)), cases=(0.4, 0.6)),
         replace(PLAIN, value=None, outcome="hurdle", steps=60, loss_so_far=762.62),
     ],
 )

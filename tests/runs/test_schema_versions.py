@@ -25,6 +25,7 @@ DIGESTS = {
     1: "219e6617e4c474b656438ca80a9b2a5bb4b75398d586c46d4a18d86a0cef73dc",
     2: "482c8ab1729e5797ab9aba0bae0e66b789c8505a00fb3d0be9eff5cc67ca225c",
     3: "0bd8b61698b45f08837b021a26ad451a147976f79daf1399065749bd5d5001da",
+    4: "8fc7fc50f99b0d05a1f0bd1b8895fc7748be7d0f5b00edbdcefe1c2cffa38dac",
 }
 
 
@@ -48,6 +49,8 @@ def test_old_files_are_read(golden: tuple[int, Path], optsearch: Command) -> Non
     with RunStore.read(folder) as reader:
         assert sum(reader.verify_records().values()) > 100
         assert [study.status for study in reader.studies()] == (["finished"] if version >= 3 else [])
+        proposed = [proposal.source for proposal in reader.proposals(reader.search("search")).values()]
+        assert proposed == (["golden", "golden"] if version >= 4 else [])
     assert (folder / RUN_FILE).read_bytes() == before
 
 

@@ -11,9 +11,10 @@ from typing import Any
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
+from optsearch.search.budget import Budget
 from optsearch.search.evaluate import EvaluatorStatistics
 from optsearch.search.events import Evaluated, Settled
-from optsearch.search.evolution import Budget, Evolution, History
+from optsearch.search.evolution import Evolution, History
 from optsearch.search.fitness import Fitness, Job
 from optsearch.search.meta_validation import Validation
 from optsearch.search.mutate import Mutator

@@ -9,8 +9,8 @@ from made_up import Ledger, make_evolution
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
+from optsearch.search.budget import Budget
 from optsearch.search.evaluate import InProcessEvaluator, Trainers, evaluate
-from optsearch.search.evolution import Budget
 from optsearch.search.fitness import Job, Reference, Setting
 from optsearch.search.reference import HurdleConfig, RateSweepConfig, ReferenceRule
 from optsearch.search.session import Session

@@ -24,7 +24,7 @@ from made_up import Ledger, make_evolution
 from optsearch.search.evaluate import InProcessEvaluator, use_one_cpu_thread
 from optsearch.search.fitness import Setting
 from optsearch.search.reference import HurdleConfig, ReferenceRule
-from optsearch.search.evolution import Budget
+from optsearch.search.budget import Budget
 from optsearch.search.session import Session
 from optsearch.search.workers import RayEvaluator
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -13,11 +14,15 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
 from optsearch.search.adaptation import Adaptation, AdaptationConfig
 from optsearch.search.archive import Archive, ArchiveConfig
-from optsearch.search.evolution import Budget, ReplayError
+from optsearch.search.breeding import Methods
+from optsearch.search.budget import Budget
+from optsearch.search.evolution import ReplayError
 from optsearch.search.fitness_cache import FitnessCache
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.parsimony import Parsimony, ParsimonyConfig
 from optsearch.search.population import Member, Population, PopulationConfig, population_digest
+from optsearch.search.refinement import Refinement, RefinementConfig
 from optsearch.search.session import Session
 
 
@@ -151,9 +156,10 @@ def test_a_search_that_finds_nothing_new_ends(monkeypatch: pytest.MonkeyPatch) -
         assert make_evolution(ledger.history(36), warm_start=program, budget=Budget(evaluations=5)).finished
 
 
+COMMON = ParsimonyConfig(strength=0.5)
+
 LEARNING = {
-    "archive": ArchiveConfig(share=0.3),
-    "adaptation": AdaptationConfig(memory=30),
+    "methods": Methods(ArchiveConfig(share=0.3), AdaptationConfig(memory=30), RefinementConfig(share=0.2), COMMON),
     "variation": Mutator(MutationWeights(cross=1.0)),
 }
 """A search whose parents and mutation weights follow from its whole history."""
@@ -165,8 +171,10 @@ def test_a_search_that_learns_from_its_history_depends_on_the_seed_alone() -> No
         for workers, order, batch in [(1, 0, 1), (1, 1, 4), (2, 2, 2), (4, 3, 1), (7, 4, 8)]
     }
     assert len(digests) == 1
-    for name in LEARNING:
-        assert run(**{key: value for key, value in LEARNING.items() if key != name}).population_digest() not in digests
+    assert run(methods=LEARNING["methods"]).population_digest() not in digests
+    for method in fields(Methods):
+        without = replace(LEARNING["methods"], **{method.name: None})
+        assert run(**(LEARNING | {"methods": without})).population_digest() not in digests
 
 
 @pytest.mark.parametrize("stop", [1, 3, 10, 30, 60])
@@ -178,9 +186,11 @@ def test_a_search_that_learns_resumes_from_its_whole_history(stop: int) -> None:
     Session(evolution, MadeUpEvaluator(3, 1), ledger).run()
     assert evolution.population_digest() == expected.population_digest()
     assert any("from" in item.candidate.mutation for item in ledger.settled)
-    for part in ("archive", "adaptation"):
+    for method in fields(Methods)[:3]:
         with pytest.raises(ReplayError, match="are incomplete"):
-            make_evolution(ledger.history(36), **{part: LEARNING[part]})
+            make_evolution(
+                ledger.history(36), methods=Methods(**{method.name: getattr(LEARNING["methods"], method.name)})
+            )
 
 
 def test_a_search_that_learns_equals_its_definition() -> None:
@@ -192,19 +202,34 @@ def test_a_search_that_learns_equals_its_definition() -> None:
         ticket = settled.candidate.ticket
         known = members[: max(ticket - 16, 0) + 1]
         population = Population(members[0], PopulationConfig(size=20, tournament=3))
-        archive, adaptation = Archive(members[0], LEARNING["archive"]), Adaptation(LEARNING["adaptation"])
+        methods = LEARNING["methods"]
+        archive, adaptation = Archive(members[0], methods.archive), Adaptation(methods.adaptation)
+        refinement = Refinement(methods.refinement, 16)
+        refinement.join(members[0], "", None)
+        parsimony = Parsimony(members[0], 20, methods.parsimony)
         for member, item in zip(known[1:], ledger.settled[1:], strict=False):
             population.add(member)
             archive.add(member)
+            parsimony.add(member)
+            refinement.join(member, item.candidate.mutation, item.candidate.parent)
+            if item.candidate.mutation.startswith("refine "):
+                continue
             if not item.candidate.is_hit:
                 before = members[item.candidate.parent].fitness
                 better = member.fitness is not None and (before is None or member.fitness < before)
                 adaptation.note(item.candidate.mutation.split()[0], better)
         rng = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, ticket]))
-        parent = archive.select(rng) or population.select(rng)
-        child, change = LEARNING["variation"].mutate(
-            rng, parent.program, mate=population.select, factors=adaptation.factors
-        )
+        refined = refinement.child(rng)
+        if refined is not None:
+            assert (refined[0].ticket, refined[1]) == (settled.candidate.parent, settled.candidate.program)
+            assert refined[2] == settled.candidate.mutation
+            continue
+
+        def select(rng: np.random.Generator, of=population, common=parsimony) -> Member:
+            return of.select(rng, common.handicap)
+
+        parent = archive.select(rng) or select(rng)
+        child, change = LEARNING["variation"].mutate(rng, parent.program, mate=select, factors=adaptation.factors)
         assert (parent.ticket, child) == (settled.candidate.parent, settled.candidate.program)
         assert str(change) == settled.candidate.mutation
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from made_up import Ledger, MadeUpEvaluator, make_evolution
 
+from optsearch.search.budget import Budget
 from optsearch.search.evaluate import InProcessEvaluator
-from optsearch.search.evolution import Budget
 from optsearch.search.fitness import Setting
 from optsearch.search.handover import HeadStart
 from optsearch.search.pool import Here

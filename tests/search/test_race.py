@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.library import LIBRARY
 from optsearch.search.config import load_campaign
 from optsearch.search.evaluate import Trainers, evaluate, evaluate_all
@@ -60,6 +61,47 @@ def test_the_gate_follows_from_the_warm_start() -> None:
     assert rule.derive(warm).race_below == pytest.approx(0.55)
     assert rule.derive(replace(warm, value=0.0, losses=(0.5, 0.7))).race_below == pytest.approx(0.1)
     assert rule.derive(Fitness(None, "non_finite", 3, 0.1)).race_below is None
+
+
+def rotating(gate: float, cases: tuple[float, ...] = (0.4, 0.5, 0.9)) -> Reference:
+    return Reference(None, (), race_below=gate, cases=cases)
+
+
+def test_a_rotating_race_trains_each_program_on_the_seed_of_its_fingerprint_first(ae_trainer: Trainers) -> None:
+    seen: set[int] = set()
+    for program in (ADAMW, LION, LIBRARY["sgd"], LIBRARY["rmsprop"], LIBRARY["momentum"]):
+        case = int(fingerprint(program), 16) % 3
+        alone = evaluate(ae_trainer, replace(SEEDS, seeds=(case,)), Job(1, program, race(None)))
+        assert alone.value is not None
+        raced = evaluate(ae_trainer, SEEDS, Job(1, program, rotating(-1e9)))
+        assert raced.value == pytest.approx(alone.value + 0.6 - (0.4, 0.5, 0.9)[case])
+        assert raced.steps == alone.steps
+        seen.add(case)
+    assert len(seen) > 1
+
+
+def test_a_rotating_race_gives_those_that_pass_the_fitness_of_all_seeds(ae_trainer: Trainers) -> None:
+    whole = evaluate(ae_trainer, SEEDS, Job(1, LION, race(None)))
+    raced = evaluate(ae_trainer, SEEDS, Job(1, LION, rotating(1e9)))
+    assert raced.value == pytest.approx(whole.value)
+    assert raced.steps == 900
+
+
+def test_the_hurdle_of_a_seed_goes_with_it(ae_trainer: Trainers) -> None:
+    case = int(fingerprint(LION), 16) % 3
+    limits = tuple(((30, 1e-9),) if number == case else ((30, 1e9),) for number in range(3))
+    stopped = evaluate(ae_trainer, SEEDS, Job(1, LION, replace(rotating(-1e9), limits=limits)))
+    assert (stopped.outcome, stopped.steps) == ("hurdle", 30)
+
+
+def test_the_warm_start_gives_the_loss_of_each_seed(ae_trainer: Trainers) -> None:
+    warm = evaluate(ae_trainer, SEEDS, Job(0, ADAMW, keep_curves=True))
+    assert warm.value == pytest.approx(sum(warm.cases) / 3)
+    assert evaluate(ae_trainer, SEEDS, Job(0, ADAMW)).cases == ()
+    assert evaluate(ae_trainer, replace(SEEDS, seeds=(0,)), Job(0, ADAMW, keep_curves=True)).cases == ()
+    for rotate in (False, True):
+        rule = ReferenceRule(checkpoints=(tuple(range(30, 301, 30)),), seeds=3, race=RaceConfig(rotate=rotate))
+        assert rule.derive(warm).cases == (warm.cases if rotate else ())
 
 
 def test_a_race_needs_two_seeds() -> None:

@@ -7,7 +7,7 @@ from made_up import Ledger, MadeUpEvaluator, make_evolution
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.verify import verify
-from optsearch.search.evolution import Budget
+from optsearch.search.budget import Budget
 from optsearch.search.mutate import Mutator
 from optsearch.search.mutation_config import ConstantsConfig, MutationWeights
 from optsearch.search.random_programs import RandomPrograms

@@ -12,8 +12,9 @@ import pytest
 from made_up import Ledger, make_evolution
 
 from optsearch.dsl.library import LIBRARY
+from optsearch.search.budget import Budget
 from optsearch.search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, evaluate
-from optsearch.search.evolution import Budget, Evolution
+from optsearch.search.evolution import Evolution
 from optsearch.search.fitness import Fitness, Job, JobKind, Reference, Setting
 from optsearch.search.population import PopulationConfig
 from optsearch.search.reference import HurdleConfig, ReferenceRule
@@ -55,8 +56,11 @@ def test_two_workers_find_the_same(ray_evaluator: RayEvaluator, undisturbed: str
 
 
 def test_one_worker_finds_the_same(local_ray: Any, ray_evaluator: RayEvaluator, undisturbed: str) -> None:
+    while ray_evaluator._starting:
+        ray_evaluator._ended(1.0)
     spare = RayEvaluator.__new__(RayEvaluator)  # one actor of the two: starting a process costs seconds
-    spare.__dict__ |= ray_evaluator.__dict__ | {"_workers": ray_evaluator._workers[:1], "_flying": {}}
+    one = {"_workers": ray_evaluator._workers[:1], "_flying": {}, "_loads": {0: 0}, "_free": [{0: None}, {}]}
+    spare.__dict__ |= ray_evaluator.__dict__ | one
     assert spare.workers == 1
     assert search(spare).population_digest() == undisturbed
 
