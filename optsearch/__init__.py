@@ -3,7 +3,7 @@
     import optsearch
 
     run = optsearch.search("quickstart")            # or optsearch.load("quickstart-seed0")
-    optimizer = run.best.to_optax(learning_rate=1.0)
+    optimizer = run.best.to_optax()                # at its own learning rate, or learning_rate=...
     optsearch.evaluate(run.best.program, "X_ae")    # compared with tuned baselines
     optsearch.simplify(run.best.program)
 
