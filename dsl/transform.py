@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
 from optsearch.dsl.errors import UserError
 from optsearch.dsl.execute import Tree, first_state, step
@@ -85,7 +86,7 @@ def to_optax(
 
 def _check_sign(name: str, value: Rate) -> None:
     """Refuses negative settings whose values are known before compilation."""
-    if not callable(value) and not isinstance(value, jax.core.Tracer) and not value >= 0.0:
+    if not callable(value) and not isinstance(value, Tracer) and not value >= 0.0:
         raise HyperparameterError(f"{name} is {value}: it must be at least 0")
 
 

@@ -2,6 +2,7 @@
 
 cli/         the command `optsearch`: parses arguments, prints text or JSON
 scripting    campaigns, comparisons and distillation as functions
+trackers/    TensorBoard, MLflow, Weights & Biases and plug-ins, as callbacks
 notebook     a run in a notebook: the return value of `optsearch.load`
 commands/    implementation of each command; shipped campaigns and funnels
 report/      self-contained HTML reports of runs; charts

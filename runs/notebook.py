@@ -84,12 +84,19 @@ class FoundProgram:
         fitness: fitness, lower is better; None if the program did not train.
         program: the program, with the learning rate of its evaluation.
         lineage: the program and its ancestors, from the warm start on.
+        folder: folder of the run.
     """
 
     id: str
     fitness: float | None
     program: Program
     lineage: Sequence[LineageStep]
+    folder: Path
+
+    @property
+    def reference(self) -> str:
+        """The program as ``RUN:ID``, under which `evaluate` records results in the run."""
+        return f"{self.folder}:{self.id}"
 
     @property
     def pruned(self) -> Program:
@@ -124,6 +131,10 @@ class FoundProgram:
 
     def __str__(self) -> str:
         return str(self.program)
+
+    def __repr__(self) -> str:
+        size = f"{len(self.program.body)} statements, {len(self.pruned.body)} of them live"
+        return f"<FoundProgram {self.reference}: fitness {number(self.fitness)}, {size}>"
 
     def _repr_html_(self) -> str:
         lines = Markup("\n").join(html_lines(self.program))
@@ -213,7 +224,9 @@ class Run:
         with RunStore.read(self.folder) as store:
             search, ticket = store.find(program_id)
             item = store.ticket(search, ticket)
-            return FoundProgram(program_id, item.fitness.value, item.scored, line_of(store, search, ticket))
+            return FoundProgram(
+                program_id, item.fitness.value, item.scored, line_of(store, search, ticket), self.folder
+            )
 
     @property
     def tables(self) -> tuple[str, ...]:

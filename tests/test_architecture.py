@@ -14,11 +14,12 @@ RANKS = {"dsl": 0, "proxy_tasks": 1, "search": 2, "simplify": 3, "selection": 3,
 ROOMS = {
     "runs": {
         "text": 0, "store": 1, "summary": 2, "library": 3, "report": 4, "terminal": 4, "commands": 5, "notebook": 5,
-        "scripting": 6, "cli": 6,
+        "trackers": 5, "scripting": 6, "cli": 6,
     },
     "proxy_tasks": {
-        "compilation": 0, "data": 0, "datasets": 0, "hurdle": 0, "machine": 0, "models": 0, "outcome": 0, "seeds": 0,
+        "data": 0, "datasets": 0, "hurdle": 0, "machine": 0, "models": 0, "outcome": 0, "seeds": 0,
         "imported": 0, "arithmetic": 0,
+        "compilation": 1, "plugins": 1,
         "convolution": 1, "coordinates": 1, "images": 1, "objectives": 1, "package": 1, "quadratic": 1, "run": 1,
         "synthetic": 1, "text": 1, "transformer": 1,
         "tabular": 2, "task": 2,
