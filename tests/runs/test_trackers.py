@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -185,14 +185,30 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def wandb_history(session: Path) -> tuple[list[float], dict[str, Any]]:
     """Best fitness in the history of an offline session, and its summary."""
     from wandb.proto import wandb_internal_pb2  # pyright: ignore[reportMissingImports]
-    from wandb.sdk.internal.datastore import DataStore  # pyright: ignore[reportMissingImports]
 
-    store, history, summary = DataStore(), list[float](), dict[str, Any]()
-    store.open_for_scan(str(next(session.glob("*.wandb"))))
-    while (data := store.scan_data()) is not None:
+    history, summary = list[float](), dict[str, Any]()
+    for data in log_records(next(session.glob("*.wandb")).read_bytes()):
         record = wandb_internal_pb2.Record.FromString(data)
         rows = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item}
         if "search/best_fitness" in rows:
             history.append(rows["search/best_fitness"])
         summary |= {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.summary.update}
     return history, summary
+
+
+def log_records(data: bytes) -> Iterator[bytes]:
+    """Records of a file in LevelDB's log format, which W&B uses after a header of 7 bytes.
+
+    Source: https://github.com/google/leveldb/blob/main/doc/log_format.md
+    """
+    block, place, record = 32_768, 7, b""
+    while place + 7 <= len(data):
+        if block - place % block < 7:
+            place += block - place % block
+            continue
+        length, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
+        record += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield record
+            record = b""
