@@ -235,7 +235,7 @@ def select(
     Args:
         runs: one or several runs.
         funnel: name of a shipped funnel, or path of a YAML file.
-        settings: overrides of the funnel's settings, such as ``{"stages.0.seeds": 32}``.
+        settings: overrides of the funnel's settings, such as ``{"candidates.most": 4}``.
         kept_in: folder of the training cache. None for ``optsearch-runs``.
         workers: number of concurrent training runs; 0 for sequential runs in this process. None for one per core.
         address: address of a Ray cluster to join. None starts a local one.
