@@ -249,6 +249,18 @@ def get_task(name: str) -> Task:
     raise TaskError(f"unknown task '{name}': {hint}the tasks are {', '.join(names)}; --import adds your own")
 
 
+def plugged_name(name: str) -> str | None:
+    """Name of the task of an installed distribution, without importing it; None if there is none of this name.
+
+    Raises:
+        PlugInError: a distribution uses a name that is taken.
+    """
+    if name.lower() in map(str.lower, TASKS) or name.lower() in _IMPORTED:
+        return None
+    found = plug_ins(plugins.TASKS, TASKS).get(name.lower())
+    return found and found.name
+
+
 def plugged_tasks() -> tuple[tuple[Task, ...], tuple[UserError, ...]]:
     """Imports all tasks of installed distributions.
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from optsearch.dsl.errors import UserError
 from optsearch.runs.report.html import read_report, to_html
 from optsearch.runs.store.records import JsonObject
 from optsearch.runs.store.stream import (
@@ -122,7 +123,11 @@ class _Curve:
 
 
 def _report(folder: Path) -> str:
-    return to_html(read_report([folder]))
+    """The report; empty if the run cannot be reported, such as one that was moved away."""
+    try:
+        return to_html(read_report([folder]))
+    except UserError:
+        return ""
 
 
 def _flat(settings: JsonObject, above: str = "") -> Iterator[tuple[str, Setting]]:

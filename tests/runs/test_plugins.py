@@ -21,6 +21,7 @@ from optsearch.proxy_tasks.task import TaskError
 from optsearch.runs.library.export import FORMS
 from optsearch.runs.trackers.by_name import TRACKERS
 from optsearch.selection.baselines.table import BASELINES
+from optsearch.selection.contender import baseline
 
 MODULE = '''
 import jax.numpy as jnp
@@ -120,7 +121,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "site"
 
 
-def test_a_search_uses_the_task_and_the_tracker(tmp_path: Path, optsearch: Command) -> None:
+def test_a_search_uses_the_task_and_the_tracker(installed: Path, tmp_path: Path, optsearch: Command) -> None:
     (tmp_path / "line.yaml").write_text(json.dumps({**SETTINGS, "task": "straight"}))
     said = optsearch(
         "search", tmp_path / "line.yaml", "--out", tmp_path / "run", "--workers", "0", "--track", "diary", "--json"
@@ -134,6 +135,11 @@ def test_a_search_uses_the_task_and_the_tracker(tmp_path: Path, optsearch: Comma
     assert get_task("Straight").description == "A line through noisy points."
     assert "straight" in {row["name"] for row in optsearch("tasks", "--json").json()}
     assert all(check.agrees is not False for check in api.verify(tmp_path / "run", 2))
+    code = "import sys, optsearch; assert optsearch.load('run').summary.tasks == ('straight',); "
+    code += "assert 'tiny_plugins' not in sys.modules, 'opening a run imports no plug-in'"
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_baseline_is_tuned_and_cached_by_its_code(tmp_path: Path) -> None:
@@ -151,6 +157,7 @@ def test_the_baseline_is_tuned_and_cached_by_its_code(tmp_path: Path) -> None:
     tuned = next(row for row in found.evaluation.tuning if row.contender == "halved")
     assert {name for name, _ in tuned.tuned.values} == {"rate", "b1"}
     assert {row.contender for row in found.losses()} == {"sgd", "halved"}
+    assert baseline("halved").meaning.startswith("own:halved:"), "an edited file is another optimizer"
 
 
 def test_the_format_exports(tmp_path: Path, optsearch: Command) -> None:
