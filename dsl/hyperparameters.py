@@ -89,7 +89,7 @@ def with_rate(program: Program) -> WithRate:
     if not moved or not _is_ordinary(rate):
         return WithRate(program, 1.0)
     for place, value in moved.items():
-        program = _replaced(program, place, math.copysign(1.0, value))
+        program = with_constant(program, place, math.copysign(1.0, value))
     body = program.body
     for index in sorted({place[0] for place in moved}, reverse=True):
         body = _without_copy(body, index, program.signature.outputs)
@@ -122,7 +122,7 @@ def weight_decay(program: Program, *, has_rate: bool) -> WeightDecay | None:
 
 
 def _is_decay(program: Program, place: Place, *, is_decoupled: bool) -> bool:
-    decay, without = _constant(program, place), _replaced(program, place, 0.0)
+    decay, without = _constant(program, place), with_constant(program, place, 0.0)
     for number, lr in enumerate((0.7, 0.02)):
         rng = np.random.default_rng(number)
         g, *state = ([rng.standard_normal(shape) for shape in _SHAPES] for _ in range(1 + len(program.state)))
@@ -203,7 +203,7 @@ def _constant(program: Program, place: Place) -> float:
     return value
 
 
-def _replaced(program: Program, place: Place, value: float) -> Program:
+def with_constant(program: Program, place: Place, value: float) -> Program:
     """The program with another constant at a place."""
     index, position = place
     body = list(program.body)

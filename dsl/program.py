@@ -16,7 +16,7 @@ from __future__ import annotations
 import keyword
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -107,6 +107,14 @@ class Program:
     def signature(self) -> Signature:
         """Inputs and outputs."""
         return Signature((W, G, *self.state, LR), (OUTPUT, *self.state))
+
+    def __repr__(self) -> str:
+        state = f"state {', '.join(self.state)}" if self.state else "no state"
+        return f"<Program: {len(self.body)} statements, {state}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Notebooks display the text."""
+        printer.text(str(self))
 
     def __str__(self) -> str:
         lines = [f"def train({', '.join(self.signature.inputs)}):"]

@@ -3,9 +3,10 @@
     import optsearch
 
     run = optsearch.search("quickstart")            # or optsearch.load("quickstart-seed0")
-    optimizer = run.best.to_optax(learning_rate=1.0)
-    optsearch.evaluate(run.best.program, "X_ae")    # compared with tuned baselines
-    optsearch.simplify(run.best.program)
+    optimizer = run.best.to_optax()                # at its own learning rate, or learning_rate=...
+    optsearch.evaluate(run.best, "X_ae")            # compared with tuned baselines
+    optsearch.simplify(run.best)
+    optsearch.export(run.best, to="torch", path="found.py")
 
 Public names are imported lazily, so that ``import optsearch`` takes milliseconds. The packages ``search`` and
 ``simplify`` are callable: ``optsearch.search(...)`` runs a campaign, ``optsearch.simplify(...)`` distils a program.
@@ -33,8 +34,14 @@ if TYPE_CHECKING:
     from optsearch.proxy_tasks.task import Task as Task
     from optsearch.runs.notebook import load_run as load
     from optsearch.runs.scripting import evaluate as evaluate
+    from optsearch.runs.scripting import export as export
+    from optsearch.runs.scripting import resume as resume
     from optsearch.runs.scripting import search as search  # pyright: ignore[reportAssignmentType]
+    from optsearch.runs.scripting import select as select
     from optsearch.runs.scripting import simplify as simplify  # pyright: ignore[reportAssignmentType]
+    from optsearch.runs.scripting import verify as verify
+    from optsearch.runs.store.stream import StopSearch as StopSearch
+    from optsearch.runs.trackers.by_name import track as track
     from optsearch.selection.scripts.script import load_script as load_script
 
     __version__: str
@@ -42,26 +49,38 @@ if TYPE_CHECKING:
 __all__ = [
     "LIBRARY",
     "Program",
+    "StopSearch",
     "Task",
     "__version__",
     "evaluate",
+    "export",
     "load",
     "load_script",
     "parse",
+    "resume",
     "search",
+    "select",
     "simplify",
     "to_optax",
+    "track",
+    "verify",
 ]
 
 _HOMES = {
     "LIBRARY": ("dsl.library", "LIBRARY"),
     "Program": ("dsl.program", "Program"),
+    "StopSearch": ("runs.store.stream", "StopSearch"),
     "Task": ("proxy_tasks.task", "Task"),
     "evaluate": ("runs.scripting", "evaluate"),
+    "export": ("runs.scripting", "export"),
     "load": ("runs.notebook", "load_run"),
     "load_script": ("selection.scripts.script", "load_script"),
     "parse": ("dsl.syntax", "parse"),
+    "resume": ("runs.scripting", "resume"),
+    "select": ("runs.scripting", "select"),
     "to_optax": ("dsl.transform", "to_optax"),
+    "track": ("runs.trackers.by_name", "track"),
+    "verify": ("runs.scripting", "verify"),
 }
 """Module and original name of every public name."""
 

@@ -1,7 +1,8 @@
 """Proxy tasks: small models on real data, and the trainer that trains them with any program.
 
 - `registry`: all tasks by name; `ladder`: a family of three rungs; `task`: definition of a task, its version and
-  schedule; `custom_task`: user-defined tasks; `imported`: the user's objects by reference
+  schedule; `custom_task`: user-defined tasks; `imported`: the user's objects by reference;
+  `plugins`: those of installed distributions
 - `contract`: laws that every task satisfies; `measured`: AdamW's loss and seed noise on the shipped tasks
 - `datasets`: shipped data sets; `hub`: optional larger ones; `data`: their files
 - `models`: perceptrons, Transformers, and the other models

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from optsearch.dsl.errors import UserError
+from optsearch.proxy_tasks.machine import OUR_FLAGS
 
 CHECKED = 20
 """Number of cache entries that a process checks, in less than 0.1 s. A truncated entry is among the newest when the
@@ -60,6 +61,21 @@ def import_jax() -> ModuleType:
     except (ValueError, RuntimeError) as error:
         raise DeviceError(_no_jax(error)) from error
     return jax
+
+
+def use_one_cpu_thread() -> None:
+    """Restricts this process to one CPU thread; must be called before the first JAX computation.
+
+    Multiple threads or another device change the order of summation, so that results would depend on the number of
+    cores or the presence of a GPU. A value of ``JAX_PLATFORMS`` set by the user is kept. Otherwise this function sets
+    JAX's configuration option instead of the variable: JAX ignores the variable once imported, and workers with a share
+    of a GPU would inherit it.
+    """
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in OUR_FLAGS if flag not in flags)])
+    os.environ["NPROC"] = os.environ["OMP_NUM_THREADS"] = "1"
+    if "JAX_PLATFORMS" not in os.environ:
+        import_jax().config.update("jax_platforms", "cpu")
 
 
 def _no_jax(error: Exception) -> str:

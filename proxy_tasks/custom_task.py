@@ -35,7 +35,7 @@ import numpy as np
 
 from optsearch.proxy_tasks.arithmetic import multiply_adds
 from optsearch.proxy_tasks.datasets.dataset import Arrays, Dataset, digest_of
-from optsearch.proxy_tasks.imported import imported
+from optsearch.proxy_tasks.imported import Imported, imported
 from optsearch.proxy_tasks.objectives import Batch
 from optsearch.proxy_tasks.task import RUNGS, Task, TaskError
 
@@ -71,7 +71,19 @@ def own_task(reference: str) -> Task:
         TaskError: the module or object does not exist, the object is not a task, or its data, parameters or loss are
             invalid. Exceptions raised by the user's code propagate with their traceback.
     """
-    found = imported(reference, error=TaskError, example=EXAMPLE)
+    return task_of(imported(reference, error=TaskError, example=EXAMPLE), reference)
+
+
+def task_of(found: Imported, reference: str) -> Task:
+    """Makes a task of a user's object.
+
+    Args:
+        found: a task object, or a function that returns one.
+        reference: its ``module:object``, for messages and as the name of its data.
+
+    Raises:
+        TaskError: as for `own_task`.
+    """
     name, made = found.name, found.made
     if callable(made) and not isinstance(made, Task):
         made = made()

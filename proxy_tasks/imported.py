@@ -46,7 +46,7 @@ def imported(reference: str, *, error: type[UserError], example: str) -> Importe
     if not hasattr(module, name):
         public = [known for known in vars(module) if not known.startswith("_")]
         raise error(f"import {reference}: module '{module_name}' has no '{name}'{nearest(name, public)}")
-    return Imported(name, getattr(module, name), _code(module, reference))
+    return Imported(name, getattr(module, name), code_of(module, reference))
 
 
 def parts(reference: str, *, error: type[UserError], example: str) -> tuple[str, str]:
@@ -80,7 +80,8 @@ def _module(module: str, reference: str, failure: type[UserError]) -> ModuleType
         raise failure(f"import {reference}: '{module}' needs module '{error.name}', which is not installed") from error
 
 
-def _code(module: ModuleType, reference: str) -> str:
+def code_of(module: ModuleType, reference: str) -> str:
+    """The sha256 of a module's source, or of the reference if there is no source."""
     try:
         source = inspect.getsource(module)
     except (OSError, TypeError):

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 
+from optsearch.dsl.errors import UserError
 from optsearch.dsl.verify import nearest_name
 from optsearch.proxy_tasks import custom_task as own
+from optsearch.proxy_tasks import plugins
 from optsearch.proxy_tasks.checkpoint import Checkpoint
+from optsearch.proxy_tasks.compilation import use_one_cpu_thread
 from optsearch.proxy_tasks.datasets import images, synthetic, text
 from optsearch.proxy_tasks.datasets.text import SYMBOLS
 from optsearch.proxy_tasks.imported import parts
@@ -30,6 +33,7 @@ from optsearch.proxy_tasks.objectives import (
     Reconstruction,
     Regression,
 )
+from optsearch.proxy_tasks.plugins import PlugIn, PlugInError, plug_ins
 from optsearch.proxy_tasks.targets.families import TARGETS
 from optsearch.proxy_tasks.task import Task, TaskError
 
@@ -227,15 +231,62 @@ def reference_of(task: Task) -> str | None:
 
 
 def get_task(name: str) -> Task:
-    """Returns a shipped or imported task by name, ignoring case.
+    """Returns a task by name, ignoring case: a shipped or imported one, or one of an installed distribution.
 
     Raises:
-        TaskError: the name is unknown; the message suggests the nearest name.
+        TaskError: the name is unknown; the message suggests the nearest name. Or the object of a distribution is not a
+            task.
+        PlugInError: a distribution cannot be imported, or uses a name that is taken.
     """
     known = {task.name.lower(): task for task in TASKS.values()} | {key: task for key, (_, task) in _IMPORTED.items()}
     if name.lower() in known:
         return known[name.lower()]
-    names = [task.name for task in known.values()]
+    installed = plug_ins(plugins.TASKS, TASKS)
+    if name.lower() in installed:
+        return _plugged(installed[name.lower()])
+    names = [*(task.name for task in known.values()), *(one.name for one in installed.values())]
     near = nearest_name(name, names, similarity=0.0)
     hint = f"did you mean '{near}'? " if near else ""
     raise TaskError(f"unknown task '{name}': {hint}the tasks are {', '.join(names)}; --import adds your own")
+
+
+def plugged_name(name: str) -> str | None:
+    """Name of the task of an installed distribution, without importing it; None if there is none of this name.
+
+    Raises:
+        PlugInError: a distribution uses a name that is taken.
+    """
+    if name.lower() in map(str.lower, TASKS) or name.lower() in _IMPORTED:
+        return None
+    found = plug_ins(plugins.TASKS, TASKS).get(name.lower())
+    return found and found.name
+
+
+def plugged_tasks() -> tuple[tuple[Task, ...], tuple[UserError, ...]]:
+    """Imports all tasks of installed distributions.
+
+    Returns:
+        The tasks, and an error for each plug-in that cannot be used.
+    """
+    tasks: list[Task] = []
+    faults: list[UserError] = []
+    try:
+        installed = plug_ins(plugins.TASKS, TASKS)
+    except PlugInError as error:
+        return (), (error,)
+    for found in installed.values():
+        try:
+            tasks.append(_plugged(found))
+        except UserError as error:
+            faults.append(error)
+    return tuple(tasks), tuple(faults)
+
+
+@cache
+def _plugged(found: PlugIn) -> Task:
+    use_one_cpu_thread()  # a module may compute at import, and such computations affect results as training does
+    made = found.load()
+    try:
+        return own.task_of(made, found.reference)
+    except TaskError as error:
+        raise found.fault(f"is not a task: {error}") from error

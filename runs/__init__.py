@@ -3,6 +3,7 @@
 reference/   pages of the documentation that are generated from the code
 cli/         the command `optsearch`: parses arguments, prints text or JSON
 scripting    campaigns, comparisons and distillation as functions
+trackers/    TensorBoard, MLflow, Weights & Biases and plug-ins, as callbacks
 notebook     a run in a notebook: the return value of `optsearch.load`
 commands/    implementation of each command; shipped campaigns and funnels
 report/      self-contained HTML reports of runs; charts

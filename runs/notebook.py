@@ -51,6 +51,8 @@ from optsearch.runs.text.phrasing import number
 if TYPE_CHECKING:
     import optax
 
+    from optsearch.dsl.transform import Rate
+
 FrameLibrary = Literal["pandas", "polars", "rows"]
 TableRow = dict[str, Any]
 """A row of a table: data frame libraries take rows as mappings of columns to values."""
@@ -82,12 +84,19 @@ class FoundProgram:
         fitness: fitness, lower is better; None if the program did not train.
         program: the program, with the learning rate of its evaluation.
         lineage: the program and its ancestors, from the warm start on.
+        folder: folder of the run.
     """
 
     id: str
     fitness: float | None
     program: Program
     lineage: Sequence[LineageStep]
+    folder: Path
+
+    @property
+    def reference(self) -> str:
+        """The program as ``RUN:ID``, under which `evaluate` records results in the run."""
+        return f"{self.folder}:{self.id}"
 
     @property
     def pruned(self) -> Program:
@@ -98,18 +107,34 @@ class FoundProgram:
         """Cost, behaviour and stability of the program."""
         return explain(self.program)
 
-    def to_optax(self, learning_rate: float | Callable[[Any], Any] = 1.0) -> optax.GradientTransformation:
-        """Converts the program to an optax gradient transformation.
+    def to_optax(
+        self,
+        learning_rate: Rate | None = None,
+        *,
+        rate_factor: Rate | None = None,
+        weight_decay: float | None = None,
+    ) -> optax.GradientTransformation:
+        """Converts the program to an optax gradient transformation; see `optsearch.dsl.transform.to_optax`.
 
         Args:
-            learning_rate: value of the program's ``lr``: a number, or a schedule that maps the step to a number.
+            learning_rate: the learning rate: a number, or a schedule that maps the step to a number. None for the
+                program's own.
+            rate_factor: the same for a program without a learning rate. None for the program's own.
+            weight_decay: the weight decay. None for the program's own.
+
+        Raises:
+            HyperparameterError: the program has no such hyperparameter, or a value is negative.
         """
         from optsearch.dsl.transform import to_optax
 
-        return to_optax(self.program, learning_rate)
+        return to_optax(self.program, learning_rate, rate_factor=rate_factor, weight_decay=weight_decay)
 
     def __str__(self) -> str:
         return str(self.program)
+
+    def __repr__(self) -> str:
+        size = f"{len(self.program.body)} statements, {len(self.pruned.body)} of them live"
+        return f"<FoundProgram {self.reference}: fitness {number(self.fitness)}, {size}>"
 
     def _repr_html_(self) -> str:
         lines = Markup("\n").join(html_lines(self.program))
@@ -199,7 +224,9 @@ class Run:
         with RunStore.read(self.folder) as store:
             search, ticket = store.find(program_id)
             item = store.ticket(search, ticket)
-            return FoundProgram(program_id, item.fitness.value, item.scored, line_of(store, search, ticket))
+            return FoundProgram(
+                program_id, item.fitness.value, item.scored, line_of(store, search, ticket), self.folder
+            )
 
     @property
     def tables(self) -> tuple[str, ...]:

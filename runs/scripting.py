@@ -1,8 +1,16 @@
-"""Campaigns, comparisons and distillation as functions, for scripts and notebooks."""
+"""The commands as functions, for scripts and notebooks: equal names, options and results.
+
+import optsearch
+
+run = optsearch.search("quickstart", callbacks=[print], settings={"budget.evaluations": 500})
+found = optsearch.evaluate(run.best, "X_ae")
+optsearch.export(run.best, to="torch", path="found.py")
+"""
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +20,28 @@ import yaml
 from optsearch.dsl.program import Program
 from optsearch.runs.commands.evaluate import run_evaluation
 from optsearch.runs.commands.search import Campaign, load_named
+from optsearch.runs.commands.select import run_selection
 from optsearch.runs.commands.simplify import run_distillation
-from optsearch.runs.notebook import Run, load_run
+from optsearch.runs.commands.verify import Check, verify_run
+from optsearch.runs.library.export import write_export
+from optsearch.runs.library.references import load_program, run_folder
+from optsearch.runs.notebook import FoundProgram, Run, load_run
+from optsearch.runs.store.stream import Callback
+from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.evaluation_result import EvaluationResult
+from optsearch.runs.summary.selections import SelectionResult
 from optsearch.search.config import load_campaign
 from optsearch.selection.comparison.evaluation import REPLICATES
 from optsearch.selection.comparison.settings import SCRIPT_BASELINES, EvaluationSettings
 from optsearch.selection.scripts.script import TrainingScript
 from optsearch.selection.tuning.tuner import TRIALS
 from optsearch.simplify.distil import Distilled
+
+AnyProgram = str | Program | FoundProgram | Distilled
+"""A program: a name, a file, ``RUN:ID`` or ``RUN:best``; a value; a program of a loaded run; a distilled program."""
+
+AnyRun = str | Path | Run
+"""A run: its folder, its name in ``optsearch-runs/``, or a loaded run."""
 
 Settings = Mapping[str, Any]
 """Settings of a campaign by name: strings, numbers, lists and mappings, as in a campaign file."""
@@ -36,6 +57,8 @@ def search(
     settings: Settings | None = None,
     force: bool = False,
     quiet: bool = False,
+    callbacks: Sequence[Callback] = (),
+    stop: threading.Event | None = None,
 ) -> Run:
     """Runs a campaign, or resumes an interrupted one.
 
@@ -48,6 +71,10 @@ def search(
         settings: overrides of the campaign's settings, such as ``{"seed": 3, "budget.evaluations": 500}``.
         force: if True, replaces an existing run in the folder.
         quiet: if True, shows no progress.
+        callbacks: each receives every event of the run, in this thread; see `optsearch.runs.store.stream`. A callback
+            that raises `StopSearch` interrupts the run; another exception ends it as ``failed`` and propagates. Either
+            can be resumed.
+        stop: event that interrupts the run when it is set, from a callback or another thread. None for none.
 
     Returns:
         The run. After an interruption its status is ``interrupted``, and the same call resumes it.
@@ -57,19 +84,59 @@ def search(
         RunError: the folder cannot be used.
         TaskError: a task does not exist.
     """
-    overrides = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+    overrides = _overrides(settings)
     if isinstance(campaign, Mapping):
         text = yaml.safe_dump(dict(campaign), sort_keys=False)
         config = load_campaign(text, "campaign", overrides)
     else:
         config, text = load_named(str(campaign), overrides)
-    run = Campaign(config, text, None if out is None else Path(out))
-    done = run.run(workers=workers, address=address, gpus=gpus_per_worker, force=force, quiet=quiet)
+    run = Campaign(config, text, None if out is None else Path(out), callbacks)
+    done = run.run(workers=workers, address=address, gpus=gpus_per_worker, force=force, quiet=quiet, stop=stop)
+    return load_run(done.folder)
+
+
+def resume(
+    run: AnyRun,
+    *,
+    settings: Settings | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    gpus_per_worker: float = 0.0,
+    quiet: bool = False,
+    callbacks: Sequence[Callback] = (),
+    stop: threading.Event | None = None,
+) -> Run:
+    """Resumes an interrupted run with its recorded settings; the result is that of an uninterrupted run.
+
+    User-defined tasks of the run are imported.
+
+    Args:
+        run: the run.
+        settings: changes of the budget or the controls, such as ``{"budget.evaluations": 6000}``; nothing else may
+            differ.
+        workers: number of worker processes on local Ray; 0 evaluates in this process. None for one per core.
+        address: address of a Ray cluster to join. None starts a local one.
+        gpus_per_worker: GPUs of each worker, or a fraction that several share; 0 for none.
+        quiet: if True, shows no progress.
+        callbacks: as in `search`.
+        stop: as in `search`.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+        RunError: the run does not exist, or cannot be resumed with these settings.
+    """
+    folder = _folder(run)
+    with RunStore.read(folder) as store:
+        text, recorded = store.meta("campaign"), store.config.model_dump(mode="json")
+    config = load_campaign(json.dumps(recorded), f"the settings of {folder}", _overrides(settings))
+    done = Campaign(config, text, folder, callbacks).run(
+        workers=workers, address=address, gpus=gpus_per_worker, quiet=quiet, stop=stop
+    )
     return load_run(done.folder)
 
 
 def evaluate(
-    programs: str | Program | Sequence[str | Program],
+    programs: AnyProgram | Sequence[AnyProgram],
     tasks: str | Sequence[str] | None = None,
     *,
     script: TrainingScript | None = None,
@@ -92,7 +159,8 @@ def evaluate(
     """Compares programs with baselines, by repeated tuning with an equal budget, and on fresh seeds.
 
     Args:
-        programs: one or several programs, each a value, a name, a file or ``RUN:ID``.
+        programs: one or several programs, each a value, a name, a file or ``RUN:ID``. Results of programs of runs are
+            also recorded there.
         tasks: names of tasks; ``optsearch tasks`` lists them. None for ``X_ae``, or for the script alone.
         script: a training script in the place of tasks, from `load_script`. None for tasks.
         seeds: number of fresh seeds of each replicate.
@@ -137,7 +205,7 @@ def evaluate(
         timed=timed,
     )
     return run_evaluation(
-        [programs] if isinstance(programs, str | Program) else programs,
+        [_reference(one) for one in ([programs] if isinstance(programs, AnyProgram) else programs)],
         settings,
         folder=None if kept_in is None else Path(kept_in),
         workers=workers,
@@ -148,8 +216,51 @@ def evaluate(
     )
 
 
+def select(
+    runs: AnyRun | Sequence[AnyRun],
+    funnel: str | Path = "ladder",
+    *,
+    settings: Settings | None = None,
+    kept_in: str | Path | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    gpus_per_worker: float = 0.0,
+    imports: Sequence[str] = (),
+    quiet: bool = False,
+) -> SelectionResult:
+    """Selects the best programs of runs in stages: on fresh seeds, then on larger tasks against tuned baselines.
+
+    The results of each stage are recorded in the runs; the same call resumes an interrupted selection.
+
+    Args:
+        runs: one or several runs.
+        funnel: name of a shipped funnel, or path of a YAML file.
+        settings: overrides of the funnel's settings, such as ``{"candidates.most": 4}``.
+        kept_in: folder of the training cache. None for ``optsearch-runs``.
+        workers: number of concurrent training runs; 0 for sequential runs in this process. None for one per core.
+        address: address of a Ray cluster to join. None starts a local one.
+        gpus_per_worker: GPUs of each worker, or a fraction that several share; 0 for none.
+        imports: ``module:object`` references of user-defined tasks.
+        quiet: if True, shows no progress.
+
+    Raises:
+        ConfigError, RunError, TaskError: a name is unknown, or a run cannot be written.
+    """
+    return run_selection(
+        [str(_folder(run)) for run in ([runs] if isinstance(runs, AnyRun) else runs)],
+        str(funnel),
+        _overrides(settings),
+        folder=None if kept_in is None else Path(kept_in),
+        workers=workers,
+        address=address,
+        gpus=gpus_per_worker,
+        imports=imports,
+        quiet=quiet,
+    )
+
+
 def simplify(
-    program: str | Program,
+    program: AnyProgram,
     steps: Sequence[str] = ("prune", "rewrite"),
     *,
     tasks: Sequence[str] | None = None,
@@ -178,7 +289,7 @@ def simplify(
         DoesNotTrainError: ablation is requested and the program does not train.
     """
     return run_distillation(
-        program,
+        _reference(program),
         steps,
         tasks,
         workers=workers,
@@ -188,3 +299,69 @@ def simplify(
         imports=imports,
         quiet=quiet,
     )
+
+
+def export(
+    program: AnyProgram,
+    to: str = "optax",
+    path: str | Path | None = None,
+    *,
+    tuned: str | Path | EvaluationResult | None = None,
+    task: str | None = None,
+    force: bool = False,
+) -> str:
+    """Exports a program as text that does not depend on optsearch.
+
+    The learning rate of an optax or torch file is an argument of its optimizer; the program's own is the default.
+
+    Args:
+        program: the program.
+        to: ``optax``, ``torch``, ``latex``, ``pseudocode``, ``json``, or a format of a plug-in.
+        path: file to write. None writes no file.
+        tuned: exports the tuned values of an evaluation: a result of `evaluate`, a file with the output of
+            ``optsearch evaluate --json``, or a run. None for the program's own values.
+        task: task of that evaluation, if it has several.
+        force: if True, replaces an existing file.
+
+    Returns:
+        The text of the file.
+
+    Raises:
+        ExportError: there is no such format, or ``task`` is given without ``tuned``.
+        ProgramError, RunError: the program or the evaluation does not exist, or the file cannot be written.
+    """
+    source = str(tuned) if isinstance(tuned, Path) else tuned
+    return write_export(
+        load_program(_reference(program)), to, None if path is None else Path(path), source, task, force=force
+    )
+
+
+def verify(run: AnyRun, sample: int = 20, *, imports: Sequence[str] = ()) -> tuple[Check, ...]:
+    """Verifies a run: all checksums and programs, the complete history, and a sample of the training runs.
+
+    Args:
+        run: the run.
+        sample: number of training runs of each kind to repeat; those of the best programs always are.
+        imports: ``module:object`` references of user-defined tasks that may be imported.
+
+    Returns:
+        The checks; the run is right if ``agrees`` is False for none of them.
+
+    Raises:
+        RunError: the folder is not a run, or needs an import that is not allowed.
+    """
+    return tuple(verify_run(_folder(run), sample, imports))
+
+
+def _overrides(settings: Settings | None) -> list[str]:
+    return [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+
+
+def _reference(program: AnyProgram) -> str | Program:
+    if isinstance(program, FoundProgram):
+        return program.reference
+    return program.program if isinstance(program, Distilled) else program
+
+
+def _folder(run: AnyRun) -> Path:
+    return run.folder if isinstance(run, Run) else run_folder(str(run))

@@ -372,17 +372,20 @@ def known_task(name: str, *, for_: Sequence[Use] = (), imports: Sequence[str] = 
     Args:
         name: name of the task, case-insensitive.
         for_: permitted uses of the task. Defaults to any use.
-        imports: references of custom tasks, which a search may use; they are not imported.
+        imports: references of custom tasks, which a search may use; they are not imported, nor are those of installed
+            distributions.
 
     Raises:
         ValueError: the task does not exist, or its use is not permitted.
     """
-    from optsearch.proxy_tasks.registry import get_task
+    from optsearch.proxy_tasks.registry import get_task, plugged_name
     from optsearch.proxy_tasks.task import TaskError
 
     own = {known.lower(): known for known in _own_names(imports)}
     if name.lower() in own:
         return own[name.lower()]
+    if (plugged := plugged_name(name)) is not None:
+        return plugged
     try:
         task = get_task(name)
     except TaskError as error:

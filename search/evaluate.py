@@ -16,8 +16,8 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from optsearch.proxy_tasks.compilation import DeviceError, import_jax, prepare_process
-from optsearch.proxy_tasks.machine import OUR_FLAGS, computing_device, made_on
+from optsearch.proxy_tasks.compilation import DeviceError, prepare_process, use_one_cpu_thread
+from optsearch.proxy_tasks.machine import computing_device, made_on
 from optsearch.search.fitness import Fitness, Job, Request, Setting, Steps, steps_of
 from optsearch.search.pool import Here, Pool
 
@@ -95,21 +95,6 @@ class Evaluator(Protocol):
     def close(self) -> None:
         """Releases all resources; pending jobs are dropped."""
         ...
-
-
-def use_one_cpu_thread() -> None:
-    """Restricts this process to one CPU thread; must be called before the first JAX computation.
-
-    Multiple threads or another device change the order of summation, so that results would depend on the number of
-    cores or the presence of a GPU. A value of ``JAX_PLATFORMS`` set by the user is kept. Otherwise this function sets
-    JAX's configuration option instead of the variable: JAX ignores the variable once imported, and workers with a share
-    of a GPU would inherit it.
-    """
-    flags = os.environ.get("XLA_FLAGS", "").split()
-    os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in OUR_FLAGS if flag not in flags)])
-    os.environ["NPROC"] = os.environ["OMP_NUM_THREADS"] = "1"
-    if "JAX_PLATFORMS" not in os.environ:
-        import_jax().config.update("jax_platforms", "cpu")
 
 
 def import_own_tasks(references: Iterable[str]) -> tuple[Task, ...]:

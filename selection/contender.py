@@ -21,7 +21,7 @@ from optsearch.proxy_tasks.outcome import TrainingResult
 from optsearch.proxy_tasks.run import Trained, training_key
 from optsearch.selection.baselines.baseline import Baseline, BaselineError
 from optsearch.selection.baselines.own import own_baseline
-from optsearch.selection.baselines.table import get_baseline
+from optsearch.selection.baselines.table import get_baseline, plugged
 from optsearch.selection.baselines.torch_optimizers import TORCH_BASELINES, TorchBaseline, by_class, check_version
 from optsearch.selection.optimizer_file import optax_file, program_file, torch_file
 from optsearch.selection.problem import Problem
@@ -68,7 +68,7 @@ class Contender:
         """Identity of the optimizer.
 
         A program's fingerprint; ``optax:`` or ``torch:`` and the name of a baseline; ``own:``, the reference and a hash
-        of the source file of a user-defined baseline.
+        of the source file of a user-defined baseline, or the name and the hash of a plug-in.
         """
         if self.program is not None:
             return fingerprint(self.program)
@@ -76,7 +76,8 @@ class Contender:
             return f"torch:{self.name}"
         if self.reference:
             return f"own:{self.reference}:{own_baseline(self.reference).code}"
-        return f"optax:{self.name}"
+        own = plugged(self.name)
+        return f"optax:{self.name}" if own is None else f"own:{self.name}:{own.code}"
 
     @property
     def row(self) -> Baseline:
@@ -233,7 +234,7 @@ class TrainingJob:
             module = torch_file(contender.torch, values)
         else:
             module = optax_file(contender.reference or contender.name, _arguments(self), values[RATE])
-            if contender.reference:
+            if contender.meaning.startswith("own:"):
                 module += f"# {contender.meaning}\n"  # an edited baseline is another optimizer
         is_own = all(row.reference == values.get(row.name, row.reference) for row in contender.space())
         told = ", ".join(f"{name} {value:.6g}" for name, value in values.items())

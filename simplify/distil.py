@@ -106,6 +106,18 @@ class Distilled:
         """Names of the state variables."""
         return self.program.state
 
+    def __str__(self) -> str:
+        return str(self.program)
+
+    def __repr__(self) -> str:
+        state = f"state {', '.join(self.state)}" if self.state else "no state"
+        is_known = "" if self.recognised is None else f"; {self.recognised}"
+        return f"<Distilled: {self.statements} statements, {state}{is_known}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Notebooks display the text below the summary."""
+        printer.text(f"{self!r}\n{self}")
+
     def as_values(self) -> dict[str, Any]:
         """Plain values for JSON."""
         found = self.recognised

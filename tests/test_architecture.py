@@ -14,12 +14,12 @@ RANKS = {"dsl": 0, "proxy_tasks": 1, "search": 2, "simplify": 3, "selection": 3,
 ROOMS = {
     "runs": {
         "text": 0, "store": 1, "summary": 2, "library": 3, "report": 4, "terminal": 4, "commands": 5, "notebook": 5,
-        "scripting": 6, "cli": 6, "reference": 7,
+        "trackers": 5, "scripting": 6, "cli": 6, "reference": 7,
     },
     "proxy_tasks": {
-        "compilation": 0, "data": 0, "datasets": 0, "hurdle": 0, "machine": 0, "models": 0, "outcome": 0, "seeds": 0,
+        "data": 0, "datasets": 0, "hurdle": 0, "machine": 0, "models": 0, "outcome": 0, "seeds": 0,
         "imported": 0, "arithmetic": 0,
-        "objectives": 1, "run": 1,
+        "compilation": 1, "objectives": 1, "plugins": 1, "run": 1,
         "task": 2,
         "checkpoint": 3, "custom_task": 3, "execution": 3, "hub": 3, "ladder": 3, "measured": 3,
         "lowering": 4, "targets": 4, "trainer": 4,

@@ -11,13 +11,14 @@ from optsearch.dsl.parameters import Parametrised, parametrised, without_clashes
 from optsearch.dsl.program import Program
 
 DECAY = "weight_decay"
+LEARNING_RATE = "learning_rate"
 FACTOR = "rate_factor"
 """Argument for the ``lr`` of a program without a learning rate."""
 
 TRIED = (0.1, 10.0)
 """Default range to try, in multiples of the program's own rate."""
 
-_NAMES = frozenset({DECAY, FACTOR, "learning_rate"})
+_NAMES = frozenset({DECAY, FACTOR, LEARNING_RATE})
 
 
 @dataclass(frozen=True, slots=True)

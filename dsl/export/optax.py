@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from optsearch.dsl.export.arguments import FACTOR, NO_ADVICE, Advice, prepared
+from optsearch.dsl.export.arguments import FACTOR, LEARNING_RATE, NO_ADVICE, Advice, prepared
 from optsearch.dsl.export.source import about, formatted, helpers, listed_state, method
 from optsearch.dsl.functions import FUNCTIONS, Scope
 from optsearch.dsl.program import Program, Statement
@@ -87,7 +87,7 @@ def to_optax_source(
     """
     made = prepared(program, _TAKEN)
     kinds, memory, named = verify(made.program), state_kinds(made.program), made.named
-    argument = "learning_rate" if made.rate is not None else FACTOR
+    argument = LEARNING_RATE if made.rate is not None else FACTOR
     program, extra = named.program, "".join(f", {name}" for name in named.defaults)
     whole_tree = any(FUNCTIONS[statement.function].scope is not Scope.ELEMENT for statement in program.body)
     state = program.state

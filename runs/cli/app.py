@@ -10,8 +10,9 @@ import io
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,6 +32,9 @@ from optsearch.runs.cli.options import (
 )
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.text.plain import printable
+
+if TYPE_CHECKING:
+    from optsearch.runs.trackers.tracking import Tracking
 
 app = typer.Typer(
     help="Discovers optimizers: evolves small programs and scores each by training tiny models.",
@@ -73,6 +77,14 @@ def search(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
     ] = None,
     imports: Imports = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--track",
+            metavar="TRACKER",
+            help="Also write the run with tensorboard, mlflow, wandb or a plug-in; may be repeated.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run in the folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -92,6 +104,7 @@ def search(
     from optsearch.search.config import SEEDS
 
     check_workers(workers, address, gpus)
+    callbacks = _trackers(track or ())
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     if imports:
         overrides.append(f"imports={json.dumps(imports)}")
@@ -104,7 +117,7 @@ def search(
     views: list[RunSummary] = []
     for number in range(config.seed, config.seed + seeds):
         folder = out / f"seed{number}" if out and seeds > 1 else out
-        one = Campaign(config.model_copy(update={"seed": number}), text, folder)
+        one = Campaign(config.model_copy(update={"seed": number}), text, folder, callbacks)
         try:
             finished = one.run(workers=workers, address=address, gpus=gpus, force=force, quiet=as_json)
         except KeyboardInterrupt:
@@ -137,6 +150,15 @@ def search(
         print_json(both) if as_json else study(together)
     elif as_json:
         print_json(run_json(views[0]))
+
+
+def _trackers(names: Sequence[str]) -> list[Tracking]:
+    """The callbacks of trackers; without any, none of their modules is imported."""
+    if not names:
+        return []
+    from optsearch.runs.trackers.by_name import track
+
+    return [track(name) for name in dict.fromkeys(names)]
 
 
 @app.command()
@@ -346,7 +368,9 @@ app.command()(comparing.select)
 @app.command()
 def export(
     program: ProgramArgument,
-    to: Annotated[str, typer.Option("--to", help="Format: optax, torch, latex, pseudocode or json.")] = "optax",
+    to: Annotated[
+        str, typer.Option("--to", help="Format: optax, torch, latex, pseudocode, json or that of a plug-in.")
+    ] = "optax",
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     tuned: Annotated[
@@ -363,26 +387,14 @@ def export(
     The learning rate of an optax or torch file is that of optax and torch, and the program's own is its default. Where
     the update is not proportional to a learning rate, the file has a `rate_factor` instead and says so.
     """
-    from optsearch.runs.library.export import FORMS, exported
+    from optsearch.runs.library.export import write_export
     from optsearch.runs.library.references import load_program
-    from optsearch.runs.library.tuned import tuned_program
 
-    if to not in FORMS:
-        raise typer.BadParameter(f"'{to}' is not an export format: use {', '.join(FORMS)}", param_hint="--to")
     if task is not None and tuned is None:
         raise typer.BadParameter("names a task of an evaluation: give that with --tuned", param_hint="--task")
-    named = load_program(program)
-    source = exported(named, to, tuned_program(named, tuned, task) if tuned is not None else None)
+    source = write_export(load_program(program), to, out, tuned, task, force=force)
     if out is None:
         sys.stdout.write(printable(source))
-        return
-    try:
-        with out.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(source)
-    except FileExistsError:
-        raise RunError(f"{out}: the file exists: choose another name, or replace it with --force") from None
-    except OSError as error:
-        raise RunError(f"{out}: cannot be written: {error.strerror}") from error
 
 
 app.command()(listing.tasks)

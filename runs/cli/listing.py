@@ -20,6 +20,7 @@ def tasks(
     as_json: AsJson = False,
 ) -> None:
     """List the tasks that programs are trained on, or check one: exit code 1 when it breaks a law."""
+    from optsearch.proxy_tasks.registry import plugged_tasks
     from optsearch.runs.cli.json_rows import law_row, task_row
     from optsearch.runs.library import catalog
     from optsearch.runs.terminal import tables as terminal
@@ -27,7 +28,10 @@ def tasks(
 
     own = import_own_tasks(imports or ())
     if check is None:
-        entries = catalog.tasks(own)
+        plugged, faults = plugged_tasks()
+        for fault in faults:
+            terminal.errors.print(str(fault), markup=False, soft_wrap=True)
+        entries = catalog.tasks((*own, *plugged))
         print_json([task_row(entry) for entry in entries]) if as_json else terminal.tasks(entries)
         return
     laws: list[CheckedLaw] = []

@@ -7,6 +7,7 @@ evaluate     compares programs with tuned baselines on tasks
 simplify     distillation of a named program
 verify       checks the records and results of a run
 doctor       examines this machine, and what of a campaign fits it
+announcer    sends the events of a campaign to callbacks
 entrants     the programs that enter a funnel
 final_runs   training of finalists on further seeds
 script_check  tries a training script with few steps, and says what is wrong with it

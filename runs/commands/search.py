@@ -17,6 +17,7 @@ from types import FrameType
 
 from optsearch.dsl.verify import nearest
 from optsearch.proxy_tasks.registry import check_packages, get_task
+from optsearch.runs.commands.announcer import Announcer
 from optsearch.runs.commands.final_runs import due, train_finals
 from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.library.references import RUNS_FOLDER
@@ -24,6 +25,7 @@ from optsearch.runs.store.environment import about_machine, available_cores, mac
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.ledger import SearchInbox, SearchLedger
 from optsearch.runs.store.records import JsonObject, Search
+from optsearch.runs.store.stream import Callback, RunEnded, RunStarted, SearchProgress, identity_of
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.glance import glance, rivals
 from optsearch.runs.summary.searches import (
@@ -39,7 +41,7 @@ from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.search.config import CampaignConfig, load_campaign, load_campaign_file
 from optsearch.search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, import_own_tasks
-from optsearch.search.events import Timing
+from optsearch.search.events import Progress, Timing
 from optsearch.search.evolution import History
 from optsearch.search.fitness import Reference
 from optsearch.search.handover import HeadStart
@@ -109,12 +111,16 @@ class Campaign:
         config: the settings.
         text: original text of the campaign.
         folder: run folder; None for ``optsearch-runs/NAME-seedS``.
+        callbacks: receivers of the run's events.
     """
 
-    def __init__(self, config: CampaignConfig, text: str, folder: Path | None = None):
+    def __init__(
+        self, config: CampaignConfig, text: str, folder: Path | None = None, callbacks: Sequence[Callback] = ()
+    ):
         self.config, self._text = config, text
         self.folder = folder or RUNS_FOLDER / f"{config.name}-seed{config.seed}"
         self._setting = config.setting
+        self._callbacks = callbacks
         self.timing = Timing()
         """Time spent by this process's searches, by activity."""
 
@@ -149,19 +155,26 @@ class Campaign:
         stop = stop or threading.Event()
         import_own_tasks(self.config.imports)
         check_packages(self.config.tasks)
-        with self._open(force) as store, _interruptible(stop):
-            if store.meta("status") == "finished" and spent(store, self.config) and due(store) is None:
-                return Finished(self.folder, interrupted=False)
-            store.set_meta("status", "running")
-            status = "failed"
-            try:
-                done = self._train(store, Workers(workers, address, gpus), quiet, stop)
-                status = "finished" if done else "interrupted"
-            except KeyboardInterrupt:
-                status = "interrupted"
-                raise
-            finally:
-                store.set_meta("status", status)
+        tell, status = Announcer(self._callbacks, stop), ""
+        try:
+            with self._open(force) as store, _interruptible(stop):
+                if store.meta("status") == "finished" and spent(store, self.config) and due(store) is None:
+                    return Finished(self.folder, interrupted=False)
+                store.set_meta("status", "running")
+                status = "failed"
+                try:
+                    store.listen(tell)
+                    tell(RunStarted(self.folder, identity_of(store), store.meta("settings"), len(store.sessions()) > 1))
+                    done = self._train(store, Workers(workers, address, gpus), quiet, tell)
+                    status = "finished" if done else "interrupted"
+                except KeyboardInterrupt:
+                    status = "interrupted"
+                    raise
+                finally:
+                    store.set_meta("status", status)
+        finally:
+            if status:
+                tell(RunEnded(self.folder, status))  # after the file is closed, so that a callback can read all of it
         return Finished(self.folder, interrupted=not done)
 
     def _open(self, force: bool) -> RunStore:
@@ -181,13 +194,13 @@ class Campaign:
             )
         return store
 
-    def _train(self, store: RunStore, options: Workers, quiet: bool, stop: threading.Event) -> bool:
+    def _train(self, store: RunStore, options: Workers, quiet: bool, tell: Announcer) -> bool:
         """Runs the searches, the controls, then the final comparison; returns True if all are complete."""
         with self._evaluator(options, quiet) as evaluator:
             done = all(
-                self._search(store, planned, evaluator, quiet, stop) for planned in planned_searches(store, self.config)
+                self._search(store, planned, evaluator, quiet, tell) for planned in planned_searches(store, self.config)
             )
-            done = done and train_finals(store, evaluator.pool, quiet=quiet, stop=stop)
+            done = done and train_finals(store, evaluator.pool, quiet=quiet, stop=tell.stop)
             machines = sorted({*store.meta("worker_machines", []), *evaluator.statistics.machines})
         if machines != store.meta("worker_machines", []):
             store.set_meta("worker_machines", machines)
@@ -196,7 +209,7 @@ class Campaign:
         return done
 
     def _search(
-        self, store: RunStore, planned: PlannedSearch, evaluator: Evaluator, quiet: bool, stop: threading.Event
+        self, store: RunStore, planned: PlannedSearch, evaluator: Evaluator, quiet: bool, tell: Announcer
     ) -> bool:
         config, search, budget = self.config, planned.search, planned.budget
         ledger = SearchLedger(store, search)
@@ -224,7 +237,14 @@ class Campaign:
                     batch_size=max(config.batch_size, config.lanes),
                     timing=self.timing,
                 )
-                progress = session.run(progress=None if quiet else view.update, should_stop=stop.is_set)
+
+                def on_turn(progress: Progress) -> None:
+                    event = SearchProgress(search, budget.counted, progress)
+                    if not quiet:
+                        view.update(event.progress)
+                    tell(event)
+
+                progress = session.run(progress=on_turn, should_stop=tell.stop.is_set)
         except EvaluationError as error:
             store.add_failure(search, error.ticket, error.text, error.details)
             raise RunError(f"{self.folder}: {error}") from error

@@ -24,6 +24,7 @@ from optsearch.runs.library.references import NamedProgram, run_folder
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.evaluation_json import decode_evaluation
+from optsearch.runs.summary.evaluation_result import EvaluationResult
 from optsearch.runs.summary.selections import read_selections
 from optsearch.selection.comparison.evaluation import Evaluation
 from optsearch.selection.space import RATE, with_values
@@ -58,20 +59,24 @@ class _Found:
     is_script: bool
 
 
-def tuned_program(named: NamedProgram, source: str, task: str | None = None) -> TunedProgram:
+def tuned_program(named: NamedProgram, source: str | EvaluationResult, task: str | None = None) -> TunedProgram:
     """Reads the tuned values of a program.
 
     Args:
         named: the program.
-        source: file with the output of ``evaluate --json``, or a run in which evaluations are recorded; of several, the
-            last one with the program and the task counts.
+        source: result of an evaluation; file with the output of ``evaluate --json``; or a run in which evaluations are
+            recorded; of several, the last one with the program and the task counts.
         task: task of the evaluation; None if it has one task only.
 
     Raises:
         RunError: the source is neither, or has no tuned values of the program on the task.
     """
     meaning = fingerprint(named.program)
-    every = list(_of_file(Path(source)) if Path(source).is_file() else _of_run(source))
+    if isinstance(source, EvaluationResult):
+        every = list(_of_result(source))
+        source = "this evaluation"
+    else:
+        every = list(_of_file(Path(source)) if Path(source).is_file() else _of_run(source))
     mine = [found for found in every if fingerprint(parse(found.text)) == meaning]
     if not mine:
         others = ", ".join(dict.fromkeys(found.name for found in every)) or "no program"
@@ -92,6 +97,11 @@ def tuned_program(named: NamedProgram, source: str, task: str | None = None) -> 
     if not tuned:
         raise RunError(f"{source}: nothing was tuned there (--tune 0): evaluate the program with tuning")
     return _best(tuned[-1], chosen)
+
+
+def _of_result(result: EvaluationResult) -> Iterator[_Found]:
+    for name, text in result.programs.items():
+        yield _Found("an evaluation", name, text, result.evaluation, result.settings.script is not None)
 
 
 def _of_file(path: Path) -> Iterator[_Found]:

@@ -33,6 +33,7 @@ from optsearch.runs.store.schema import (
     pack_program,
     signed,
 )
+from optsearch.runs.store.stream import FinalsRecorded, Record, ResultsRecorded, ValidationRecorded
 from optsearch.search.events import Evaluated, Settled
 from optsearch.search.evolution import SEARCH_VERSION
 from optsearch.search.meta_validation import Validation
@@ -49,6 +50,11 @@ class RunStore(RunReader):
         self._lock = lock
         self._session = 0
         self._began = time.monotonic()
+        self._listener: Callable[[Record], None] | None = None
+
+    def listen(self, listener: Callable[[Record], None]) -> None:
+        """Sets the receiver of every further record of results, which is called once the record is durable."""
+        self._listener = listener
 
     # Opening
 
@@ -296,6 +302,7 @@ class RunStore(RunReader):
             )
             self._replace("totals", totals)
             self._note_time()
+        self._tell(ResultsRecorded(search, tuple(evaluated), tuple(settled)))
 
     def add_validation(self, search: Search, validation: Validation) -> None:
         """Records a meta-validation durably."""
@@ -309,6 +316,7 @@ class RunStore(RunReader):
             total = self._connection.execute("SELECT count(*), sum(checksum) FROM validations").fetchone()
             self._replace("meta", ("validations", _dump(total)))
             self._note_time()
+        self._tell(ValidationRecorded(search, validation))
 
     def add_proposal(self, search: Search, ticket: int, proposal: Proposal) -> None:
         """Records durably that a proposal enters a search at a ticket."""
@@ -328,6 +336,7 @@ class RunStore(RunReader):
             total = self._connection.execute("SELECT count(*), sum(checksum) FROM finals").fetchone()
             self._replace("meta", ("finals", _dump(total)))
             self._note_time()
+        self._tell(FinalsRecorded(tuple(finals)))
 
     def add_study(self, settings: JsonObject) -> int:
         """Creates a study and returns its number."""
@@ -358,6 +367,10 @@ class RunStore(RunReader):
             number = self._connection.execute("SELECT count(*) FROM failures").fetchone()[0] + 1
             cells = (number, search.number, ticket, program, details)
             self._connection.execute(insert("failures"), signed("failures", cells))
+
+    def _tell(self, record: Record) -> None:
+        if self._listener is not None:
+            self._listener(record)
 
     def _replace(self, table: str, cells: Sequence[Cell]) -> None:
         self._connection.execute(insert(table).replace("INSERT", "INSERT OR REPLACE"), signed(table, cells))

@@ -17,6 +17,7 @@ finals       results of training on further seeds, and comparison with controls
 history      statistics of a search over time
 lineage      ancestry of a program, mutation by mutation
 held_out     tasks that were used to select a program
+evaluation_rows  tables of an evaluation as frozen rows
 evaluation_result  result of an evaluation, with what it was made of
 evaluation_json  JSON of an evaluation, and its decoder
 stage_record  a completed stage of a funnel, and its JSON

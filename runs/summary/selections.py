@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from markupsafe import Markup
 from pydantic import TypeAdapter
 
 from optsearch.runs.store.errors import DamagedRunError, plain_errors
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import JsonObject, Stage, Study
 from optsearch.runs.summary.stage_record import StageRecord, decode_stage
+from optsearch.runs.text.html_table import html_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,27 @@ class SelectionResult:
     considered: int
     known: int
     trained: int
+
+    @property
+    def survivors(self) -> tuple[str, ...]:
+        """Names of the programs that passed the last completed stage, best first."""
+        return self.selection.survivors
+
+    def __repr__(self) -> str:
+        record = self.selection
+        stages = "; ".join(
+            f"{stage.name}: {len(stage.passed)} of {len(stage.programs)} pass" for stage in record.stages
+        )
+        left = ", ".join(record.survivors) or "no program"
+        return f"<SelectionResult of funnel {record.name}: {record.status}; {stages or 'no stage yet'}; left: {left}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (stage.name, verdict.contender, verdict.score, verdict.why)
+            for stage in self.selection.stages
+            for verdict in stage.programs
+        ]
+        return str(Markup("<p>{}</p>{}").format(repr(self), html_table(("stage", "program", "score", "result"), rows)))
 
 
 _CANDIDATES: TypeAdapter[tuple[EnteredProgram, ...]] = TypeAdapter(tuple[EnteredProgram, ...])

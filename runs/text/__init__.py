@@ -2,5 +2,6 @@
 
 phrasing     comparisons and verdicts as sentences
 highlight    syntax highlighting of program text
+html_table   tables for notebooks
 plain        sanitised text for terminals
 """

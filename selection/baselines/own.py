@@ -13,7 +13,8 @@ from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
-from optsearch.proxy_tasks.imported import imported
+from optsearch.proxy_tasks.imported import Imported, imported
+from optsearch.proxy_tasks.plugins import PlugIn
 from optsearch.selection.baselines.baseline import Baseline, BaselineError
 from optsearch.selection.baselines.optax_optimizers import by_signature, check
 
@@ -42,13 +43,30 @@ def own_baseline(reference: str) -> OwnBaseline:
     from optsearch.search.evaluate import use_one_cpu_thread
 
     use_one_cpu_thread()  # a module may compute at import
-    found = imported(reference, error=BaselineError, example=EXAMPLE)
+    return _made(imported(reference, error=BaselineError, example=EXAMPLE), f"import {reference}: it")
+
+
+@cache
+def plugged_baseline(found: PlugIn) -> OwnBaseline:
+    """Imports the baseline of an installed distribution.
+
+    Raises:
+        BaselineError: the object cannot be a baseline.
+        PlugInError: it cannot be imported.
+    """
+    from optsearch.search.evaluate import use_one_cpu_thread
+
+    use_one_cpu_thread()
+    return _made(found.load(), f"plug-in '{found.name}' of the distribution {found.distribution}")
+
+
+def _made(found: Imported, about: str) -> OwnBaseline:
     if isinstance(found.made, Baseline):
-        check(found.made, about=f"import {reference}: it")
+        check(found.made, about=about)
         return OwnBaseline(replace(found.made, name=found.name), found.code)
     if not callable(found.made):
         raise BaselineError(
-            f"import {reference}: it is {type(found.made).__name__}, neither a Baseline nor a function "
+            f"{about} is {type(found.made).__name__}, neither a Baseline nor a function "
             "f(learning_rate, **numbers) that returns an optax optimizer"
         )
-    return OwnBaseline(by_signature(found.name, found.made, about=f"import {reference}: it"), found.code)
+    return OwnBaseline(by_signature(found.name, found.made, about=about), found.code)

@@ -3,7 +3,7 @@
 Each row defines a reference learning rate, at which tuning starts, and the tunable keyword arguments. These are passed
 to the optimizer as traced numbers, so that one compilation serves all values. Optimizers without weight decay are those
 that have none by definition. Names without a row are looked up among optax's own optimizers, references such as
-``module:object`` among the user's.
+``module:object`` among the user's. Distributions add names as plug-ins.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from types import MappingProxyType
 from typing import Any
 
 from optsearch.dsl.verify import nearest_name
+from optsearch.proxy_tasks import plugins
+from optsearch.proxy_tasks.plugins import plug_ins
 from optsearch.selection.baselines import made
 from optsearch.selection.baselines.baseline import ALWAYS, Baseline, BaselineError, Schedule
 from optsearch.selection.baselines.optax_optimizers import optax_baseline
-from optsearch.selection.baselines.own import own_baseline
+from optsearch.selection.baselines.own import OwnBaseline, own_baseline, plugged_baseline
 from optsearch.selection.space import DECAY, KINDS, LIMIT
 
 __all__ = ["ALWAYS", "BASELINES", "FAMILIES", "Baseline", "BaselineError", "Schedule", "get_baseline"]
@@ -233,10 +235,11 @@ def get_baseline(name: str) -> Baseline:
     """Returns a baseline: a row or an optax optimizer by name, ignoring case, or the user's own by reference.
 
     Args:
-        name: a name, or ``module:object``.
+        name: a name of a row, of an installed distribution or of optax, or ``module:object``.
 
     Raises:
         BaselineError: the name is unknown, with the nearest name in the message; or the optimizer cannot be a baseline.
+        PlugInError: a distribution cannot be imported, or uses a name that is taken.
     """
     return _own(name) if ":" in name else _named(name.lower())
 
@@ -251,13 +254,36 @@ def _own(reference: str) -> Baseline:
 
 
 @cache
+def plugged(name: str) -> OwnBaseline | None:
+    """Returns the baseline of an installed distribution; None if there is none of this name.
+
+    Args:
+        name: the name, ignoring case.
+
+    Raises:
+        BaselineError: the object cannot be a baseline.
+        PlugInError: it cannot be imported, or its name is taken.
+    """
+    name = name.lower()
+    if name in BASELINES:
+        return None
+    found = plug_ins(plugins.BASELINES, BASELINES).get(name)
+    if found is None:
+        return None
+    if optax_baseline(name) is not None:
+        raise found.fault("has the name of an optimizer of optax, and is refused")
+    return plugged_baseline(found)
+
+
+@cache
 def _named(name: str) -> Baseline:
-    found = BASELINES.get(name) or optax_baseline(name)
+    own = plugged(name)
+    found = BASELINES.get(name) or (own.baseline if own is not None else optax_baseline(name))
     if found is not None:
         return found
-    near = nearest_name(name, BASELINES)
+    near = nearest_name(name, [*BASELINES, *plug_ins(plugins.BASELINES, BASELINES)])
     hint = f"did you mean '{near}'? " if near else ""
     raise BaselineError(
         f"unknown baseline '{name}': {hint}the baselines are {', '.join(BASELINES)}, optax's other optimizers, "
-        "and your own as module:object"
+        "plug-ins, and your own as module:object"
     )

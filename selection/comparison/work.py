@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from optsearch.dsl.dataflow import prune
-from optsearch.dsl.transform import to_optax
+from optsearch.dsl.transform import to_transformation
 from optsearch.selection.baselines.table import get_baseline
 from optsearch.selection.contender import Contender
 
@@ -76,7 +76,7 @@ def _shapes(contender: Contender) -> tuple[Any, Any, Any] | None:
 
     schedule: Callable[[Any], Any] = lambda count: jnp.float32(1e-3)  # noqa: E731
     if contender.program is not None:
-        optimizer = to_optax(prune(contender.program), schedule)
+        optimizer = to_transformation(prune(contender.program), schedule)
     elif contender.torch is not None:
         if not contender.torch.like:
             return None

@@ -19,7 +19,7 @@ from optsearch.dsl.export.optax import to_optax_source
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, ProgramError
 from optsearch.dsl.syntax import parse
-from optsearch.dsl.transform import to_optax
+from optsearch.dsl.transform import to_transformation
 
 TREE_SHAPES = {"kernel": (4, 3), "scale": (), "bias": (3,)}
 
@@ -51,19 +51,19 @@ def assert_same_path(one: list[dict], other: list[dict]) -> None:
 def test_exported_file_trains_as_the_program(name: str, tmp_path: Path) -> None:
     program = LIBRARY[name]
     exported = optax_optimizer(to_optax_source(program), tmp_path, 0.01)
-    assert_same_path(path_of(exported, 100), path_of(to_optax(program, 0.01), 100))
+    assert_same_path(path_of(exported, 100), path_of(to_transformation(program, 0.01), 100))
 
 
 def test_a_learning_rate_schedule_is_the_lr_of_the_program(tmp_path: Path) -> None:
     schedule = optax.cosine_decay_schedule(0.5, 20)
     exported = optax_optimizer(to_optax_source(LIBRARY["adamw"]), tmp_path, schedule)
-    assert_same_path(path_of(exported, 20), path_of(to_optax(LIBRARY["adamw"], schedule), 20))
+    assert_same_path(path_of(exported, 20), path_of(to_transformation(LIBRARY["adamw"], schedule), 20))
 
 
 def test_half_precision_parameters_train_as_with_the_program(tmp_path: Path) -> None:
     for name in ("adam", "lion"):
         one = path_of(optax_optimizer(to_optax_source(LIBRARY[name]), tmp_path, 1.0, name), 20, jnp.bfloat16)
-        other = path_of(to_optax(LIBRARY[name], 1.0), 20, jnp.bfloat16)
+        other = path_of(to_transformation(LIBRARY[name], 1.0), 20, jnp.bfloat16)
         for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
             assert x.dtype == y.dtype == jnp.bfloat16
             np.testing.assert_array_equal(np.asarray(x, np.float32), np.asarray(y, np.float32))
@@ -73,14 +73,14 @@ def test_constants_are_keyword_arguments(tmp_path: Path) -> None:
     changed = parse(str(LIBRARY["lion"]).replace("w * 0.1", "w * 0.3").replace("0.99)", "0.95)"))
     exported = optax_optimizer(to_optax_source(LIBRARY["lion"]), tmp_path, 0.01, beta2=0.95, weight_decay=0.3)
     one = path_of(exported, 20)
-    assert_same_path(one, path_of(to_optax(changed, 0.01), 20))
+    assert_same_path(one, path_of(to_transformation(changed, 0.01), 20))
 
 
 @pytest.mark.parametrize("name", ["adamw", "lion", "sgd"])
 def test_the_learning_rate_is_that_of_optax(name: str, tmp_path: Path) -> None:
     """At its default the file takes the steps of the program to the last bit."""
     optimizer = load(to_optax_source(LIBRARY[name]), tmp_path).optimizer
-    for one, other in zip(path_of(optimizer(), 5), path_of(to_optax(LIBRARY[name], 1.0), 5), strict=True):
+    for one, other in zip(path_of(optimizer(), 5), path_of(to_transformation(LIBRARY[name], 1.0), 5), strict=True):
         for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
             np.testing.assert_allclose(x, y, rtol=1e-6)  # compiled as a whole, XLA contracts products and sums
     params, grads = jnp.full(3, 4.0), jnp.ones(3)
@@ -169,7 +169,8 @@ def test_names_of_the_program_never_shadow_those_of_the_file(tmp_path: Path) -> 
         " update = update + _m\n return update, state, jnp, _m\n"
     )
     assert_same_path(
-        path_of(optax_optimizer(to_optax_source(program), tmp_path, 0.01), 5), path_of(to_optax(program, 0.01), 5)
+        path_of(optax_optimizer(to_optax_source(program), tmp_path, 0.01), 5),
+        path_of(to_transformation(program, 0.01), 5),
     )
 
 
@@ -195,7 +196,8 @@ def of_constants(expression: str) -> Program:
 def test_constants_are_computed_in_the_precision_of_the_program(statements: str, tmp_path: Path) -> None:
     program = of_constants(statements)
     assert_same_path(
-        path_of(optax_optimizer(to_optax_source(program), tmp_path, 0.01), 2), path_of(to_optax(program, 0.01), 2)
+        path_of(optax_optimizer(to_optax_source(program), tmp_path, 0.01), 2),
+        path_of(to_transformation(program, 0.01), 2),
     )
 
 
@@ -206,7 +208,7 @@ def test_single_precision_stays_single_where_double_is_enabled(tmp_path: Path) -
     )
     exported = optax_optimizer(to_optax_source(program), tmp_path, 0.01)
     with jax.enable_x64(True):
-        one, other = (path_of(make, 3) for make in (exported, to_optax(program, 0.01)))
+        one, other = (path_of(make, 3) for make in (exported, to_transformation(program, 0.01)))
     for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         assert x.dtype == y.dtype == jnp.float32
         np.testing.assert_array_equal(x, y)
@@ -217,7 +219,7 @@ def test_single_precision_stays_single_where_double_is_enabled(tmp_path: Path) -
 def test_optimizers_hold_within_those_of_optax(name: str, exported: bool, tmp_path: Path) -> None:
     program = LIBRARY[name]
     source = to_optax_source(program)
-    make = (lambda lr: optax_optimizer(source, tmp_path, lr)) if exported else lambda lr: to_optax(program, lr)
+    make = (lambda lr: optax_optimizer(source, tmp_path, lr)) if exported else lambda lr: to_transformation(program, lr)
     own = make(0.01)
     same = path_of(own, 3)
     labels = dict.fromkeys(TREE_SHAPES, "own")
@@ -234,7 +236,7 @@ def test_optimizers_hold_within_those_of_optax(name: str, exported: bool, tmp_pa
 @pytest.mark.parametrize("exported", [False, True])
 def test_weights_may_be_numbers(exported: bool, tmp_path: Path) -> None:
     program = LIBRARY["adamw"]
-    own = optax_optimizer(to_optax_source(program), tmp_path, 0.1) if exported else to_optax(program, 0.1)
+    own = optax_optimizer(to_optax_source(program), tmp_path, 0.1) if exported else to_transformation(program, 0.1)
     updates, _ = own.update({"a": 1.0}, own.init({"a": 1.0}), {"a": 1.0})
     arrays = {"a": jnp.float32(1.0)}
     other, _ = own.update(arrays, own.init(arrays), arrays)
@@ -259,7 +261,7 @@ def test_any_name_may_be_a_variable(whole: bool, tmp_path: Path) -> None:
         lines = "\n ".join(f"{name} = {name} + g" for name in names)
         return parse(text.format(", ".join(names), lines, names[0]))
 
-    plain = path_of(to_optax(named(["m"]), 0.01), 2)
+    plain = path_of(to_transformation(named(["m"]), 0.01), 2)
     allowed = []
     for name in sorted(names_of(to_optax_source(named(["m"]))) - {"norms"}):
         try:

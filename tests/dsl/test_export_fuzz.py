@@ -23,7 +23,7 @@ from optsearch.dsl.functions import FUNCTIONS
 from optsearch.dsl.generate import NewConstants, random_program
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import MAX_NAME_LENGTH, Program, Statement, name_fault
-from optsearch.dsl.transform import to_optax
+from optsearch.dsl.transform import to_transformation
 from optsearch.dsl.verify import verify
 
 STEPS = 2
@@ -106,7 +106,7 @@ def weights_after(optimizer: optax.GradientTransformation) -> list[np.ndarray]:
 def check(program: Program, folder: Path) -> None:
     """Both files compute what the interpreter does, the one for optax in single precision."""
     exported = weights_after(optax_optimizer(to_optax_source(program), folder, 0.1, "for_optax"))
-    for x, y in zip(exported, weights_after(to_optax(prune(program), 0.1)), strict=True):
+    for x, y in zip(exported, weights_after(to_transformation(prune(program), 0.1)), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-30, err_msg=f"optax\n{program}")
     if find_spec("torch") is not None:
         import torch

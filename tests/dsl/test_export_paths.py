@@ -20,7 +20,7 @@ from optsearch.dsl.export.torch import to_torch_source
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
-from optsearch.dsl.transform import to_optax
+from optsearch.dsl.transform import to_transformation
 
 LEAST_WHOLE = 0.9
 """Least share of programs that are compared over all steps."""
@@ -56,7 +56,7 @@ def compare(programs: Sequence[Program], folder: Path) -> Compared:
             by_compiler += 1
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("jax.lax.optimization_barrier", lambda value: value)
-                compiled = optax_path(lambda lr, program=program: to_optax(program, lr))
+                compiled = optax_path(lambda lr, program=program: to_transformation(program, lr))
             assert first_difference(mine, Known(compiled, interpreted.steps)) is None, f"optax\n{program}"
         if find_spec("torch") is not None:
             mine = torch_path(load(to_torch_source(program), folder, f"for_torch_{number}"))

@@ -12,7 +12,7 @@ from optax.contrib._muon import orthogonalize_via_newton_schulz
 from optsearch.dsl.library import DESCRIPTIONS, LIBRARY
 from optsearch.dsl.program import Program, ProgramError
 from optsearch.dsl.syntax import format, parse
-from optsearch.dsl.transform import to_optax
+from optsearch.dsl.transform import to_transformation
 
 STEPS = 20
 RATE = 0.1
@@ -128,7 +128,7 @@ def difference(one: list[jax.Array], other: list[jax.Array]) -> float:
 
 @pytest.mark.parametrize("name", [name for name in LIBRARY if name != "lion-raw"])
 def test_matches_its_optax_namesake(name: str) -> None:
-    assert difference(trained(to_optax(LIBRARY[name], RATE)), trained(COUNTERPARTS[name])) <= 1e-6
+    assert difference(trained(to_transformation(LIBRARY[name], RATE)), trained(COUNTERPARTS[name])) <= 1e-6
 
 
 def test_muon_without_looking_ahead_is_that_of_optax_on_matrices() -> None:
@@ -158,12 +158,12 @@ def test_muon_without_looking_ahead_is_that_of_optax_on_matrices() -> None:
             params = optax.apply_updates(params, updates)
         return params
 
-    assert difference(matrices(to_optax(program, RATE)), matrices(theirs)) <= 1e-6
+    assert difference(matrices(to_transformation(program, RATE)), matrices(theirs)) <= 1e-6
 
 
 def test_the_raw_program_takes_steps_like_a_sign_method() -> None:
     """Of the paper's raw program we know what it simplifies to: sign of a twice interpolated gradient, and decay."""
-    one = trained(to_optax(LIBRARY["lion-raw"]), steps=1)
+    one = trained(to_transformation(LIBRARY["lion-raw"], 1.0), steps=1)
     start = jax.tree.leaves(random_tree(np.random.default_rng(0)))
     factor = 0.0002171761734643951
     for before, after in zip(start, one, strict=True):

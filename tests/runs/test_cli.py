@@ -22,7 +22,7 @@ from command_line import SMALL, Command
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
-from optsearch.dsl.transform import to_optax
+from optsearch.dsl.transform import to_transformation
 from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.store.lock import WriterLock
 
@@ -147,7 +147,10 @@ def test_exported_best_is_the_program(small_run: Path, optsearch: Command, tmp_p
     argument, own = next(
         (name, parameter.default) for name, parameter in signature(module.optimizer).parameters.items()
     )
-    ours, exported = to_optax(program, schedule), module.optimizer(**{argument: lambda count: own * schedule(count)})
+    ours, exported = (
+        to_transformation(program, schedule),
+        module.optimizer(**{argument: lambda count: own * schedule(count)}),
+    )
     params = {"w": jnp.asarray([1.0, -0.5, 2.0]), "b": jnp.asarray(0.25)}
     state, other = ours.init(params), exported.init(params)
     for _ in range(20):
