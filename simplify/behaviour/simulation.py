@@ -7,7 +7,6 @@ in a separate run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -62,21 +61,6 @@ def simulate(
             if move:
                 weights = weights - updates[number]
     return updates, weights
-
-
-@lru_cache(maxsize=256)
-def resting_weight(program: Program) -> float:
-    """Value of the fixed weights for probes of gradients.
-
-    Zero, which disables weight decay; one for a program that leaves weights of zero unchanged, because its steps are
-    scaled by the weight.
-
-    Args:
-        program: a verified program.
-    """
-    noise = np.random.default_rng(4).standard_normal((8, 1, 4))
-    updates, _ = simulate(program, lambda t, _: noise[t], np.zeros((1, 4)), len(noise))
-    return float(not updates.any())
 
 
 class _LanesDomain:

@@ -26,7 +26,8 @@ from optsearch.simplify.behaviour.probes import (
 )
 from optsearch.simplify.behaviour.similarity import influence_words, influences, likeness_words, likenesses
 from optsearch.simplify.behaviour.simulation import simulate
-from optsearch.simplify.behaviour.stability import CURVATURES, STUCK, restraint, stability
+from optsearch.simplify.behaviour.stability import CURVATURES, restraint, stability
+from optsearch.simplify.behaviour.weights import fixed_weights
 
 NAMES = sorted(LIBRARY)
 
@@ -225,8 +226,35 @@ def test_a_program_whose_steps_are_scaled_by_the_weight_is_asked_at_weights_of_o
     assert scale_probe(multiplicative).value == pytest.approx(1.0, abs=1e-3)
     assert spike_probe(multiplicative).value == 1
     assert schedule_probe(multiplicative).value == pytest.approx(1.0)
-    assert STUCK in restraint(multiplicative).says
+    assert fixed_weights(multiplicative).stuck
+    assert any("a weight of 0 stays 0" in sentence for sentence in restraint(multiplicative).says)
     capped = restraint(program("size = clip(w, 0.5); update = sign(g); update = update * size; update = update * lr"))
     assert capped.largest == pytest.approx(0.5)
     for name in NAMES:
-        assert STUCK not in restraint(LIBRARY[name]).says
+        assert not fixed_weights(LIBRARY[name]).says
+
+
+def test_a_program_that_is_singular_at_weights_of_zero_is_asked_elsewhere() -> None:
+    """At w = 0 a division by cbrt(w) is one by 1e-8: the update is stuck there, and turns at all other weights."""
+    divides = program(
+        "m = interp(m, g, 0.1); root = cbrt(w); far = abs(g); far = far / root; far = far * 1e-6; "
+        "update = m + far; update = update * lr",
+        "m",
+    )
+    held_at_zero, _ = simulate(divides, lambda t, _: np.full((1, 1), 1.0 if t < 200 else -1.0), np.zeros((1, 1)), 350)
+    assert (held_at_zero[200:] > 0.0).all()  # what the probe saw, and said of the program
+    fixed = fixed_weights(divides)
+    assert (fixed.singular, fixed.weight) == ((0.0,), 1.0)
+    assert turn_probe(divides).value == turn_probe(LIBRARY["momentum"]).value
+    assert "does not change sign" not in turn_probe(divides).says
+    said = restraint(divides).says
+    assert any("singular at weights of 0," in sentence and "at weights of 1" in sentence for sentence in said)
+    assert fixed_weights(program("update = reciprocal(w); update = update * lr")).singular == (0.0,)
+
+
+def test_a_turn_that_depends_on_the_weight_is_said_for_each_weight() -> None:
+    """The square of a weight delays the turn: at 0 the update turns at once, at 1 it does not."""
+    held = program("s = square(w); s = s * 2.0; s = s * g; s = abs(s); update = g + s")
+    says = turn_probe(held).says
+    assert "changes sign immediately at a weight of 0" in says
+    assert "does not change sign within 150 steps at 1 and -1" in says
