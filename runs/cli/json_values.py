@@ -58,6 +58,8 @@ def leaderboard_json(ranked: Sequence[RankedProgram]) -> list[Json]:
             "statements": len(row.program.body),
             "live_statements": len(row.live.body),
             "state": list(row.live.state),
+            "finalist": row.finalist,
+            "best": row.best,
         }
         for row in ranked
     ]

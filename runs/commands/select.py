@@ -94,9 +94,9 @@ def run_selection(
     folders = list({path.resolve(): path for path in map(run_folder, runs)}.values())
     with ExitStack() as stack:
         stores = [stack.enter_context(RunStore.amend(path, about_machine())) for path in folders]
-        found, considered = candidates(stores, config.candidates)
+        found = candidates(stores, config.candidates)
         stages = [_problems(stage, searched_tasks(stores)) for stage in config.stages]
-        study = _Study(stores, config, found, stages)
+        study = _Study(stores, config, found.entrants, stages)
         if not quiet:
             for line in study.warnings:
                 errors.print(line, markup=False, soft_wrap=True)
@@ -115,7 +115,9 @@ def run_selection(
                 errors.print(f"Stage {study.next_words()}", markup=False, soft_wrap=True)
             with TrainingView(errors, study.next, workers=words, quiet=quiet) as view:
                 study.next_stage(pool, view)
-        return SelectionResult(study.record(), tuple(study.warnings), considered, kept.known, kept.trained)
+        return SelectionResult(
+            study.record(), tuple(study.warnings), found.considered, found.doubles, kept.known, kept.trained
+        )
 
 
 class _Study:

@@ -15,7 +15,7 @@ from optsearch.selection.statistics.significance import replicates_needed
 
 if TYPE_CHECKING:
     from optsearch.runs.summary.evaluation_result import EvaluationResult
-    from optsearch.runs.summary.selections import SelectionRecord, SelectionResult
+    from optsearch.runs.summary.selections import Double, SelectionRecord, SelectionResult
     from optsearch.runs.summary.stage_record import StageRecord
     from optsearch.selection.comparison.evaluation import Evaluation
     from optsearch.selection.funnel import StageVerdict
@@ -312,6 +312,7 @@ def selection(result: SelectionResult) -> None:
         f"{len(found.candidates)} distinct programs of {result.considered} at the top of the runs' leaderboards; "
         f"{result.trained} training runs made, {result.known} known before."
     )
+    _doubles(result.doubles)
     for line in result.warnings:
         say(line)
     for stage in found.stages:
@@ -331,6 +332,16 @@ def selection(result: SelectionResult) -> None:
             say(f"Ranking against the stage before: Kendall's tau {tau.tau:+.2f} over {tau.programs} programs.")
     say()
     say(f"Left at the end: {', '.join(found.survivors) or 'none'}.", "bold")
+
+
+def _doubles(found: Sequence[Double]) -> None:
+    """Says which program stands for those that were dropped as doubles."""
+    if not found:
+        return
+    say("A candidate stands for programs of the same meaning (=), or that behave alike (~):")
+    for name in dict.fromkeys(double.stands for double in found):
+        marked = [f"{'=' if d.same_meaning else '~'} {d.name}" for d in found if d.stands == name]
+        say(f"  {name}: {', '.join(marked)}")
 
 
 def _seeds(stage: StageRecord) -> str:

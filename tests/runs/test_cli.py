@@ -70,6 +70,18 @@ def test_words_for_people_hold_the_numbers(optsearch: Command, small_run: Path) 
     assert "adamw as given" in words
 
 
+def test_the_leaderboard_marks_the_best_program_and_says_what_decided(optsearch: Command, small_run: Path) -> None:
+    view, words = optsearch("show", small_run, "--json").json(), optsearch("show", small_run).out
+    (best,) = [row for row in view["leaderboard"] if row["best"]]
+    assert best["id"] == view["best"]["id"]
+    means = [row["finalist"] for row in view["leaderboard"] if row["finalist"] is not None]
+    assert best["finalist"] == min(means) == view["best"]["finalist"]["mean"]
+    assert len(means) > 1
+    row = next(line for line in words.splitlines() if line.startswith(f"{best['id']} * "))
+    assert f"{best['finalist']:.5f}" in row
+    assert "it has the lowest mean over the seeds of the finalists" in words
+
+
 def test_the_same_search_again_changes_nothing(optsearch: Command, small_run: Path) -> None:
     before = optsearch("show", small_run, "--json").json()
     again = optsearch("search", "quickstart", *SMALL, "--out", small_run, "--workers", "0", "--json")
