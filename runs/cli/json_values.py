@@ -135,7 +135,7 @@ def snapshot_json(seen: Snapshot) -> Json:
         return values
     meta = seen.meta_validation
     carried = meta and {"task": meta.task, "carry_forward": meta.carry_forward, "overfitting": meta.overfitting}
-    return values | {"meta_validation": carried, "seconds": seen.seconds}
+    return values | {"meta_validation": carried, "seconds": seen.seconds, "result": seen.result}
 
 
 def check_json(check: Check) -> Json:

@@ -212,6 +212,7 @@ class Campaign:
                 glance=lambda progress: glance(store, search, progress, evolution.redundancy()),
                 rivals=rivals(store, search),
                 workers=f"{evaluator.workers} worker{'' if evaluator.workers == 1 else 's'}",
+                program_id=search.program_id,
             ) as view:
                 session = Session(
                     evolution,

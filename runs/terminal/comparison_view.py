@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from optsearch.runs.summary.sentences import SIGNS
 from optsearch.runs.terminal import tuning_view
 from optsearch.runs.terminal.step_times import show_step_times
 from optsearch.runs.terminal.tables import say, table
@@ -60,6 +61,7 @@ def evaluation(result: EvaluationResult) -> None:
         "of the program's own."
     )
     _untuned(found)
+    say(SIGNS)
     if budget.trials and not found.rate_sensitivity:
         say(
             f"{NEAR.capitalize()}: the rates of such trials, in which everything else varies too; --sensitivity varies "
@@ -87,7 +89,7 @@ def evaluation(result: EvaluationResult) -> None:
         _headlines(found)
     if len(found.tasks) > 1:
         say()
-        say(f"All tasks, loss relative to {found.reference}'s (mean over tasks, below 0 is better):", "bold")
+        say(f"All tasks, loss relative to {found.reference}'s (mean over tasks, negative is better):", "bold")
         table(
             ["contender", "relative loss", "interval", f"chance to beat {found.reference}", "failed runs"],
             [
@@ -173,7 +175,7 @@ def _trends(found: Evaluation) -> None:
     for task in dict.fromkeys(row.task for row in found.trends):
         rows = [row for row in found.trends if row.task == task]
         say()
-        say(f"{task}: difference in test loss against steps (paired by replicate, below 0 is better):", "bold")
+        say(f"{task}: difference in test loss against steps (paired by replicate, negative is better):", "bold")
         steps = [f"{count:,} steps" for count in rows[0].steps]
         table(
             ["program", "against", *steps, "each doubling", "interval", "the lead"],

@@ -9,7 +9,7 @@ from optsearch.runs.summary.leaderboard import RankedProgram
 from optsearch.runs.summary.meta_validation import MetaValidationSummary
 from optsearch.runs.summary.replicates import StudySummary
 from optsearch.runs.summary.run import ProgramEntry, RunSummary
-from optsearch.runs.summary.sentences import study_differences, verdict
+from optsearch.runs.summary.sentences import SIGNS, study_differences, verdict
 from optsearch.runs.summary.status import INCOMPLETE
 from optsearch.runs.terminal.program_view import at_rate
 from optsearch.runs.terminal.tables import program, say, table
@@ -185,5 +185,7 @@ def comparison(run: RunSummary) -> None:
         ]
         table(["task", "", "mean", "interval"], rows, right=["mean"])
         say()
+    if run.comparison:
+        say(SIGNS)
     for row in run.comparison:
         say(verdict(row, warm))

@@ -279,7 +279,7 @@ def noise_probe(program: Program) -> Probe:
         kept = "all" if value > 0.8 else f"about {value:.0%}"
         says = f"Noise is not averaged: an update retains {kept} of the information in one gradient."
     else:
-        says = f"Under strong noise, an update is as accurate as the mean of {value:.3g} gradients."
+        says = f"Under strong noise, an update is as accurate as the mean of {_count(value)} gradients."
     return Probe("noise", *titles, NOISES, _known(averaged), True, value, says)
 
 
@@ -397,6 +397,11 @@ def _gone(response: Array, share: float) -> int | None:
     """Number of steps after which the response stays below a fraction of its peak; None if it does not."""
     last = int(np.flatnonzero(np.abs(response) >= share)[-1])
     return None if last + 1 >= len(response) else last + 1
+
+
+def _count(value: float) -> str:
+    """Formats a number of things for people: three digits, but no powers of ten."""
+    return f"{float(f'{value:.3g}'):,.0f}" if value >= 100.0 else f"{value:.3g}"
 
 
 def _known(values: Array) -> tuple[float | None, ...]:
