@@ -12,6 +12,7 @@ from optsearch.proxy_tasks.registry import check_packages, get_task
 from optsearch.runs.library.references import RUNS_FOLDER, load_program
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.training_cache import training
+from optsearch.runs.store.work import working
 from optsearch.runs.terminal.tables import errors, say_device, warn_of_open_cluster
 from optsearch.search.crew import ABREAST
 from optsearch.search.evaluate import import_own_tasks
@@ -63,11 +64,19 @@ def run_distillation(
         return distil(named.program, chosen)
     check_packages(names)
     warn_of_open_cluster(address)
-    with training(train, folder or RUNS_FOLDER, workers, address, imports, gpus=gpus) as (pool, kept):
+    here, runs = folder or RUNS_FOLDER, [] if named.run is None else [named.run[0]]
+    opened = training(train, here, workers, address, imports, gpus=gpus)
+    with opened as (pool, kept), working(here, "simplify", [named.name], runs, names) as work:
         if gpus:
             say_device(pool.machine, quiet=quiet)
         ahead = max(pool.room // ABREAST if workers is None else workers, 1)
-        result = distil(named.program, chosen, panel=Panel(names, pool, ahead), watch=None if quiet else show)
+
+        def follow(line: str) -> None:
+            work.update(kept.trained + kept.known, None, lambda: line)
+            if not quiet:
+                show(line)
+
+        result = distil(named.program, chosen, panel=Panel(names, pool, ahead), watch=follow)
         if not quiet:
             show(f"{kept.trained} training runs executed, {kept.known} read from the cache")
         return result

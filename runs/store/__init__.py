@@ -12,5 +12,6 @@ compatibility  whether this version can resume a run
 writer       write access to a run
 ledger       records of one search, for its session
 environment  machine and package versions of a run
+work         progress of `evaluate`, `select` and `simplify`
 training_cache  training runs shared between commands
 """
