@@ -105,6 +105,7 @@ class Evolution:
 
     Args:
         warm_start: initial program, which fills the population.
+        further: further initial programs, which are the first tickets after it.
         name: name of this search within its run; it selects the random stream.
         seed: seed of the search.
         population: size and tournament.
@@ -129,10 +130,12 @@ class Evolution:
         archive: ArchiveConfig | None = None,
         adaptation: AdaptationConfig | None = None,
         history: History | None = None,
+        further: Sequence[Program] = (),
     ):
         if look_ahead < 1:
             raise ValueError(f"look_ahead must be at least 1, got {look_ahead}")
         self._warm_start, self._budget, self._variation = warm_start, budget, variation
+        self._further = tuple(further)
         self._look_ahead, self._population_config = look_ahead, population
         self._key = np.frombuffer(hashlib.sha256(f"{name}:{seed}".encode()).digest()[:16], dtype=np.uint64)
         self._population: Population | None = None
@@ -198,6 +201,9 @@ class Evolution:
             return None
         if ticket == WARM_START:
             candidate = self._candidate(ticket, None, "warm start", self._warm_start)
+        elif ticket <= len(self._further):
+            self._join(ticket - self._look_ahead)
+            candidate = self._candidate(ticket, None, f"warm start {ticket + 1}", self._further[ticket - 1])
         else:
             self._join(ticket - self._look_ahead)
             if self._population is None:  # the warm start is settled, so it has joined

@@ -95,7 +95,8 @@ def search(
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     if imports:
         overrides.append(f"imports={json.dumps(imports)}")
-    config, text = load_named(campaign, overrides)
+    first = out if out is None or seeds == 1 else next(iter(sorted(out.glob("seed*"))), out)
+    config, text = load_named(campaign, overrides, first, resume=not force)
     if config.seed + seeds > SEEDS:
         raise typer.BadParameter(
             f"{seeds} seeds from {config.seed} on reach {config.seed + seeds - 1}, but a seed is below {SEEDS}",

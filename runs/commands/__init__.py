@@ -1,6 +1,7 @@
 """Implementation of each command, from its arguments to its result.
 
 search       runs a campaign: searches, controls and final comparison
+warm_starts  warm starts that are programs of runs, discovered ones or files
 select       takes the best programs of runs through a funnel
 evaluate     compares programs with tuned baselines on tasks
 simplify     distillation of a named program

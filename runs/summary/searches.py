@@ -91,6 +91,7 @@ def make_evolution(
         archive=config.archive,
         adaptation=config.adaptation,
         history=history,
+        further=config.further_starts(search.settings["algorithm"]) if found is None else (),
     )
 
 
