@@ -8,6 +8,7 @@ simplify     distillation of a named program
 verify       checks the records and results of a run
 doctor       examines this machine, and what of a campaign fits it
 entrants     the programs that enter a funnel
+own_imports  which own tasks of a run may be imported
 final_runs   training of finalists on further seeds
 script_check  tries a training script with few steps, and says what is wrong with it
 timing       times training steps once all training runs have ended

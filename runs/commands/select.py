@@ -17,6 +17,7 @@ from optsearch.proxy_tasks.registry import TASKS, check_packages
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands.entrants import Entrant, candidates, run_names
 from optsearch.runs.commands.evaluate import CostCounter, logged
+from optsearch.runs.commands.own_imports import require_imports
 from optsearch.runs.library.references import RUNS_FOLDER, run_folder
 from optsearch.runs.store.environment import about_machine
 from optsearch.runs.store.errors import RunError
@@ -95,6 +96,8 @@ def run_selection(
     folders = list({path.resolve(): path for path in map(run_folder, runs)}.values())
     with ExitStack() as stack:
         stores = [stack.enter_context(RunStore.amend(path, about_machine())) for path in folders]
+        for store in stores if any(SEARCH in stage.tasks for stage in config.stages) else ():
+            require_imports(store.folder, store.config, imports, "select")
         found = candidates(stores, config.candidates)
         stages = [_problems(stage, searched_tasks(stores)) for stage in config.stages]
         study = _Study(stores, config, found.entrants, stages)
