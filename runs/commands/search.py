@@ -263,7 +263,7 @@ class Campaign:
     @contextmanager
     def _evaluator(self, options: Workers, quiet: bool) -> Generator[Evaluator]:
         workers, address = options.count, options.address
-        check_share(workers, options.gpus)
+        check_share(workers, options.gpus, address)
         if workers is None and address is None and not options.gpus:
             workers = available_cores()
         if not quiet:
