@@ -94,8 +94,9 @@ class Chart:
             if channel is not None:
                 said.append(self._axis_words(name, channel))
         color = next((each["color"]["field"] for each in encodings if "field" in each.get("color", {})), None)
-        names = [str(name) for name in dict.fromkeys(row[color] for row in self.rows if row.get(color) is not None)]
-        if color is not None and names and not isinstance(self.rows[0].get(color), float):
+        values = [] if color is None else [row.get(color) for row in self.rows]
+        names = [str(value) for value in dict.fromkeys(values) if value is not None]
+        if names and not isinstance(values[0], float):
             more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
             said.append(f"Shown: {', '.join(names[:MOST_NAMES])}{more}.")
         return " ".join([*said, self.note])
