@@ -35,7 +35,7 @@ import numpy as np
 
 from optsearch.proxy_tasks.arithmetic import multiply_adds
 from optsearch.proxy_tasks.datasets.dataset import Arrays, Dataset, digest_of
-from optsearch.proxy_tasks.imported import Imported, imported
+from optsearch.proxy_tasks.imported import Imported, blamed, imported
 from optsearch.proxy_tasks.objectives import Batch
 from optsearch.proxy_tasks.task import RUNGS, Task, TaskError
 
@@ -50,11 +50,15 @@ EXAMPLE = "my_tasks:Spirals"
 
 INT32 = np.iinfo(np.int32)
 
+MIXING = 2_654_435_761
+"""Odd factor whose powers weigh the places of examples in `batch_key`."""
+
 NEEDED = (*SPLITS, "batch_size", "steps", "init", "loss")
 """Required attributes of a task object.
 
-Optional are a docstring, ``accuracy(params, batch)``, and ``trivial_loss``, the test loss of a predictor that ignores
-its input: `evaluate` marks results that are no better.
+``loss`` may take a key as its third argument, which is None outside training. Optional are a docstring,
+``accuracy(params, batch)``, and ``trivial_loss``, the test loss of a predictor that ignores its input: `evaluate` marks
+results that are no better.
 """
 
 
@@ -69,7 +73,7 @@ def own_task(reference: str) -> Task:
 
     Raises:
         TaskError: the module or object does not exist, the object is not a task, or its data, parameters or loss are
-            invalid. Exceptions raised by the user's code propagate with their traceback.
+            invalid, or the user's code raises an exception; the message names the line.
     """
     return task_of(imported(reference, error=TaskError, example=EXAMPLE), reference)
 
@@ -84,6 +88,11 @@ def task_of(found: Imported, reference: str) -> Task:
     Raises:
         TaskError: as for `own_task`.
     """
+    with blamed(reference, found.folder, TaskError):
+        return _made(found, reference)
+
+
+def _made(found: Imported, reference: str) -> Task:
     name, made = found.name, found.made
     if callable(made) and not isinstance(made, Task):
         made = made()
@@ -150,6 +159,7 @@ def _check_shapes(task: Task) -> None:
     batch = tuple(jax.ShapeDtypeStruct((task.batch_size, *c.shape[1:]), c.dtype) for c in task.data.train)
     if (shape := jax.eval_shape(task.loss, params, batch).shape) != ():
         raise TaskError(f"loss returns an array of shape {shape}; it must be one number")
+    jax.eval_shape(task.accuracy, params, batch)
 
 
 class _Data:
@@ -176,7 +186,19 @@ class _Data:
         }
         a, b, c = map(_names, (train, validation, test))
         digest = digest_of(arrays, "own 1")
+        if self.is_keyed:
+            train = (*train, np.arange(len(train[0]), dtype=np.int32))
+            validation, test = ((*split, np.full(len(split[0]), -1, np.int32)) for split in (validation, test))
         return Dataset(self._reference, train, validation, test, digest, (a, b, c), (digest,))
+
+    @cached_property
+    def is_keyed(self) -> bool:
+        """True if the loss takes a key as its third argument.
+
+        The splits then have another column, from which keys are derived: the number of an example of the training
+        split, and -1 in the others.
+        """
+        return len(inspect.signature(self._made.loss).parameters) > 2
 
     def _columns(self, name: str) -> Arrays:
         import jax
@@ -231,6 +253,21 @@ def _names(columns: Arrays) -> np.ndarray:
     return np.frombuffer(b"".join(digests), np.int64)[:, None]
 
 
+def batch_key(places: Any) -> jax.Array:
+    """A key for a training batch, which follows from the examples in it and their order.
+
+    The seed of a run draws the batches, so keys differ between steps and seeds, and a repeated run has the same ones.
+
+    Args:
+        places: numbers of the examples in the training split, int32 [batch].
+    """
+    import jax
+    import jax.numpy as jnp
+
+    factors = np.cumprod(np.full(places.shape[0], MIXING, np.uint32), dtype=np.uint32)
+    return jax.random.key(jnp.sum((places.astype(jnp.uint32) + 1) * factors))
+
+
 @dataclass(frozen=True)
 class OwnModel:
     """A model whose output is the user's loss.
@@ -269,15 +306,49 @@ class OwnModel:
 
         batch, columns = self.__dict__["_made"].batch_size, self.__dict__["_data"].dataset.train
         examples = tuple(jax.ShapeDtypeStruct((batch, *column.shape[1:]), column.dtype) for column in columns)
-        return multiply_adds(self.apply, jax.eval_shape(self.init, jax.random.key(0)), examples) // batch
+        return (
+            multiply_adds(
+                self._keyed_loss if self.is_keyed else self.apply,
+                jax.eval_shape(self.init, jax.random.key(0)),
+                examples,
+            )
+            // batch
+        )
 
     def init(self, key: jax.Array) -> Params:
         """The user's initial parameters."""
-        return self._call("init", key)
+        import jax
+
+        params = self._call("init", key)
+        for leaf in jax.tree.leaves(params):
+            if not isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int):
+                raise TaskError(
+                    f"init returns {leaf!r} among the parameters, which is no array: keep functions and settings out "
+                    "of them, such as those of an Equinox module with eqx.partition(model, eqx.is_array)"
+                )
+        return params
 
     def apply(self, params: Params, inputs: Any) -> jax.Array:
-        """The user's loss on a batch."""
-        return self._call("loss", params, self._batch(inputs))
+        """The user's loss on a batch; a loss that takes a key gets one for training batches, and None for others."""
+        import jax.numpy as jnp
+        from jax import lax
+
+        batch = self._batch(inputs)
+        if not self.is_keyed:
+            return self._call("loss", params, batch)
+        return lax.cond(
+            inputs[-1][0] >= 0,
+            lambda: jnp.asarray(self._keyed_loss(params, inputs), jnp.float32),
+            lambda: jnp.asarray(self._call("loss", params, batch, None), jnp.float32),
+        )
+
+    @property
+    def is_keyed(self) -> bool:
+        """True if the user's loss takes a key."""
+        return self.__dict__["_data"].is_keyed
+
+    def _keyed_loss(self, params: Params, inputs: Any) -> jax.Array:
+        return self._call("loss", params, self._batch(inputs), batch_key(inputs[-1]))
 
     def accuracy(self, params: Params, inputs: Any) -> jax.Array:
         """The user's accuracy on a batch."""
@@ -287,7 +358,7 @@ class OwnModel:
         import jax
 
         data: _Data = self.__dict__["_data"]
-        return jax.tree.unflatten(data.structure, columns)
+        return jax.tree.unflatten(data.structure, columns[: len(columns) - data.is_keyed])
 
     def _call(self, method: str, *arguments: Any) -> Any:
         call: Callable[..., Any] = getattr(self.__dict__["_made"], method)

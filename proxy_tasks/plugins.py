@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from optsearch.dsl.errors import UserError
-from optsearch.proxy_tasks.imported import Imported, code_of
+from optsearch.proxy_tasks.imported import Imported, code_of, folder_of
 
 TASKS = "optsearch.tasks"
 BASELINES = "optsearch.baselines"
@@ -57,7 +57,8 @@ class PlugIn:
             made = entry.load()
         except Exception as error:
             raise self.fault(f"cannot be imported: {type(error).__name__}: {error}") from error
-        return Imported(self.name, made, code_of(sys.modules[entry.module], self.reference))
+        module = sys.modules[entry.module]
+        return Imported(self.name, made, code_of(module, self.reference), folder_of(module))
 
     def fault(self, reason: str) -> PlugInError:
         """An error that names the plug-in and its distribution."""

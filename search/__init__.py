@@ -2,6 +2,7 @@
 
 config         campaign settings, strictly validated
 settings/      YAML with line numbers, validation and error messages
+warm_starts    reads the warm starts of a campaign
 algorithms     table of search algorithms, including controls
 mutate         mutation of a program; mutation_config: weights and bounds of the mutations
 constants      mutations of constants

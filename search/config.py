@@ -50,6 +50,7 @@ from optsearch.search.reference import HurdleConfig, RaceConfig, RateSweepConfig
 from optsearch.search.refinement import RefinementConfig
 from optsearch.search.settings.config_errors import RuleError
 from optsearch.search.settings.settings import load_settings, settings_text
+from optsearch.search.warm_starts import PROGRAM, ReadProgram, read_warm_starts
 
 if TYPE_CHECKING:
     from optsearch.proxy_tasks.task import Use
@@ -100,7 +101,11 @@ class CampaignConfig(BaseModel):
         task_scale: with further tasks, the difference from the warm start's loss that counts as 1. Defaults to the warm
             start's loss.
         further_tasks: additional tasks of the fitness, in this order; see ``optsearch.search.fitness``.
-        warm_start: name of a library program, or a program's text; the initial population consists of copies of it.
+        warm_start: name of a library program, or a program's text; the initial population consists of copies of it. In
+            a campaign also a reference to another program, such as ``RUN:ID``, or a list, whose first entry becomes
+            the warm start and whose others become ``further_warm_starts``.
+        further_warm_starts: further initial programs, which enter the population right after it.
+        warm_start_references: the entries as they were given, if some were references; they name the programs.
         extra_state: names of additional state variables of the warm start, initially unused.
         training_seeds: seeds over which the validation loss is averaged.
         seed: seed of the search.
@@ -145,6 +150,8 @@ class CampaignConfig(BaseModel):
     task_scale: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     further_tasks: list[FurtherTask] = Field(default=[], max_length=16)
     warm_start: str = "adamw"
+    further_warm_starts: list[str] = Field(default=[], max_length=64)
+    warm_start_references: list[str] = Field(default=[], max_length=65)
     extra_state: list[str] = Field(default=[], max_length=MAX_STATE)
     training_seeds: list[Seed] = Field(default=[0], min_length=1, max_length=64)
     seed: int = Field(default=0, ge=0, lt=SEEDS)
@@ -172,6 +179,11 @@ class CampaignConfig(BaseModel):
     control_budget: float = Field(default=1.0, ge=0.1, le=100.0)
     finalists: FinalistsConfig = FinalistsConfig()
     fresh_seeds: int = Field(default=16, ge=2, le=4096)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _warm_starts_are_read(cls, data: Any, given: ValidationInfo) -> Any:
+        return read_warm_starts(data, given.context) if isinstance(data, dict) and "warm_start" in data else data
 
     @field_validator("imports")
     @classmethod
@@ -206,6 +218,15 @@ class CampaignConfig(BaseModel):
     @field_validator("warm_start")
     @classmethod
     def _warm_start_is_valid(cls, text: str) -> str:
+        return cls._valid_start(text)
+
+    @field_validator("further_warm_starts")
+    @classmethod
+    def _further_warm_starts_are_valid(cls, texts: list[str]) -> list[str]:
+        return [cls._valid_start(text) for text in texts]
+
+    @staticmethod
+    def _valid_start(text: str) -> str:
         if "\n" not in text and not text.lstrip().startswith("def"):
             if text not in LIBRARY:
                 raise ValueError(f"unknown library program '{text}'{nearest(text, LIBRARY)}")
@@ -257,10 +278,11 @@ class CampaignConfig(BaseModel):
     @model_validator(mode="after")
     def _warm_start_fits(self) -> CampaignConfig:
         try:
-            verify(self.warm_start_program)
+            for program in self.warm_start_programs:
+                verify(program)
         except ProgramError as error:
             raise RuleError(("extra_state",), error.reason) from None
-        statements = len(self.warm_start_program.body)
+        statements = max(len(program.body) for program in self.warm_start_programs)
         if statements > self.limits.statements:
             raise RuleError(
                 ("limits", "statements"),
@@ -304,8 +326,29 @@ class CampaignConfig(BaseModel):
     @property
     def warm_start_program(self) -> Program:
         """The warm start, with the extra state variables in its signature."""
-        program = LIBRARY[self.warm_start] if self.warm_start in LIBRARY else parse(self.warm_start)
-        return Program((*program.state, *self.extra_state), program.body)
+        return self.warm_start_programs[0]
+
+    @property
+    def warm_start_programs(self) -> list[Program]:
+        """The warm start and the further ones, with the extra state variables in their signatures."""
+        programs = [LIBRARY[text] if text in LIBRARY else parse(text) for text in self._warm_starts]
+        return [Program((*program.state, *self.extra_state), program.body) for program in programs]
+
+    @property
+    def _warm_starts(self) -> list[str]:
+        return [self.warm_start, *self.further_warm_starts]
+
+    @property
+    def warm_start_name(self) -> str:
+        """Name of the warm start: in the library, or the reference that was given; otherwise ``the warm start``."""
+        if self.warm_start in LIBRARY:
+            return self.warm_start
+        return self.warm_start_references[0] if self.warm_start_references else "the warm start"
+
+    def further_starts(self, algorithm: AlgorithmName) -> list[Program]:
+        """The further initial programs of an algorithm; none for one that draws its programs at random."""
+        row = ALGORITHMS[algorithm]
+        return [] if row.draws else [row.start(program) for program in self.warm_start_programs[1:]]
 
     def start(self, algorithm: AlgorithmName, found: Program | None = None) -> Program:
         """Returns the initial program of an algorithm.
@@ -411,17 +454,29 @@ def _own_names(references: Sequence[str]) -> list[str]:
         raise ValueError(str(error)) from None
 
 
-def load_campaign(text: str, source: str, overrides: Sequence[str] = ()) -> CampaignConfig:
-    """Loads a campaign; see `load_settings`."""
-    return load_settings(CampaignConfig, text, source, overrides)
+def load_campaign(
+    text: str, source: str, overrides: Sequence[str] = (), program: ReadProgram | None = None
+) -> CampaignConfig:
+    """Loads a campaign; see `load_settings`.
+
+    Args:
+        text: YAML text.
+        source: name of the text in messages.
+        overrides: ``key.sub=value`` settings.
+        program: reads the references of warm starts. Defaults to none: only library programs and texts are known.
+    """
+    return load_settings(CampaignConfig, text, source, overrides, {PROGRAM: program})
 
 
-def load_campaign_file(path: Path, overrides: Sequence[str] = ()) -> tuple[CampaignConfig, str]:
+def load_campaign_file(
+    path: Path, overrides: Sequence[str] = (), program: ReadProgram | None = None
+) -> tuple[CampaignConfig, str]:
     """Loads a campaign file.
 
     Args:
         path: path of the file.
         overrides: as in ``load_campaign``.
+        program: as in ``load_campaign``.
 
     Returns:
         The settings, and the unmodified text of the file.
@@ -430,4 +485,4 @@ def load_campaign_file(path: Path, overrides: Sequence[str] = ()) -> tuple[Campa
         ConfigError: the file cannot be read or is not valid.
     """
     text = settings_text(path)
-    return load_campaign(text, str(path), overrides), text
+    return load_campaign(text, str(path), overrides, program), text

@@ -70,6 +70,7 @@ class Evolution:
 
     Args:
         warm_start: initial program, which fills the population.
+        further: further initial programs, which are the first tickets after it.
         name: name of this search within its run; it selects the random stream.
         seed: seed of the search.
         population: size and tournament.
@@ -94,10 +95,12 @@ class Evolution:
         methods: Methods | None = None,
         proposals: Entries | None = None,
         history: History | None = None,
+        further: Sequence[Program] = (),
     ):
         if look_ahead < 1:
             raise ValueError(f"look_ahead must be at least 1, got {look_ahead}")
         self._warm_start, self._budget, self._variation = warm_start, budget, variation
+        self._further = tuple(further)
         self._look_ahead, self._population_config = look_ahead, population
         self._key = np.frombuffer(hashlib.sha256(f"{name}:{seed}".encode()).digest()[:16], dtype=np.uint64)
         self._methods = methods or Methods()
@@ -162,6 +165,9 @@ class Evolution:
         ticket = self.next_ticket
         if ticket == WARM_START:
             candidate = self._candidate(ticket, None, "warm start", self._warm_start)
+        elif ticket <= len(self._further):
+            self._join(ticket - self._look_ahead)
+            candidate = self._candidate(ticket, None, f"warm start {ticket + 1}", self._further[ticket - 1])
         else:
             self._join(ticket - self._look_ahead)
             candidate = self._proposed(ticket) or self._child(ticket)

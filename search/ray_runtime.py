@@ -44,16 +44,21 @@ class WorkerError(UserError, RuntimeError):
     exit_code = 1
 
 
-def check_share(workers: int | None, gpus: float) -> None:
-    """Rejects a share of a GPU that no worker can have.
+def check_share(workers: int | None, gpus: float, address: str | None = None) -> None:
+    """Rejects a share of a GPU that no worker can have, and a cluster without workers.
 
     Args:
         workers: number of workers; 0 for this process, None for the default.
         gpus: GPUs for each worker, or a fraction below 1; 0 for none.
+        address: address of the Ray cluster to join; None for this machine.
 
     Raises:
-        WorkerError: the number of GPUs is not one that Ray assigns, or there are no workers.
+        WorkerError: the number of GPUs is not one that Ray assigns, or there are no workers for it or for the cluster.
     """
+    if address is not None and workers == 0:
+        raise WorkerError(
+            f"0 trains in this process, not on the Ray cluster at {address}: leave out the address, or use 1 or more"
+        )
     if not placeable(gpus):
         raise WorkerError(
             f"{gpus:g} GPUs for each worker: use a whole number, or a fraction below 1 for workers that share a GPU"

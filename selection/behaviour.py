@@ -52,24 +52,26 @@ def direction(program: Program) -> np.ndarray | None:
     return sequence_direction(np.concatenate(updates))
 
 
-def distinct(programs: Sequence[Program], distance: float) -> list[int]:
-    """Selects programs that behave differently from all earlier ones.
+def stand_ins(programs: Sequence[Program], distance: float) -> list[int]:
+    """Finds for each program the first one that behaves equally.
 
     Args:
         programs: programs, best first.
         distance: maximum distance between two directions, in [0, 2], at which behaviours count as equal; 0 keeps all.
 
     Returns:
-        Indices in increasing order. Programs with zero or non-finite updates are always kept. A program with weight
-        decay is never equal to a program without a tunable one.
+        For each program the index of that program: its own if it behaves differently from all earlier ones. Programs
+        with zero or non-finite updates stand for themselves. A program with weight decay is never equal to a program
+        without a tunable one.
     """
-    kept: list[int] = []
-    directions: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    found: list[int] = []
+    directions: dict[bool, list[tuple[int, np.ndarray]]] = {True: [], False: []}
     for index, program in enumerate(programs):
         mine, alike = direction(program), directions[decay_constant(program) is not None]
+        same = index
         if mine is not None:
-            if any(sequence_distance(mine, other) < distance for other in alike):
-                continue
-            alike.append(mine)
-        kept.append(index)
-    return kept
+            same = next((other for other, its in alike if sequence_distance(mine, its) < distance), index)
+            if same == index:
+                alike.append((index, mine))
+        found.append(same)
+    return found

@@ -72,8 +72,9 @@ class Step:
 
     def __str__(self) -> str:
         cost = "" if self.cost is None else f"; loss {self.cost:+.2%} on {self.seeds} seeds"
-        rules = f" by {', '.join(self.rules)}" if self.rules else ""
+        rules = f", {len(self.rules)} rewrite rule{'s' * (len(self.rules) > 1)}" if self.rules else ""
         lines = [f"{self.step}: {self.what} ({self.exact.words}{rules}{cost})"]
+        lines += [f"  rule: {rule}" for rule in self.rules]
         lines += [f"  assumed: {assumed}" for assumed in self.assumes]
         return "\n".join([*lines, *(f"  statement {number}: {text}" for number, text in self.removed)])
 

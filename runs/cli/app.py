@@ -18,6 +18,7 @@ import typer
 
 from optsearch.dsl.errors import UserError
 from optsearch.runs.cli import comparing, diagnosing, listing, proposing
+from optsearch.runs.cli.help import Commands
 from optsearch.runs.cli.options import (
     Address,
     AsJson,
@@ -36,10 +37,9 @@ from optsearch.runs.text.plain import printable
 if TYPE_CHECKING:
     from optsearch.runs.trackers.tracking import Tracking
 
-app = typer.Typer(
+app = Commands(
     help="Discovers optimizers: evolves small programs and scores each by training tiny models.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -108,7 +108,8 @@ def search(
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
     if imports:
         overrides.append(f"imports={json.dumps(imports)}")
-    config, text = load_named(campaign, overrides)
+    first = out if out is None or seeds == 1 else next(iter(sorted(out.glob("seed*"))), out)
+    config, text = load_named(campaign, overrides, first, resume=not force)
     if config.seed + seeds > SEEDS:
         raise typer.BadParameter(
             f"{seeds} seeds from {config.seed} on reach {config.seed + seeds - 1}, but a seed is below {SEEDS}",
@@ -141,9 +142,9 @@ def search(
             say()
             run_summary(views[-1])
             say()
-            say(f"Details: optsearch show {finished.folder}")
-            say(f"Report:  optsearch report {finished.folder}")
-            say(f"Export:  optsearch export {finished.folder}:best --to optax")
+            say(f"Details: optsearch show {finished.folder}", whole=True)
+            say(f"Report:  optsearch report {finished.folder}", whole=True)
+            say(f"Export:  optsearch export {finished.folder}:best --to optax", whole=True)
     if seeds > 1:
         together = study_summary(views)
         both = {"runs": [run_json(view) for view in views], "study": study_json(together)}
@@ -163,18 +164,32 @@ def _trackers(names: Sequence[str]) -> list[Tracking]:
 
 @app.command()
 def watch(
-    run: RunArgument,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's folder, its name in optsearch-runs/, or a name of `runs`.")
+    ],
     plain: Annotated[bool, typer.Option("--plain", help="Print a line every few seconds, also in a terminal.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON after every change.")] = False,
+    kept: Kept = None,
 ) -> None:
-    """Follow a run from another shell until it ends; exit code 1 if it failed or crashed, or is an incomplete copy."""
+    """Follow a run from another shell until it ends; exit code 1 if it failed or crashed, or is an incomplete copy.
+
+    If `evaluate`, `select` or `simplify` is working on a program of the run, that work is followed.
+    """
+    from optsearch.runs.cli.following import follow_work
     from optsearch.runs.cli.json_values import snapshot_json
-    from optsearch.runs.library.references import run_folder
+    from optsearch.runs.library.references import RUNS_FOLDER, existing_run, run_folder
+    from optsearch.runs.terminal.listing_view import work_of
     from optsearch.runs.terminal.watch import snapshots
     from optsearch.runs.terminal.watch import watch as follow
 
-    folder, status, last = run_folder(run), "", ""
+    places = [kept] if kept is not None else [RUNS_FOLDER, *(path.parent for path in existing_run(run))]
+    names = [run, *(str(path.resolve()) for path in existing_run(run))]
+    work = work_of(names, places)
     try:
+        if work:
+            follow_work([each.name for each in work], places, as_json)
+            return
+        folder, status, last = run_folder(run), "", ""
         if not as_json:
             status = follow(folder, live=not plain)
         for seen in snapshots(folder) if as_json else ():
@@ -297,8 +312,10 @@ def report(
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write the charts to this folder, as SVG, PDF and CSV.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a report of runs: one self-contained HTML file that needs no network."""
+    from optsearch.runs.cli.json_report import report_json
     from optsearch.runs.library.references import run_folders
     from optsearch.runs.report.html import read_report, to_html
     from optsearch.runs.report.render import write_figures
@@ -310,9 +327,14 @@ def report(
         out.write_text(page, encoding="utf-8")
     except OSError as error:
         raise RunError(f"{out}: the report cannot be written: {error.strerror}") from error
-    say(f"{out}: {len(page) / 1e6:.1f} MB, {len(found.all_charts())} charts")
+    charts = found.all_charts()
+    written = [] if figures is None else write_figures(charts, figures)
+    if as_json:
+        print_json(report_json(found, out, written))
+        return
+    say(f"{out}: {len(page) / 1e6:.1f} MB, {len(charts)} charts")
     if figures is not None:
-        say(f"{figures}: {len(write_figures(found.all_charts(), figures))} files")
+        say(f"{figures}: {len(written)} files")
 
 
 @app.command()
@@ -397,6 +419,7 @@ def export(
         sys.stdout.write(printable(source))
 
 
+app.command()(listing.runs)
 app.command()(listing.tasks)
 app.command()(listing.functions)
 app.command()(listing.library)

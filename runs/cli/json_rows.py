@@ -8,7 +8,9 @@ from optsearch.dsl.functions import Function
 from optsearch.runs.cli.options import Json
 from optsearch.runs.library.catalog import CheckedLaw, LibraryEntry, TaskEntry
 from optsearch.runs.library.discovery import Discovery
+from optsearch.runs.store.work import Work
 from optsearch.runs.summary.diagnosis import Diagnosis
+from optsearch.runs.summary.listing import ListedRun
 from optsearch.search.config import CampaignConfig
 
 
@@ -88,3 +90,13 @@ def diagnosis_json(found: Diagnosis) -> Json:
         "campaign": None if found.campaign is None else asdict(found.campaign),
         "findings": [asdict(finding) for finding in found.findings],
     }
+
+
+def listed_row(row: ListedRun) -> Json:
+    """A line of the listing of runs."""
+    return asdict(row) | {"tasks": list(row.tasks)}
+
+
+def work_row(work: Work) -> Json:
+    """A version of the work of `evaluate`, `select` or `simplify`."""
+    return {"name": work.name} | asdict(work)

@@ -22,6 +22,7 @@ def selection_json(result: SelectionResult) -> Json:
         "stages": [encode_stage(stage) for stage in found.stages],
         "survivors": list(found.survivors),
         "considered": result.considered,
+        "doubles": [asdict(double) for double in result.doubles],
         "trained_runs": result.trained,
         "known_runs": result.known,
     }

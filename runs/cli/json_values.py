@@ -67,6 +67,8 @@ def leaderboard_json(ranked: Sequence[RankedProgram]) -> list[Json]:
             "statements": len(row.program.body),
             "live_statements": len(row.live.body),
             "state": list(row.live.state),
+            "finalist": row.finalist,
+            "best": row.best,
         }
         for row in ranked
     ]
@@ -142,7 +144,7 @@ def snapshot_json(seen: Snapshot) -> Json:
         return values
     meta = seen.meta_validation
     carried = meta and {"task": meta.task, "carry_forward": meta.carry_forward, "overfitting": meta.overfitting}
-    return values | {"meta_validation": carried, "seconds": seen.seconds}
+    return values | {"meta_validation": carried, "seconds": seen.seconds, "result": seen.result}
 
 
 def check_json(check: Check) -> Json:

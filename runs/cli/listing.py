@@ -1,7 +1,8 @@
-"""The commands that list what ships with optsearch: ``tasks``, ``functions``, ``library`` and ``campaigns``."""
+"""The commands that list: ``runs``, and what ships: ``tasks``, ``functions``, ``library`` and ``campaigns``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,6 +44,23 @@ def tasks(
         print_json([law_row(law) for law in laws])
     if any(law.fault is not None for law in laws):
         raise typer.Exit(1)
+
+
+def runs(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of runs.", show_default="optsearch-runs")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs in a folder, with the selections, evaluations and distillations of their programs.
+
+    A run is a folder: `mv` renames it, `rm -r` removes it.
+    """
+    from optsearch.runs.cli.json_rows import listed_row
+    from optsearch.runs.library.references import RUNS_FOLDER
+    from optsearch.runs.summary.listing import list_runs
+    from optsearch.runs.terminal.listing_view import listed_runs
+
+    found = list_runs(folder or RUNS_FOLDER)
+    print_json([listed_row(row) for row in found]) if as_json else listed_runs(found)
 
 
 def functions(as_json: AsJson = False) -> None:

@@ -92,15 +92,11 @@ def check_workers(workers: int | None, address: str | None, gpus: float = 0.0) -
     from optsearch.runs.store.environment import available_cores
     from optsearch.search.ray_runtime import WorkerError, check_share
 
-    if address is not None and workers == 0:
-        raise typer.BadParameter(
-            f"0 trains in this process, not on the Ray cluster at {address}: leave out --address, or use 1 or more",
-            param_hint="--workers",
-        )
     try:
-        check_share(workers, gpus)
+        check_share(workers, gpus, address)
     except WorkerError as error:
-        raise typer.BadParameter(str(error), param_hint="--gpus-per-worker") from None
+        hint = "--workers" if address is not None and workers == 0 else "--gpus-per-worker"
+        raise typer.BadParameter(str(error), param_hint=hint) from None
     cores = available_cores()
     if address is None and workers is not None and workers > MOST_A_CORE * cores:
         raise typer.BadParameter(

@@ -135,7 +135,8 @@ def fit_campaign(config: CampaignConfig, machine: MachineFacts, device_memory: f
     share = 1 / abreast if devices else 0.0
     total = devices[0].memory if devices else machine.memory
     memory = None if total is None else round(total / (abreast if devices else workers))
-    called = {*(config.functions or ()), *(statement.function for statement in config.warm_start_program.body)}
+    called = set(config.functions or ())
+    called |= {statement.function for program in config.warm_start_programs for statement in program.body}
     matrices = any(FUNCTIONS[name].scope is Scope.MATRIX for name in called)
     tasks = [get_task(name) for name in config.tasks]
     found = [lane_memory(task, matrices=matrices) for task in tasks]

@@ -11,8 +11,8 @@ from optsearch.runs.library.references import recorded
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.summary.searches import without_controls
-from optsearch.runs.summary.selections import EnteredProgram
-from optsearch.selection.behaviour import distinct
+from optsearch.runs.summary.selections import Double, EnteredProgram
+from optsearch.selection.behaviour import stand_ins
 from optsearch.selection.funnel import CandidatesConfig
 
 
@@ -38,8 +38,23 @@ class Entrant:
         return EnteredProgram(self.name, self.fingerprint, self.fitness, str(self.program))
 
 
-def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> tuple[list[Entrant], int]:
-    """Returns the candidates, and the number of inspected programs.
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The programs that enter a funnel.
+
+    Attributes:
+        entrants: the programs, best first.
+        considered: number of programs at the top of the runs' leaderboards.
+        doubles: the programs among them for which an entrant stands.
+    """
+
+    entrants: tuple[Entrant, ...]
+    considered: int
+    doubles: tuple[Double, ...]
+
+
+def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> Candidates:
+    """Chooses the programs that enter a funnel.
 
     Runs contribute their best remaining program in turn, because fitness values of different tasks are not comparable.
 
@@ -51,14 +66,20 @@ def candidates(stores: Sequence[RunReader], config: CandidatesConfig) -> tuple[l
         RunError: no program has trained yet, or a program does not match its recorded fingerprint.
     """
     queues = [_best(store, name, config.per_run) for name, store in zip(run_names(stores), stores, strict=True)]
-    considered = sum(map(len, queues))
     turns = [queue[place] for place in range(max(map(len, queues))) for queue in queues if place < len(queue)]
-    unique = list({candidate.fingerprint: candidate for candidate in reversed(turns)}.values())[::-1]
-    kept = distinct([candidate.program for candidate in unique], config.distance)
-    found = [unique[index] for index in kept][: config.most]
+    unique = {candidate.fingerprint: candidate for candidate in reversed(turns)}
+    ordered = list(unique.values())[::-1]
+    stand = stand_ins([candidate.program for candidate in ordered], config.distance)
+    found = [ordered[index] for index in dict.fromkeys(stand)][: config.most]
     if not found:
         raise RunError(f"{stores[0].folder}: no program has trained yet: continue the search")
-    return found, considered
+    of = {candidate.fingerprint: ordered[index] for candidate, index in zip(ordered, stand, strict=True)}
+    doubles = tuple(
+        Double(candidate.name, of[candidate.fingerprint].name, unique[candidate.fingerprint] is not candidate)
+        for candidate in turns
+        if of[candidate.fingerprint] is not candidate and of[candidate.fingerprint] in found
+    )
+    return Candidates(tuple(found), sum(map(len, queues)), doubles)
 
 
 def run_names(stores: Sequence[RunReader]) -> list[str]:

@@ -16,6 +16,7 @@ from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.library.references import RUNS_FOLDER, NamedProgram, load_program, run_folder
 from optsearch.runs.store.environment import about_machine
 from optsearch.runs.store.training_cache import Trainings, training, worker_words
+from optsearch.runs.store.work import WorkLog, working
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.evaluation_result import EvaluationResult
 from optsearch.runs.summary.held_out import tasks_chosen_on, warnings
@@ -81,7 +82,9 @@ def run_evaluation(
     view = TrainingView(errors, "evaluate", workers=words, quiet=quiet)
     warn_of_open_cluster(address)
     opened = training(run_job, folder or RUNS_FOLDER, workers, address, imports, gpus=gpus, script=script)
-    with opened as (pool, kept), view:
+    about = list(entered.programs), [named.run[0] for named in entered.programs.values() if named.run]
+    log = working(folder or RUNS_FOLDER, "evaluate", *about, [problem.name for problem in entered.problems])
+    with opened as (pool, kept), log as work, view:
         for line in entered.warnings:
             errors.print(line, markup=False, soft_wrap=True)
         if not quiet:
@@ -90,7 +93,7 @@ def run_evaluation(
                 errors.print(_script_plan(script, entered.problems), markup=False, soft_wrap=True)
         if gpus:
             say_device(pool.machine, quiet=quiet)
-        cost = CostCounter(view)
+        cost = CostCounter(logged(view, work))
         evaluation = _evaluate(settings, entered, pool, cost)
         looks = _looks(kept, settings, entered)
     if settings.timed:
@@ -115,6 +118,16 @@ def run_evaluation(
     for line in record_evaluation(entered.programs, settings, result.cost, evaluation):
         errors.print(line, markup=False, soft_wrap=True)
     return result
+
+
+def logged(view: TrainingView, work: WorkLog) -> Callable[[Ended], None]:
+    """A callback that updates a live view, and the file that `watch` follows."""
+
+    def update(ended: Ended) -> None:
+        view(ended)
+        work.update(ended.done, ended.total, lambda: view.line(ended))
+
+    return update
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +19,7 @@ from optsearch.dsl.verify import nearest
 from optsearch.proxy_tasks.registry import check_packages, get_task
 from optsearch.runs.commands.announcer import Announcer
 from optsearch.runs.commands.final_runs import due, train_finals
+from optsearch.runs.commands.warm_starts import PLACEHOLDER, is_reference, read_start, recorded_starts
 from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.library.references import RUNS_FOLDER
 from optsearch.runs.store.environment import about_machine, available_cores, machine_changes
@@ -49,29 +50,46 @@ from optsearch.search.meta_validation import MetaValidation
 from optsearch.search.ray_runtime import check_share
 from optsearch.search.session import Session
 from optsearch.search.settings.config_errors import ConfigError
+from optsearch.search.warm_starts import ReadProgram
 
 SHIPPED = files("optsearch.runs.commands.campaigns")
 
 
-def load_named(reference: str, overrides: Sequence[str] = ()) -> tuple[CampaignConfig, str]:
+def load_named(
+    reference: str, overrides: Sequence[str] = (), folder: Path | None = None, *, resume: bool = True
+) -> tuple[CampaignConfig, str]:
     """Settings and text of a shipped campaign, of the campaign of a discovered program, or of a YAML file.
+
+    Warm starts that are references are read, or taken from the run that the campaign resumes.
 
     Args:
         reference: name of a campaign or discovered program, or path of a file.
         overrides: ``key.sub=value`` settings that override the text.
+        folder: folder of the run, or of a study's first run; None for ``optsearch-runs/NAME-seedS``.
+        resume: if False, an existing run in this folder is ignored.
 
     Raises:
         ConfigError: the campaign does not exist or is invalid.
     """
+    known: dict[str, str] = {}
+    if resume:
+        with suppress(ConfigError):  # whatever is wrong is reported below, with the programs themselves
+            loose, _ = _load(reference, overrides, lambda entry: PLACEHOLDER if is_reference(entry) else None)
+            if loose.warm_start_references:
+                known = recorded_starts(folder or RUNS_FOLDER / f"{loose.name}-seed{loose.seed}")
+    return _load(reference, overrides, lambda entry: known.get(entry) or read_start(entry))
+
+
+def _load(reference: str, overrides: Sequence[str], program: ReadProgram | None) -> tuple[CampaignConfig, str]:
     names = sorted(entry.name.removesuffix(".yaml") for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml"))
     if reference in names:
         text = (SHIPPED / f"{reference}.yaml").read_text(encoding="utf-8")
-        return load_campaign(text, f"{reference}.yaml", overrides), text
+        return load_campaign(text, f"{reference}.yaml", overrides, program), text
     if reference in DISCOVERED:
         text = DISCOVERED[reference].record.origin.campaign
-        return load_campaign(text, f"the campaign of {reference}", overrides), text
+        return load_campaign(text, f"the campaign of {reference}", overrides, program), text
     if Path(reference).exists() or reference.endswith((".yaml", ".yml")):
-        return load_campaign_file(Path(reference), overrides)
+        return load_campaign_file(Path(reference), overrides, program)
     hint = nearest(reference, [*names, *DISCOVERED]) or f"; the shipped ones are {', '.join(names)}"
     raise ConfigError([f"unknown campaign '{reference}': it is neither a shipped campaign nor a YAML file{hint}"])
 
@@ -225,6 +243,7 @@ class Campaign:
                 glance=lambda progress: glance(store, search, progress, evolution.redundancy()),
                 rivals=rivals(store, search),
                 workers=f"{evaluator.workers} worker{'' if evaluator.workers == 1 else 's'}",
+                program_id=search.program_id,
             ) as view:
                 session = Session(
                     evolution,
@@ -265,7 +284,7 @@ class Campaign:
     @contextmanager
     def _evaluator(self, options: Workers, quiet: bool) -> Generator[Evaluator]:
         workers, address = options.count, options.address
-        check_share(workers, options.gpus)
+        check_share(workers, options.gpus, address)
         if workers is None and address is None and not options.gpus:
             workers = available_cores()
         if not quiet:

@@ -16,11 +16,13 @@ from optsearch.dsl.verify import nearest
 from optsearch.proxy_tasks.registry import TASKS, check_packages
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands.entrants import Entrant, candidates, run_names
-from optsearch.runs.commands.evaluate import CostCounter
+from optsearch.runs.commands.evaluate import CostCounter, logged
+from optsearch.runs.commands.own_imports import require_imports
 from optsearch.runs.library.references import RUNS_FOLDER, run_folder
 from optsearch.runs.store.environment import about_machine
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.training_cache import training, worker_words
+from optsearch.runs.store.work import working
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.held_out import searched_tasks, tasks_chosen_on, warnings
 from optsearch.runs.summary.selections import SelectionRecord, SelectionResult, read_selection
@@ -94,9 +96,11 @@ def run_selection(
     folders = list({path.resolve(): path for path in map(run_folder, runs)}.values())
     with ExitStack() as stack:
         stores = [stack.enter_context(RunStore.amend(path, about_machine())) for path in folders]
-        found, considered = candidates(stores, config.candidates)
+        for store in stores if any(SEARCH in stage.tasks for stage in config.stages) else ():
+            require_imports(store.folder, store.config, imports, "select")
+        found = candidates(stores, config.candidates)
         stages = [_problems(stage, searched_tasks(stores)) for stage in config.stages]
-        study = _Study(stores, config, found, stages)
+        study = _Study(stores, config, found.entrants, stages)
         if not quiet:
             for line in study.warnings:
                 errors.print(line, markup=False, soft_wrap=True)
@@ -107,6 +111,9 @@ def run_selection(
             warn_of_open_cluster(address)
         opened = training(run_job, folder or RUNS_FOLDER, workers, address, imports, gpus=gpus)
         pool, kept = stack.enter_context(opened)
+        names = dict.fromkeys(problem.name for stage in stages for problem in stage)
+        log = working(folder or RUNS_FOLDER, "select", run_names(stores), [s.folder for s in stores], list(names))
+        work = stack.enter_context(log)
         if gpus:
             say_device(pool.machine, quiet=quiet)
         words = worker_words(workers, address, gpus=gpus)
@@ -114,8 +121,10 @@ def run_selection(
             if not quiet:
                 errors.print(f"Stage {study.next_words()}", markup=False, soft_wrap=True)
             with TrainingView(errors, study.next, workers=words, quiet=quiet) as view:
-                study.next_stage(pool, view)
-        return SelectionResult(study.record(), tuple(study.warnings), considered, kept.known, kept.trained)
+                study.next_stage(pool, logged(view, work))
+        return SelectionResult(
+            study.record(), tuple(study.warnings), found.considered, found.doubles, kept.known, kept.trained
+        )
 
 
 class _Study:

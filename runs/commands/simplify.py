@@ -9,9 +9,12 @@ from typing import cast
 from optsearch.dsl.program import Program
 from optsearch.dsl.verify import nearest
 from optsearch.proxy_tasks.registry import check_packages, get_task
+from optsearch.runs.commands.own_imports import require_imports
 from optsearch.runs.library.references import RUNS_FOLDER, load_program
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.training_cache import training
+from optsearch.runs.store.work import working
+from optsearch.runs.store.writer import RunStore
 from optsearch.runs.terminal.tables import errors, say_device, warn_of_open_cluster
 from optsearch.search.crew import ABREAST
 from optsearch.search.evaluate import import_own_tasks
@@ -54,6 +57,9 @@ def run_distillation(
             raise RunError(f"unknown step '{step}'{nearest(step, STEPS)}; the steps are {', '.join(STEPS)}")
     import_own_tasks(imports)
     named, chosen = load_program(reference), cast(Sequence[StepName], steps)
+    if tasks is None and named.run is not None and "ablate" in chosen:
+        with RunStore.read(named.run[0]) as store:
+            require_imports(named.run[0], store.config, imports, "simplify")
     names = tuple(dict.fromkeys(get_task(task).name for task in tasks or named.tasks or ["ae"]))
 
     def show(line: str) -> None:
@@ -63,11 +69,19 @@ def run_distillation(
         return distil(named.program, chosen)
     check_packages(names)
     warn_of_open_cluster(address)
-    with training(train, folder or RUNS_FOLDER, workers, address, imports, gpus=gpus) as (pool, kept):
+    here, runs = folder or RUNS_FOLDER, [] if named.run is None else [named.run[0]]
+    opened = training(train, here, workers, address, imports, gpus=gpus)
+    with opened as (pool, kept), working(here, "simplify", [named.name], runs, names) as work:
         if gpus:
             say_device(pool.machine, quiet=quiet)
         ahead = max(pool.room // ABREAST if workers is None else workers, 1)
-        result = distil(named.program, chosen, panel=Panel(names, pool, ahead), watch=None if quiet else show)
+
+        def follow(line: str) -> None:
+            work.update(kept.trained + kept.known, None, lambda: line)
+            if not quiet:
+                show(line)
+
+        result = distil(named.program, chosen, panel=Panel(names, pool, ahead), watch=follow)
         if not quiet:
             show(f"{kept.trained} training runs executed, {kept.known} read from the cache")
         return result

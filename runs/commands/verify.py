@@ -19,6 +19,7 @@ from typing import TypeVar
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.proxy_tasks.run import TrainingRun
 from optsearch.runs.commands.final_runs import due, fresh_seeds
+from optsearch.runs.commands.own_imports import require_imports
 from optsearch.runs.store.compatibility import task_changes, version_fault
 from optsearch.runs.store.environment import about_machine, machine_changes
 from optsearch.runs.store.errors import DamagedRunError, RunError
@@ -80,11 +81,7 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
             yield Check("history", False, f"{fault}: only that version can reproduce its programs")
             return
         config = store.config
-        if unsaid := [reference for reference in config.imports if reference not in imports]:
-            raise RunError(
-                f"{folder}: the run trains on {unsaid[0]}, whose code is not part of the run: if you trust it, "
-                f"verify with --import {unsaid[0]}"
-            )
+        require_imports(folder, config, imports, "verify")
         import_own_tasks(config.imports)
         changed = task_changes(store, {name: get_task(name).version for name in config.tasks})
         if changed:

@@ -19,6 +19,9 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.finalists import best_ticket
 from optsearch.search.events import Settled
 
+MOST_LISTED = 5
+"""Number of runs that an error message names."""
+
 RUNS_FOLDER = Path("optsearch-runs")
 """Default folder of runs, unless --out is given."""
 
@@ -56,12 +59,25 @@ def run_folder(reference: str, others: Iterable[str] = ()) -> Path:
     Raises:
         RunError: the run does not exist.
     """
-    for folder in (Path(reference), RUNS_FOLDER / reference):
-        if RunStore.exists(folder):
-            return folder
+    for folder in existing_run(reference):
+        return folder
     known = [entry.name for entry in sorted(RUNS_FOLDER.glob("*")) if RunStore.exists(entry)]
     reason = "it is a folder without a run file" if Path(reference).is_dir() else "there is no such folder"
-    raise RunError(f"'{reference}' is not a run: {reason}{nearest(reference, [*known, *others])}")
+    hint = nearest(reference, [*known, *others]) or _listed_runs(known)
+    raise RunError(f"'{reference}' is not a run: {reason}{hint}")
+
+
+def _listed_runs(names: list[str]) -> str:
+    """Names the runs that exist, for a reference that resembles none of them."""
+    if not names:
+        return f"; there are no runs in {RUNS_FOLDER}"
+    more = f" and {len(names) - MOST_LISTED} more: `optsearch runs` lists them" if len(names) > MOST_LISTED else ""
+    return f"; the runs in {RUNS_FOLDER} are {', '.join(names[:MOST_LISTED])}{more}"
+
+
+def existing_run(reference: str) -> list[Path]:
+    """The folder of a run as a list, which is empty if there is none."""
+    return [folder for folder in (Path(reference), RUNS_FOLDER / reference) if RunStore.exists(folder)][:1]
 
 
 def run_folders(reference: str) -> list[Path]:

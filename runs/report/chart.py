@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+MOST_NAMES = 8
+"""Number of series that the alternative text of a chart names."""
+
 Row = dict[str, Any]
 """A record of a chart's data: Vega-Lite, the page and the CSV file take rows as mappings of columns to values."""
 
@@ -23,9 +26,13 @@ Spec = dict[str, Any]
 PALETTE = ("#4c86c6", "#e0783a", "#3a9d78", "#b8527a", "#8a70c0", "#9a8534", "#4ba3b0", "#888888")
 """Colours of series, in order; distinguishable on white and on black, and with colour vision deficiency."""
 
+TEXT = 14
+"""Size of all text of charts in pixels, that of notes and tables of the page."""
+
 CONFIG: Spec = {
     "background": None,
     "font": "system-ui, sans-serif",
+    "text": {"fontSize": TEXT},
     "view": {"stroke": None},
     "axis": {
         "labelColor": "currentColor",
@@ -37,6 +44,8 @@ CONFIG: Spec = {
         "domainOpacity": 0.4,
         "tickOpacity": 0.4,
         "titleFontWeight": "normal",
+        "labelFontSize": TEXT,
+        "titleFontSize": TEXT,
         "labelOverlap": True,
     },
     "axisX": {"grid": False, "tickCount": 6},
@@ -44,11 +53,13 @@ CONFIG: Spec = {
         "labelColor": "currentColor",
         "titleColor": "currentColor",
         "orient": "bottom",
+        "labelFontSize": TEXT,
+        "titleFontSize": TEXT,
         "columns": 3,
         "labelLimit": 240,
         "symbolOpacity": 1,
     },
-    "header": {"labelColor": "currentColor", "titleColor": "currentColor"},
+    "header": {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": TEXT},
     "range": {"category": list(PALETTE)},
     "line": {"strokeWidth": 2},
 }
@@ -72,6 +83,30 @@ class Chart:
     note: str
     spec: Spec
     rows: Sequence[Row]
+
+    @property
+    def alternative(self) -> str:
+        """What the chart shows, for readers who do not see it: axes, series, ranges, and the note."""
+        said = [f"{self.title}."]
+        encodings = [part.get("encoding", {}) for part in self.spec.get("layer", [self.spec])]
+        for name in ("x", "y"):
+            channel = next((each[name] for each in encodings if name in each), None)
+            if channel is not None:
+                said.append(self._axis_words(name, channel))
+        color = next((each["color"]["field"] for each in encodings if "field" in each.get("color", {})), None)
+        values = [] if color is None else [row.get(color) for row in self.rows]
+        names = [str(value) for value in dict.fromkeys(values) if value is not None]
+        if names and not isinstance(values[0], float):
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            said.append(f"Shown: {', '.join(names[:MOST_NAMES])}{more}.")
+        return " ".join([*said, self.note])
+
+    def _axis_words(self, name: str, channel: Spec) -> str:
+        title = channel.get("title") or channel["field"]
+        values = [row[channel["field"]] for row in self.rows if row.get(channel["field"]) is not None]
+        if not values or not all(isinstance(value, int | float) for value in values):
+            return f"{name.upper()} axis: {title}."
+        return f"{name.upper()} axis: {title}, from {min(values):.4g} to {max(values):.4g}."
 
     def bare(self, width: int | str = "container") -> Spec:
         """Specification with data, without the common style.
@@ -142,4 +177,5 @@ def layer(part: str, mark: Spec, encoding: Spec) -> Spec:
 
 NOT_ZERO: Spec = {"zero": False, "nice": True}
 PROGRAMS = "programs generated"
+EVALUATIONS = "programs evaluated"
 PERCENT = {"format": ".0%"}

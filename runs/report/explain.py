@@ -34,6 +34,9 @@ BYTES = 4
 DASHES = [[1, 0], [6, 3], [2, 3]]
 """Dash patterns of the program and of each reference."""
 
+MANY_TIMES = 10
+"""Change of the updates, relative to their size, above which its digits do not matter."""
+
 TITLES = {
     "scale": "Response to the scale of the gradient",
     "evenness": "Sizes of the steps of different parameters",
@@ -230,4 +233,4 @@ def influence_marks(found: Sequence[Influence]) -> dict[int, str]:
 def _influence(change: float | None) -> str:
     if change is None:
         return "cannot be left out"
-    return f"{change:.0%}" if change < 9.995 else "over 999%"
+    return f"{change:.0%}" if change < MANY_TIMES else f"over {MANY_TIMES} times"

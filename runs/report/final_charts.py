@@ -57,7 +57,7 @@ class ComparedControl:
     Attributes:
         control: name of the control, or ``warm start``.
         task: name of the task; ``all`` for the scores over several tasks.
-        difference: mean of the control minus that of the best program, paired by seed; None if a run failed.
+        difference: mean of the best program minus that of the control, paired by seed; None if a run failed.
         low: lower end of its 95 % interval; None if a run failed.
         high: upper end of the interval; None if a run failed.
         winner: ``best``, the name of the control, ``undecided``, or None if neither trains on every seed.

@@ -11,10 +11,12 @@ from optsearch.dsl.program import Program
 from optsearch.runs.report import search_charts as charts
 from optsearch.runs.report.chart import Chart
 from optsearch.runs.report.final_charts import final_charts
+from optsearch.runs.report.front_chart import front_chart
 from optsearch.runs.report.selections import Selection, shown_selections
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import JsonObject, SessionRecord
 from optsearch.runs.summary.campaign_file import campaign_file
+from optsearch.runs.summary.front import front
 from optsearch.runs.summary.history import (
     SearchHistory,
     Window,
@@ -50,6 +52,7 @@ class Findings:
         best: the best program; None if no program has trained.
         charts: charts of this run alone.
         selections: funnels and evaluations of the run's programs.
+        copies: names of further folders with the same run, which are not shown again.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Findings:
     best: Program | None
     charts: list[Chart]
     selections: Sequence[Selection] = ()
+    copies: tuple[str, ...] = ()
 
 
 def read_findings(store: RunReader, name: str, prefix: str = "") -> Findings:
@@ -97,6 +101,9 @@ def read_findings(store: RunReader, name: str, prefix: str = "") -> Findings:
         shown.append(charts.lineage_chart(line))
     shown[:0] = final_charts(view)
     board = with_parents(store, leaderboard(store, TOP))
+    pareto = front(store)
+    if len(pareto) > 1:
+        shown.append(front_chart(pareto, board))
     best = store.ticket(search, ticket).scored
     return replace(found, windows=windows, board=board, line=line, best=best, charts=_named(shown, prefix))
 

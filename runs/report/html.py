@@ -18,8 +18,8 @@ import numpy as np
 from optsearch.runs.report import search_charts as charts
 from optsearch.runs.report.chart import CONFIG, Chart
 from optsearch.runs.report.explain import explain, response_charts
-from optsearch.runs.report.final_charts import FINALS
 from optsearch.runs.report.findings import Findings, fitness_range, read_findings
+from optsearch.runs.report.identical import without_copies
 from optsearch.runs.report.render import library
 from optsearch.runs.report.search_charts import Band, ProgressPoint, Share, ValidatedPoint
 from optsearch.runs.report.section import read_section
@@ -27,7 +27,7 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.history import Point, best_so_far, evaluated_points
 from optsearch.runs.summary.replicates import StudySummary, study_summary
 from optsearch.runs.summary.searches import SEARCH
-from optsearch.runs.summary.sentences import study_differences
+from optsearch.runs.summary.sentences import SIGNS, study_differences
 from optsearch.runs.text.phrasing import control_name, gain, interval_bounds, number, rate_factor, share
 from optsearch.search.algorithms import CONTROLS
 from optsearch.selection.statistics.intervals import mean_interval
@@ -73,39 +73,35 @@ def read_report(folders: Sequence[Path]) -> Report:
     """
     folders = list({folder.resolve(): folder for folder in folders}.values())
     labels = _labels(folders)
-    runs: list[Findings] = []
-    responses: dict[str, list[Chart]] = {}
+    found: list[Findings] = []
     seen: set[str] = set()
     for place, (folder, label) in enumerate(zip(folders, labels, strict=True), start=1):
-        prefix = f"run{place}-" if len(folders) > 1 else ""
         with RunStore.read(folder) as store:
-            run = read_findings(store, label, prefix)
-        new = [found for found in run.selections if found.record.key not in seen]  # runs may share a selection
-        seen |= {found.record.key for found in new}
-        run = replace(run, selections=new)
-        runs.append(run)
-        if run.best is not None and run.view.best is not None:
-            title = f"best program {run.view.best.id}"
-            responses[label] = response_charts(explain(run.best), title, prefix)
-    shared = _shared_charts(runs)
-    if len(runs) == 1:  # place the final comparison next to the progress chart
-        finals = [chart for chart in runs[0].charts if chart.name.split("-")[0] == FINALS]
-        shared[1:1] = finals
-        runs[0] = replace(runs[0], charts=[chart for chart in runs[0].charts if chart not in finals])
-    return Report(runs, shared, responses)
+            run = read_findings(store, label, f"run{place}-" if len(folders) > 1 else "")
+        new = [one for one in run.selections if one.record.key not in seen]  # runs may share a selection
+        seen |= {one.record.key for one in new}
+        found.append(replace(run, selections=new))
+    runs = without_copies(found)
+    responses = {
+        run.name: response_charts(explain(run.best), f"best program {run.view.best.id}", run.anchor)
+        for run in runs
+        if run.best is not None and run.view.best is not None
+    }
+    return Report(runs, _shared_charts(runs), responses)
 
 
 def to_html(report: Report) -> str:
     """Renders the page."""
     sources = _sources()
     page = _environment().get_template("report.html.j2")
-    specs = {chart.name: chart.bare() | {"description": chart.title} for chart in report.all_charts()}
+    specs = {chart.name: chart.bare() | {"description": chart.alternative} for chart in report.all_charts()}
     return page.render(
         report=report,
         runs=[read_section(run, report.responses.get(run.name, [])) for run in report.runs],
         study=_study(report.runs),
         charts={"config": CONFIG, "specs": specs},
         library=library(),
+        signs=SIGNS,
         style=sources["report.css"],
         script=sources["report.js"],
         title=", ".join(dict.fromkeys(run.view.name for run in report.runs)),
@@ -185,7 +181,10 @@ def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
 
 
 def _progress(label: str, run: Findings, found: Sequence[Point]) -> list[ProgressPoint]:
-    return [ProgressPoint(label, run.name, point.programs, point.fitness, point.program) for point in found]
+    return [
+        ProgressPoint(label, run.name, point.evaluations, point.programs, point.fitness, point.program)
+        for point in found
+    ]
 
 
 def _label(run: Findings, name: str) -> str:
@@ -218,10 +217,10 @@ def _bands(runs: Sequence[Findings]) -> list[Band]:
         histories = [run.histories[name] for run in runs if name in run.histories]
         if len(histories) < 2:
             continue
-        best = [np.fmin.accumulate(history.fitness) for history in histories]
-        for programs in np.unique(np.linspace(0, min(map(len, best)) - 1, GRID).astype(int)):
-            values = [float(line[programs]) for line in best]
+        best = [history.best_by_evaluation for history in histories]
+        for evaluations in np.unique(np.linspace(0, min(map(len, best)) - 1, GRID).astype(int)):
+            values = [float(line[evaluations]) for line in best]
             if np.isfinite(values).all():
                 mean = mean_interval(values)
-                bands.append(Band(_label(runs[0], name), int(programs), mean.mean, mean.low, mean.high))
+                bands.append(Band(_label(runs[0], name), int(evaluations), mean.mean, mean.low, mean.high))
     return bands

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optsearch.runs.report.chart import (
+    EVALUATIONS,
     NOT_ZERO,
     PALETTE,
     PERCENT,
@@ -34,13 +35,15 @@ class ProgressPoint:
     Attributes:
         series: name of the line that it belongs to.
         run: name of the run.
-        programs: number of generated programs.
+        evaluations: number of evaluated programs, the budget that searches share.
+        programs: number of generated programs, with those that are equivalent to an evaluated one.
         fitness: fitness of the program.
         program: id of the program within the run.
     """
 
     series: str
     run: str
+    evaluations: int
     programs: int
     fitness: float
     program: str
@@ -52,14 +55,14 @@ class Band:
 
     Attributes:
         series: name of the search.
-        programs: number of generated programs.
+        evaluations: number of evaluated programs.
         mean: mean over the runs.
         low: lower end of the 95 % interval; None for a single run.
         high: upper end of the interval; None for a single run.
     """
 
     series: str
-    programs: int
+    evaluations: int
     mean: float
     low: float | None
     high: float | None
@@ -108,7 +111,7 @@ def progress_chart(
     hidden: int,
     span: tuple[float, float],
 ) -> Chart:
-    """Best fitness against generated programs, for every search of every run.
+    """Best fitness against evaluated programs, for every search of every run.
 
     Args:
         lines: changes of the best program.
@@ -123,11 +126,11 @@ def progress_chart(
     rows += [{"part": "line", **row_of(row)} for row in lines] + [{"part": "band", **row_of(row)} for row in bands]
     names = list(dict.fromkeys(row.series for row in lines))
     scale = {"domain": list(span), "nice": False, "zero": False, "clamp": True}
-    title, x, color = "best fitness (validation loss)", axis("programs", PROGRAMS), series(domain=names)
+    title, x, color = "best fitness (validation loss)", axis("evaluations", EVALUATIONS), series(domain=names)
     y, pick = axis("fitness", title, scale=scale), picked()
     tooltip = tips(
         ("run", "run", None), ("series", "search", None), ("program", "program", None),
-        ("programs", "generated", ",d"), ("fitness", "fitness", ".5f"),
+        ("evaluations", "evaluations", ",d"), ("programs", "generated", ",d"), ("fitness", "fitness", ".5f"),
     )  # fmt: skip
     layers: list[Spec] = []
     if inside:
@@ -143,7 +146,10 @@ def progress_chart(
     detail: Spec = {"field": "run", "type": "nominal"}
     encoding = {"x": x, "y": y, "color": color, "detail": detail, "tooltip": tooltip, "opacity": pick["opacity"]}
     layers.append(layer("line", steps, encoding) | {"params": pick["params"]})
-    note = "Lower is better. Points are changes of the best program; click a name below the chart to single it out."
+    note = (
+        "Lower is better. The axis is what all searches have equally many of: evaluations. Points are changes of the "
+    )
+    note += "best program; click a name below the chart to single it out."
     note += " Dashed lines and bands are means over the runs with 95 % intervals, cut at the edge." if bands else ""
     note += f" Grey dots are evaluated programs; {hidden:,} more are not drawn." if inside else ""
     return Chart("progress", "Search progress", note, {"layer": layers, "height": 320}, rows)
@@ -342,7 +348,10 @@ def lineage_chart(line: Sequence[LineageStep]) -> Chart:
     tooltip = tips(
         ("id", "program", None), ("mutation", "mutation", None), ("fitness", "fitness", ".5f"), ("gain", "gain", "+.5f")
     )
-    x, y = axis("step", "mutations since the warm start"), axis("fitness", "fitness", scale=NOT_ZERO)
+    x, y = (
+        axis("step", "mutations since the warm start", axis={"tickMinStep": 1, "format": "d"}),
+        axis("fitness", "fitness", scale=NOT_ZERO),
+    )
     path = {
         "mark": {"type": "line", "interpolate": "step-after", "opacity": 0.5, "color": PALETTE[-1]},
         "encoding": {"x": x, "y": y},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from markupsafe import Markup
 
@@ -18,6 +19,7 @@ from optsearch.runs.report.explain import (
     formula,
     influence_marks,
 )
+from optsearch.runs.report.final_charts import FINALS
 from optsearch.runs.report.findings import Findings
 from optsearch.runs.report.selections import Selection
 from optsearch.runs.summary.finals import Winner
@@ -28,6 +30,8 @@ from optsearch.runs.summary.sentences import headline, verdict
 from optsearch.runs.summary.status import INCOMPLETE
 from optsearch.runs.text.highlight import html_line, html_lines
 from optsearch.runs.text.phrasing import control_name
+from optsearch.selection.behaviour import stand_ins
+from optsearch.selection.funnel import CandidatesConfig
 from optsearch.simplify.distil import Distilled
 
 WINNERS: dict[Winner | None, str] = {
@@ -78,6 +82,19 @@ class BoardRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BoardGroup:
+    """Programs of the leaderboard that behave alike.
+
+    Attributes:
+        leader: the first one.
+        others: the other ones, in order.
+    """
+
+    leader: BoardRow
+    others: Sequence[BoardRow]
+
+
+@dataclass(frozen=True, slots=True)
 class RunSection:
     """The part of the page about one run.
 
@@ -90,9 +107,12 @@ class RunSection:
         cautions: warnings about the best program.
         controls: the controls with their display names.
         responses: response charts of the best program.
+        evidence: charts of the best program on fresh seeds.
+        origin: charts of the search of this run alone.
+        exports: command that exports the best program; empty if there is none.
         selections: funnels and evaluations, each with sentences about its result.
         best: the best program; None if no program has trained yet.
-        board: the best programs.
+        board: the best programs, grouped by behaviour.
         line: lineage of the best program; True for a step that changed the fitness, and for the warm start.
         gains: number of steps that changed the fitness.
     """
@@ -105,9 +125,12 @@ class RunSection:
     cautions: Sequence[str]
     controls: Sequence[tuple[str, ControlSummary]]
     responses: Sequence[Chart]
+    evidence: Sequence[Chart]
+    origin: Sequence[Chart]
+    exports: str
     selections: Sequence[tuple[Selection, Sequence[str]]]
     best: BestSection | None
-    board: Sequence[BoardRow]
+    board: Sequence[BoardGroup]
     line: Sequence[tuple[LineageStep, bool]]
     gains: int
 
@@ -122,6 +145,7 @@ def read_section(run: Findings, responses: Sequence[Chart]) -> RunSection:
     view, warm = run.view, run.view.warm_start_name
     best = None if run.best is None else _best_section(run.best)
     probes = () if best is None else best.explanation.probes
+    fresh = [chart for chart in run.charts if chart.name.removeprefix(run.anchor).split("-")[0] == FINALS]
     return RunSection(
         run=run,
         view=view,
@@ -131,9 +155,12 @@ def read_section(run: Findings, responses: Sequence[Chart]) -> RunSection:
         cautions=[probe.says for probe in probes if probe.name == "schedule" and probe.value != 1.0],
         controls=[(control_name(control.name, warm), control) for control in view.controls],
         responses=responses,
+        evidence=fresh,
+        origin=[chart for chart in run.charts if chart not in fresh],
+        exports="" if best is None else f"optsearch export {quote(f'{view.folder}:best')} --to optax --out found.py",
         selections=[(found, found.says()) for found in run.selections],
         best=best,
-        board=[_board_row(row) for row in run.board],
+        board=_board_groups(run.board),
         line=[(step, bool(step.gain) or place == 0) for place, step in enumerate(run.line)],
         gains=sum(bool(step.gain) for step in run.line),
     )
@@ -151,6 +178,16 @@ def _best_section(program: Program) -> BestSection:
         formula=formula(short.program),
         cost=cost_table(explanation.cost),
     )
+
+
+def _board_groups(board: Sequence[RankedChild]) -> list[BoardGroup]:
+    """Groups programs that behave alike, in the order of their first ones."""
+    rows = [_board_row(row) for row in board]
+    stand = stand_ins([row.program for row in board], CandidatesConfig().distance)
+    return [
+        BoardGroup(rows[first], [rows[place] for place, other in enumerate(stand) if other == first != place])
+        for first in dict.fromkeys(stand)
+    ]
 
 
 def _board_row(row: RankedChild) -> BoardRow:

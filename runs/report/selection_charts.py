@@ -93,7 +93,7 @@ def funnel_chart(name: str, rows: Sequence[Row], stages: Sequence[str], hidden: 
     }
     label = {
         "transform": [{"filter": "datum.last !== 'went on'"}],
-        "mark": {"type": "text", "align": "left", "dx": 9, "limit": 120, "fontSize": 10.5},
+        "mark": {"type": "text", "align": "left", "dx": 9, "limit": 160},
         "encoding": {"x": x, "y": y, "text": {"field": "contender", "type": "nominal"}, "color": color},
     }
     note = "Each line is a program, named where its way ends; a cross is where it fell. Lines that cross say that the "
@@ -154,7 +154,7 @@ def differences_chart(name: str, task: str, rows: Sequence[Row]) -> Chart:
     """
     order = list(dict.fromkeys(row["contender"] for row in rows))
     baselines = list(dict.fromkeys(row["baseline"] for row in rows))
-    title = "loss minus that of the baseline (below 0 is better)"
+    title = "loss minus that of the baseline (negative is better)"
     ends = [abs(row[key]) for row in rows for key in ("difference", "low", "high") if row[key] is not None]
     edge = span_of(ends)[1]
     scale = {"domain": [-edge, edge], "nice": True, "clamp": True}
@@ -195,7 +195,7 @@ def trend_chart(name: str, task: str, opponent: str, rows: Sequence[Row]) -> Cha
     order = list(dict.fromkeys(row["contender"] for row in rows))
     x = axis("steps", "steps of a run", scale={"type": "log", "base": 2, "nice": False, "padding": 20})
     x["axis"] = {"values": sorted({row["steps"] for row in rows}), "format": ",d"}
-    title = f"loss minus that of {opponent} (below 0 is better)"
+    title = f"loss minus that of {opponent} (negative is better)"
     color = series("contender", "program", domain=order)
     tooltip = tips(
         ("contender", "program", None), ("steps", "steps", ",d"), ("difference", "difference", "+.5f"),

@@ -14,5 +14,6 @@ writer       write access to a run
 ledger       records of one search and proposals that wait for it, for its session
 inbox        proposals as files in the run folder, until the search takes them up
 environment  machine and package versions of a run
+work         progress of `evaluate`, `select` and `simplify`
 training_cache  training runs shared between commands
 """

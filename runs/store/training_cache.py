@@ -293,7 +293,7 @@ def training(
         RunError: the folder cannot be used.
         WorkerError: Ray cannot be started or joined, or has too few CPUs or GPUs for a run.
     """
-    check_share(workers, gpus)
+    check_share(workers, gpus, address)
     count = _count(workers, address, script.cpus if script else 1, gpus)
     limit = script.time_limit_s if script else 0.0
     kept = Trainings(folder)

@@ -1,6 +1,7 @@
 """Content of a run, and facts about a machine, as typed values without output.
 
 run          summary of one run: status, best programs, controls, comparison
+listing      the runs of a folder
 program      summary of one program: forms, evaluations, lineage
 leaderboard  the best programs of a search
 proposals    programs proposed to a run

@@ -15,7 +15,7 @@ from optsearch.proxy_tasks.seeds import FINALISTS
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Final, Search
-from optsearch.runs.summary.finals import measure_of
+from optsearch.runs.summary.finals import measure_of, summarize
 from optsearch.runs.summary.searches import SEARCH
 from optsearch.search.events import Evaluated
 
@@ -28,6 +28,19 @@ def finalist_seeds(store: RunReader) -> range:
 def finalists(store: RunReader, search: Search) -> list[Evaluated]:
     """The finalists of a search, in order of fitness."""
     return store.leaderboard(search, store.config.finalists.count)
+
+
+def finalist_mean(store: RunReader, program_id: str, finals: Sequence[Final]) -> float | None:
+    """Mean of a program on the selection seeds; None if it is no finalist, or a run failed.
+
+    Args:
+        store: the run.
+        program_id: id of the program within the run.
+        finals: recorded runs on further seeds.
+    """
+    seeds = finalist_seeds(store)
+    runs = summarize([one for one in finals if one.contender == program_id and one.seed in seeds], measure_of(store))
+    return None if runs is None or len(runs.seeds) < len(seeds) else runs.mean
 
 
 def best_ticket(store: RunReader) -> tuple[Search, int]:

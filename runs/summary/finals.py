@@ -106,7 +106,7 @@ class FurtherRuns:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Value of a control minus that of the best program on the same seeds; positive if the best program is better.
+    """Value of the best program minus that of a control on the same seeds; negative if the best program is better.
 
     Attributes:
         interval: mean paired difference with its 95 % interval; None if a run of either failed, or for a single seed.
@@ -186,7 +186,7 @@ def _difference(best: FurtherRuns, other: FurtherRuns) -> Difference:
             "best" if best.interval is not None else "control" if other.interval is not None else None
         )
         return Difference(None, trains)
-    interval = paired_difference(other.trained, best.trained)
+    interval = paired_difference(best.trained, other.trained)
     if interval is None or interval.low is None or interval.high is None:
         return Difference(None, None)
-    return Difference(interval, "best" if interval.low > 0 else "control" if interval.high < 0 else "undecided")
+    return Difference(interval, "best" if interval.high < 0 else "control" if interval.low > 0 else "undecided")

@@ -19,12 +19,14 @@ class Glance:
     Attributes:
         redundancy: fraction of redundant statements in the population; None if there are no statements.
         program: the best program; None if not known yet.
+        ticket: ticket of this program; None without one.
         validation: description of the meta-validation; empty without.
     """
 
     redundancy: float | None = None
     program: Program | None = None
     validation: str = ""
+    ticket: int | None = None
 
 
 def glance(store: RunReader, search: Search, progress: Progress, redundant: float | None) -> Glance:
@@ -36,16 +38,17 @@ def glance(store: RunReader, search: Search, progress: Progress, redundant: floa
         progress: progress of this search.
         redundant: fraction of redundant statements in the population; None if there are no statements.
     """
-    program = None
+    program = ticket = None
     if progress.best is not None and progress.best.ticket < store.settled(search):
-        program = store.ticket(search, progress.best.ticket).candidate.program
+        ticket = progress.best.ticket
+        program = store.ticket(search, ticket).candidate.program
     validation = meta_validation(store, search) if search.name == SEARCH else None
     words = ""
     if validation is not None and validation.carry_forward is not None:
         latest = validation.programs[-1]
         loss = "does not train" if latest.loss is None else f"{latest.loss:.5f}"
         words = f"{validation.task}: latest {loss}, best program {validation.carry_forward}"
-    return Glance(redundant, program, words)
+    return Glance(redundant, program, words, ticket)
 
 
 def rivals(store: RunReader, search: Search) -> dict[str, float]:

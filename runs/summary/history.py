@@ -53,6 +53,21 @@ class SearchHistory:
         """Id of a ticket within the run."""
         return self.search.program_id(ticket)
 
+    @property
+    def evaluated(self) -> Array:
+        """True for tickets that were evaluated, and False for those that are equivalent to an earlier one."""
+        return self.owners == np.arange(len(self))
+
+    @property
+    def evaluations(self) -> Array:
+        """Number of evaluations up to each ticket, without the warm start's."""
+        return np.cumsum(self.evaluated) - 1
+
+    @property
+    def best_by_evaluation(self) -> Array:
+        """Best fitness after each evaluation, indexed by their number; NaN until a program has trained."""
+        return np.fmin.accumulate(self.fitness[self.evaluated])
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -62,11 +77,13 @@ class Point:
         programs: number of generated programs at this point.
         fitness: fitness of the program.
         program: id of the program within the run.
+        evaluations: number of evaluated programs at this point, without the warm start.
     """
 
     programs: int
     fitness: float
     program: str
+    evaluations: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +176,11 @@ def best_so_far(history: SearchHistory) -> list[Point]:
     values = np.where(np.isfinite(history.fitness), history.fitness, np.inf)
     running = np.minimum.accumulate(values)
     changed = np.flatnonzero((running < np.concatenate([[np.inf], running[:-1]])) & np.isfinite(running))
-    points = [Point(int(t), float(running[t]), history.id(int(t))) for t in changed]
+    evaluations = history.evaluations
+    points = [Point(int(t), float(running[t]), history.id(int(t)), int(evaluations[t])) for t in changed]
     last = len(history) - 1
     if points[-1].programs != last:
-        points.append(replace(points[-1], programs=last))
+        points.append(replace(points[-1], programs=last, evaluations=int(evaluations[last])))
     return points
 
 
@@ -173,9 +191,9 @@ def evaluated_points(history: SearchHistory, most: int) -> tuple[list[Point], in
         history: history of the search.
         most: maximum number of points; more are subsampled evenly.
     """
-    owners = np.flatnonzero(np.isfinite(history.fitness) & (history.owners == np.arange(len(history))))
+    owners, evaluations = np.flatnonzero(np.isfinite(history.fitness) & history.evaluated), history.evaluations
     kept = owners[:: max(-(-len(owners) // most), 1)]
-    points = [Point(int(t), float(history.fitness[t]), history.id(int(t))) for t in kept]
+    points = [Point(int(t), float(history.fitness[t]), history.id(int(t)), int(evaluations[t])) for t in kept]
     return points, len(owners) - len(kept)
 
 
@@ -191,7 +209,7 @@ def over_time(store: RunReader, history: SearchHistory) -> list[Window]:
         return []
     size = store.config.population.size
     edges = np.unique(np.linspace(0, total, min(WINDOWS, total) + 1).astype(np.int64))
-    hits = history.owners != np.arange(len(history))
+    hits = ~history.evaluated
     windows: list[Window] = []
     for first, last in zip(edges[:-1] + 1, edges[1:], strict=True):
         redundant = redundancy(store.programs(history.search, _spread(int(first), int(last))))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.program import Program
 from optsearch.runs.store.reader import RunReader
+from optsearch.runs.summary.finalists import best, finalist_mean
 from optsearch.runs.summary.searches import SEARCH
 
 
@@ -20,12 +21,17 @@ class RankedProgram:
         fitness: fitness of the program; None if it did not train.
         program: the program.
         live: the program without dead statements.
+        finalist: mean loss, or score with several tasks, on the selection seeds; None if the program is no finalist, or
+            a run failed.
+        best: True for the best program of the search, which the selection seeds decide.
     """
 
     id: str
     fitness: float | None
     program: Program
     live: Program
+    finalist: float | None
+    best: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +61,13 @@ def leaderboard(store: RunReader, count: int) -> list[RankedProgram]:
     """
     search = store.search(SEARCH)
     ranked: list[RankedProgram] = []
-    for entry in store.leaderboard(search, count):
-        program = store.ticket(search, entry.ticket).candidate.program
-        ranked.append(RankedProgram(search.program_id(entry.ticket), entry.fitness.value, program, prune(program)))
+    finals, entries = store.finals(), store.leaderboard(search, count)
+    chosen = best(store, search, finals).ticket if entries else None
+    for entry in entries:
+        program, name = store.ticket(search, entry.ticket).candidate.program, search.program_id(entry.ticket)
+        mean = finalist_mean(store, name, finals)
+        is_best = entry.ticket == chosen
+        ranked.append(RankedProgram(name, entry.fitness.value, program, prune(program), mean, is_best))
     return ranked
 
 
@@ -70,5 +80,17 @@ def with_parents(store: RunReader, ranked: Iterable[RankedProgram]) -> list[Rank
         parent, parent_id = None, None
         if item.parent is not None:
             parent, parent_id = store.ticket(search, item.parent).candidate.program, search.program_id(item.parent)
-        children.append(RankedChild(row.id, row.fitness, item.program, row.live, item.mutation, parent, parent_id))
+        children.append(
+            RankedChild(
+                row.id,
+                row.fitness,
+                item.program,
+                row.live,
+                row.finalist,
+                row.best,
+                item.mutation,
+                parent,
+                parent_id,
+            )
+        )
     return children

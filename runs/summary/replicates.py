@@ -20,7 +20,7 @@ class StudyComparison:
     Attributes:
         control: name of the control, or ``warm start``.
         runs: number of runs in which both trained on every fresh seed.
-        difference: mean over these runs of the control's mean minus the best program's, with its 95 % interval; None
+        difference: mean over these runs of the best program's mean minus the control's, with its 95 % interval; None
             for fewer than two runs.
     """
 
@@ -98,7 +98,7 @@ def _comparison(runs: Sequence[RunSummary], task: str | None = None) -> tuple[St
             other, best = _mean(_control(run, name), task), _mean(run.best, task)
             if other is not None and best is not None:
                 theirs[run.seed], mine[run.seed] = other, best
-        difference = paired_difference(theirs, mine) if len(mine) > 1 else None
+        difference = paired_difference(mine, theirs) if len(mine) > 1 else None
         found.append(StudyComparison(name, len(mine), difference))
     return tuple(found)
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from optsearch.dsl.library import LIBRARY
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Final, Search
 from optsearch.runs.summary.counts import Counts, Leader, leader, redundant_share
@@ -213,7 +212,7 @@ def _warm_start(store: RunReader, search: Search, finals: Sequence[Final]) -> Wa
     if not store.settled(search):
         return None
     first, config = store.searches()[0], store.config
-    name = config.warm_start if config.warm_start in LIBRARY else "the warm start"
+    name = config.warm_start_name
     program_id, fitness = first.program_id(WARM_START), store.evaluation(first, WARM_START).fitness
     return WarmStart(program_id, fitness.value, *further_runs(store, program_id, finals), name)
 

@@ -93,6 +93,7 @@ def make_evolution(
         methods=config.methods,
         proposals=Entries(config.proposals, store.proposals(search)),
         history=history,
+        further=config.further_starts(search.settings["algorithm"]) if found is None else (),
     )
 
 

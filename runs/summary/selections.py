@@ -32,6 +32,21 @@ class EnteredProgram:
 
 
 @dataclass(frozen=True, slots=True)
+class Double:
+    """A program at the top of a run for which another one stands in a funnel.
+
+    Attributes:
+        name: its name, such as ``RUN:ID``.
+        stands: name of the program that stands for it.
+        same_meaning: True if both have the same fingerprint; False if they only behave alike.
+    """
+
+    name: str
+    stands: str
+    same_meaning: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FunnelPlan:
     """What the settings of a funnel say about it.
 
@@ -96,6 +111,7 @@ class SelectionResult:
         selection: the funnel, as recorded in the first run.
         warnings: messages about tasks that are not held out.
         considered: number of programs at the top of the runs' leaderboards.
+        doubles: the programs among them for which a candidate stands.
         known: number of cached training runs.
         trained: number of training runs executed by this call.
     """
@@ -103,6 +119,7 @@ class SelectionResult:
     selection: SelectionRecord
     warnings: tuple[str, ...]
     considered: int
+    doubles: tuple[Double, ...]
     known: int
     trained: int
 

@@ -7,6 +7,9 @@ from optsearch.runs.summary.replicates import StudySummary
 from optsearch.runs.summary.run import RunSummary
 from optsearch.runs.text.phrasing import control_name, interval_bounds, listed
 
+SIGNS = "Differences are the loss or score of the program minus that of the other one: negative is better."
+"""The convention of all differences in the output of commands, in reports and in JSON."""
+
 
 def verdict(comparison: ControlComparison, warm_start: str) -> str:
     """States the winner, difference and interval of a comparison on fresh seeds; with several tasks also for each.
@@ -60,16 +63,16 @@ def headline(run: RunSummary) -> str:
     gaps = [(row.overall.interval.mean, row) for row in run.comparison if row.overall.interval is not None]
     if not gaps:
         return f"Only {best[:1].lower()}{best[1:]} trains on every fresh seed."
-    difference, nearest = min(gaps, key=lambda found: found[0])
+    difference, nearest = max(gaps, key=lambda found: found[0])
     several = len(run.comparison) > 1
     many = "every control" if several else names[nearest.control]
     least = f"the nearest, {names[nearest.control]}, by " if several else "by "
-    gap = _gap(run, difference)
+    gap = _gap(run, -difference)
     return f"{best} beats {many} on fresh seeds{', ' if several else ' '}{least}{gap}.{_lost(run, names)}"
 
 
 def _gap(run: RunSummary, difference: float) -> str:
-    """Difference to a control in mean score, or as a fraction of its loss with one task."""
+    """Lead over a control in mean score, or as a fraction of its loss with one task."""
     if len(run.tasks) > 1:
         return f"{difference:.5f} in mean score over {listed(run.tasks)}"
     fresh = None if run.best is None else run.best.fresh
@@ -91,7 +94,7 @@ def study_differences(study: StudySummary) -> list[str]:
     parts = [("Mean score" if study.tasks else "Loss", study.comparison)]
     parts += [(f"Loss on {on.task}", on.comparison) for on in study.tasks]
     return [
-        f"{what} of {row.control} minus that of the best program, paired by run: {row.difference.mean:+.5f} "
+        f"{what} of the best program minus that of {row.control}, paired by run: {row.difference.mean:+.5f} "
         f"{interval_bounds(row.difference)}"
         for what, rows in parts
         for row in rows

@@ -6,6 +6,9 @@ from optsearch.runs.store.lock import is_locked
 from optsearch.runs.store.reader import RUN_FILE, RunReader, has_log
 from optsearch.runs.store.records import Search
 
+FINISHED = "finished"
+"""Status of a run whose searches and final comparison are complete."""
+
 INCOMPLETE = (
     f"This is a copy of {RUN_FILE} alone, made while the run was in progress: its latest records were in "
     f"{RUN_FILE}-wal and are missing here. Copy the whole folder."

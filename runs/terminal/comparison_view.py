@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from optsearch.runs.summary.sentences import SIGNS
 from optsearch.runs.terminal import tuning_view
 from optsearch.runs.terminal.step_times import show_step_times
 from optsearch.runs.terminal.tables import say, table
@@ -15,7 +16,7 @@ from optsearch.selection.statistics.significance import replicates_needed
 
 if TYPE_CHECKING:
     from optsearch.runs.summary.evaluation_result import EvaluationResult
-    from optsearch.runs.summary.selections import SelectionRecord, SelectionResult
+    from optsearch.runs.summary.selections import Double, SelectionRecord, SelectionResult
     from optsearch.runs.summary.stage_record import StageRecord
     from optsearch.selection.comparison.evaluation import Evaluation
     from optsearch.selection.funnel import StageVerdict
@@ -60,6 +61,7 @@ def evaluation(result: EvaluationResult) -> None:
         "of the program's own."
     )
     _untuned(found)
+    say(SIGNS)
     if budget.trials and not found.rate_sensitivity:
         say(
             f"{NEAR.capitalize()}: the rates of such trials, in which everything else varies too; --sensitivity varies "
@@ -87,7 +89,7 @@ def evaluation(result: EvaluationResult) -> None:
         _headlines(found)
     if len(found.tasks) > 1:
         say()
-        say(f"All tasks, loss relative to {found.reference}'s (mean over tasks, below 0 is better):", "bold")
+        say(f"All tasks, loss relative to {found.reference}'s (mean over tasks, negative is better):", "bold")
         table(
             ["contender", "relative loss", "interval", f"chance to beat {found.reference}", "failed runs"],
             [
@@ -173,7 +175,7 @@ def _trends(found: Evaluation) -> None:
     for task in dict.fromkeys(row.task for row in found.trends):
         rows = [row for row in found.trends if row.task == task]
         say()
-        say(f"{task}: difference in test loss against steps (paired by replicate, below 0 is better):", "bold")
+        say(f"{task}: difference in test loss against steps (paired by replicate, negative is better):", "bold")
         steps = [f"{count:,} steps" for count in rows[0].steps]
         table(
             ["program", "against", *steps, "each doubling", "interval", "the lead"],
@@ -312,6 +314,7 @@ def selection(result: SelectionResult) -> None:
         f"{len(found.candidates)} distinct programs of {result.considered} at the top of the runs' leaderboards; "
         f"{result.trained} training runs made, {result.known} known before."
     )
+    _doubles(result.doubles)
     for line in result.warnings:
         say(line)
     for stage in found.stages:
@@ -331,6 +334,16 @@ def selection(result: SelectionResult) -> None:
             say(f"Ranking against the stage before: Kendall's tau {tau.tau:+.2f} over {tau.programs} programs.")
     say()
     say(f"Left at the end: {', '.join(found.survivors) or 'none'}.", "bold")
+
+
+def _doubles(found: Sequence[Double]) -> None:
+    """Says which program stands for those that were dropped as doubles."""
+    if not found:
+        return
+    say("A candidate stands for programs of the same meaning (=), or that behave alike (~):")
+    for name in dict.fromkeys(double.stands for double in found):
+        marked = [f"{'=' if d.same_meaning else '~'} {d.name}" for d in found if d.stands == name]
+        say(f"  {name}: {', '.join(marked)}")
 
 
 def _seeds(stage: StageRecord) -> str:

@@ -47,7 +47,7 @@ def shown(one: Discovery) -> None:
     say()
     say("What finds it again, in the same versions on the same kind of machine, and compares it again:", "bold")
     for command in one.commands:
-        say(f"  {command}")
+        say(f"  {command}", whole=True)
 
 
 def _cells(result: Result) -> list[str]:

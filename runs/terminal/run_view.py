@@ -9,7 +9,7 @@ from optsearch.runs.summary.leaderboard import RankedProgram
 from optsearch.runs.summary.meta_validation import MetaValidationSummary
 from optsearch.runs.summary.replicates import StudySummary
 from optsearch.runs.summary.run import ProgramEntry, RunSummary
-from optsearch.runs.summary.sentences import study_differences, verdict
+from optsearch.runs.summary.sentences import SIGNS, study_differences, verdict
 from optsearch.runs.summary.status import INCOMPLETE
 from optsearch.runs.terminal.program_view import at_rate
 from optsearch.runs.terminal.tables import program, say, table
@@ -18,6 +18,9 @@ from optsearch.runs.text.phrasing import control_name, interval_bounds, listed, 
 META_ROWS = 12
 """Number of the latest meta-validations that are printed."""
 
+
+BEST = " *"
+"""Marks the best program of the leaderboard."""
 
 FRONT_ROWS = 12
 """Number of programs of the Pareto front that are printed."""
@@ -42,21 +45,7 @@ def run_summary(run: RunSummary, ranked: Sequence[RankedProgram] = (), front: Se
             best = f"best {stage.best.id}, fitness {number(stage.best.fitness)}"
         say(f"  {words}, {best}")
     if ranked:
-        say()
-        table(
-            ["program", "fitness", "statements", "live", "state"],
-            [
-                [
-                    row.id,
-                    number(row.fitness),
-                    len(row.program.body),
-                    len(row.live.body),
-                    ", ".join(row.live.state) or "none",
-                ]
-                for row in ranked
-            ],
-            right=["fitness", "statements", "live"],
-        )
+        leading(ranked)
     if len(front) > 1:
         pareto(front)
     if run.best is not None:
@@ -67,6 +56,32 @@ def run_summary(run: RunSummary, ranked: Sequence[RankedProgram] = (), front: Se
     if run.meta_validation is not None:
         meta_validation(run.meta_validation)
     comparison(run)
+
+
+def leading(ranked: Sequence[RankedProgram]) -> None:
+    """Prints the leaderboard, with the means that decide among the finalists once they are trained."""
+    decided = any(row.finalist is not None for row in ranked)
+    say()
+    table(
+        ["program", "fitness", *(["finalist mean"] if decided else []), "statements", "live", "state"],
+        [
+            [
+                row.id + BEST * row.best,
+                number(row.fitness),
+                *([number(row.finalist)] if decided else []),
+                len(row.program.body),
+                len(row.live.body),
+                ", ".join(row.live.state) or "none",
+            ]
+            for row in ranked
+        ],
+        right=["fitness", "finalist mean", "statements", "live"],
+    )
+    if decided:
+        say(
+            f"{BEST.strip()} best program: it has the lowest mean over the seeds of the finalists. Programs are in "
+            "order of their fitness, which few seeds decide and which flatters the first ones."
+        )
 
 
 def pareto(front: Sequence[FrontProgram]) -> None:
@@ -170,5 +185,7 @@ def comparison(run: RunSummary) -> None:
         ]
         table(["task", "", "mean", "interval"], rows, right=["mean"])
         say()
+    if run.comparison:
+        say(SIGNS)
     for row in run.comparison:
         say(verdict(row, warm))

@@ -27,14 +27,14 @@ PLAIN_INTERVAL_S = 5.0
 """Seconds between plain lines, and between two glances."""
 
 FIRST_GLANCE_S = 1.0
-"""Seconds between two glances while the text of the best program is unknown."""
+"""Seconds between two glances while the known text is not that of the best program."""
 
 REFRESH_PER_S = 4.0
 BAR_CELLS = 20
 SPARK_CELLS = 16
 SPARKS = "▁▂▃▄▅▆▇█"
 
-PROGRAM_LINES = 14
+PROGRAM_LINES = 13
 """Maximum number of displayed lines of the best program."""
 
 COUNTED_INTERVAL_S = 10.0
@@ -57,6 +57,7 @@ class ProgressView:
         rivals: best fitness of the earlier searches, by name.
         workers: description of the workers, such as ``2 workers``; empty if unknown.
         bests: numbers of generated programs and best fitness at each improvement in earlier sessions.
+        program_id: returns the id of a ticket within the run.
     """
 
     def __init__(
@@ -69,9 +70,11 @@ class ProgressView:
         rivals: Mapping[str, float] | None = None,
         workers: str = "",
         bests: Iterable[tuple[int, float]] = (),
+        program_id: Callable[[int], str] = str,
     ):
         self._console, self._title, self._budget = console, title, budget
         self.glance = glance
+        self._id = program_id
         self._rivals, self._workers, self._bests = dict(rivals or {}), workers, list(bests)
         self._glance = Glance()
         self._looked = float("-inf")
@@ -90,6 +93,9 @@ class ProgressView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._console.is_terminal:
+            if kind is None and self._latest is not None:
+                self._glance = self.glance(self._latest)
+                self._live.update(self._block(self._latest))
             self._live.stop()
         elif self._latest is not None and self._latest is not self._printed:
             self._console.print(self._line(self._latest), soft_wrap=True, highlight=False)
@@ -103,7 +109,7 @@ class ProgressView:
         self._latest = progress
         if progress.best is not None and (not self._bests or progress.best.fitness < self._bests[-1][1]):
             self._bests.append((progress.generated, progress.best.fitness))
-        found = progress.best is not None and self._glance.program is None
+        found = progress.best is not None and self._glance.ticket != progress.best.ticket
         if now - self._looked >= (FIRST_GLANCE_S if found else PLAIN_INTERVAL_S):
             self._looked, self._glance = now, self.glance(progress)
         if self._console.is_terminal:
@@ -157,7 +163,7 @@ class ProgressView:
         else:
             text.append(f"{progress.best.fitness:.5f}", style="bold green")
             text.append(f" {sparkline(self._bests, progress.generated)} ", style="green")
-            text.append(f"program {progress.best.ticket:,}")
+            text.append(f"program {self._id(progress.best.ticket)}")
         text.append(f"\n  against {self._against(progress)}\n")
         text.append(f"  {progress.generated:,} programs ({programs:,.0f}/s)  {progress.evaluated:,} evaluated")
         text.append(f" ({evaluations:,.0f}/s)" + (f"  {self._workers}" if self._workers else ""))
@@ -165,12 +171,19 @@ class ProgressView:
         if self._glance.validation:
             text.append(f"\n  {self._glance.validation}")
         if self._glance.program is not None:
-            text.append("\n\n").append(shortened(terminal_text(prune(self._glance.program), "    ")))
+            text.append(
+                f"\n\n  program {self._id(self._glance.ticket)}:\n" if self._glance.ticket is not None else "\n\n"
+            )
+            text.append(shortened(terminal_text(prune(self._glance.program), "    ")))
         return text
 
     def _line(self, progress: Progress) -> str:
         programs, evaluations, left = self._rates(progress)
-        best = "none yet" if progress.best is None else f"{progress.best.fitness:.5f} (program {progress.best.ticket})"
+        best = (
+            "none yet"
+            if progress.best is None
+            else f"{progress.best.fitness:.5f} (program {self._id(progress.best.ticket)})"
+        )
         parts = [
             f"{self._title}: {self._share(progress):4.0%}",
             f"{progress.generated:,} programs ({programs:,.0f}/s)",

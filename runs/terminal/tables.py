@@ -5,6 +5,8 @@ Text from files is printed verbatim; markup in it is never interpreted.
 
 from __future__ import annotations
 
+import os
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,10 @@ from optsearch.runs.text.plain import printable
 if TYPE_CHECKING:
     from optsearch.runs.library.catalog import TaskEntry
     from optsearch.simplify.distil import Distilled
+
+
+PIPED_WIDTH = 200
+"""Width of tables in a pipe, unless COLUMNS says another one."""
 
 
 class PlainConsole(Console):
@@ -78,28 +84,70 @@ def say_device(machine: str, *, quiet: bool) -> None:
         errors.print(f"The workers train on {device}.", markup=False)
 
 
-def say(text: str = "", style: str | None = None) -> None:
-    """Prints one line or paragraph of text, without markup."""
+def say(text: str = "", style: str | None = None, *, whole: bool = False) -> None:
+    """Prints one line or paragraph of text, without markup; a terminal gets lines that end between words.
+
+    Args:
+        text: the text; further lines are indented as far as the first, and by two more below a dash.
+        style: style of the text; None for plain text.
+        whole: if True, the text is one line, because it is a command to be copied.
+    """
+    if console.is_terminal and not whole:
+        text = wrapped(text, console.width)
     console.print(Text(text, style=style or ""), soft_wrap=True)
 
 
+def wrapped(text: str, width: int) -> str:
+    """Breaks a paragraph into lines between words; longer words stay whole."""
+    bare = text.lstrip(" ")
+    indent = " " * (len(text) - len(bare) + 2 * bare.startswith("- "))
+    return textwrap.fill(
+        text,
+        max(width, len(indent) + 10),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        drop_whitespace=True,
+    )
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()) -> None:
-    """Prints a plain table.
+    """Prints a plain table, or a list of its rows where the width has no room for its words.
+
+    The width is that of the terminal; in a pipe it is COLUMNS, or without that ``PIPED_WIDTH``.
 
     Args:
         columns: headings.
         rows: cells; None prints as a dash.
         right: headings of right-aligned columns.
     """
+    target = console
+    if not console.is_terminal:
+        columns_set = os.environ.get("COLUMNS", "")
+        width = int(columns_set) if columns_set.isascii() and columns_set.isdigit() else PIPED_WIDTH
+        target = PlainConsole(file=console.file, width=max(width, 1))
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    longest = [max(map(len, " ".join(column).split()), default=0) for column in zip(columns, *cells, strict=True)]
+    if sum(longest) + 2 * len(columns) > target.width + 2:
+        _list(target, columns, cells)
+        return
     view = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        view.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for name, least in zip(columns, longest, strict=True):
+        view.add_column(name, justify="right" if name in right else "left", overflow="fold", min_width=least)
+    for row in cells:
+        view.add_row(*map(Text, row))
+    target.print(view)
+
+
+def _list(target: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints each row of a table as a heading and a line for each column."""
     for row in rows:
-        view.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
-    if console.is_terminal:
-        console.print(view)
-    else:  # a pipe has no width limit
-        PlainConsole(file=console.file, width=200).print(view)
+        heading, *others = row
+        target.print(Text(wrapped(heading, target.width), style="bold"), soft_wrap=True)
+        for name, cell in zip(columns[1:], others, strict=True):
+            if cell:
+                target.print(Text(wrapped(f"  {name.strip()}: {cell.strip()}", target.width)), soft_wrap=True)
 
 
 def tasks(entries: Sequence[TaskEntry]) -> None:

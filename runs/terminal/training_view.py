@@ -95,7 +95,7 @@ class TrainingView:
                 self._live.update(self._block(ended))
         elif last or now - self._last_plain >= PLAIN_INTERVAL_S:
             self._last_plain = now
-            self._console.print(self._line(ended), markup=False, highlight=False, soft_wrap=True)
+            self._console.print(self.line(ended), markup=False, highlight=False, soft_wrap=True)
 
     def _rate(self, ended: TrainingProgress) -> tuple[float, str]:
         """Runs per second, and the remaining time as text."""
@@ -156,7 +156,8 @@ class TrainingView:
         standings = [name for name, loss in self._standings(task)[1] if loss < math.inf]
         return next((found for name in standings if not (found := self._contenders[name]).is_baseline), None)
 
-    def _line(self, ended: TrainingProgress) -> str:
+    def line(self, ended: TrainingProgress) -> str:
+        """The progress in one line."""
         rate, left = self._rate(ended)
         task = ended.job.problem.name
         parts = [

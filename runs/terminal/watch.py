@@ -17,9 +17,11 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.counts import redundant_share
 from optsearch.runs.summary.glance import Glance, glance, rivals
 from optsearch.runs.summary.history import best_so_far, read_history
+from optsearch.runs.summary.run import summary
 from optsearch.runs.summary.searches import SEARCH, control_evaluations
+from optsearch.runs.summary.sentences import SIGNS, headline, verdict
 from optsearch.runs.summary.snapshot import Snapshot, snapshot
-from optsearch.runs.summary.status import current_search, status
+from optsearch.runs.summary.status import FINISHED, current_search, status
 from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import PlainConsole, console
 from optsearch.runs.text.phrasing import number
@@ -74,7 +76,7 @@ def watch(folder: Path, *, live: bool) -> str:
             began = time.monotonic()
             with RunStore.read(folder) as store:
                 state, search = status(store), current_search(store)
-                if search is not None:
+                if search is not None and (state != FINISHED or view is not None):
                     progress = store.progress(search)
                     seen = glance(
                         store, search, progress, redundant_share(store.population(search, store.config.population.size))
@@ -90,11 +92,20 @@ def watch(folder: Path, *, live: bool) -> str:
                 _leave(view)
                 view = None
                 ending = f"{folder.name}: {state}" + (f"; {best}" if best else "")
-                target.print(ending, markup=False, highlight=False, soft_wrap=True)
+                for line in [ending, *(_result(folder) if state == FINISHED else ())]:
+                    target.print(line, markup=False, highlight=False, soft_wrap=True)
                 return state
             _pause(began)
     finally:
         _leave(view)
+
+
+def _result(folder: Path) -> list[str]:
+    """The result of a finished run: one sentence, and the comparison with each control."""
+    with RunStore.read(folder) as store:
+        run = summary(store)
+    verdicts = [verdict(row, run.warm_start_name) for row in run.comparison]
+    return [headline(run), *([SIGNS] if verdicts else []), *verdicts]
 
 
 def _leave(view: ProgressView | None) -> None:
@@ -105,7 +116,14 @@ def _leave(view: ProgressView | None) -> None:
 def _view(target: PlainConsole, store: RunReader, search: Search) -> ProgressView:
     """Creates a view with the results of earlier searches and sessions."""
     bests = [(point.programs, point.fitness) for point in best_so_far(read_history(store, search))]
-    return ProgressView(target, search.name, _budget(store, search), rivals=rivals(store, search), bests=bests)
+    return ProgressView(
+        target,
+        search.name,
+        _budget(store, search),
+        rivals=rivals(store, search),
+        bests=bests,
+        program_id=search.program_id,
+    )
 
 
 def _constant(seen: Glance) -> Callable[[Progress], Glance]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,9 @@ from optsearch.search.settings.yaml_text import MAX_CHARACTERS, read_yaml
 M = TypeVar("M", bound=BaseModel)
 
 
-def load_settings(model: type[M], text: str, source: str, overrides: Sequence[str] = ()) -> M:
+def load_settings(
+    model: type[M], text: str, source: str, overrides: Sequence[str] = (), context: Mapping[str, Any] | None = None
+) -> M:
     """Loads and validates settings.
 
     Args:
@@ -23,6 +25,7 @@ def load_settings(model: type[M], text: str, source: str, overrides: Sequence[st
         text: YAML text.
         source: name of the text in messages, such as the file name.
         overrides: ``key.sub=value`` settings that replace or extend those of the text; values are parsed as YAML.
+        context: what the validators of the model are given besides. Defaults to nothing.
 
     Returns:
         The validated settings.
@@ -40,7 +43,7 @@ def load_settings(model: type[M], text: str, source: str, overrides: Sequence[st
     for override in overrides:
         found += [(LAST, fault) for fault in _apply(data, override, given)]
     try:
-        config = model.model_validate(data)
+        config = model.model_validate(data, context=context and dict(context))
     except ValidationError as error:
         found += [
             describe(details, model, document, source, given)

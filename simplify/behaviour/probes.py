@@ -1,8 +1,8 @@
 """Probes: responses of a program to gradient scale, the shape of matrices, a spike, noise, a sign change, the schedule.
 
 Each probe gives a curve and a sentence. They characterise an optimizer by its behaviour. Unless a probe states
-otherwise, the schedule is 1 and the weights are fixed at zero, which disables weight decay (see ``stability``); they
-are fixed at one for programs whose steps are scaled by the weight.
+otherwise, the schedule is 1 and the weights are fixed at zero, which disables weight decay (see ``stability``), or at
+another value for programs whose updates are zero or singular there (see ``weights``).
 
 Source: reading momentum, clipping and adaptation from responses follows Maheswaranathan et al. 2021 (arXiv:2011.02159).
 """
@@ -10,13 +10,15 @@ Source: reading momentum, clipping and adaptation from responses follows Maheswa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from optsearch.dsl.program import Program
-from optsearch.simplify.behaviour.simulation import Array, resting_weight, simulate
+from optsearch.simplify.behaviour.simulation import Array, simulate
+from optsearch.simplify.behaviour.weights import decay_of, fixed_weights
 
 SCALES = tuple(10.0**power for power in range(-4, 5))
 """Factors on the gradients of the scale probe."""
@@ -277,40 +279,68 @@ def noise_probe(program: Program) -> Probe:
         kept = "all" if value > 0.8 else f"about {value:.0%}"
         says = f"Noise is not averaged: an update retains {kept} of the information in one gradient."
     else:
-        says = f"Under strong noise, an update is as accurate as the mean of {value:.3g} gradients."
+        says = f"Under strong noise, an update is as accurate as the mean of {_count(value)} gradients."
     return Probe("noise", *titles, NOISES, _known(averaged), True, value, says)
 
 
 def turn_probe(program: Program) -> Probe:
     """Response to a persistent sign change of the gradient, and to alternating gradients.
 
+    A program whose weights enter its updates in a way that depends on the gradients is also probed at other weights.
+
     Returns:
         The update around the sign change, relative to the update before it; ``value`` is the number of steps until the
         update changes sign.
     """
-    steps = TURN_AT + TURN_AFTER
+    fixed = fixed_weights(program)
+    tried = [fixed.weight, *(fixed.others if decay_of(program)[0] == "coupled" else ())]
+    weights = np.repeat(tried, 2)[:, None]
 
     def gradient(t: int, _: Array) -> Array:
-        return np.array([[1.0 if t < TURN_AT else -1.0], [1.0 if t % 2 else -1.0]])
+        return np.tile([[1.0 if t < TURN_AT else -1.0], [1.0 if t % 2 else -1.0]], (len(tried), 1))
 
-    updates, _ = simulate(program, gradient, _at_rest(program, 2, 1), steps)
+    updates, _ = simulate(program, gradient, weights, TURN_AT + TURN_AFTER)
+    updates = updates.reshape(TURN_AT + TURN_AFTER, len(tried), 2)
     with np.errstate(all="ignore"):
-        path = updates[TURN_AT - 20 :, 0, 0] / abs(updates[TURN_AT - 1, 0, 0])
-        shaken = np.max(np.abs(updates[TURN_AT - 20 : TURN_AT, 1, 0])) / abs(updates[TURN_AT - 1, 0, 0])
+        paths = updates[TURN_AT - 20 :, :, 0] / np.abs(updates[TURN_AT - 1, :, 0])
+        path = paths[:, 0]
+        shaken = np.max(np.abs(updates[TURN_AT - 20 : TURN_AT, 0, 1])) / abs(updates[TURN_AT - 1, 0, 0])
     x = tuple(float(t) for t in range(-20, TURN_AFTER))
     titles = "steps after the turn", "update (before the turn: 1)"
     if not np.isfinite(path).all() or not math.isfinite(shaken):
         return Probe("turn", *titles, x, _known(path), False, None, "Updates of constant gradients are not finite.")
-    turned = np.flatnonzero(path[20:] * np.sign(path[19]) <= 0.0)
-    goes_on = int(turned[0]) if len(turned) else None
-    when = f"keeps its sign for {goes_on} steps" if goes_on else "changes sign immediately"
-    when = f"does not change sign within {TURN_AFTER} steps" if goes_on is None else when
+    turns = [_turned(paths[:, place]) for place in range(len(tried))]
     size = "as large as" if 0.99 < shaken < 1.01 else f"{shaken:.3g} times as large as"
     says = (
-        f"After a permanent sign change of the gradient, the update {when}; gradients of alternating sign give updates "
-        f"{size} those of constant gradients."
+        f"After a permanent sign change of the gradient, the update {_turn_words(turns[0])}"
+        f"{_elsewhere(tried, turns)}; gradients of alternating sign give updates {size} those of constant gradients."
     )
-    return Probe("turn", *titles, x, _known(path), False, None if goes_on is None else float(goes_on), says)
+    return Probe("turn", *titles, x, _known(path), False, None if turns[0] is None else float(turns[0]), says)
+
+
+def _turned(path: Array) -> int | None:
+    """Number of steps after the turn at which an update changes sign; None if it does not."""
+    with np.errstate(all="ignore"):
+        found = np.flatnonzero(path[20:] * np.sign(path[19]) <= 0.0)
+    return int(found[0]) if len(found) else None
+
+
+def _turn_words(turned: int | None) -> str:
+    if turned is None:
+        return f"does not change sign within {TURN_AFTER} steps"
+    return f"keeps its sign for {turned} step{'s' * (turned > 1)}" if turned else "changes sign immediately"
+
+
+def _elsewhere(weights: Sequence[float], turns: Sequence[int | None]) -> str:
+    """Says at which other weights an update turns differently; empty if it does at none."""
+    other: dict[str, list[str]] = {}
+    for weight, turned in zip(weights, turns, strict=True):
+        if turned != turns[0]:
+            other.setdefault(_turn_words(turned), []).append(f"{weight:g}")
+    if not other:
+        return ""
+    said = ", ".join(f"{words} at {' and '.join(at)}" for words, at in other.items())
+    return f" at a weight of {weights[0]:g}, {said}"
 
 
 def schedule_probe(program: Program) -> Probe:
@@ -347,7 +377,7 @@ def schedule_probe(program: Program) -> Probe:
 
 def _at_rest(program: Program, lanes: int, parameters: int) -> Array:
     """Fixed weights."""
-    return np.full((lanes, parameters), resting_weight(program))
+    return np.full((lanes, parameters), fixed_weights(program).weight)
 
 
 def _relative(updates: Array, one: int) -> tuple[Array, Array]:
@@ -367,6 +397,11 @@ def _gone(response: Array, share: float) -> int | None:
     """Number of steps after which the response stays below a fraction of its peak; None if it does not."""
     last = int(np.flatnonzero(np.abs(response) >= share)[-1])
     return None if last + 1 >= len(response) else last + 1
+
+
+def _count(value: float) -> str:
+    """Formats a number of things for people: three digits, but no powers of ten."""
+    return f"{float(f'{value:.3g}'):,.0f}" if value >= 100.0 else f"{value:.3g}"
 
 
 def _known(values: Array) -> tuple[float | None, ...]:

@@ -7,17 +7,13 @@ in a separate run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from optsearch.dsl.dataflow import prune
-from optsearch.dsl.functions import LEAVES, Function, Scope
 from optsearch.dsl.program import LR, OUTPUT, G, Program, W
 from optsearch.dsl.walk import walk
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
+from optsearch.simplify.behaviour.lanes import Array, LanesDomain
 
 Gradient = Callable[[int, Array], Array]
 """Maps the step, from 0, and the weights ``(lanes, parameters)`` to their gradient of the same shape."""
@@ -49,7 +45,7 @@ def simulate(
         infinity or NaN.
     """
     program = prune(program)
-    domain = _LanesDomain(len(weights), weights.shape[1:] if shape is None else shape)
+    domain = LanesDomain(len(weights), weights.shape[1:] if shape is None else shape)
     rates = np.broadcast_to(np.asarray(lr, np.float64), (len(weights), 1))
     state = {name: np.zeros_like(weights) for name in program.state}
     updates = np.empty((steps, *weights.shape))
@@ -62,50 +58,3 @@ def simulate(
             if move:
                 weights = weights - updates[number]
     return updates, weights
-
-
-@lru_cache(maxsize=256)
-def resting_weight(program: Program) -> float:
-    """Value of the fixed weights for probes of gradients.
-
-    Zero, which disables weight decay; one for a program that leaves weights of zero unchanged, because its steps are
-    scaled by the weight.
-
-    Args:
-        program: a verified program.
-    """
-    noise = np.random.default_rng(4).standard_normal((8, 1, 4))
-    updates, _ = simulate(program, lambda t, _: noise[t], np.zeros((1, 4)), len(noise))
-    return float(not updates.any())
-
-
-class _LanesDomain:
-    """Leaves are ``(lanes, parameters)``, scalars ``(lanes, 1)``; reductions act on each lane separately."""
-
-    def __init__(self, lanes: int, shape: tuple[int, ...]):
-        self._lanes, self._shape = lanes, shape
-
-    def constant(self, value: float) -> Any:
-        return np.float64(value)
-
-    def apply(self, function: Function, operands: list[Any]) -> Any:
-        if function.scope is Scope.ELEMENT:
-            return function.reference(*operands)
-        if function.scope is Scope.MATRIX:
-            found = [function.reference(row.reshape(self._shape)) for row in operands[0]]
-            return np.stack([np.broadcast_to(one, self._shape).ravel() for one in found])
-        rows = [
-            np.broadcast_to(operand, (self._lanes, np.shape(operand)[-1] if np.ndim(operand) else 1))
-            for operand in operands
-        ]
-        results: list[Any] = []
-        for lane in range(self._lanes):
-            args: list[Any] = []
-            for row, kinds in zip(rows, function.operands, strict=True):
-                leaf = kinds == LEAVES
-                args.append(
-                    [row[lane]] if leaf and function.scope is Scope.TREE else row[lane] if leaf else row[lane, 0]
-                )
-            result = function.reference(*args)
-            results.append(np.ravel(result[0] if isinstance(result, list) else result))
-        return np.stack(results)

@@ -15,14 +15,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from optsearch.dsl.functions import Function
 from optsearch.dsl.program import LR, OUTPUT, G, Program, W
 from optsearch.dsl.walk import walk
-from optsearch.simplify.behaviour.simulation import Array, resting_weight, simulate
+from optsearch.simplify.behaviour.simulation import Array, simulate
+from optsearch.simplify.behaviour.weights import DecayKind, decay_of, fixed_weights
 from optsearch.simplify.rewriting.bounds import ANYTHING, Bounds, bounds_of, state_bounds
 
 CURVATURES = tuple(10.0**power for power in range(-3, 4))
@@ -33,14 +34,6 @@ RATES = tuple(10.0 ** (power / 4) for power in range(-24, 33))
 
 QUADRATIC_STEPS = 200
 """Number of steps on a quadratic; a run is stable if it is never further from the minimum than at the start."""
-
-DecayKind = Literal["none", "decoupled", "coupled"]
-
-
-STUCK = (
-    "Its steps are scaled by the weight: a weight of 0 stays 0, and statements about gradients hold at weights of 1."
-)
-"""Note on programs that leave weights of zero unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +88,9 @@ def restraint(program: Program) -> Restraint:
     """
     largest, bounded = _largest_update(program)
     proved = _proved_bound(program)
-    decay, share = _decay(program, 1.0)
-    says = [STUCK] if resting_weight(program) else []
+    decay, share = decay_of(program)
+    fixed = fixed_weights(program)
+    says = [fixed.says] if fixed.says else []
     says.append(_update_words(largest, bounded, proved))
     bound = reached = None
     if decay == "none":
@@ -188,7 +182,7 @@ def _largest_update(program: Program) -> tuple[float | None, bool]:
         spike = noise[t] * (factors if t == 60 else np.full_like(factors, 0.01))
         return np.concatenate([constant, spike, noise[t] * factors])
 
-    updates, _ = simulate(program, gradient, np.full((3 * len(sizes), 8), resting_weight(program)), len(noise))
+    updates, _ = simulate(program, gradient, np.full((3 * len(sizes), 8), fixed_weights(program).weight), len(noise))
     with np.errstate(all="ignore"):
         largest = np.max(np.abs(updates), axis=(0, 2)).reshape(3, len(sizes))
     if not np.isfinite(largest).all():
@@ -199,7 +193,7 @@ def _largest_update(program: Program) -> tuple[float | None, bool]:
 
 def _proved_bound(program: Program) -> float | None:
     """Bound on the update from the ranges of the functions, with fixed weights and the schedule at 1."""
-    rest = resting_weight(program)
+    rest = fixed_weights(program).weight
     known: Mapping[str, Bounds] = {W: (rest, rest), G: ANYTHING, LR: (1.0, 1.0), **state_bounds(program)}
     low, high = walk(program, known, _Ranges())[OUTPUT]
     bound = max(abs(low), abs(high))
@@ -216,28 +210,6 @@ class _Ranges:
         return bounds_of(function.name, operands)
 
 
-def _decay(program: Program, lr: float) -> tuple[DecayKind, float | None]:
-    """Classifies the dependence of the update on the weights, from differences over weights, scales and steps."""
-    rng = np.random.default_rng(4)
-    noise = rng.standard_normal((40, 8))
-    weights = rng.standard_normal((3, 8)) * np.array([[0.3], [1.0], [3.0]])
-    scales = np.repeat([0.1, 1.0, 10.0], 6)[:, None]
-    start = np.tile(np.concatenate([np.zeros((3, 8)), weights]), (3, 1))
-    updates, _ = simulate(program, lambda t, _: noise[t] * scales, start, len(noise), lr=lr)
-    by_scale = updates[-10:].reshape(10, 3, 2, 3, 8)
-    with np.errstate(all="ignore"):
-        difference = by_scale[:, :, 1] - by_scale[:, :, 0]
-        shares = difference / weights
-        if np.max(np.abs(difference)) <= 1e-12 * np.max(np.abs(updates)):
-            return "none", None
-        share = float(np.median(shares))
-        # differences of large updates are rounded: the tolerance allows for this rounding
-        rounding = 1e-14 * np.max(np.abs(updates)) / np.abs(weights)
-        if np.isfinite(shares).all() and (np.abs(shares - share) <= 0.01 * abs(share) + rounding).all():
-            return "decoupled", share
-    return "coupled", None
-
-
 def _reached(program: Program) -> float | None:
     """Final weights under steady gradients, from inside and outside the bound, in units of the bound.
 
@@ -245,7 +217,7 @@ def _reached(program: Program) -> float | None:
     """
     lr = 1.0
     for _ in range(4):
-        _, share = _decay(program, lr)
+        _, share = decay_of(program, lr)
         if share is None or share <= 0.0:
             return None
         if 0.005 <= share <= 0.05:
@@ -253,7 +225,7 @@ def _reached(program: Program) -> float | None:
         lr *= 0.02 / share
     else:
         return None
-    rest = resting_weight(program)
+    rest = fixed_weights(program).weight
     known: Mapping[str, Bounds] = {W: (rest, rest), G: ANYTHING, LR: (lr, lr), **state_bounds(program)}
     low, high = walk(program, known, _Ranges())[OUTPUT]
     limit = max(abs(low), abs(high)) / share

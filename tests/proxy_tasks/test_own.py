@@ -206,10 +206,90 @@ def test_names_are_taken_once(folder: Path) -> None:
         import_tasks(["two:mine"])
 
 
-def test_what_the_users_code_raises_is_passed_on(folder: Path) -> None:
-    (folder / "raising.py").write_text("1 / 0\n")
-    with pytest.raises(ZeroDivisionError):
-        own_task("raising:Line")
+def test_what_the_users_code_raises_is_said_with_its_line(folder: Path) -> None:
+    whole = MODULE.replace("DATA", "np.ones((8, 3))").replace("LOSS", "jnp.sum(params)")
+    for number, (old, new, says) in enumerate([
+        ("import numpy as np", "import numpy as np\n1 / 0", r"ZeroDivisionError: .* \(line \d+ of .*: `1 / 0`\)"),
+        ("import numpy as np", "import numpy as np\nx = (", r"SyntaxError: '\(' was never closed \(line \d+ of"),
+        ("jnp.sum(params)", "batch['pont']", r"TypeError: .* \(line \d+ of .*: `return batch\['pont'\]`\)"),
+    ]):  # fmt: skip
+        assert old in whole
+        (folder / f"raising{number}.py").write_text(whole.replace(old, new, 1))
+        with pytest.raises(TaskError, match=f"^import raising{number}:Line: {says}") as caught:
+            own_task(f"raising{number}:Line")
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_function_among_the_parameters_is_said(folder: Path) -> None:
+    """An Equinox module holds its activation as a leaf."""
+    module = MODULE.replace("DATA", "np.ones((8, 3))").replace("LOSS", "0.0")
+    module += (
+        "\nclass Module(Line):\n    def init(self, key):\n"
+        "        return {'weight': jnp.zeros(3), 'activation': jnp.tanh}\n"
+    )
+    (folder / "modules.py").write_text(module)
+    with pytest.raises(TaskError, match=r"init returns .*tanh.* which is no array: .*eqx\.partition"):
+        own_task("modules:Module")
+
+
+DROPOUT = """
+import jax, jax.numpy as jnp, numpy as np
+
+class Dropout:
+    batch_size, steps = 8, 20
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.train, self.validation, self.test = (
+            [(x, x.sum() + 0.1 * rng.normal()) for x in rng.normal(size=(64, 3))] for _ in range(3)
+        )
+    def init(self, key):
+        return {"slope": jnp.zeros(3)}
+    def loss(self, params, batch, key):
+        x, y = batch
+        if key is not None:
+            x = x * jax.random.bernoulli(key, 0.5, x.shape) / 0.5
+        return jnp.mean((x @ params["slope"] - y) ** 2)
+
+class Plain(Dropout):
+    def loss(self, params, batch):
+        return super().loss(params, batch, None)
+
+class Normalised(Plain):
+    def init(self, key):
+        return {"slope": jnp.asarray([1.0, 0.5, 0.1]), "size": jnp.ones(()), "shift": jnp.zeros(())}
+    def loss(self, params, batch):
+        x, y = batch
+        z = x @ params["slope"]
+        z = (z - z.mean()) / jnp.sqrt(z.var() + 1e-5)
+        return jnp.mean((params["size"] * z + params["shift"] - y) ** 2)
+"""
+
+
+def test_a_loss_that_takes_a_key_drops_out_in_training_alone(folder: Path) -> None:
+    (folder / "drops.py").write_text(DROPOUT)
+    dropout, plain = own_task("drops:Dropout"), own_task("drops:Plain")
+    params = {"slope": jax.numpy.ones(3)}
+    assert float(dropout.loss(params, dropout.data.test)) == float(plain.loss(params, plain.data.test))
+    first, second = (tuple(column[k : k + 8] for column in dropout.data.train) for k in (0, 8))
+    at_first = {float(dropout.loss(params, first)) for _ in range(3)}
+    assert len(at_first) == 1, "the same batch has the same key"
+    assert at_first != {float(plain.loss(params, first[:-1]))}
+    swapped = tuple(column[::-1] for column in first)
+    assert at_first != {float(dropout.loss(params, swapped))}, "another order has another key"
+    assert float(dropout.loss(params, second)) not in at_first
+    subject = Subject(dropout)
+    assert [law.check(subject) for law in LAWS] == [None] * len(LAWS)
+    assert dropout.compute == plain.compute, "the measured loss is not counted with the trained one"
+
+
+def test_batch_norm_uses_the_statistics_of_the_batch_and_of_the_whole_split(folder: Path) -> None:
+    (folder / "drops.py").write_text(DROPOUT)
+    task = own_task("drops:Normalised")
+    x, y = task.data.test
+    z = x @ [1.0, 0.5, 0.1]
+    expected = np.mean(((z - z.mean()) / np.sqrt(z.var() + 1e-5) - y) ** 2)
+    assert float(task.loss(task.init(jax.random.key(0)), task.data.test)) == pytest.approx(expected, rel=1e-4)
+    assert [law.check(Subject(task)) for law in LAWS] == [None] * len(LAWS)
 
 
 def test_a_data_source_is_read_by_length_and_number(folder: Path) -> None:

@@ -25,6 +25,7 @@ from optsearch.dsl.syntax import parse
 from optsearch.dsl.transform import to_transformation
 from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.store.lock import WriterLock
+from optsearch.runs.summary.sentences import SIGNS
 
 
 def test_a_run_in_one_object(optsearch: Command, small_run: Path) -> None:
@@ -42,7 +43,7 @@ def test_a_run_in_one_object(optsearch: Command, small_run: Path) -> None:
     for entry in (best, control["best"], view["warm_start"]):
         assert entry["fresh"]["seeds"] == [3000000, 3000001, 3000002]
         assert np.isclose(entry["fresh"]["mean"], np.mean(entry["fresh"]["losses"]))
-    gap = np.mean(view["warm_start"]["fresh"]["losses"]) - np.mean(best["fresh"]["losses"])
+    gap = np.mean(best["fresh"]["losses"]) - np.mean(view["warm_start"]["fresh"]["losses"])
     assert np.isclose(view["comparison"][0]["difference"], gap)
 
 
@@ -68,6 +69,19 @@ def test_words_for_people_hold_the_numbers(optsearch: Command, small_run: Path) 
     assert f"Best program {view['best']['id']}" in words
     assert "control" in words or "beats" in words or "No difference" in words
     assert "adamw as given" in words
+    assert words.count(SIGNS) == 1
+
+
+def test_the_leaderboard_marks_the_best_program_and_says_what_decided(optsearch: Command, small_run: Path) -> None:
+    view, words = optsearch("show", small_run, "--json").json(), optsearch("show", small_run).out
+    (best,) = [row for row in view["leaderboard"] if row["best"]]
+    assert best["id"] == view["best"]["id"]
+    means = [row["finalist"] for row in view["leaderboard"] if row["finalist"] is not None]
+    assert best["finalist"] == min(means) == view["best"]["finalist"]["mean"]
+    assert len(means) > 1
+    row = next(line for line in words.splitlines() if line.startswith(f"{best['id']} * "))
+    assert f"{best['finalist']:.5f}" in row
+    assert "it has the lowest mean over the seeds of the finalists" in words
 
 
 def test_the_same_search_again_changes_nothing(optsearch: Command, small_run: Path) -> None:

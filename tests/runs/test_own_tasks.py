@@ -181,6 +181,19 @@ def test_a_campaign_names_its_imports(optsearch: Command, folder: Path) -> None:
     assert refused.code == 2
     assert "verify with --import lines:Line" in refused.err
     assert optsearch("verify", "run", "--import", "lines:Line", "--sample", "3").code == 0
+    for command in (["simplify", "run:best", "--workers", "0"], ["select", "run", "--workers", "0"]):
+        refused = optsearch(*command)
+        assert (refused.code, f"{command[0]} with --import lines:Line" in refused.err) == (2, True), refused.err
+
+
+def test_a_misspelt_key_is_one_sentence_with_the_line(optsearch: Command, folder: Path) -> None:
+    (folder / "lines.py").write_text(MODULE.replace('params["slope"]', 'params["slop"]'))
+    for command in (["tasks", "--import", "lines:Line", "--check", "Line"], ["search", "mine.yaml", "--workers", "0"]):
+        said = optsearch(*command)
+        assert said.code == 2
+        (line,) = said.err.strip().splitlines()
+        assert line.startswith("error: import lines:Line: KeyError: 'slop' (line ")
+        assert 'of lines.py: `return jnp.mean((x @ params["slop"] - y) ** 2)`' in line
 
 
 def test_a_run_goes_on_only_with_the_task_that_it_was_trained_on(

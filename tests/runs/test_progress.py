@@ -51,7 +51,7 @@ def test_the_block_says_everything_in_80_columns() -> None:
     text = drawn(view(quiet(), LIBRARY["lion-raw"]), Progress(1, 1, 0, {"ok": 1}, Best(0, 0.69738), 0.69738), HALF)
     lines = text.splitlines()
     assert max(map(len, lines)) <= WIDTH
-    for said in ("50%", "150,000 of 300,000 programs", "0.53123", "program 141,234", "warm start 0.69738", "ETA"):
+    for said in ("50%", "150,000 of 300,000 programs", "0.53123", "program 141234", "warm start 0.69738", "ETA"):
         assert said in text, said
     for said in ("first-2 0.59", "16 workers", "cache hits 70%", "redundant statements 42%", "X_ae: latest 0.53204"):
         assert said in text, said
@@ -59,6 +59,33 @@ def test_the_block_says_everything_in_80_columns() -> None:
     assert "cosh" not in text, "without dead statements"
     assert any(character in SPARKS for character in text)
     assert max(map(len, drawn(view(quiet(), LIBRARY["adamw"]), HALF, width=40).splitlines())) <= 40
+
+
+def test_the_text_is_that_of_the_program_whose_number_stands_above_it() -> None:
+    """The best program changes between two glances: the text keeps its own number, and the last block is up to date."""
+    programs = {7: LIBRARY["lion"], 9: LIBRARY["adamw"]}
+    asked: list[int] = []
+
+    def look(progress: Progress) -> Glance:
+        assert progress.best is not None
+        asked.append(progress.best.ticket)
+        return Glance(None, programs[progress.best.ticket], "", progress.best.ticket)
+
+    first, second = (Progress(t, t, 0, {"ok": t}, Best(t, 1.0 / t), 0.7) for t in (7, 9))
+    console = Console(file=io.StringIO(), width=WIDTH, force_terminal=True)
+    shown = ProgressView(console, "control", ("programs", 10), glance=look, program_id=lambda ticket: f"c{ticket}")
+    with shown:
+        shown.update(first)
+        shown.update(second)
+        text = shown._block(second).plain
+        assert "program c9\n" in text, "the number of the best program"
+        heading, _, below = text.partition("program c7:")
+        assert heading
+        assert "def train(w, g, m, lr)" in below, "the text of Lion stands below Lion's number"
+    assert asked == [7, 9]
+    last = shown._block(second).plain
+    assert "program c9:\n" in last
+    assert "v, lr)" in last, "after the end the text is that of the best program"
 
 
 def test_long_programs_are_cut() -> None:

@@ -18,11 +18,15 @@ from command_line import Command
 from made_up_run import made_up_run
 
 from optsearch.dsl.dataflow import prune
+from optsearch.dsl.syntax import parse
 from optsearch.runs.library.references import run_folders
+from optsearch.runs.report.explain import influence_marks
 from optsearch.runs.report.findings import read_findings
 from optsearch.runs.report.html import read_report, to_html
 from optsearch.runs.report.render import library
+from optsearch.runs.report.section import read_section
 from optsearch.runs.store.writer import RunStore
+from optsearch.runs.summary.front import front
 from optsearch.runs.summary.history import (
     VERDICTS,
     best_so_far,
@@ -33,6 +37,8 @@ from optsearch.runs.summary.history import (
 )
 from optsearch.runs.summary.lineage import difference, family_tree, line_of
 from optsearch.search.config import CampaignConfig, load_campaign
+from optsearch.simplify.behaviour.probes import noise_probe
+from optsearch.simplify.behaviour.similarity import Influence
 from optsearch.simplify.distil import Distilled
 
 PLANTED = "<script>alert('x')</script></script>&amp;"
@@ -120,7 +126,18 @@ def test_the_headline_says_what_was_found_and_how_sure(made_up: Path, page: str)
 def test_charts_have_titles_units_legends_and_say_what_they_hide(page: str) -> None:
     specs = Reader(page).specs()
     expected = {"progress", "cache", "meta-validation", "finals", "outcomes", "mutations", "population", "lineage"}
-    expected |= {"family-tree", "scale", "evenness", "spectrum", "spike", "noise", "turn", "schedule", "stability"}
+    expected |= {
+        "front",
+        "family-tree",
+        "scale",
+        "evenness",
+        "spectrum",
+        "spike",
+        "noise",
+        "turn",
+        "schedule",
+        "stability",
+    }
     assert expected == set(specs)
     for name, spec in specs.items():
         layers = spec.get("layer", [spec])
@@ -130,6 +147,80 @@ def test_charts_have_titles_units_legends_and_say_what_they_hide(page: str) -> N
         assert any("tooltip" in layer["encoding"] for layer in layers), name
         assert spec["data"]["values"], name
     assert "more are not drawn" in Reader(page).text
+
+
+def test_every_chart_has_an_alternative_text_that_tells_its_axes_and_series(page: str) -> None:
+    read = Reader(page)
+    labels = {attrs["data-chart"]: attrs["aria-label"] for _, attrs in read.tags if "data-chart" in attrs}
+    assert labels.keys() == read.specs().keys()
+    for name, spec in read.specs().items():
+        words = str(labels[name])
+        assert words == spec["description"]
+        assert "X axis: " in words
+        assert "Y axis: " in words
+    rows = read.specs()["progress"]["data"]["values"]
+    last = max(row["evaluations"] for row in rows)
+    assert f"programs evaluated, from 0 to {last}" in str(labels["progress"])
+    assert "Shown: search, adamw with tuned constants" in str(labels["progress"])
+
+
+def test_progress_is_drawn_over_evaluations(made_up: Path, page: str) -> None:
+    """The budget of a search and of its controls is the same number of evaluations, and not of programs."""
+    with RunStore.read(made_up) as store:
+        searches = {"search": store.search("search"), "adamw with tuned constants": store.search("control")}
+        spent = {name: store.progress(search).evaluated for name, search in searches.items()}
+        histories = {name: read_history(store, search) for name, search in searches.items()}
+    spec = Reader(page).specs()["progress"]
+    assert {part["encoding"]["x"]["field"] for part in spec["layer"]} == {"evaluations"}
+    for name, count in spent.items():
+        line = [row for row in spec["data"]["values"] if row["part"] == "line" and row["series"] == name]
+        assert line[-1]["evaluations"] == count == histories[name].evaluations[-1]
+        assert line[-1]["fitness"] == histories[name].best_by_evaluation[-1]
+
+
+def test_the_page_begins_with_the_verdict_the_program_and_the_evidence(page: str) -> None:
+    places = [page.index(part) for part in (
+        'class="headline"', "<h3>Distilled", "optsearch export ", 'id="evidence"', 'id="search"', 'id="does"',
+        'class="probes"', 'id="how"', 'id="programs"', 'id="reproduce"',
+    )]  # fmt: skip
+    assert places == sorted(places)
+    assert '<details class="probes"><summary>' in page, "probes are folded"
+
+
+def test_the_front_and_the_groups_hold_every_program_once(made_up: Path, page: str) -> None:
+    with RunStore.read(made_up) as store:
+        pareto, found = front(store), read_findings(store, "one")
+    rows = Reader(page).specs()["front"]["data"]["values"]
+    shown = [row for row in rows if row["part"] == "front"]
+    drawn = [(row["program"], row["fitness"], row["statements"], row["arrays"]) for row in shown]
+    assert drawn == [(one.id, one.fitness, one.size.statements, one.size.state) for one in pareto]
+    groups = read_section(found, []).board
+    members = [row for group in groups for row in (group.leader, *group.others)]
+    assert sorted(row.ranked.id for row in members) == sorted(row.id for row in found.board)
+    assert any(group.others for group in groups)
+    (best,) = [row.ranked for row in members if row.ranked.best]
+    assert found.view.best is not None
+    assert best.id == found.view.best.id
+    assert page.count('<span class="badge good">best</span>') == 1
+
+
+@pytest.mark.usefixtures("undistilled")
+def test_a_copy_of_a_run_is_counted_once(tmp_path: Path) -> None:
+    runs = [made_up_run(tmp_path / f"seed{seed}", f"seed={seed}", programs=60) for seed in (1, 2)]
+    copy = Path(shutil.copytree(runs[0], tmp_path / "copy"))
+    found = read_report([*runs, copy])
+    assert [(run.name, run.copies) for run in found.runs] == [("seed1", ("copy",)), ("seed2", ())]
+    read = Reader(to_html(found))
+    assert "The same run, by its settings and the digest of its population: copy." in read.text
+    assert "A study of 2 seeds" in read.text
+    other = made_up_run(tmp_path / "other", "seed=1", "fresh_seeds=5", programs=60)
+    assert [run.copies for run in read_report([runs[0], other]).runs] == [(), ()]
+
+
+def test_large_numbers_are_written_for_people() -> None:
+    assert influence_marks([Influence(2, "", 9.6), Influence(3, "", 34.0)]) == {2: "960%", 3: "over 10 times"}
+    drifting = parse("def train(w, g, lr):\n  u = g * 0.001\n  update = u + 0.05\n  return update\n")
+    assert re.search(r"the mean of 2,\d\d0 gradients", noise_probe(drifting).says)
 
 
 @pytest.mark.usefixtures("undistilled")
@@ -232,7 +323,7 @@ def test_the_command_writes_page_and_figures(made_up: Path, tmp_path: Path, opts
         f"{name}.{ending}" for name in names for ending in ("svg", "pdf", "csv")
     }
     svg = (tmp_path / "figures" / "progress.svg").read_text(encoding="utf-8")
-    assert "programs generated" in svg
+    assert "programs evaluated" in svg
     assert "best fitness" in svg
     assert (tmp_path / "figures" / "progress.pdf").read_bytes().startswith(b"%PDF")
     with (tmp_path / "figures" / "mutations.csv").open(encoding="utf-8", newline="") as file:
@@ -305,7 +396,7 @@ def test_differences_show_lines_of_both() -> None:
 def test_runs_of_one_name_are_told_apart(made_up: Path, tmp_path: Path, undistilled: None) -> None:
     other = made_up_run(tmp_path / "b" / "same" / "run", "seed=7", programs=60)
     first = Path(shutil.copytree(made_up, tmp_path / "a" / "same" / "run"))
-    third = Path(shutil.copytree(made_up, tmp_path / "a" / "other"))
+    third = made_up_run(tmp_path / "a" / "other", "seed=8", programs=60)
     report = read_report([first, other, third, tmp_path / "a" / ".." / "a" / "other"])
     assert [run.name for run in report.runs] == ["a/same/run", "b/same/run", "other"]
     for place, run in enumerate(report.runs, start=1):

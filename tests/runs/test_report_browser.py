@@ -143,7 +143,7 @@ def test_the_filter_and_the_steps(page: Any, report: Report) -> None:
     rows = report.runs[0].board
     word = str(rows[0].program.body[0].function)
     page.fill("input[type=search]", word)
-    shown = page.locator(".board details:visible").count()
+    shown = page.locator(".board [data-filter]:visible").count()
     assert shown == sum(word in str(row.program).lower() for row in rows)
     assert page.locator(".board output").inner_text() == f"{shown} shown"
     page.fill("input[type=search]", "")
@@ -166,6 +166,34 @@ def test_light_and_dark(opened: Callable[..., Any]) -> None:
     axis = page.locator("[data-chart=cache] .role-axis-label text").first
     text = page.evaluate("getComputedStyle(document.body).color")
     assert axis.evaluate("(label) => getComputedStyle(label).fill") == text
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_legends_are_whole_and_text_is_as_large_as_that_of_the_page(opened: Callable[..., Any], width: int) -> None:
+    page = opened(width=width)
+    page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
+    cut = page.evaluate("""[...document.querySelectorAll('[data-chart]')].flatMap((chart) => {
+        const right = chart.getBoundingClientRect().right + 1;
+        return [...chart.querySelectorAll('.role-legend text, .role-axis-title text')]
+            .filter((text) => text.textContent.includes('…') || text.getBoundingClientRect().right > right)
+            .map((text) => chart.dataset.chart + ': ' + text.textContent);
+    })""")
+    assert cut == []
+    note = page.evaluate("parseFloat(getComputedStyle(document.querySelector('figcaption')).fontSize)")
+    sizes = page.evaluate("""[...document.querySelectorAll('[data-chart] svg text')]
+        .map((text) => parseFloat(getComputedStyle(text).fontSize))""")
+    assert min(sizes) >= note
+
+
+def test_probes_are_folded_and_drawn(page: Any) -> None:
+    probes = page.locator("details.probes")
+    assert probes.get_attribute("open") is None
+    assert page.locator("details.probes svg").count() == 8
+    probes.locator("> summary").click()
+    chart = page.locator("[data-chart=turn] svg")
+    frame = page.locator("figure:has([data-chart=turn])").bounding_box()
+    assert 0.8 * frame["width"] < chart.bounding_box()["width"] <= frame["width"]
+    probes.locator("> summary").click()
 
 
 @pytest.mark.parametrize("width", [360, 1200])

@@ -68,7 +68,7 @@ def test_it_is_said_in_words(swept: Path, optsearch: Command) -> None:
 
 def test_a_funnel_begins_with_what_was_scored(swept: Path) -> None:
     with RunStore.read(swept) as store:
-        found, _ = candidates([store], CandidatesConfig(distance=0.0))
+        found = candidates([store], CandidatesConfig(distance=0.0)).entrants
         for candidate in found:
             _, _, name = candidate.name.rpartition(":")
             settled = store.ticket(*store.find(name))

@@ -164,6 +164,21 @@ def test_several_runs_take_turns_and_each_meaning_enters_once(here: Path, optsea
             assert [study.status for study in reader.studies()] == ["finished"]
 
 
+def test_doubles_are_named_with_the_program_that_stands_for_them(here: Path, optsearch: Command) -> None:
+    shutil.copytree(here / "small", here / "other")
+    setting = "stages=[{name: fresh, tasks: [search], trials: 0, seeds: 2, baselines: []}]"
+    command = ["select", "small", "other", "--funnel", "small.yaml", "--workers", "0", "--set", setting]
+    view, words = optsearch(*command, "--json").json(), optsearch(*command).out
+    names = [candidate["name"] for candidate in view["candidates"]]
+    assert {double["stands"] for double in view["doubles"]} <= set(names)
+    assert not {double["name"] for double in view["doubles"]} & set(names)
+    for name in names:
+        copy = name.replace("small:", "other:")
+        assert {"name": copy, "stands": name, "same_meaning": True} in view["doubles"]
+        line = next(line for line in words.splitlines() if line.startswith(f"  {name}: "))
+        assert f"= {copy}" in line
+
+
 def test_a_program_of_another_meaning_than_stored_is_named(here: Path, optsearch: Command) -> None:
     text = "def train(w, g, m, lr):\n  update = g * lr\n  return update, m\n"
 

@@ -162,7 +162,7 @@ def test_scores_and_losses_of_fresh_seeds_are_shown(view: RunSummary, decided: P
                 ]
     (_, best), *others = entries(view)
     for row, (_, other) in zip(view.comparison, others, strict=True):
-        gaps = [other.trained[seed] - best.trained[seed] for seed in best.seeds]
+        gaps = [best.trained[seed] - other.trained[seed] for seed in best.seeds]
         interval = row.overall.interval
         assert mean(interval) == pytest.approx(sum(gaps) / 4)
         assert interval is not None
@@ -170,7 +170,7 @@ def test_scores_and_losses_of_fresh_seeds_are_shown(view: RunSummary, decided: P
         assert interval.high is not None
         assert interval.low < interval.mean < interval.high
         for task, on in row.tasks.items():
-            assert mean(on.interval) == pytest.approx(mean(other.on(task).interval) - mean(best.on(task).interval))
+            assert mean(on.interval) == pytest.approx(mean(best.on(task).interval) - mean(other.on(task).interval))
             assert on.winner in ("best", "undecided", "control")
 
 

@@ -13,10 +13,13 @@ from command_line import SMALL, Command
 def test_a_finished_run_is_said_at_once(small_run: Path, optsearch: Command) -> None:
     words = optsearch("watch", small_run, "--plain")
     assert words.code == 0
-    assert words.out.splitlines()[-1].startswith("small: finished")
-    assert "redundant statements" in words.out
+    assert words.out.startswith("small: finished")
+    shown = optsearch("show", small_run, "--json").json()
+    assert f"Program {shown['best']['id']}" in words.out or "control wins" in words.out
+    assert f"{shown['comparison'][-1]['difference']:+.5f}" in words.out.splitlines()[-1]
     view = optsearch("watch", small_run, "--json").json()
-    assert (view["status"], view["search"]) == ("finished", "control")
+    assert (view["status"], view["search"], view["generated"]) == ("finished", "search", 60)
+    assert view["result"] in words.out
 
 
 def test_a_running_run_is_followed_to_its_end(optsearch: Command, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.settings import load_settings
-from optsearch.selection.behaviour import direction, distinct
+from optsearch.selection.behaviour import direction, stand_ins
 from optsearch.selection.contender import Contender, TrainingJob
 from optsearch.selection.funnel import (
     FunnelConfig,
@@ -151,9 +151,9 @@ def test_behaviour_leaves_out_scale_and_dead_code_and_little_else() -> None:
         return str(LIBRARY["adamw"]).replace("lr * 0.001", f"lr * {factor}")
 
     same = [parse(scaled("0.001")), parse(scaled("0.003")), parse(scaled("0.001").replace("0.9)", "0.9001)"))]
-    assert distinct(same, 0.02) == [0]
-    assert distinct(same, 0.0) == [0, 1, 2]
-    assert distinct(list(LIBRARY.values()), 0.02) == list(range(len(LIBRARY)))
+    assert stand_ins(same, 0.02) == [0, 0, 0]
+    assert stand_ins(same, 0.0) == [0, 1, 2]
+    assert stand_ins(list(LIBRARY.values()), 0.02) == list(range(len(LIBRARY)))
     mine, raw = direction(LIBRARY["lion"]), direction(LIBRARY["lion-raw"])
     assert mine is not None
     assert raw is not None
