@@ -14,8 +14,8 @@ from pathlib import Path
 
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Final, JsonObject, Search
+from optsearch.search.budget import Unit
 from optsearch.search.events import Evaluated, Progress, Settled
-from optsearch.search.evolution import Unit
 from optsearch.search.meta_validation import Validation
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from blocks import FENCE, PAGES, ROOT, Block, all_blocks, blocks, words
 import optsearch
 from optsearch.dsl.syntax import parse
 from optsearch.dsl.verify import verify
+from optsearch.proxy_tasks import plugins
 from optsearch.runs.cli.app import app
 from optsearch.search.config import load_campaign
 from optsearch.search.settings.config_errors import ConfigError
@@ -29,7 +31,7 @@ COMMANDS = typer.main.get_command(app).commands
 LEAST = {"name": "example", "task": "ae", "budget": {"programs": 100}}
 """Keys that an excerpt of a campaign may leave out."""
 
-OTHERS = {"cd", "done", "export", "pip", "pre-commit", "ray", "scp", "ssh"}
+OTHERS = {"cd", "done", "export", "pip", "pre-commit", "ray", "scp", "ssh", "tensorboard"}
 """Other programs that a block may call."""
 
 
@@ -94,6 +96,12 @@ def test_wrong_settings_are_noticed() -> None:
         load_campaign("name: a\ntask: ae\nbudget: {program: 1}\n", "a text")
 
 
+@pytest.mark.parametrize("block", all_blocks("toml"), ids=identify)
+def test_entry_points(block: Block) -> None:
+    groups = tomllib.loads(block.text)["project"]["entry-points"]
+    assert set(groups) <= {plugins.TASKS, plugins.BASELINES, plugins.EXPORTS, plugins.TRACKERS}
+
+
 @pytest.mark.parametrize("block", all_blocks("python"), ids=identify)
 def test_python(block: Block) -> None:
     tree = ast.parse(block.text)
@@ -123,4 +131,4 @@ def test_code_is_fenced(page: Path) -> None:
 
 def test_blocks_are_found() -> None:
     assert {block.page for block in all_blocks("bash")} >= {"README.md", "docs/cluster.md", "docs/tutorial.md"}
-    assert {block.language for page in PAGES for block in blocks(page)} <= {"", "bash", "yaml", "python"}
+    assert {block.language for page in PAGES for block in blocks(page)} <= {"", "bash", "yaml", "python", "toml"}

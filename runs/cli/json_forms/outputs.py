@@ -24,8 +24,11 @@ from optsearch.runs.cli.json_forms.programs import (
     ProgramJson,
 )
 from optsearch.runs.cli.json_forms.replicates import RunsJson
-from optsearch.runs.cli.json_forms.runs import RunJson, SnapshotJson
+from optsearch.runs.cli.json_forms.runs import ProposedJson, ReportJson, RunJson, SnapshotJson, WatchedWorkJson
 from optsearch.runs.cli.json_forms.studies import EvaluationHeadJson, ScriptLawJson, SelectionJson, StudySummaryJson
+from optsearch.runs.store.work import Work
+from optsearch.runs.summary.listing import ListedRun
+from optsearch.runs.summary.proposals import ProposedProgram
 from optsearch.selection.comparison.evaluation import Evaluation
 
 
@@ -35,11 +38,13 @@ class ShownRunJson(TypedDict):
     Attributes:
         leaderboard: programs of lowest fitness.
         front: programs of the Pareto front of loss, state and statements.
+        proposals: programs that were proposed to it.
         studies: funnels and evaluations of its programs.
     """
 
     leaderboard: list[LeaderboardRowJson]
     front: list[FrontRowJson]
+    proposals: list[ProposedProgram]
     studies: list[StudySummaryJson]
 
 
@@ -60,10 +65,14 @@ class JsonOutput(NamedTuple):
 OUTPUTS = (
     JsonOutput("search CAMPAIGN", (RunJson,)),
     JsonOutput("search CAMPAIGN --seeds N", (RunsJson,)),
+    JsonOutput("runs", (ListedRun,), "list"),
     JsonOutput("watch RUN", (SnapshotJson,), "lines"),
+    JsonOutput("watch NAME", (WatchedWorkJson, Work), "lines"),
     JsonOutput("show RUN", (RunJson, ShownRunJson)),
     JsonOutput("show RUN:ID", (ProgramJson,)),
     JsonOutput("show NAME", (NamedProgramJson,)),
+    JsonOutput("report RUN", (ReportJson,)),
+    JsonOutput("propose RUN FILE", (ProposedJson,)),
     JsonOutput("verify RUN", (CheckJson,), "list"),
     JsonOutput("simplify PROGRAM", (DistilledProgramJson,)),
     JsonOutput("evaluate PROGRAM", (EvaluationHeadJson, Evaluation)),

@@ -21,6 +21,8 @@ class LeaderboardRowJson(TypedDict):
     statements: int
     live_statements: int
     state: list[str]
+    finalist: float | None
+    best: bool
 
 
 class FrontRowJson(TypedDict):

@@ -205,3 +205,97 @@ class SnapshotJson(CountsJson):
     warm_start: float | None
     meta_validation: NotRequired[ValidationProgressJson | None]
     seconds: NotRequired[float]
+    result: NotRequired[str | None]
+
+
+class ReportedRunJson(TypedDict):
+    """A run of a report.
+
+    Attributes:
+        run: run folder.
+        status: status of the run.
+        copies: names of further folders with the same run, which are not shown again.
+    """
+
+    run: str
+    status: str
+    copies: list[str]
+
+
+class ReportedChartJson(TypedDict):
+    """A chart of a report.
+
+    Attributes:
+        name: name of the chart and its files.
+        title: title of the chart.
+    """
+
+    name: str
+    title: str
+
+
+class ReportJson(TypedDict):
+    """A written report.
+
+    Attributes:
+        report: the page.
+        bytes: its size.
+        runs: the runs that it shows.
+        charts: all charts.
+        figures: files of the charts; empty without `--figures`.
+    """
+
+    report: str
+    bytes: int
+    runs: list[ReportedRunJson]
+    charts: list[ReportedChartJson]
+    figures: list[str]
+
+
+class WatchedWorkJson(TypedDict):
+    """What `watch` says of `evaluate`, `select` or `simplify`.
+
+    Attributes:
+        name: name of the work, as `optsearch runs` lists it.
+    """
+
+    name: str
+
+
+class ProposedFileJson(TypedDict):
+    """A proposed program.
+
+    Attributes:
+        file: the file as it was given.
+        accepted: True if the program now waits for the search.
+        equals: id of the equivalent program of the run; None if there is none.
+        fingerprint: fingerprint of the program; None if the file has no valid one.
+        error: reason for a refusal; None if the program is accepted.
+    """
+
+    file: str
+    accepted: bool
+    fingerprint: str | None
+    equals: str | None
+    error: str | None
+
+
+class ProposedJson(TypedDict):
+    """The result of `propose`.
+
+    Attributes:
+        run: run folder.
+        source: name under which the programs are recorded.
+        files: what became of each file, in order.
+        waiting: number of proposals that wait.
+        when: when the search takes them up: ``running`` for now, ``resumed`` for when it is resumed, ``extended`` for
+            when it is resumed with a larger budget.
+        next: the same as a sentence.
+    """
+
+    run: str
+    source: str
+    files: list[ProposedFileJson]
+    waiting: int
+    when: str
+    next: str

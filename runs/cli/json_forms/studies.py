@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from optsearch.runs.summary.selections import EnteredProgram
+from optsearch.runs.summary.selections import Double, EnteredProgram
 from optsearch.runs.summary.stage_record import TrainingCost
 from optsearch.selection.comparison.evaluation import Evaluation
 from optsearch.selection.funnel import RankCorrelation, StageVerdict
@@ -110,6 +110,7 @@ class SelectionJson(TypedDict):
     Attributes:
         funnel: name of the funnel.
         study: number of the study within the first run, from 1.
+        doubles: programs at the top of a run for which another one stands.
         survivors: programs that passed the last completed stage, best first.
         known_runs: number of training runs that were taken from the cache.
         trained_runs: number of training runs that this command executed.
@@ -121,6 +122,7 @@ class SelectionJson(TypedDict):
     study: int
     warnings: list[str]
     candidates: list[EnteredProgram]
+    doubles: list[Double]
     stages: list[StageJson]
     survivors: list[str]
     considered: int
