@@ -22,6 +22,12 @@ settings.register_profile(
 settings.load_profile("default")
 
 
+@pytest.fixture(autouse=True)
+def width_of_pipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables have the width of a pipe, whatever terminal the tests run in; notebooks leave theirs behind."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def torch_in_metadata(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interpreters list torch among their packages, for scripts that only read the text of the optimizer's module."""

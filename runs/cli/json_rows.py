@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from optsearch.dsl.functions import Function
 from optsearch.runs.cli.options import Json
 from optsearch.runs.library.catalog import CheckedLaw, LibraryEntry, TaskEntry
 from optsearch.runs.library.discovery import Discovery
-from optsearch.runs.store.work import Work
 from optsearch.runs.summary.diagnosis import Diagnosis
-from optsearch.runs.summary.listing import ListedRun
 from optsearch.search.config import CampaignConfig
+
+if TYPE_CHECKING:
+    from optsearch.runs.store.work import Work
+    from optsearch.runs.summary.listing import ListedRun
 
 
 def task_row(entry: TaskEntry) -> Json:

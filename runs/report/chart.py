@@ -90,7 +90,7 @@ class Chart:
         said = [f"{self.title}."]
         encodings = [part.get("encoding", {}) for part in self.spec.get("layer", [self.spec])]
         for name in ("x", "y"):
-            channel = next((each[name] for each in encodings if name in each), None)
+            channel = next((each[name] for each in encodings if "field" in each.get(name, {})), None)
             if channel is not None:
                 said.append(self._axis_words(name, channel))
         color = next((each["color"]["field"] for each in encodings if "field" in each.get("color", {})), None)
@@ -102,8 +102,9 @@ class Chart:
         return " ".join([*said, self.note])
 
     def _axis_words(self, name: str, channel: Spec) -> str:
-        title = channel.get("title") or channel["field"]
-        values = [row[channel["field"]] for row in self.rows if row.get(channel["field"]) is not None]
+        field = channel["field"]
+        title = channel.get("title") or field
+        values = [row[field] for row in self.rows if row.get(field) is not None]
         if not values or not all(isinstance(value, int | float) for value in values):
             return f"{name.upper()} axis: {title}."
         return f"{name.upper()} axis: {title}, from {min(values):.4g} to {max(values):.4g}."

@@ -128,16 +128,41 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Seque
         width = int(columns_set) if columns_set.isascii() and columns_set.isdigit() else PIPED_WIDTH
         target = PlainConsole(file=console.file, width=max(width, 1))
     cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
-    longest = [max(map(len, " ".join(column).split()), default=0) for column in zip(columns, *cells, strict=True)]
-    if sum(longest) + 2 * len(columns) > target.width + 2:
+    widths = _widths(list(zip(columns, *cells, strict=True)), target.width)
+    if widths is None:
         _list(target, columns, cells)
         return
     view = Table(box=None, pad_edge=False, header_style="bold")
-    for name, least in zip(columns, longest, strict=True):
-        view.add_column(name, justify="right" if name in right else "left", overflow="fold", min_width=least)
+    for name, width in zip(columns, widths, strict=True):
+        view.add_column(name, justify="right" if name in right else "left", overflow="fold", width=width)
     for row in cells:
         view.add_row(*map(Text, row))
     target.print(view)
+
+
+def _widths(columns: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """Widths of columns, at most ``width`` with two spaces between; None if words would have to be broken.
+
+    Args:
+        columns: for each column its cells, the heading included.
+        width: width of the table.
+    """
+    widths = [max(map(len, column)) for column in columns]
+    padding = [now - max(len(cell.rstrip()) for cell in column) for now, column in zip(widths, columns, strict=True)]
+    spare = [now - max(map(_least_width, column)) for now, column in zip(widths, columns, strict=True)]
+    for _ in range(sum(widths) + 2 * (len(widths) - 1) - width):
+        widest = max(range(len(widths)), key=lambda place: (padding[place] > 0, spare[place]))
+        if not spare[widest]:
+            return None
+        for each in (widths, padding, spare):
+            each[widest] -= 1
+    return widths
+
+
+def _least_width(cell: str) -> int:
+    """Width of the longest word of a cell, with the indentation of the first."""
+    first, *others = cell.split() or [""]
+    return max(map(len, (cell[: len(cell) - len(cell.lstrip())] + first, *others)))
 
 
 def _list(target: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -151,7 +176,7 @@ def _list(target: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def tasks(entries: Sequence[TaskEntry]) -> None:
-    """Prints tasks by family, one line each, in 80 columns."""
+    """Prints tasks by family, one line each where the width allows."""
     for family in dict.fromkeys(entry.task.family for entry in entries):
         members = [entry for entry in entries if entry.task.family == family]
         say(f"{family}: {members[0].task.description}")

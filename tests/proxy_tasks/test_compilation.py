@@ -158,6 +158,7 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     assert len(keep) == 64 * 1024
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory mappings are limited on Linux")
 def test_a_process_does_not_run_out_of_memory_mappings(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the system's limit XLA aborts the process, after some 300 compiled loops."""

@@ -61,6 +61,7 @@ def test_a_log_on_a_read_only_mount(index: bool, made_up: Path, tmp_path: Path) 
         assert "copy the whole folder" in said.stderr
 
 
+@pytest.mark.slow
 def test_a_copy_without_its_log_says_so(made_up: Path, optsearch: Command, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(made_up, tmp_path / "run"))
     copy = tmp_path / "copy"

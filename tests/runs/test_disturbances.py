@@ -169,6 +169,7 @@ def test_two_drivers_on_one_run(tmp_path: Path, undisturbed: dict[str, Any]) -> 
     assert result(show(folder)) == undisturbed
 
 
+@pytest.mark.slow
 def test_readers_never_hold_the_writer_up(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     folder, looks = tmp_path / "run", 0
     process = start(search_command(folder))

@@ -215,6 +215,7 @@ def propose_while_running(folder: Path, files: list[Path]) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_proposals_to_a_running_search_survive_kills_and_give_the_same_with_two_workers(tmp_path: Path) -> None:
     more = ["--set", "budget.programs=250", "--set", "proposals.share=0.2"]
     folder = tmp_path / "run"

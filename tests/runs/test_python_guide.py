@@ -22,6 +22,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_up_run(tmp_path / "optsearch-runs" / "quickstart-seed0", programs=60)
     monkeypatch.chdir(tmp_path)
