@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from optsearch.dsl.program import Program
 from optsearch.runs.commands.evaluate import run_evaluation
 from optsearch.runs.commands.search import Campaign, load_named
@@ -85,12 +83,10 @@ def search(
         TaskError: a task does not exist.
     """
     overrides = _overrides(settings)
-    if isinstance(campaign, Mapping):
-        text = yaml.safe_dump(dict(campaign), sort_keys=False)
-        config = load_campaign(text, "campaign", overrides)
-    else:
-        config, text = load_named(str(campaign), overrides)
-    run = Campaign(config, text, None if out is None else Path(out), callbacks)
+    folder = None if out is None else Path(out)
+    given = campaign if isinstance(campaign, Mapping) else str(campaign)
+    config, text = load_named(given, overrides, folder, resume=not force)
+    run = Campaign(config, text, folder, callbacks)
     done = run.run(workers=workers, address=address, gpus=gpus_per_worker, force=force, quiet=quiet, stop=stop)
     return load_run(done.folder)
 

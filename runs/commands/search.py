@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
+from typing import Any
+
+import yaml
 
 from optsearch.dsl.verify import nearest
 from optsearch.proxy_tasks.registry import check_packages, get_task
@@ -56,14 +59,18 @@ SHIPPED = files("optsearch.runs.commands.campaigns")
 
 
 def load_named(
-    reference: str, overrides: Sequence[str] = (), folder: Path | None = None, *, resume: bool = True
+    reference: str | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    folder: Path | None = None,
+    *,
+    resume: bool = True,
 ) -> tuple[CampaignConfig, str]:
-    """Settings and text of a shipped campaign, of the campaign of a discovered program, or of a YAML file.
+    """Settings and text of a shipped campaign, of the campaign of a discovered program, of a YAML file or of a mapping.
 
     Warm starts that are references are read, or taken from the run that the campaign resumes.
 
     Args:
-        reference: name of a campaign or discovered program, or path of a file.
+        reference: name of a campaign or discovered program, path of a file, or a mapping of settings.
         overrides: ``key.sub=value`` settings that override the text.
         folder: folder of the run, or of a study's first run; None for ``optsearch-runs/NAME-seedS``.
         resume: if False, an existing run in this folder is ignored.
@@ -80,7 +87,12 @@ def load_named(
     return _load(reference, overrides, lambda entry: known.get(entry) or read_start(entry))
 
 
-def _load(reference: str, overrides: Sequence[str], program: ReadProgram | None) -> tuple[CampaignConfig, str]:
+def _load(
+    reference: str | Mapping[str, Any], overrides: Sequence[str], program: ReadProgram | None
+) -> tuple[CampaignConfig, str]:
+    if isinstance(reference, Mapping):
+        text = yaml.safe_dump(dict(reference), sort_keys=False)
+        return load_campaign(text, "campaign", overrides, program), text
     names = sorted(entry.name.removesuffix(".yaml") for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml"))
     if reference in names:
         text = (SHIPPED / f"{reference}.yaml").read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ import pytest
 from command_line import Command
 from made_up_run import made_up_run
 
+import optsearch as optsearch_package
 from optsearch.dsl.library import LIBRARY
 from optsearch.runs.commands.search import load_named
 from optsearch.runs.library.references import load_program
@@ -43,6 +44,17 @@ def test_programs_of_another_run_are_recorded(
         load_named("quickstart", overrides, second, resume=False)
     with pytest.raises(ConfigError, match="'first' is not a run"):
         load_named("quickstart", overrides, tmp_path / "third")
+
+
+def test_a_mapping_of_settings_starts_from_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made_up_run(tmp_path / "first", programs=40)
+    settings = {"name": "mine", "task": "ae", "warm_start": "first:best", "budget": {"programs": 10}}
+    settings |= {"controls": [], "fresh_seeds": 2, "finalists": {"count": 1, "seeds": 2}}
+    run = optsearch_package.search(settings, out="second", workers=0, quiet=True)
+    shutil.rmtree(tmp_path / "first")
+    resumed = optsearch_package.search(settings, out="second", settings={"budget.programs": 12}, workers=0, quiet=True)
+    assert (run.summary.counts.generated, resumed.summary.counts.generated) == (10, 12)
 
 
 def test_files_and_discovered_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
