@@ -331,6 +331,23 @@ ENTRIES: tuple[Entry, ...] = (
         expect="speed_2_over_1 above 1.6, speed_1_over_0 above 0.9; the same population for each (else it fails)",
     ),
     Entry(
+        "scale",
+        ("docs/cluster.md: How many workers",),
+        ("python benchmarks/scale.py --seconds 0.02 1 60 --workers 10 100 1000 --evaluations 3000",),
+        takes="90 s",
+        expect="as many fed workers as the speed of the core allows; the same order of rows",
+    ),
+    Entry(
+        "tuner",
+        ("docs/selection.md: Tuning",),
+        (
+            "python benchmarks/tuner.py --samplers product random tpe cmaes handover --replicates 2 --random 256 "
+            "--contenders adamw nadamw lion free-schedule root-scale --figures docs/figures",
+        ),
+        takes="70 min, under load",
+        expect="regrets within the stated standard errors",
+    ),
+    Entry(
         "evaluator",
         (
             "docs/speed.md: Speed",
