@@ -152,7 +152,7 @@ def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
     for run in runs:
         for name, history in run.histories.items():
             label = _label(run, name) if alike else f"{run.name}: {_label(run, name)}"
-            lines += _progress(label, run, best_so_far(history))
+            lines += _progress(label, run, best_so_far(history), _spent_before(run, name))
         label = "" if alike else f"{run.name}: "
         for row in run.windows:
             shares.append(Share(f"{label}cache hits", run.name, row.programs, row.hits))
@@ -169,7 +169,7 @@ def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
     hidden = 0
     if len(runs) == 1 and SEARCH in runs[0].histories:
         found, hidden = evaluated_points(runs[0].histories[SEARCH], POINTS)
-        points = _progress(SEARCH, runs[0], found)
+        points = _progress(SEARCH, runs[0], found, _spent_before(runs[0], SEARCH))
     if lines:
         shown.append(charts.progress_chart(lines, points, _bands(runs), hidden, fitness_range(runs)))
     if shares:
@@ -180,9 +180,14 @@ def _shared_charts(runs: Sequence[Findings]) -> list[Chart]:
     return shown
 
 
-def _progress(label: str, run: Findings, found: Sequence[Point]) -> list[ProgressPoint]:
+def _spent_before(run: Findings, name: str) -> int:
+    """Evaluations of the first stage, which the main search has spent before its own."""
+    return sum(stage.counts.evaluated for stage in run.view.first_stage) if name == SEARCH else 0
+
+
+def _progress(label: str, run: Findings, found: Sequence[Point], before: int) -> list[ProgressPoint]:
     return [
-        ProgressPoint(label, run.name, point.evaluations, point.programs, point.fitness, point.program)
+        ProgressPoint(label, run.name, before + point.evaluations, point.programs, point.fitness, point.program)
         for point in found
     ]
 
@@ -218,9 +223,10 @@ def _bands(runs: Sequence[Findings]) -> list[Band]:
         if len(histories) < 2:
             continue
         best = [history.best_by_evaluation for history in histories]
+        before = _spent_before(runs[0], name)
         for evaluations in np.unique(np.linspace(0, min(map(len, best)) - 1, GRID).astype(int)):
             values = [float(line[evaluations]) for line in best]
             if np.isfinite(values).all():
                 mean = mean_interval(values)
-                bands.append(Band(_label(runs[0], name), int(evaluations), mean.mean, mean.low, mean.high))
+                bands.append(Band(_label(runs[0], name), before + int(evaluations), mean.mean, mean.low, mean.high))
     return bands

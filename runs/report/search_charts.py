@@ -146,10 +146,9 @@ def progress_chart(
     detail: Spec = {"field": "run", "type": "nominal"}
     encoding = {"x": x, "y": y, "color": color, "detail": detail, "tooltip": tooltip, "opacity": pick["opacity"]}
     layers.append(layer("line", steps, encoding) | {"params": pick["params"]})
-    note = (
-        "Lower is better. The axis is what all searches have equally many of: evaluations. Points are changes of the "
-    )
-    note += "best program; click a name below the chart to single it out."
+    note = "Lower is better. The axis is what all searches have equally many of: evaluations; the main search begins "
+    note += "after those of its first stage. Points are changes of the best program; "
+    note += "click a name below the chart to single it out."
     note += " Dashed lines and bands are means over the runs with 95 % intervals, cut at the edge." if bands else ""
     note += f" Grey dots are evaluated programs; {hidden:,} more are not drawn." if inside else ""
     return Chart("progress", "Search progress", note, {"layer": layers, "height": 320}, rows)

@@ -118,7 +118,8 @@ def losses_chart(
         unit: ``replicate`` or ``seed``: what a point stands for.
     """
     order = list(dict.fromkeys(row["contender"] for row in rows))
-    y: Spec = {"field": "contender", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 190}}
+    label = {"labelLimit": 230, "labelExpr": "split(datum.label, ' with ')"}  # long names take two lines
+    y: Spec = {"field": "contender", "type": "nominal", "title": None, "sort": order, "axis": label}
     losses = [row["loss"] for row in rows]
     low, high = span_of(losses)
     ends = [row[end] for row in rows for end in ("low", "high") if row["part"] == "mean" and row[end] is not None]
@@ -159,7 +160,8 @@ def differences_chart(name: str, task: str, rows: Sequence[Row]) -> Chart:
     edge = span_of(ends)[1]
     scale = {"domain": [-edge, edge], "nice": True, "clamp": True}
     beyond = sum(end > edge for end in ends)
-    y: Spec = {"field": "contender", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 190}}
+    label = {"labelLimit": 230, "labelExpr": "split(datum.label, ' with ')"}  # long names take two lines
+    y: Spec = {"field": "contender", "type": "nominal", "title": None, "sort": order, "axis": label}
     offset = {"field": "baseline", "type": "nominal", "sort": baselines}
     color = series("baseline", "against", domain=baselines)
     tooltip = tips(
