@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program, ProgramError
-from optsearch.dsl.syntax import MAX_CHARACTERS, parse
+from optsearch.runs.library.references import read_program
 from optsearch.runs.store import inbox
 from optsearch.runs.store.compatibility import version_fault
 from optsearch.runs.store.errors import RunError
@@ -167,15 +169,8 @@ def _look(store: RunReader, file: str, known: dict[str, str]) -> tuple[Program |
 def _read(file: str) -> Program:
     try:
         if file == STANDARD_INPUT:
-            data = sys.stdin.buffer.read(MAX_CHARACTERS + 1)
-        else:
-            with Path(file).open("rb") as opened:
-                data = opened.read(MAX_CHARACTERS + 1)
-        return parse(data.decode("utf-8"))
-    except OSError as error:
-        raise ProgramError(f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ProgramError(f"not a text file: byte {error.start} is not UTF-8") from error
+            return read_program(lambda: nullcontext(sys.stdin.buffer))
+        return read_program(partial(Path(file).open, "rb"))
     except ValueError as error:
         if isinstance(error, ProgramError):
             raise

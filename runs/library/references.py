@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
 from optsearch.dsl.library import LIBRARY
@@ -169,14 +172,27 @@ def recorded(store: RunReader, name: str, search: Search, ticket: int) -> Settle
     return settled
 
 
-def _read(path: Path) -> Program:
+def read_program(opened: Callable[[], AbstractContextManager[BinaryIO]]) -> Program:
+    """Reads a program from a file of text.
+
+    Args:
+        opened: opens the file.
+
+    Raises:
+        ProgramError: the file cannot be read, is no text, or holds no valid program.
+    """
     try:
-        with path.open("rb") as file:
+        with opened() as file:
             data = file.read(MAX_CHARACTERS + 1)
         return parse(data.decode("utf-8"))
     except OSError as error:
-        raise ProgramError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ProgramError(f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ProgramError(f"{path}: not a text file: byte {error.start} is not UTF-8") from error
+        raise ProgramError(f"not a text file: byte {error.start} is not UTF-8") from error
+
+
+def _read(path: Path) -> Program:
+    try:
+        return read_program(partial(path.open, "rb"))
     except ProgramError as error:
         raise ProgramError(f"{path}: {error}") from error

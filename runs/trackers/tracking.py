@@ -48,7 +48,7 @@ class Tracking:
             return
         try:
             self._pass_on(event)
-        except Exception as error:  # noqa: BLE001 - the package of somebody else must not stop a run
+        except Exception as error:  # noqa: BLE001 - a fault of a tracker must not stop a run
             self._failed = True
             errors.print(
                 f"The tracker {self._name} failed and is left out from now on; the run goes on. "

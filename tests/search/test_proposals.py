@@ -20,7 +20,7 @@ NAMES = ("lion", "sgd", "muon", "adafactor", "rmsprop")
 
 
 def proposal(name: str) -> Proposal:
-    return Proposal(name, "somebody", f"{name}.txt", LIBRARY[name])
+    return Proposal(name, "alice", f"{name}.txt", LIBRARY[name])
 
 
 class Waiting:
@@ -57,12 +57,12 @@ def run(
 
 def test_proposals_enter_and_are_programs_like_any_other() -> None:
     evolution, waiting, ledger = run()
-    assert [item.source for item in waiting.entered.values()] == ["somebody"] * len(NAMES)
+    assert [item.source for item in waiting.entered.values()] == ["alice"] * len(NAMES)
     for ticket, entered in waiting.entered.items():
         candidate = ledger.settled[ticket].candidate
         assert candidate.program == entered.program
         assert candidate.fingerprint == fingerprint(entered.program)
-        assert (candidate.parent, candidate.mutation) == (None, f"proposed by somebody ({entered.file})")
+        assert (candidate.parent, candidate.mutation) == (None, f"proposed by alice ({entered.file})")
     parents = {item.candidate.parent for item in ledger.settled}
     assert parents & set(waiting.entered)  # at least one proposal has children
     assert evolution.population_digest() != make_and_run_without()
