@@ -126,8 +126,8 @@ class CampaignConfig(BaseModel):
         look_ahead: maximum number of open tickets. It determines the eligible parents and therefore affects results.
         batch_size: number of evaluations sent to a worker together.
         hurdle: early stopping of bad programs. Defaults to no early stopping.
-        race: with several training seeds, trains programs that are worse than the warm start on the first seed alone.
-            Defaults to all seeds for every program.
+        race: with several training seeds or tasks, trains programs that are worse than the warm start in their first
+            case alone. Defaults to all cases for every program.
         rate_sweep: evaluates programs near the top at several learning rates and takes the best. Defaults to each
             program's own rate only.
         lanes: number of training runs batched into one computation, for accelerators. It may change the last digits of
@@ -269,8 +269,10 @@ class CampaignConfig(BaseModel):
             )
         if self.task_scale is not None and not self.further_tasks:
             raise RuleError(("task_scale",), "task_scale requires further_tasks")
-        if self.race is not None and len(self.training_seeds) < 2:
-            raise RuleError(("race",), "race requires at least two training_seeds: there is nothing to leave out")
+        if self.race is not None and len(self.training_seeds) * len(names) < 2:
+            raise RuleError(
+                ("race",), "race requires at least two training_seeds, or further_tasks: there is nothing to leave out"
+            )
         if self.algorithm in self.controls:
             raise RuleError(("controls",), f"the search itself uses '{self.algorithm}': remove it from controls")
         return self

@@ -6,9 +6,10 @@ no task dominates, and the fitness is the mean score; the warm start has fitness
 for programs whose mean score so far is below this gate. Programs that do not pass the gate keep their score; the score
 of those that pass is at most ``if_below``, so that passing a gate never makes a program worse.
 
-The first failed run ends the evaluation. In a race, a program that is not better than a gate on its first seed is not
-trained on the others. If the race rotates, a program's first seed follows from its fingerprint, and its loss there is
-corrected by how far the warm start's loss with this seed is from the warm start's mean.
+The first failed run ends the evaluation. A case is a task with a training seed. In a race, a program that is not better
+than a gate in its first case is not trained in the others. If the race rotates, a program's first case follows from its
+fingerprint, and its loss there is corrected by how far the warm start's loss with this seed is from the warm start's
+mean on this task.
 
 With further learning rates, a program near the top at its own rate is also evaluated at these, and the lowest value is
 its fitness. With trials instead, a program worse than the warm start at its own rate is trained for a few steps at
@@ -21,7 +22,7 @@ is therefore independent of batching.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,6 +41,9 @@ OK = "ok"
 
 LARGEST_SCORE = 2.0
 """Bound on the absolute score on one of several tasks."""
+
+Case = tuple[int, int]
+"""Numbers of a task and of a training seed of the campaign."""
 
 Limits = tuple[tuple[int, float], ...]
 """Pairs (step, maximum running training loss) of a hurdle."""
@@ -73,10 +77,11 @@ class Fitness:
         seconds: wall-clock time; not reproducible, and without influence on the search.
         curves: running training loss at the task's checkpoints for each run, ordered by task, then seed; empty unless
             the job requests curves.
-        losses: with several tasks, the mean validation loss on each task reached; empty with one task.
+        losses: with several tasks, the mean validation loss on each task reached; empty with one task, and if a race
+            was lost on another task than the first.
         rate: multiple of the program's own learning rate that gave the value.
-        cases: for the warm start with several training seeds, the validation loss of each seed on the first task; empty
-            for others.
+        cases: for the warm start, if there are several, the validation loss in each case, ordered by task, then seed;
+            empty for others.
         loss_so_far: for a stopped program, the mean training loss since the last checkpoint passed, to six digits; None
             if there is none or the program was not stopped.
     """
@@ -113,9 +118,10 @@ class Reference:
             Defaults to no rate sweep.
         trial: with trials, their number of steps; programs that are not below the threshold are swept then. Defaults to
             no trials.
-        race_below: gate of the race: programs whose value on the first seed is not lower are not trained on the other
-            seeds and tasks. Defaults to no race.
-        cases: with a race that rotates, the warm start's loss of each seed on the first task; empty otherwise.
+        race_below: gate of the race: programs whose value in their first case is not lower are not trained in the
+            others. Defaults to no race.
+        cases: with a race that rotates, the warm start's loss in each case that may be a program's first; empty
+            otherwise.
     """
 
     limits: tuple[Limits, ...] | None = None
@@ -249,59 +255,106 @@ def _most_promising(
 
 
 def _at_rate(setting: Setting, job: Job, rate: float) -> Steps:
-    """Evaluates a job at one learning rate, on one task after the other."""
-    from optsearch.proxy_tasks.hurdle import Hurdle
-    from optsearch.proxy_tasks.outcome import Outcome
-    from optsearch.proxy_tasks.run import TrainingRun
-
-    reference, tasks = job.reference or Reference(), setting.tasks
-    several = len(tasks) > 1
+    """Evaluates a job at one learning rate: its first case if it races, then one task after the other."""
+    reference, tasks, count = job.reference or Reference(), setting.tasks, len(setting.seeds)
+    results: dict[Case, TrainingResult] = {}
     losses: list[float] = []
-    cases: list[float] = []
-    curves: list[tuple[float, ...]] = []
-    steps = 0
     value = gate = None
+    if reference.race_below is not None:
+        case = _first_case(job.program, setting, reference)
+        yield from _train(setting, job, rate, [case], results)
+        if (failed := _failure(results.values(), rate)) is not None:
+            return failed
+        loss = _loss(results[case])
+        value = _value_of_case(loss, case, setting, reference)
+        if value >= reference.race_below:
+            reached = (loss,) if setting.further and case[0] == 0 else ()
+            return Fitness(value, OK, results[case].steps, 0.0, losses=reached, rate=rate)
     for number, task in enumerate(tasks):
         if task.if_below is not None and value is not None and reference.losses:
             if value >= task.if_below:
                 break
             gate = task.if_below
-        first = number * len(setting.seeds)
-        limits = [None] * len(setting.seeds) if reference.limits is None else reference.limits[first:]
-        hurdles = [None if limit is None else Hurdle(limit) for limit in limits]
-        runs = [
-            TrainingRun(job.program, seed, rate, hurdle) for seed, hurdle in zip(setting.seeds, hurdles, strict=False)
-        ]
-        races = number == 0 and reference.race_below is not None
-        case = _case(job.program, reference) if races else 0
-        total, mean, finished = 0.0, math.nan, 0
-        for heat in (runs[case : case + 1], runs[:case] + runs[case + 1 :]) if races else (runs,):
-            for result in (yield Request(task.task, tuple(heat))):
-                steps += result.steps
-                if result.outcome is not Outcome.OK or result.loss is None:
-                    so_far = None if result.loss_so_far is None else float(f"{result.loss_so_far:.6g}")
-                    return Fitness(None, str(result.outcome.value), steps, 0.0, rate=rate, loss_so_far=so_far)
-                total, finished = total + float(result.loss), finished + 1
-                if number == 0:
-                    cases.append(float(result.loss))
-                curves.append(tuple(float(loss) for loss in result.train_losses))
-            mean = total / finished
-            if races and finished == 1 and reference.cases:  # what a seed of average difficulty would give
-                mean += sum(reference.cases) / len(reference.cases) - reference.cases[case]
-            value = score([*losses, mean], tasks, reference.losses, gate) if several else mean
-            if races and reference.race_below is not None and value >= reference.race_below:
-                break
-        losses.append(mean)
-        if finished < len(runs):
-            break
-    kept = tuple(curves) if job.keep_curves else ()
-    measured = tuple(cases) if job.keep_curves and len(cases) > 1 else ()
-    return Fitness(value, OK, steps, 0.0, kept, tuple(losses) if several else (), rate, cases=measured)
+        mine = [(number, seed) for seed in range(count)]
+        yield from _train(setting, job, rate, [case for case in mine if case not in results], results)
+        if (failed := _failure(results.values(), rate)) is not None:
+            return failed
+        losses.append(sum(_loss(results[case]) for case in mine) / count)
+        value = score(losses, tasks, reference.losses, gate) if setting.further else losses[0]
+    steps = sum(result.steps for result in results.values())
+    curves = [tuple(float(loss) for loss in results[case].train_losses) for case in sorted(results)]
+    cases = [_loss(results[case]) for case in sorted(results)]
+    return Fitness(
+        value,
+        OK,
+        steps,
+        0.0,
+        tuple(curves) if job.keep_curves else (),
+        tuple(losses) if setting.further else (),
+        rate,
+        cases=tuple(cases) if job.keep_curves and len(cases) > 1 else (),
+    )
 
 
-def _case(program: Program, reference: Reference) -> int:
-    """Index of the seed on which a program is trained first; with a race that rotates, its fingerprint decides."""
-    return int(fingerprint(program), 16) % len(reference.cases) if reference.cases else 0
+def _train(
+    setting: Setting, job: Job, rate: float, cases: Sequence[Case], results: dict[Case, TrainingResult]
+) -> Generator[Request, Sequence[TrainingResult], None]:
+    """Trains a program in cases of one task, and adds the results, at most up to the first failure."""
+    from optsearch.proxy_tasks.hurdle import Hurdle
+    from optsearch.proxy_tasks.run import TrainingRun
+
+    if not cases:
+        return
+    limits = None if job.reference is None else job.reference.limits
+    runs: list[TrainingRun] = []
+    for number, seed in cases:
+        hurdle = None if limits is None else Hurdle(limits[number * len(setting.seeds) + seed])
+        runs.append(TrainingRun(job.program, setting.seeds[seed], rate, hurdle))
+    found = yield Request(setting.tasks[cases[0][0]].task, tuple(runs))
+    results.update(zip(cases, found, strict=False))
+
+
+def _failure(results: Collection[TrainingResult], rate: float) -> Fitness | None:
+    """The fitness of a program of which a run has failed; None if none has."""
+    from optsearch.proxy_tasks.outcome import Outcome
+
+    steps = 0
+    for result in results:
+        steps += result.steps
+        if result.outcome is not Outcome.OK or result.loss is None:
+            so_far = None if result.loss_so_far is None else float(f"{result.loss_so_far:.6g}")
+            return Fitness(None, str(result.outcome.value), steps, 0.0, rate=rate, loss_so_far=so_far)
+    return None
+
+
+def _loss(result: TrainingResult) -> float:
+    """Validation loss of a run that has not failed."""
+    return float(result.loss) if result.loss is not None else math.nan
+
+
+def _first_case(program: Program, setting: Setting, reference: Reference) -> Case:
+    """The case in which a program is trained first; in a race that rotates, its fingerprint decides."""
+    chosen = int(fingerprint(program), 16) % len(reference.cases) if reference.cases else 0
+    return divmod(chosen, len(setting.seeds))
+
+
+def _value_of_case(loss: float, case: Case, setting: Setting, reference: Reference) -> float:
+    """What the fitness would be if the program were as far from the warm start in every case as in this one.
+
+    Args:
+        loss: loss in the case.
+        case: numbers of its task and seed.
+        setting: the definition of the fitness.
+        reference: reference values; without cases the loss counts as it is.
+    """
+    number, seed = case
+    count = len(setting.seeds)
+    mine = reference.cases[number * count : (number + 1) * count]
+    if mine:  # what a seed of average difficulty would give
+        loss += sum(mine) / count - mine[seed]
+    if not setting.further:
+        return loss
+    return score([loss], setting.tasks[number : number + 1], reference.losses[number : number + 1])
 
 
 def score(

@@ -31,17 +31,20 @@ class HurdleConfig(BaseModel):
 
 
 class RaceConfig(BaseModel):
-    """Training seeds that only good programs are trained on.
+    """Tasks and training seeds that only good programs are trained on.
 
-    A program whose loss on its first training seed is not below the gate keeps this loss as its fitness and is not
-    trained on the others.
+    A case is a task with a training seed. A program whose loss in its first case is not below the gate keeps it as its
+    fitness and is not trained in the others.
 
     Attributes:
         within: relative margin of the gate: it is at ``(1 + within)`` times the warm start's mean loss. With several
-            tasks, it is the score ``within``, and a program that does not pass is trained on the first task alone.
-        rotate: if True, the fingerprint of a program decides which seed is its first, so that the search does not adapt
-            to one seed. Its loss there is corrected by the difference between the warm start's mean and the warm
-            start's loss with this seed. Defaults to the first training seed for all programs.
+            tasks, it is the score ``within``.
+        rotate: if True, the fingerprint of a program decides which case is its first, so that the search does not adapt
+            to one seed or one task. Its loss there is corrected by the difference between the warm start's mean on the
+            task and the warm start's loss with this seed. Tasks with ``if_below``, and those after them, are never the
+            first. Defaults to the first task and seed for all programs.
+
+    Source: down-sampled selection over training cases, Helmuth and Spector 2021 (arXiv:2106.06085).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -99,7 +102,8 @@ class ReferenceRule:
         sweep: settings of the rate sweep; None for no rate sweep.
         checkpoints: checkpoints of each task, in steps.
         seeds: number of training seeds.
-        race: settings of the race; None to train every program on all seeds.
+        race: settings of the race; None to train every program in all cases.
+        ungated: number of tasks before the first one with ``if_below``.
     """
 
     hurdle: HurdleConfig | None = None
@@ -107,6 +111,7 @@ class ReferenceRule:
     checkpoints: Sequence[Sequence[int]] = ((),)
     seeds: int = 1
     race: RaceConfig | None = None
+    ungated: int = 1
 
     @property
     def several_tasks(self) -> bool:
@@ -134,7 +139,7 @@ class ReferenceRule:
         scale = 1.0 if warm_start.losses else abs(warm_start.value)
         if self.race is not None:
             gate = warm_start.value + self.race.within * scale
-            cases = warm_start.cases if self.race.rotate else ()
+            cases = warm_start.cases[: self.ungated * self.seeds] if self.race.rotate else ()
         if self.sweep is not None:
             line = warm_start.value + self.sweep.within * scale
             if self.sweep.trial is not None:

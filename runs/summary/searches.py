@@ -173,5 +173,7 @@ def reference_of(store: RunReader, config: CampaignConfig) -> Reference:
 
 def reference_rule(config: CampaignConfig) -> ReferenceRule:
     """The rule by which a campaign derives its reference from the evaluation of the warm start."""
-    checkpoints = [get_task(task.task).checkpoints for task in config.setting.tasks]
-    return ReferenceRule(config.hurdle, config.rate_sweep, checkpoints, len(config.training_seeds), config.race)
+    tasks, seeds = config.setting.tasks, len(config.training_seeds)
+    checkpoints = [get_task(task.task).checkpoints for task in tasks]
+    ungated = next((number for number, task in enumerate(tasks) if task.if_below is not None), len(tasks))
+    return ReferenceRule(config.hurdle, config.rate_sweep, checkpoints, seeds, config.race, ungated)

@@ -1,4 +1,4 @@
-"""In a race, programs that are not better than the gate on the first seed are not trained on the others."""
+"""In a race, programs that are not better than the gate in their first case are not trained in the others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.library import LIBRARY
+from optsearch.runs.summary.searches import reference_rule
 from optsearch.search.config import load_campaign
 from optsearch.search.evaluate import Trainers, evaluate, evaluate_all
 from optsearch.search.fitness import Fitness, FurtherTask, Job, Reference, Setting
@@ -94,6 +95,46 @@ def test_the_hurdle_of_a_seed_goes_with_it(ae_trainer: Trainers) -> None:
     assert (stopped.outcome, stopped.steps) == ("hurdle", 30)
 
 
+def test_a_race_over_several_tasks_begins_with_the_task_of_the_fingerprint(ae_trainer: Trainers) -> None:
+    """The score in the first case, of any task and seed, counts the warm start's loss in this case as zero."""
+    both = replace(SEEDS, seeds=(0, 1), further=(FurtherTask(task="digits", scale=0.1),))
+    warm = evaluate(ae_trainer, both, Job(0, ADAMW, keep_curves=True))
+    assert len(warm.cases) == 4
+    assert warm.losses == pytest.approx((sum(warm.cases[:2]) / 2, sum(warm.cases[2:]) / 2))
+    reference = Reference(None, warm.losses, race_below=-1e9, cases=warm.cases)
+    seen: set[int] = set()
+    for program in (ADAMW, LION, LIBRARY["sgd"], LIBRARY["rmsprop"], LIBRARY["momentum"]):
+        case = int(fingerprint(program), 16) % 4
+        task, scale = (("ae", abs(warm.losses[0])), ("digits", 0.1))[case // 2]
+        alone = evaluate(ae_trainer, Setting(task, (case % 2,)), Job(1, program))
+        raced = evaluate(ae_trainer, both, Job(1, program, reference))
+        assert alone.value is not None
+        expected = (alone.value - warm.cases[case]) / scale
+        assert raced.value == pytest.approx(min(max(expected, -2.0), 2.0))
+        assert raced.steps == alone.steps
+        assert raced.losses == ((pytest.approx(alone.value),) if case < 2 else ())
+        seen.add(case // 2)
+    assert seen == {0, 1}
+
+
+def test_a_race_over_several_tasks_gives_those_that_pass_the_fitness_of_all_cases(ae_trainer: Trainers) -> None:
+    both = replace(SEEDS, seeds=(0, 1), further=(FurtherTask(task="digits"),))
+    reference = Reference(None, (0.6, 0.1), race_below=1e9, cases=(0.5, 0.7, 0.08, 0.12))
+    for program in (LION, LIBRARY["momentum"]):
+        whole = evaluate(ae_trainer, both, Job(1, program, Reference(None, (0.6, 0.1))))
+        raced = evaluate(ae_trainer, both, Job(1, program, reference))
+        assert raced == replace(whole, seconds=raced.seconds)
+
+
+def test_tasks_behind_a_gate_are_never_the_first_case() -> None:
+    text = "name: x\ntask: ae\nbudget: {programs: 10}\nrace: {rotate: true}\ntraining_seeds: [0, 1]\n"
+    gated = "further_tasks: [{task: teach}, {task: lmmlp, if_below: 0}, {task: lm, if_below: 0}]\n"
+    warm = Fitness(0.0, "ok", 600, 0.1, losses=(1.0, 2.0, 3.0, 4.0), cases=tuple(map(float, range(8))))
+    assert reference_rule(load_campaign(text + gated, "x.yaml")).derive(warm).cases == warm.cases[:4]
+    free = "further_tasks: [{task: teach}, {task: lmmlp}]\n"
+    assert reference_rule(load_campaign(text + free, "x.yaml")).derive(warm).cases == warm.cases[:6]
+
+
 def test_the_warm_start_gives_the_loss_of_each_seed(ae_trainer: Trainers) -> None:
     warm = evaluate(ae_trainer, SEEDS, Job(0, ADAMW, keep_curves=True))
     assert warm.value == pytest.approx(sum(warm.cases) / 3)
@@ -104,8 +145,9 @@ def test_the_warm_start_gives_the_loss_of_each_seed(ae_trainer: Trainers) -> Non
         assert rule.derive(warm).cases == (warm.cases if rotate else ())
 
 
-def test_a_race_needs_two_seeds() -> None:
+def test_a_race_needs_two_cases() -> None:
     text = "name: x\ntask: ae\nbudget: {programs: 10}\nrace: {}\n"
-    with pytest.raises(ConfigError, match="at least two training_seeds"):
+    with pytest.raises(ConfigError, match="at least two training_seeds, or further_tasks"):
         load_campaign(text, "x.yaml")
-    assert load_campaign(text + "training_seeds: [0, 1]\n", "x.yaml").race == RaceConfig()
+    for more in ("training_seeds: [0, 1]\n", "further_tasks: [{task: teach}]\n"):
+        assert load_campaign(text + more, "x.yaml").race == RaceConfig()
