@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from optsearch.runs.notebook import load_run as load
     from optsearch.runs.scripting import evaluate as evaluate
     from optsearch.runs.scripting import export as export
+    from optsearch.runs.scripting import propose as propose
     from optsearch.runs.scripting import resume as resume
     from optsearch.runs.scripting import search as search  # pyright: ignore[reportAssignmentType]
     from optsearch.runs.scripting import select as select
@@ -57,6 +58,7 @@ __all__ = [
     "load",
     "load_script",
     "parse",
+    "propose",
     "resume",
     "search",
     "select",
@@ -76,6 +78,7 @@ _HOMES = {
     "load": ("runs.notebook", "load_run"),
     "load_script": ("selection.scripts.script", "load_script"),
     "parse": ("dsl.syntax", "parse"),
+    "propose": ("runs.scripting", "propose"),
     "resume": ("runs.scripting", "resume"),
     "select": ("runs.scripting", "select"),
     "to_optax": ("dsl.transform", "to_optax"),

@@ -17,6 +17,8 @@ from typing import Any
 
 from optsearch.dsl.program import Program
 from optsearch.runs.commands.evaluate import run_evaluation
+from optsearch.runs.commands.propose import Draft, Offer
+from optsearch.runs.commands.propose import propose as offer
 from optsearch.runs.commands.search import Campaign, load_named
 from optsearch.runs.commands.select import run_selection
 from optsearch.runs.commands.simplify import run_distillation
@@ -129,6 +131,28 @@ def resume(
         workers=workers, address=address, gpus=gpus_per_worker, quiet=quiet, stop=stop
     )
     return load_run(done.folder)
+
+
+def propose(run: AnyRun, programs: AnyProgram | Sequence[AnyProgram], *, source: str = "user") -> Offer:
+    """Proposes programs to the search of a run as candidates; nothing is trained.
+
+    Args:
+        run: the run. A running search takes the programs up, at most the share of its evaluations that
+            ``proposals.share`` of its campaign allows; otherwise they wait until it is resumed.
+        programs: one or several programs, each a value, a name, a file or ``RUN:ID``. Valid ones are accepted even if
+            others are refused.
+        source: name of the person or program that proposes, for the record.
+
+    Returns:
+        What became of each program.
+
+    Raises:
+        RunError: the folder is not a run of this version, its campaign admits no proposals, its inbox is full or cannot
+            be written, or ``source`` is no name.
+    """
+    given = [programs] if isinstance(programs, AnyProgram) else programs
+    drafts = [Draft.from_reference(_reference(one), number) for number, one in enumerate(given, start=1)]
+    return offer(_folder(run), drafts, source)
 
 
 def evaluate(

@@ -25,11 +25,12 @@ def propose(
     Proposals to a search that does not run wait until it is resumed, those to a finished one until its budget is
     extended. Nothing is trained by this command.
     """
+    from optsearch.runs.commands.propose import Draft
     from optsearch.runs.commands.propose import propose as offer
     from optsearch.runs.library.references import run_folder
     from optsearch.runs.terminal.tables import errors, say
 
-    made = offer(run_folder(run), files, source)
+    made = offer(run_folder(run), [Draft.from_file(file) for file in files], source)
     if as_json:
         print_json(
             {

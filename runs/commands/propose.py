@@ -7,16 +7,17 @@ the campaign allows; proposals to a search that does not run wait until it is re
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from optsearch.dsl.errors import UserError
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program, ProgramError
-from optsearch.runs.library.references import read_program
+from optsearch.runs.library.references import load_program, read_program
 from optsearch.runs.store import inbox
 from optsearch.runs.store.compatibility import version_fault
 from optsearch.runs.store.errors import RunError
@@ -33,11 +34,38 @@ STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
-    """What became of one file.
+class Draft:
+    """A program to propose.
 
     Attributes:
-        file: the file as it was given.
+        name: how the call names it: a file as it was given, or another name.
+        read: returns the program, or raises UserError.
+        recorded: name under which the run records it.
+    """
+
+    name: str
+    read: Callable[[], Program]
+    recorded: str
+
+    @classmethod
+    def from_file(cls, file: str) -> Draft:
+        """A program in a file; ``-`` for the standard input."""
+        name = "standard input" if file == STANDARD_INPUT else Path(file).name
+        return cls(file, partial(_read, file), name)
+
+    @classmethod
+    def from_reference(cls, program: str | Program, number: int) -> Draft:
+        """A program as a value, or by its name, file or ``RUN:ID``; values are called by their number."""
+        name = program if isinstance(program, str) else f"program {number}"
+        return cls(name, lambda: load_program(program).program, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What became of one program.
+
+    Attributes:
+        file: its name in the call.
         fingerprint: fingerprint of its program; None if it has no valid program.
         refusal: reason for which it was refused; None if it was accepted.
         equals: id of the program of the run with the same meaning; None if there is none.
@@ -56,7 +84,7 @@ class Offer:
     Attributes:
         run: the run folder.
         source: name under which the programs are recorded.
-        files: what became of each file, in order.
+        files: what became of each program, in order.
         waiting: number of proposals that now wait for the run, those of earlier calls included.
         when: when the search takes them up: ``running`` (now), ``resumed``, or ``extended`` (resumed with a larger
             budget).
@@ -72,30 +100,30 @@ class Offer:
 
     @property
     def refused(self) -> int:
-        """Number of files that were refused."""
+        """Number of programs that were refused."""
         return sum(offered.refusal is not None for offered in self.files)
 
 
-def propose(run: Path, files: Sequence[str], source: str) -> Offer:
-    """Proposes the programs of some files to the main search of a run.
+def propose(run: Path, drafts: Sequence[Draft], source: str) -> Offer:
+    """Proposes programs to the main search of a run.
 
     Valid programs are accepted even if others are refused.
 
     Args:
         run: the run folder.
-        files: paths of the files, one program each; ``-`` for the standard input.
+        drafts: the programs.
         source: name under which the programs are recorded.
 
     Returns:
-        What became of each file.
+        What became of each program.
 
     Raises:
         RunError: the folder is not a run of this version, its campaign admits no proposals, its inbox is full or cannot
             be written, or ``source`` is no name.
     """
     if not (source.strip() and source.isprintable() and len(source) <= inbox.LONGEST_NAME):
-        raise RunError(f"--source {source!r:.60}: use a name of 1 to {inbox.LONGEST_NAME} printable characters")
-    if files.count(STANDARD_INPUT) > 1:
+        raise RunError(f"source {source!r:.60}: use a name of 1 to {inbox.LONGEST_NAME} printable characters")
+    if [draft.name for draft in drafts].count(STANDARD_INPUT) > 1:
         raise RunError("the standard input is given twice: name it once")
     with RunStore.read(run) as store:
         _check(store)
@@ -103,18 +131,18 @@ def propose(run: Path, files: Sequence[str], source: str) -> Offer:
         room = inbox.MOST_WAITING - len(inbox.waiting(run))
         offered: list[Offered] = []
         accepted: list[tuple[str, Program]] = []
-        for file in files:
-            program, answer = _look(store, file, known)
+        for draft in drafts:
+            program, answer = _look(store, draft, known)
             if program is not None and len(accepted) == room:
                 answer = Offered(
-                    file,
+                    draft.name,
                     answer.fingerprint,
                     f"{inbox.MOST_WAITING} proposals wait for this run, as many as may: try again when some have "
                     "entered the search",
                 )
             elif program is not None:
-                accepted.append((_name(file), program))
-                known[answer.fingerprint or ""] = file
+                accepted.append((_printable(draft.recorded), program))
+                known[answer.fingerprint or ""] = draft.name
             offered.append(answer)
         if accepted:
             inbox.add(run, source, accepted)
@@ -146,24 +174,25 @@ def _waiting(store: RunReader) -> dict[str, str]:
     return known
 
 
-def _look(store: RunReader, file: str, known: dict[str, str]) -> tuple[Program | None, Offered]:
-    """Reads a file; the program is None if it is refused."""
+def _look(store: RunReader, draft: Draft, known: dict[str, str]) -> tuple[Program | None, Offered]:
+    """Reads a program; None if it is refused."""
+    name = draft.name
     try:
-        program = _read(file)
+        program = draft.read()
         check_length(program, store.config.limits)
-    except ProgramError as error:
-        return None, Offered(file, None, str(error))
+    except UserError as error:
+        return None, Offered(name, None, str(error))
     meaning = fingerprint(program)
     if SEARCH in [search.name for search in store.searches()]:
         search = store.search(SEARCH)
         owner = store.owner_of(search, meaning)
         if owner is not None:
-            name = search.program_id(owner)
-            reason = f"it is equivalent to program {name} of the run: `optsearch show {store.folder}:{name}`"
-            return None, Offered(file, meaning, reason, name)
+            equal = search.program_id(owner)
+            reason = f"it is equivalent to program {equal} of the run: `optsearch show {store.folder}:{equal}`"
+            return None, Offered(name, meaning, reason, equal)
     if meaning in known:
-        return None, Offered(file, meaning, f"it is equivalent to {known[meaning]}, which has been proposed already")
-    return program, Offered(file, meaning)
+        return None, Offered(name, meaning, f"it is equivalent to {known[meaning]}, which has been proposed already")
+    return program, Offered(name, meaning)
 
 
 def _read(file: str) -> Program:
@@ -177,9 +206,8 @@ def _read(file: str) -> Program:
         raise ProgramError(f"not the name of a file: {error}") from error  # such as one with a null character
 
 
-def _name(file: str) -> str:
-    """Name under which a file is recorded: without its folders, and printable."""
-    name = "standard input" if file == STANDARD_INPUT else Path(file).name
+def _printable(name: str) -> str:
+    """A name that a run can record."""
     return "".join(c if c.isprintable() else "?" for c in name)[: inbox.LONGEST_NAME] or "?"
 
 

@@ -21,6 +21,8 @@ from stored_search import create, run_search
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.runs.commands.search import Campaign, load_named
+from optsearch.runs.notebook import load_run
+from optsearch.runs.scripting import propose
 from optsearch.runs.store import inbox
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.ledger import SearchInbox
@@ -70,6 +72,22 @@ def test_a_mixed_batch_keeps_the_good_ones_and_reports_each_file(run: Path, tmp_
     again = optsearch("propose", run, sgd)
     assert again.code == 2
     assert "equivalent to sgd.txt, which has been proposed already" in again.err
+
+
+def test_python_proposes_values_names_files_and_programs_of_runs(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "sgd.txt").write_text(str(LIBRARY["sgd"]), encoding="utf-8")
+    given = [LIBRARY["lion"], "momentum", str(tmp_path / "sgd.txt"), f"{run}:0", "no-such-program", LIBRARY["lion"]]
+    made = propose(run, given, source="a notebook")
+    accepted = [offered.refusal is None for offered in made.files]
+    assert accepted == [True, True, True, False, False, False]
+    assert [offered.file for offered in made.files[:2]] == ["program 1", "momentum"]
+    assert made.files[3].equals == "0"
+    assert "no-such-program" in (made.files[4].refusal or "")
+    assert "equivalent to program 1" in (made.files[5].refusal or "")
+    assert (made.waiting, made.refused, made.when) == (3, 3, "extended")
+    assert propose(load_run(run), LIBRARY["rmsprop"]).waiting == 4
+    with pytest.raises(RunError, match="source"):
+        propose(run, "rmsprop", source="")
 
 
 def test_the_standard_input_is_a_file(run: Path, optsearch: Command, monkeypatch: pytest.MonkeyPatch) -> None:
