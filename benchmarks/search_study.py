@@ -46,6 +46,7 @@ from optsearch.search.evolution import WARM_START
 
 CANDIDATES: Mapping[str, str] = {
     "archive": "archive={}",
+    "age": "archive={objectives: [loss, age], newcomers: 0.1}",
     "adaptation": "adaptation={}",
     "cross": "mutation.cross=1",
     "race": "race={}",
@@ -54,6 +55,9 @@ CANDIDATES: Mapping[str, str] = {
     "parsimony": "parsimony={}",
 }
 """Each possible factor with the setting that switches it on."""
+
+SAME_SETTING = ({"race", "rotate"}, {"archive", "age"})
+"""Factors that set the same key and therefore exclude each other."""
 
 FACTORS = ("archive", "adaptation", "cross", "race")
 """The factors of a study that names no others."""
@@ -204,8 +208,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="searches at once, each in a process of one core")
     parser.add_argument("--factors", nargs="+", choices=list(CANDIDATES), default=list(FACTORS), help="what to switch")
     arguments = parser.parse_args()
-    if {"race", "rotate"} <= set(arguments.factors) or len(set(arguments.factors)) < max(len(arguments.factors), 2):
-        parser.error("--factors: name at least two different ones, and either race or rotate")
+    chosen = set(arguments.factors)
+    if any(pair <= chosen for pair in SAME_SETTING) or len(chosen) < max(len(arguments.factors), 2):
+        parser.error("--factors: name at least two different ones, one of race and rotate, and one of archive and age")
     warm_start = tuned_warm_start(arguments.out / "adamw", arguments.task, arguments.tuning)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     outcomes: dict[tuple[Arm, int], Outcome] = {}

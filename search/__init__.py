@@ -14,7 +14,7 @@ adaptation     adaptive weights of the mutations
 random_programs  random search: independently sampled programs
 population     the ageing population, tournament selection and the population digest
 parsimony      handicap of programs with a common length
-archive        the Pareto front of loss, state and statements, from which parents are selected too
+archive        the Pareto front of loss, state, statements and age, from which parents are selected too
 proposals      programs from people and language models as candidates, and their share of the evaluations
 fitness_cache  deduplication: equivalent programs are evaluated once
 budget         limits of a search, and the training steps that they count

@@ -4,7 +4,11 @@ A program is on the front if no other one is at least as good in every objective
 population forgets every program; the archive keeps the best of each size. A search for several objectives therefore
 keeps working on programs such as Lion, which have a slightly higher loss with half the state of AdamW.
 
-Source: hall of fame and reinsertion in PySR (Cranmer 2023, arXiv:2305.01582).
+A line begins with a child of the warm start, or with a program that has no parent. With the age of lines as an
+objective, a young line is compared with younger ones alone, and has time to improve before old lines displace it.
+
+Source: hall of fame and reinsertion in PySR (Cranmer 2023, arXiv:2305.01582); age-fitness Pareto optimization (Schmidt
+and Lipson 2011, doi:10.1007/978-1-4419-7747-2_8).
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.program import Program
@@ -21,7 +25,7 @@ from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import state_kinds
 from optsearch.search.population import Member
 
-Objective = Literal["loss", "state", "statements"]
+Objective = Literal["loss", "state", "statements", "age"]
 
 
 class ArchiveConfig(BaseModel):
@@ -31,21 +35,33 @@ class ArchiveConfig(BaseModel):
         share: probability that a parent is a member of the archive, each with the same probability; otherwise it is
             selected from the population.
         objectives: what the archive minimises: ``loss``, the fitness; ``state``, the number of state arrays as large
-            as the parameters; ``statements``, the number of live statements. With ``loss`` alone the archive is the
-            best program so far.
+            as the parameters; ``statements``, the number of live statements; ``age``, of the program's line. With
+            ``loss`` alone the archive is the best program so far.
+        newcomers: with ``age``, probability that a parent is the warm start, so that new lines keep beginning.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     share: float = Field(default=0.1, gt=0.0, le=1.0, allow_inf_nan=False)
-    objectives: list[Objective] = Field(default=["loss", "state", "statements"], min_length=1, max_length=3)
+    objectives: list[Objective] = Field(default=["loss", "state", "statements"], min_length=1, max_length=4)
+    newcomers: float = Field(default=0.0, ge=0.0, lt=1.0, allow_inf_nan=False)
 
     @field_validator("objectives")
     @classmethod
     def _loss_is_one(cls, objectives: list[Objective]) -> list[Objective]:
         if "loss" not in objectives or len(set(objectives)) != len(objectives):
-            raise ValueError(f"list 'loss', and 'state' and 'statements' at most once each; got {objectives}")
+            raise ValueError(f"list 'loss', and 'state', 'statements' and 'age' at most once each; got {objectives}")
         return objectives
+
+    @model_validator(mode="after")
+    def _lines_begin(self) -> ArchiveConfig:
+        if (self.newcomers > 0.0) != ("age" in self.objectives):
+            raise ValueError(
+                "newcomers above 0 and the objective 'age' belong together: ages differ only if new lines begin"
+            )
+        if self.newcomers + self.share > 1.0:
+            raise ValueError(f"share and newcomers are more than 1 together: {self.share} and {self.newcomers}")
+        return self
 
 
 class Size(NamedTuple):
@@ -81,29 +97,43 @@ class Archive:
 
     def __init__(self, founder: Member, config: ArchiveConfig):
         self._config = config
-        self._bound = founder.fitness
+        self._founder = founder
         self._front: list[tuple[tuple[float, ...], Member]] = []
-        self.add(founder)
+        self._lines: dict[int, int] = {}  # the ticket with which the line of each ticket began
+        self.add(founder, None)
 
-    def add(self, member: Member) -> None:
-        """Adds a member, unless one of the front dominates it, and removes those that it dominates."""
-        if member.fitness is None or (self._bound is not None and member.fitness > self._bound):
+    def add(self, member: Member, parent: int | None) -> None:
+        """Adds a member, unless one of the front dominates it, and removes those that it dominates.
+
+        Args:
+            member: the member.
+            parent: ticket of its parent, which has been added; None if it has none.
+        """
+        line = member.ticket if parent is None or parent == self._founder.ticket else self._lines[parent]
+        self._lines[member.ticket] = line
+        bound = self._founder.fitness
+        if member.fitness is None or (bound is not None and member.fitness > bound):
             return
-        size = size_of(member.program)._asdict()
-        point = tuple(member.fitness if name == "loss" else float(size[name]) for name in self._config.objectives)
+        state, statements = size_of(member.program)
+        values = {"loss": member.fitness, "state": state, "statements": statements, "age": -line}
+        point = tuple(float(values[name]) for name in self._config.objectives)
         if not any(dominates(known, point) for known, _ in self._front):
             self._front = [entry for entry in self._front if not dominates(point, entry[0])]
             self._front.append((point, member))
 
     def select(self, rng: np.random.Generator) -> Member | None:
-        """Selects a parent with probability ``share``; None if the population is to select it.
+        """Selects a member of the front with probability ``share``, and the warm start with that of ``newcomers``.
 
         Args:
-            rng: random number generator; two numbers are consumed if a parent is selected, otherwise one.
+            rng: random number generator; two numbers are consumed if the parent is of the front, otherwise one.
+
+        Returns:
+            The parent; None if the population is to select it.
         """
-        if rng.random() >= self._config.share or not self._front:
-            return None
-        return self._front[int(rng.random() * len(self._front))][1]
+        drawn, share = rng.random(), self._config.share
+        if drawn < share and self._front:
+            return self._front[int(rng.random() * len(self._front))][1]
+        return self._founder if share <= drawn < share + self._config.newcomers else None
 
     def members(self) -> tuple[Member, ...]:
         """Returns the front in the order in which its members were added."""

@@ -89,7 +89,7 @@ class Breeding:
         if self._parsimony is not None:
             self._parsimony.add(member)
         if self._archive is not None:
-            self._archive.add(member)
+            self._archive.add(member, candidate.parent)
         if self._adaptation is not None:
             self._credit(self._adaptation, candidate, member.fitness)
         if self._refinement is not None:

@@ -113,8 +113,8 @@ class CampaignConfig(BaseModel):
         budget: stopping condition.
         first_stage: preliminary searches. Defaults to none; the search then starts from ``warm_start``.
         population: size and tournament of the ageing population.
-        archive: selection of parents from the Pareto front of loss, state and statements. Defaults to the population
-            alone.
+        archive: selection of parents from the Pareto front of loss, state, statements and age. Defaults to the
+            population alone.
         adaptation: adaptation of the mutation weights. Defaults to fixed weights.
         refinement: refines the constants of the best programs by an evolution strategy. Defaults to none.
         parsimony: handicap of programs of a common length in tournaments. Defaults to none.

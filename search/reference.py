@@ -3,6 +3,8 @@
 They define the hurdles, which stop bad programs early, and the threshold below which a program is evaluated at several
 learning rates. Both are fixed once the warm start is evaluated. Fitness is therefore a pure function of the program and
 the records of the campaign, independent of the time and place of its evaluation.
+
+Source of races over training cases: down-sampled selection, Helmuth and Spector 2021 (arXiv:2106.06085).
 """
 
 from __future__ import annotations
@@ -43,8 +45,6 @@ class RaceConfig(BaseModel):
             to one seed or one task. Its loss there is corrected by the difference between the warm start's mean on the
             task and the warm start's loss with this seed. Tasks with ``if_below``, and those after them, are never the
             first. Defaults to the first task and seed for all programs.
-
-    Source: down-sampled selection over training cases, Helmuth and Spector 2021 (arXiv:2106.06085).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

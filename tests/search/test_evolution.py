@@ -209,7 +209,7 @@ def test_a_search_that_learns_equals_its_definition() -> None:
         parsimony = Parsimony(members[0], 20, methods.parsimony)
         for member, item in zip(known[1:], ledger.settled[1:], strict=False):
             population.add(member)
-            archive.add(member)
+            archive.add(member, item.candidate.parent)
             parsimony.add(member)
             refinement.join(member, item.candidate.mutation, item.candidate.parent)
             if item.candidate.mutation.startswith("refine "):
