@@ -1,6 +1,6 @@
 """How often the comparison of `evaluate` tells an optimizer from itself, on real tasks.
 
-    python benchmarks/calibration.py                       210 pairs; every training run is kept, so that it resumes
+    python benchmarks/calibration.py                       220 pairs; every training run is kept, so that it resumes
     python benchmarks/calibration.py --tasks digits --contenders sgd --pairs 2 --trials 2 --seeds 2   a small version
 
 A/A: a contender is tuned and measured in many replicates, as `evaluate` does it: other points, other tuning seeds,
@@ -37,8 +37,10 @@ from optsearch.selection.statistics.significance import permutation_test
 from optsearch.selection.tuning.schedule import drive
 from optsearch.selection.tuning.tuner import TRIALS, TuningBudget, fresh_seeds, tune
 
-TASKS = ("ae", "teach", "digits", "lmmlp", "diffusion", "contrastive", "finetune")
-CONTENDERS = ("adamw", "nadamw", "lion", "muon", "sgd", "root-scale")
+TASKS = ("ae", "teach", "digits", "lmmlp")
+CONTENDERS = (
+    "adamw", "nadamw", "lion", "muon", "sgd", "clipped", "cautious", "adafactor", "signum", "momentum", "rmsprop",
+)  # fmt: skip
 LEVELS = (0.05, 0.01)
 SHIFTS = (1.0, 2.0, 3.0)
 """Known differences, in standard deviations between replicates."""

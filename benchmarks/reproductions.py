@@ -338,6 +338,13 @@ ENTRIES: tuple[Entry, ...] = (
         expect="as many fed workers as the speed of the core allows; the same order of rows",
     ),
     Entry(
+        "calibration",
+        ("docs/selection.md: How often an optimizer is told from itself",),
+        ("python benchmarks/calibration.py",),
+        takes="75 min, under load",
+        expect="shares of false verdicts whose intervals contain the level or lie below it",
+    ),
+    Entry(
         "tuner",
         ("docs/selection.md: Tuning",),
         (
