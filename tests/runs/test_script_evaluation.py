@@ -71,16 +71,18 @@ def test_a_script_is_compared_on_as_a_task_is(optsearch: Command) -> None:
 
 def test_a_script_is_compared_on_at_several_numbers_of_steps(optsearch: Command) -> None:
     write(Path(), "good")
-    command = ["evaluate", "lion", "--script", "good.py", *SMALL, "--steps", "40,20"]
+    once = ["evaluate", "lion", "--script", "good.py", *SMALL, "--tune", "1"]
+    runs = 2 * 2 * (3 + 2)
+    command = [*once, "--steps", "40,20"]
     said = optsearch(*command, "--json")
     result = said.json()
-    assert result["trained_runs"] == 2 * RUNS
+    assert result["trained_runs"] == 2 * runs
     assert result["tasks"] == ["good.py@1x", "good.py@2x"]
     assert [row["steps"] for row in result["trends"]] == [[20, 40]]
     assert {(row["task"], row["steps"]) for row in result["rows"]} == {("good.py@1x", 20), ("good.py@2x", 40)}
     assert "Each runs good.py for 20 or 40 steps" in words(optsearch(*command).err)
-    again = optsearch("evaluate", "lion", "--script", "good.py", *SMALL, "--json").json()
-    assert (again["trained_runs"], again["known_runs"]) == (0, RUNS), "the runs of 20 steps are the same"
+    again = optsearch(*once, "--json").json()
+    assert (again["trained_runs"], again["known_runs"]) == (0, runs), "the runs of 20 steps are the same"
 
 
 def test_a_killed_comparison_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
