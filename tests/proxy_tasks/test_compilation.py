@@ -75,7 +75,7 @@ def test_no_variable_of_the_environment_decides_a_result(name: str, undisturbed:
     ("command", "variable"),
     [
         (["evaluate", "lion", "--task", "ae"], "JAX_PLATFORMS"),
-        (["search", "quickstart", "--out", "run"], "JAX_ENABLE_X64"),
+        pytest.param(["search", "quickstart", "--out", "run"], "JAX_ENABLE_X64", marks=pytest.mark.slow),
     ],
 )
 def test_an_environment_without_jax_is_said_in_a_sentence(command: list[str], variable: str, tmp_path: Path) -> None:

@@ -85,11 +85,11 @@ def test_a_script_is_compared_on_at_several_numbers_of_steps(optsearch: Command)
     assert (again["trained_runs"], again["known_runs"]) == (0, runs), "the runs of 20 steps are the same"
 
 
-def test_a_killed_comparison_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
+def test_a_killed_comparison_goes_on_and_repeats_nothing(tmp_path: Path, optsearch: Command) -> None:
     write(Path(), "slow")
-    command = [sys.executable, "-m", "optsearch", "evaluate", "lion", "--script", "slow.py", *SMALL[:-2], "--tune", "0"]
-    command += ["--steps", "10", "--workers", "0", "--json"]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    command = ["evaluate", "lion", "--script", "slow.py", *SMALL, "--tune", "0", "--steps", "10", "--json"]
+    shell = [sys.executable, "-m", "optsearch", *command]
+    first = subprocess.Popen(shell, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 60.0
     while len(list(tmp_path.glob("started-*"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -102,9 +102,9 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(tmp_path: Path) -> None
     with sqlite3.connect(Path("optsearch-runs", "trainings.sqlite")) as kept:
         (known,) = kept.execute("SELECT count(*) FROM trainings").fetchone()
     assert 2 <= known <= 3
-    second = subprocess.run(command, capture_output=True, text=True)
-    assert second.returncode == 0, second.stderr
-    result = json.loads(second.stdout)
+    second = optsearch(*command)
+    assert second.code == 0, second.err
+    result = second.json()
     assert (result["known_runs"], result["trained_runs"]) == (known, 4 - known)
 
 

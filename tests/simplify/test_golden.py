@@ -6,10 +6,8 @@ optimizer, and the rewritten program.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -41,12 +39,9 @@ def recognised(path: Path) -> Recognised | None:
     return recognise(read(path)[2])
 
 
-def cases() -> Iterator[Any]:
-    for path in FILES:
-        yield pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])
-
-
-@pytest.mark.parametrize("path", cases())
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in LONG)) for path in FILES]
+)
 def test_golden(path: Path) -> None:
     before, words, after = read(path)
     result = rewrite(before)

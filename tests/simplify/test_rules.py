@@ -51,7 +51,7 @@ def test_rule_holds_on_its_domain(rule: Rule, data: st.DataObject) -> None:
 
 @pytest.mark.slow
 @every_rule
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_rule_holds_on_its_domain_at_many_points(rule: Rule, data: st.DataObject) -> None:
     holds(rule, data)
