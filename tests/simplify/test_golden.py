@@ -22,7 +22,7 @@ from optsearch.simplify.rewriting.rewrite import rewrite
 FILES = sorted((Path(__file__).parent / "golden").glob("*.txt"))
 LONG = (
     "adam-expanded", "adamw-expanded", "lion-raw-dead-code", "lion-raw-expanded", "momentum-expanded",
-    "nesterov-expanded", "state-of-another-sign",
+    "nesterov-expanded", "state-of-another-sign", "stores-a-multiple",
 )  # fmt: skip
 """Files that take seconds, and whose laws the default suite also checks on shorter files and in `test_rewrite.py`."""
 

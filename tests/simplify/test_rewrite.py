@@ -109,7 +109,7 @@ def test_rewriting_again_changes_nothing(name: str) -> None:
 
 
 def test_the_same_text_gives_the_same_result(generated: Generated) -> None:
-    for program in generated(200, 203):
+    for program in generated(203, 210):
         assert rewrite(program) == rewrite(parse(str(program)))
 
 
