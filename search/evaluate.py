@@ -160,7 +160,7 @@ def make_trainer(task: str, *, method: Method = "auto", lanes: int = 1) -> Train
 
 
 class Trainers:
-    """Trainers by task, created on first use.
+    """Trainers by task, created on first use; a task that is registered anew gets a new one.
 
     Args:
         *ready: existing trainers.
@@ -173,16 +173,23 @@ class Trainers:
         self._method: Method = method
         self._lanes = lanes
 
-    @classmethod
-    def of(cls, setting: Setting) -> Trainers:
-        """Creates trainers with the method and lanes of a setting."""
-        return cls(method=setting.method, lanes=setting.lanes)
-
     def __getitem__(self, task: str) -> Trainer:
         """Returns the trainer of a task."""
-        if task not in self._trainers:
+        from optsearch.proxy_tasks.registry import get_task
+
+        if task not in self._trainers or self._trainers[task].task is not get_task(task):
             self._trainers[task] = make_trainer(task, method=self._method, lanes=self._lanes)
         return self._trainers[task]
+
+
+@cache
+def trainers_of_process(method: Method, lanes: int) -> Trainers:
+    """The trainers of this process with a method and a number of lanes.
+
+    A process trains for several searches and their finals. Results do not depend on what a trainer ran before, and
+    tracing its loop again would take longer than tens of evaluations.
+    """
+    return Trainers(method=method, lanes=lanes)
 
 
 def evaluate(trainers: Trainers, setting: Setting, job: Job) -> Fitness:
@@ -250,12 +257,7 @@ def train_alone(asked: tuple[str, TrainingRun]) -> TrainingResult:
         asked: name of the task, and the run.
     """
     task, run = asked
-    return _single_lane()[task].run_all([run])[0]
-
-
-@cache
-def _single_lane() -> Trainers:
-    return Trainers()
+    return trainers_of_process("auto", 1)[task].run_all([run])[0]
 
 
 class Naming:
@@ -300,14 +302,14 @@ class InProcessEvaluator:
 
     Args:
         setting: definition of the fitness.
-        trainers: existing trainers. Defaults to trainers created on first use.
+        trainers: existing trainers. Defaults to those of the process.
     """
 
     workers = 1
     statistics = EvaluatorStatistics()
 
     def __init__(self, setting: Setting, trainers: Trainers | None = None):
-        self._setting, self._trainers = setting, trainers or Trainers.of(setting)
+        self._setting, self._trainers = setting, trainers or trainers_of_process(setting.method, setting.lanes)
         self._queue: deque[Job] = deque()
 
     def submit(self, jobs: Sequence[Job]) -> None:

@@ -14,7 +14,7 @@ from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.compilation import DeviceError
 from optsearch.proxy_tasks.machine import accelerator, environment, processor
 from optsearch.search.crew import ABREAST, ATTEMPTS, Batch, Crew
-from optsearch.search.evaluate import EvaluationError, Trainers, evaluate_named, prepare_worker
+from optsearch.search.evaluate import EvaluationError, evaluate_named, prepare_worker, trainers_of_process
 from optsearch.search.fitness import Fitness, Job, JobKind, Reference, Setting
 from optsearch.search.ray_pool import RayPool
 
@@ -56,7 +56,8 @@ class _Worker:
     """
 
     def __init__(self, setting: Setting, gpus: float):
-        self._setting, self._trainers, self._gpus = setting, Trainers.of(setting), gpus
+        self._setting, self._gpus = setting, gpus
+        self._trainers = trainers_of_process(setting.method, setting.lanes)
         prepare_worker(gpus, setting.imports)
 
     def machine(self) -> str:

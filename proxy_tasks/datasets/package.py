@@ -6,11 +6,13 @@ downloaded.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from optsearch.dsl.errors import UserError
 from optsearch.proxy_tasks.datasets.dataset import Dataset, digest_of
@@ -62,16 +64,16 @@ class Package:
             Contents by path, in alphabetical order.
 
         Raises:
-            PackageError: the package is absent or has another version, or the files are not those of the hash.
+            PackageError: the package is absent or has another version, its installation lists none of the files, or
+                they are not those of the hash.
         """
         if fault := self.fault():
             raise PackageError(fault)
-        chosen = re.compile(self.pattern)
-        listed = {str(file): file for file in metadata.files(self.name) or () if chosen.fullmatch(str(file))}
+        distribution = metadata.distribution(self.name)
         contents: dict[str, bytes] = {}
-        for path in sorted(listed):
+        for path in self._listed(distribution):
             try:
-                contents[path] = listed[path].read_binary()
+                contents[path] = Path(str(distribution.locate_file(path))).read_bytes()
             except OSError as error:
                 raise PackageError(f"package {self.requirement}: {path} cannot be read: {self._again}") from error
         if (found := hash_of(contents)) != self.sha256:
@@ -80,6 +82,21 @@ class Package:
                 f"{self.sha256}: {self._again}"
             )
         return contents
+
+    def _listed(self, distribution: metadata.Distribution) -> list[str]:
+        """Paths of the files in the installer's record, in alphabetical order.
+
+        The record itself is read: some versions of `Distribution.files` leave out a file that is missing.
+        """
+        record = distribution.read_text("RECORD") or ""
+        chosen = re.compile(self.pattern)
+        listed = {row[0] for row in csv.reader(record.splitlines()) if row and chosen.fullmatch(row[0])}
+        if not listed:
+            raise PackageError(
+                f"package {self.requirement}: the installation lists no file of its data, as editable installations "
+                f"and eggs do not: {self._again}"
+            )
+        return sorted(listed)
 
     @property
     def _again(self) -> str:

@@ -32,7 +32,7 @@ from optsearch.runs.summary.searches import SEARCH, contenders, make_evolution, 
 from optsearch.runs.summary.status import INCOMPLETE, status
 from optsearch.search.budget import Budget
 from optsearch.search.config import CampaignConfig
-from optsearch.search.evaluate import Trainers, evaluate, import_own_tasks, train_alone
+from optsearch.search.evaluate import Trainers, evaluate, import_own_tasks, train_alone, trainers_of_process
 from optsearch.search.evolution import WARM_START, ReplayError
 from optsearch.search.fitness import Fitness, Job, JobKind
 from optsearch.search.meta_validation import MetaValidation
@@ -90,7 +90,7 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
         for search in store.searches():
             if store.settled(search):
                 yield _replay(store, config, search)
-        trainers = Trainers.of(config.setting)
+        trainers = trainers_of_process(config.setting.method, config.setting.lanes)
         for search in store.searches():
             yield _sample(store, config, search, sample, trainers)
         yield from _validations(store, config, sample, trainers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
@@ -115,6 +116,7 @@ def explain(program: Program) -> Explanation:
     )
 
 
+@lru_cache(maxsize=64)
 def distilled(program: Program) -> Distilled:
     """Prunes and rewrites a program, without training."""
     return distil(program, ("prune", "rewrite"))

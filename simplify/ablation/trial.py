@@ -23,7 +23,7 @@ from optsearch.proxy_tasks.machine import computing_device, made_on
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.proxy_tasks.run import Trained, training_key
 from optsearch.proxy_tasks.seeds import SIMPLIFY_TEST
-from optsearch.search.evaluate import Naming, Trainers
+from optsearch.search.evaluate import Naming, trainers_of_process
 from optsearch.search.fitness import Job
 from optsearch.search.pool import Here, Pool, in_order
 
@@ -59,17 +59,12 @@ class Training:
 
 def train(job: Training) -> Trained:
     """Executes a training run in this process, with the settings of searches."""
-    trainer = _trainers()[job.task]
+    trainer = trainers_of_process("interpret", 1)[job.task]  # as in `selection.contender`, whose runs are shared
     began = time.perf_counter()
     with Naming([Job(0, job.program)]):
         result = trainer.run(job.program, job.seed)
     seconds = time.perf_counter() - began
     return Trained(result, seconds, made_on(computing_device()), trainer.resumed_from)
-
-
-@cache
-def _trainers() -> Trainers:
-    return Trainers(method="interpret")  # as in `optsearch.selection.contender`, whose training runs are shared
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ LONGEST = 80
 _FIXED = "fixed"
 """Name bound to a constant in place of the learning rate."""
 
+_CONSTANT_RATE = " whose learning rate is a constant"
+
 _LIBRARY = (
     ("sgd", "SGD", ()),
     ("momentum", "SGD with momentum", ("beta",)),
@@ -127,7 +129,8 @@ class Recognised:
     def __str__(self) -> str:
         values = ", ".join(f"{name} = {_short(value)}" for name, value in self.constants.items())
         instead = "" if self.gradient is None else f", on {self.gradient} in place of the gradient"
-        joined = "" if not values else ", " if " with " in self.label else " with "
+        comma = "," if _CONSTANT_RATE in self.label else ""
+        joined = "" if not values else ", " if " with " in self.label else f"{comma} with "
         return f"this is {self.label}{joined}{values}{instead}"
 
 
@@ -273,7 +276,7 @@ class _Read:
         constants = {name: constants[name] for name in order if name in constants}
         label = label.removesuffix(", with weight decay")
         if _FIXED in found:
-            label += " whose learning rate is a constant,"
+            label += _CONSTANT_RATE
         return Recognised(template.name, label, constants, None if exactly else self._text(found[G]))
 
     def _match_all(self, pairs: list[tuple[Pattern, int]], binding: Binding) -> Iterator[Binding]:

@@ -80,8 +80,8 @@ def test_shipped_programs(name: str, tmp_path: Path) -> None:
 
 
 def test_generated_programs(tmp_path: Path, programs: Programs) -> None:
-    compared = compare(programs(20, seed=5), tmp_path)
-    assert compared.whole >= LEAST_WHOLE
+    compared = compare(programs(8, seed=5), tmp_path)
+    assert compared.whole > 0.5, "the share of many programs is that of the slow test"
     assert compared.by_compiler <= MOST_BY_COMPILER
 
 

@@ -23,6 +23,12 @@ PARAMS = {
     "scale": jnp.array(1.5),
 }
 OPTIMIZERS = pytest.mark.parametrize("name", LIBRARY)
+FEW = ("adafactor", "adamw", "lion", "muon", "sgd")
+"""Programs of the default tests that compile several times: with and without state, matrices, rows and decay."""
+
+FEW_OPTIMIZERS = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in FEW)) for name in LIBRARY]
+)
 
 
 def gradients(step: int) -> dict[str, jax.Array]:
@@ -81,7 +87,7 @@ def test_the_second_call_does_not_compile(name: str) -> None:
     assert traces == 1
 
 
-@OPTIMIZERS
+@FEW_OPTIMIZERS
 def test_vmap_trains_each_model_as_alone(name: str) -> None:
     optimizer = to_transformation(LIBRARY[name], 0.1)
     scales = jnp.array([0.5, 1.0, -2.0])
@@ -170,19 +176,17 @@ def exported(name: str) -> dict[str, Any]:
     return names
 
 
-@OPTIMIZERS
+@FEW_OPTIMIZERS
 def test_hyperparameters_are_those_of_the_exported_file(name: str) -> None:
     make = exported(name)["optimizer"]
     arguments = signature(make).parameters
     assert_equal(run(to_optax(LIBRARY[name])), run(make()), 1e-5)
-    given: dict[str, Any] = {}
-    for argument in ("learning_rate", "rate_factor", "weight_decay"):
-        if argument in arguments:
-            given[argument] = 3.0 * arguments[argument].default
-            assert_equal(run(to_optax(LIBRARY[name], **given)), run(make(**given)), 1e-5)
-        else:
-            with pytest.raises(HyperparameterError, match="has no"):
-                to_optax(LIBRARY[name], **{argument: 0.1})
+    named = ("learning_rate", "rate_factor", "weight_decay")
+    given = {argument: 3.0 * arguments[argument].default for argument in named if argument in arguments}
+    assert_equal(run(to_optax(LIBRARY[name], **given)), run(make(**given)), 1e-5)
+    for argument in set(named) - set(given):
+        with pytest.raises(HyperparameterError, match="has no"):
+            to_optax(LIBRARY[name], **{argument: 0.1})
 
 
 def test_the_learning_rate_and_decay_are_those_of_optax() -> None:

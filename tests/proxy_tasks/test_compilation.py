@@ -7,7 +7,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,13 @@ def undisturbed() -> list[TrainingResult]:
     return results()
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_no_setting_of_jax_decides_a_result(name: str, undisturbed: list[TrainingResult]) -> None:
-    with SETTINGS[name][1]():
+@pytest.mark.parametrize(
+    "names", [tuple(SETTINGS), *(pytest.param((name,), marks=pytest.mark.slow) for name in SETTINGS)], ids=" ".join
+)
+def test_no_setting_of_jax_decides_a_result(names: tuple[str, ...], undisturbed: list[TrainingResult]) -> None:
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(SETTINGS[name][1]())
         assert results() == undisturbed
     assert not jax.config.jax_enable_x64
 
@@ -71,7 +75,7 @@ def test_no_variable_of_the_environment_decides_a_result(name: str, undisturbed:
     ("command", "variable"),
     [
         (["evaluate", "lion", "--task", "ae"], "JAX_PLATFORMS"),
-        (["search", "quickstart", "--out", "run"], "JAX_ENABLE_X64"),
+        pytest.param(["search", "quickstart", "--out", "run"], "JAX_ENABLE_X64", marks=pytest.mark.slow),
     ],
 )
 def test_an_environment_without_jax_is_said_in_a_sentence(command: list[str], variable: str, tmp_path: Path) -> None:

@@ -12,7 +12,12 @@ LANES = 4
 
 
 @pytest.mark.parametrize(
-    ("task", "matrices"), [("ae", False), ("ae", True), ("lmmlp", True), ("lm", True), ("vit", True)]
+    ("task", "matrices"),
+    [
+        ("ae", True),
+        ("lm", True),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("ae", False), ("lmmlp", True), ("vit", True))),
+    ],
 )
 def test_the_loop_of_many_lanes_is_lowered_for_accelerators(task: str, matrices: bool) -> None:
     trace = trace_loop(TASKS[task], LANES, matrices=matrices)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from dataclasses import replace
+from importlib import metadata
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +24,22 @@ TOY = Package("toy-text", "1.2", r"toytext/.*\.txt", hash_of(FILES))
 COMMAND = re.escape('python -m pip install "optsearch[targets]"')
 
 
+@pytest.fixture(params=["standard", "third-party"])
+def _finder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distributions are found by Python, or by `importlib_metadata`, which replaces Python's finder when imported."""
+    third_party = pytest.importorskip("importlib_metadata") if request.param == "third-party" else None
+    others = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("importlib_metadata")]
+    if third_party:
+        monkeypatch.delattr(PathFinder, "find_distributions", raising=False)
+        monkeypatch.setattr(sys, "meta_path", [*others, third_party.MetadataPathFinder()])
+    else:
+        standard = staticmethod(metadata.MetadataPathFinder.find_distributions)
+        monkeypatch.setattr(PathFinder, "find_distributions", standard, raising=False)
+        monkeypatch.setattr(sys, "meta_path", others)
+
+
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _finder: None) -> Path:
     """A folder of installed packages with one distribution, whose import fails."""
     monkeypatch.syspath_prepend(tmp_path)
     for name, content in {**FILES, "toytext/__init__.py": b"raise RuntimeError('imported')"}.items():
@@ -73,6 +90,16 @@ def test_other_contents_are_refused(site: Path) -> None:
         toy(TOY).check_package()
     (site / "toytext" / "b.txt").unlink()
     with pytest.raises(PackageError, match=r"toytext/b\.txt cannot be read: .*--no-deps toy-text==1\.2"):
+        TOY.read()
+
+
+@pytest.mark.parametrize("record", [None, "", "__editable__.toy_text-1.2.pth,,\n"], ids=["absent", "empty", "editable"])
+def test_an_installation_that_lists_no_data_is_refused(site: Path, record: str | None) -> None:
+    (site / "toy_text-1.2.dist-info" / "RECORD").unlink()
+    if record is not None:
+        (site / "toy_text-1.2.dist-info" / "RECORD").write_text(record)
+    says = r"the installation lists no file of its data, .*editable.*: .*--no-deps toy-text==1\.2"
+    with pytest.raises(PackageError, match=says):
         TOY.read()
 
 

@@ -130,7 +130,9 @@ def test_comparisons_show_their_verdicts(run: Path, optsearch: Command) -> None:
     assert "tuned 5 times with 6 trials, constants too, each time followed by 8 fresh seeds. " in method(one)
 
 
-@pytest.mark.parametrize("baselines", [("adamw", "lion"), ("adamw", "clipped", "nadamw", "lion")])
+@pytest.mark.parametrize(
+    "baselines", [("adamw", "lion"), pytest.param(("adamw", "clipped", "nadamw", "lion"), marks=pytest.mark.slow)]
+)
 def test_all_losses_ship_and_give_the_same_numbers(
     run: Path, baselines: tuple[str, ...], optsearch: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:

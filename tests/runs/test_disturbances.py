@@ -8,21 +8,38 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from disturbed import descendants, finish, kill, result, search_command, show, start, wait_for_line
+from command_line import Command
+from disturbed import COMMAND, QUICK, descendants, finish, kill, result, search_command, show, start, wait_for_line
 
+from optsearch.runs.commands.search import Campaign, load_named
 from optsearch.runs.store.writer import RunStore
 
 LONGER = ("--set", "budget.programs=3000")
 
 
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return result(finish(search_command(tmp_path_factory.mktemp("undisturbed") / "run")))
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the search that nothing disturbs."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    config, text = load_named("quickstart", QUICK[1::2])
+    Campaign(config, text, folder).run(workers=0, quiet=True)
+    return folder
+
+
+@pytest.fixture
+def undisturbed(calm: Path, optsearch: Command) -> dict[str, Any]:
+    return result(optsearch("show", calm, "--json").json())
+
+
+@pytest.fixture
+def finished(optsearch: Command) -> Callable[[Path], dict[str, Any]]:
+    """``finished(folder)``: repeats the command of a search in this process, and gives what nothing may change."""
+    return lambda folder: result(optsearch(*search_command(folder)[len(COMMAND) :], "--json").json())
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +71,7 @@ def check_kills(folder: Path, kills: int, expected: dict[str, Any], *more: str) 
     assert result(finish(search_command(folder, *more))) == expected
 
 
+@pytest.mark.slow  # `test_cli.py` kills it once
 def test_kills_of_the_driver(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     check_kills(tmp_path / "run", 3, undisturbed)
 
@@ -144,7 +162,9 @@ def _session(folder: Path) -> int:
         return -1
 
 
-def test_ctrl_c_twice_stops_at_once_and_loses_nothing(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+def test_ctrl_c_twice_stops_at_once_and_loses_nothing(
+    tmp_path: Path, undisturbed: dict[str, Any], optsearch: Command, finished: Callable[[Path], dict[str, Any]]
+) -> None:
     folder = tmp_path / "run"
     process = start(search_command(folder))
     wait_for_line(process, "search:")
@@ -152,21 +172,20 @@ def test_ctrl_c_twice_stops_at_once_and_loses_nothing(tmp_path: Path, undisturbe
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == 130
-    assert show(folder)["status"] in ("interrupted", "crashed")
-    assert result(finish(search_command(folder))) == undisturbed
+    assert optsearch("show", folder, "--json").json()["status"] in ("interrupted", "crashed")
+    assert finished(folder) == undisturbed
 
 
-def test_two_drivers_on_one_run(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+def test_two_drivers_on_one_run(tmp_path: Path, undisturbed: dict[str, Any], optsearch: Command) -> None:
     folder = tmp_path / "run"
     first = start(search_command(folder))
     wait_for_line(first, "search:")
-    second = start(search_command(folder))
-    said = second.communicate(timeout=60)[1]
-    assert second.returncode == 2
-    assert f"process {first.pid} on" in said
+    second = optsearch(*search_command(folder)[len(COMMAND) :])
+    assert second.code == 2
+    assert f"process {first.pid} on" in second.err
     first.communicate(timeout=120)
     assert first.returncode == 0
-    assert result(show(folder)) == undisturbed
+    assert result(optsearch("show", folder, "--json").json()) == undisturbed
 
 
 @pytest.mark.slow
@@ -200,7 +219,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_stops_cleanly_and_goes_on_after_space_is_made(
-    small_disk: Path, undisturbed: dict[str, Any]
+    small_disk: Path, undisturbed: dict[str, Any], finished: Callable[[Path], dict[str, Any]]
 ) -> None:
     folder, ballast = small_disk / "run", small_disk / "ballast"
     ballast.write_bytes(b"x" * (4 * 2**20 - 200_000))
@@ -210,4 +229,4 @@ def test_a_full_disk_stops_cleanly_and_goes_on_after_space_is_made(
     assert "the disk is full: make space and start the same command again" in said
     assert "Traceback" not in said
     ballast.unlink()
-    assert result(finish(search_command(folder))) == undisturbed
+    assert finished(folder) == undisturbed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,9 @@ import pytest
 from command_line import Command
 
 from optsearch.proxy_tasks.compilation import DeviceError
-from optsearch.proxy_tasks.memory import lane_memory
+from optsearch.proxy_tasks.memory import LaneMemory, lane_memory
 from optsearch.proxy_tasks.registry import TASKS
+from optsearch.proxy_tasks.task import Task
 from optsearch.runs.commands import doctor
 from optsearch.runs.commands.doctor import AT_ONCE, examine_machine, fit_campaign
 from optsearch.runs.commands.search import load_named
@@ -21,6 +23,22 @@ from optsearch.runs.summary.diagnosis import DeviceFacts
 from optsearch.search.config import CampaignConfig
 
 GIB = 2**30
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _each_task_is_traced_once() -> Iterator[None]:
+    """The commands of this file ask for the memory of the same few tasks."""
+    known: dict[tuple[str, bool], LaneMemory] = {}
+
+    def remembered(task: Task, *, matrices: bool = False) -> LaneMemory:
+        key = task.name, matrices
+        if key not in known:
+            known[key] = lane_memory(task, matrices=matrices)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("optsearch.proxy_tasks.memory.lane_memory", remembered)
+        yield
 
 
 def campaign(*settings: str) -> CampaignConfig:

@@ -71,23 +71,25 @@ def test_a_script_is_compared_on_as_a_task_is(optsearch: Command) -> None:
 
 def test_a_script_is_compared_on_at_several_numbers_of_steps(optsearch: Command) -> None:
     write(Path(), "good")
-    command = ["evaluate", "lion", "--script", "good.py", *SMALL, "--steps", "40,20"]
+    once = ["evaluate", "lion", "--script", "good.py", *SMALL, "--tune", "1"]
+    runs = 2 * 2 * (3 + 2)
+    command = [*once, "--steps", "40,20"]
     said = optsearch(*command, "--json")
     result = said.json()
-    assert result["trained_runs"] == 2 * RUNS
+    assert result["trained_runs"] == 2 * runs
     assert result["tasks"] == ["good.py@1x", "good.py@2x"]
     assert [row["steps"] for row in result["trends"]] == [[20, 40]]
     assert {(row["task"], row["steps"]) for row in result["rows"]} == {("good.py@1x", 20), ("good.py@2x", 40)}
     assert "Each runs good.py for 20 or 40 steps" in words(optsearch(*command).err)
-    again = optsearch("evaluate", "lion", "--script", "good.py", *SMALL, "--json").json()
-    assert (again["trained_runs"], again["known_runs"]) == (0, RUNS), "the runs of 20 steps are the same"
+    again = optsearch(*once, "--json").json()
+    assert (again["trained_runs"], again["known_runs"]) == (0, runs), "the runs of 20 steps are the same"
 
 
-def test_a_killed_comparison_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
+def test_a_killed_comparison_goes_on_and_repeats_nothing(tmp_path: Path, optsearch: Command) -> None:
     write(Path(), "slow")
-    command = [sys.executable, "-m", "optsearch", "evaluate", "lion", "--script", "slow.py", *SMALL[:-2], "--tune", "0"]
-    command += ["--steps", "10", "--workers", "0", "--json"]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    command = ["evaluate", "lion", "--script", "slow.py", *SMALL, "--tune", "0", "--steps", "10", "--json"]
+    shell = [sys.executable, "-m", "optsearch", *command]
+    first = subprocess.Popen(shell, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 60.0
     while len(list(tmp_path.glob("started-*"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -100,9 +102,9 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(tmp_path: Path) -> None
     with sqlite3.connect(Path("optsearch-runs", "trainings.sqlite")) as kept:
         (known,) = kept.execute("SELECT count(*) FROM trainings").fetchone()
     assert 2 <= known <= 3
-    second = subprocess.run(command, capture_output=True, text=True)
-    assert second.returncode == 0, second.stderr
-    result = json.loads(second.stdout)
+    second = optsearch(*command)
+    assert second.code == 0, second.err
+    result = second.json()
     assert (result["known_runs"], result["trained_runs"]) == (known, 4 - known)
 
 

@@ -191,13 +191,14 @@ def test_damage_is_said(tmp_path: Path) -> None:
         Trainings(tmp_path / "other")
 
 
-def test_a_killed_ablation_goes_on_where_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_killed_ablation_goes_on_where_it_was(kills: int, tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT]
     whole = subprocess.run([*command, tmp_path / "whole", "0"], capture_output=True, text=True, check=True)
     result, trainings, _ = json.loads(whole.stdout)
     killed = tmp_path / "killed"
     seen = 0
-    for _ in range(2):
+    for _ in range(kills):
         with subprocess.Popen([*command, killed, "0.003"], stdout=subprocess.DEVNULL) as process:
             while process.poll() is None and count(killed) < seen + 20:
                 time.sleep(0.01)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from command_line import SMALL, Command
@@ -30,9 +31,10 @@ def test_a_running_run_is_followed_to_its_end(optsearch: Command, tmp_path: Path
         assert writer.stderr is not None
         writer.stderr.readline()
         while not (tmp_path / "run" / "run.sqlite").exists():
-            pass
-        watched = subprocess.run([*command, "watch", folder, "--json"], capture_output=True, text=True, check=True)
-    lines = [json.loads(line) for line in watched.stdout.splitlines()]
+            time.sleep(0.02)
+        watched = optsearch("watch", folder, "--json")
+    assert watched.code == 0
+    lines = [json.loads(line) for line in watched.out.splitlines()]
     assert len(lines) > 1
     assert [line["generated"] for line in lines] == sorted(line["generated"] for line in lines)
     assert lines[-1]["status"] == "finished"

@@ -136,7 +136,7 @@ NOISE: dict[str, Draw] = {
 
 
 @pytest.mark.parametrize("noise", NOISE)
-@pytest.mark.parametrize("replicates", [5, 8])
+@pytest.mark.parametrize("replicates", [5, pytest.param(8, marks=pytest.mark.slow)])
 def test_equal_contenders_are_told_apart_no_more_often_than_the_level(noise: str, replicates: int) -> None:
     rng, draw, trials = np.random.default_rng(4), NOISE[noise], 1000
     found = 0

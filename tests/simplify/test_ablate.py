@@ -48,8 +48,19 @@ def run(program: Program, results: dict[str, float | None] | None = None) -> tup
     return ablate(program, panel, evolution=NO_EVOLUTION).program, panel
 
 
-def test_what_is_not_missed_goes_and_what_is_stays() -> None:
-    left, _ = run(rewrite(LIBRARY["lion-raw"]).program)
+@pytest.fixture(scope="module")
+def program() -> Program:
+    """Lion as it was published, rewritten."""
+    return rewrite(LIBRARY["lion-raw"]).program
+
+
+@pytest.fixture(scope="module")
+def ablated(program: Program) -> tuple[Program, Panel]:
+    return run(program)
+
+
+def test_what_is_not_missed_goes_and_what_is_stays(ablated: tuple[Program, Panel]) -> None:
+    left, _ = ablated
     functions = [s.function for s in left.body]
     assert {"sign", "interp"} <= set(functions)
     assert "arcsin" not in functions
@@ -57,18 +68,16 @@ def test_what_is_not_missed_goes_and_what_is_stays() -> None:
     assert len(left.body) < 7
 
 
-def test_known_results_are_not_trained_again() -> None:
-    program = rewrite(LIBRARY["lion-raw"]).program
-    first, panel = run(program)
+def test_known_results_are_not_trained_again(program: Program, ablated: tuple[Program, Panel]) -> None:
+    first, panel = ablated
     again, resumed = run(program, dict(panel.results))
     assert again == first
     assert panel.trained == panel.evaluations == resumed.evaluations > 0
     assert resumed.trained == 0
 
 
-def test_an_interrupted_ablation_goes_on() -> None:
-    program = rewrite(LIBRARY["lion-raw"]).program
-    first, panel = run(program)
+def test_an_interrupted_ablation_goes_on(program: Program, ablated: tuple[Program, Panel]) -> None:
+    first, panel = ablated
     half = dict(list(panel.results.items())[: len(panel.results) // 2])
     missing = panel.trained - len(half)
     again, resumed = run(program, half)
@@ -77,8 +86,7 @@ def test_an_interrupted_ablation_goes_on() -> None:
 
 
 @pytest.mark.parametrize("workers", [2, pytest.param(5, marks=pytest.mark.slow)])
-def test_any_number_of_workers_gives_the_same_result(workers: int) -> None:
-    program = rewrite(LIBRARY["lion-raw"]).program
+def test_any_number_of_workers_gives_the_same_result(workers: int, program: Program) -> None:
     one, several = made_up(), made_up(ahead=workers)
     budget = EvolutionBudget(evaluations=15, population=6)
     assert ablate(program, one, evolution=budget) == ablate(program, several, evolution=budget)

@@ -39,10 +39,25 @@ def functions(form: object) -> set[str]:
     return {form.function} | {f for o in form.operands for f in functions(o)} if isinstance(form, Call) else set()
 
 
-@pytest.mark.parametrize("rule", ALL, ids=IDS)
-@settings(max_examples=25)
+every_rule = pytest.mark.parametrize("rule", ALL, ids=IDS)
+
+
+@every_rule
+@settings(max_examples=8)
 @given(data=st.data())
 def test_rule_holds_on_its_domain(rule: Rule, data: st.DataObject) -> None:
+    holds(rule, data)
+
+
+@pytest.mark.slow
+@every_rule
+@settings(max_examples=100)
+@given(data=st.data())
+def test_rule_holds_on_its_domain_at_many_points(rule: Rule, data: st.DataObject) -> None:
+    holds(rule, data)
+
+
+def holds(rule: Rule, data: st.DataObject) -> None:
     needed = {name.name: name for name in names(rule.form)}
     trees = any(FUNCTIONS[f].scope is not Scope.ELEMENT for f in functions(rule.form) if f in FUNCTIONS)
     values: dict[str, object] = {}
