@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ RATES = tuple(10.0 ** (power / 4) for power in range(-24, 33))
 
 QUADRATIC_STEPS = 200
 """Number of steps on a quadratic; a run is stable if it is never further from the minimum than at the start."""
+
+_ROUNDS, _HALVINGS = 2, 4
+"""Rounds of bisection, and halvings in each: all rates that a round can try are simulated side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +128,32 @@ def stability(program: Program) -> Stability:
         low[place] = RATES[first - 1] if first else 0.0
         high[place] = RATES[first] if first < len(RATES) else math.inf
     open_ = [place for place in range(len(CURVATURES)) if low[place] > 0.0 and high[place] < math.inf]
-    for _ in range(8 if open_ else 0):
-        middle = [math.sqrt(low[place] * high[place]) for place in open_]
-        for place, rate, fine in zip(
-            open_,
-            middle,
-            _is_stable(program, [(CURVATURES[p], r) for p, r in zip(open_, middle, strict=True)]),
-            strict=True,
-        ):
-            if fine:
-                low[place] = rate
-            else:
-                high[place] = rate
+    for _ in range(_ROUNDS if open_ else 0):
+        grids = [_midpoints(low[place], high[place]) for place in open_]
+        pairs = [(CURVATURES[place], rate) for place, grid in zip(open_, grids, strict=True) for rate in grid[1:-1]]
+        stable = _is_stable(program, pairs).reshape(len(open_), -1)
+        for place, grid, row in zip(open_, grids, stable, strict=True):
+            low[place], high[place] = _bisected(grid, row)
     rates = tuple(low[place] if place in open_ else None for place in range(len(CURVATURES)))
     return _law(rates)
+
+
+def _midpoints(low: float, high: float) -> list[float]:
+    """All rates that bisection between two rates can try, in ascending order, with both ends."""
+    grid = [low, high]
+    for _ in range(_HALVINGS):
+        middle = [math.sqrt(left * right) for left, right in pairwise(grid)]
+        grid = [rate for pair in zip(grid, middle, strict=False) for rate in pair] + grid[-1:]
+    return grid
+
+
+def _bisected(grid: Sequence[float], stable: Sequence[bool]) -> tuple[float, float]:
+    """Bisects a grid by the stability of its inner rates: a stable rate and the next one, which is unstable."""
+    left, right = 0, len(grid) - 1
+    while right - left > 1:
+        middle = (left + right) // 2
+        left, right = (middle, right) if stable[middle - 1] else (left, middle)
+    return grid[left], grid[right]
 
 
 def _is_stable(program: Program, pairs: list[tuple[float, float]]) -> np.ndarray[Any, np.dtype[np.bool_]]:
