@@ -64,6 +64,14 @@ def test_piped_tables_honour_columns(monkeypatch: pytest.MonkeyPatch, optsearch:
         assert (max(map(len, lines)) > 70) == (width > 70)
 
 
+def test_each_task_is_one_line_of_80_columns(monkeypatch: pytest.MonkeyPatch, optsearch: Command) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [row["name"] for row in optsearch("tasks", "--json").json()]
+    rows = [line for line in optsearch("tasks").out.splitlines() if line.startswith("  ")]
+    assert max(map(len, rows)) <= 80
+    assert [line.split()[0] for line in rows if line.split()[0] != "task"] == names
+
+
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_shows_no_type_of_flags_and_fits(
     command: str, optsearch: Command, monkeypatch: pytest.MonkeyPatch

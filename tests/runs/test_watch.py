@@ -73,9 +73,7 @@ LIVE = {
 
 
 @pytest.mark.parametrize("command", LIVE)
-def test_a_live_command_is_followed_to_its_end(
-    command: str, small_run: Path, tmp_path: Path
-) -> None:
+def test_a_live_command_is_followed_to_its_end(command: str, small_run: Path, tmp_path: Path) -> None:
     """The run's name is enough: what is shown is the work on its programs, not the finished search."""
     runs = tmp_path / "optsearch-runs"
     shutil.copytree(small_run, runs / "small")
