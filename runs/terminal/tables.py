@@ -172,7 +172,8 @@ def _list(target: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]
         target.print(Text(wrapped(heading, target.width), style="bold"), soft_wrap=True)
         for name, cell in zip(columns[1:], others, strict=True):
             if cell:
-                target.print(Text(wrapped(f"  {name.strip()}: {cell.strip()}", target.width)), soft_wrap=True)
+                line = f"  {name.strip()}: {cell.strip()}" if name.strip() else f"  {cell.strip()}"
+                target.print(Text(wrapped(line, target.width)), soft_wrap=True)
 
 
 def tasks(entries: Sequence[TaskEntry]) -> None:

@@ -56,6 +56,11 @@ def test_tables_keep_words_whole(narrow: io.StringIO) -> None:
     ]  # fmt: skip
 
 
+def test_a_list_of_rows_has_no_colon_without_a_heading(narrow: io.StringIO) -> None:
+    table(["contender", "", "test loss"], [["x" * 30, "program", "y" * 30]])
+    assert narrow.getvalue().splitlines() == ["x" * 30, "  program", f"  test loss: {'y' * 30}"]
+
+
 def test_piped_tables_honour_columns(monkeypatch: pytest.MonkeyPatch, optsearch: Command) -> None:
     for columns, width in (("70", 70), ("", tables.PIPED_WIDTH), ("x", tables.PIPED_WIDTH)):
         monkeypatch.setenv("COLUMNS", columns)
