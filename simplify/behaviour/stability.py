@@ -134,7 +134,7 @@ def stability(program: Program) -> Stability:
         pairs = [(CURVATURES[place], rate) for place, grid in zip(open_, grids, strict=True) for rate in grid[1:-1]]
         stable = _is_stable(program, pairs).reshape(len(open_), -1)
         for place, grid, row in zip(open_, grids, stable, strict=True):
-            low[place], high[place] = _bisected(grid, row)
+            low[place], high[place] = _bisected(grid, row.tolist())
     rates = tuple(low[place] if place in open_ else None for place in range(len(CURVATURES)))
     return _law(rates)
 
