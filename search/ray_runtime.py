@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 import sys
 import tempfile
+import threading
 import time
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +135,7 @@ def start_ray(workers: int | None, address: str | None, *, gpus: bool = False) -
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    with _own_token() if address is None else nullcontext():
+    with _own_token() if address is None else nullcontext(), _own_handler():
         return _start_ray(workers, address, gpus=gpus)
 
 
@@ -145,6 +147,17 @@ def _own_token() -> AbstractContextManager[None]:
     user's home folder.
     """
     return with_variables({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+
+
+@contextmanager
+def _own_handler() -> Generator[None]:
+    """Keeps this process's handler of SIGTERM, which Ray replaces by one that exits at once with code 15."""
+    own = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(own) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, own)
 
 
 def _start_ray(workers: int | None, address: str | None, *, gpus: bool) -> bool:

@@ -1,7 +1,6 @@
 """The command line: parses arguments, calls another module, and prints text or JSON.
 
 Modules that are slow to import (jax, ray) are imported by the commands that need them, so that help is instant.
-Exit codes: 0 success, 1 failure, 2 usage or configuration error, 130 interrupted with the state saved.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import typer
 
 from optsearch.dsl.errors import UserError
 from optsearch.runs.cli import comparing, diagnosing, listing, proposing
+from optsearch.runs.cli.exit_codes import exit_code_lines
 from optsearch.runs.cli.help import Commands
 from optsearch.runs.cli.options import (
     Address,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 app = Commands(
     help="Discovers optimizers: evolves small programs and scores each by training tiny models.",
+    epilog=exit_code_lines(),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -403,6 +404,7 @@ def export(
         ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="Task of that evaluation, if it has several.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Export a program to a file that does not depend on optsearch.
 
@@ -414,8 +416,11 @@ def export(
 
     if task is not None and tuned is None:
         raise typer.BadParameter("names a task of an evaluation: give that with --tuned", param_hint="--task")
-    source = write_export(load_program(program), to, out, tuned, task, force=force)
-    if out is None:
+    named = load_program(program)
+    source = write_export(named, to, out, tuned, task, force=force)
+    if as_json:
+        print_json({"program": named.name, "format": to, "file": None if out is None else str(out), "text": source})
+    elif out is None:
         sys.stdout.write(printable(source))
 
 

@@ -13,3 +13,8 @@ EXIT_CODES: Mapping[int, str] = {
     INTERRUPTED: "interrupted; recorded results are safe, and the same command resumes",
 }
 """Meaning of each exit code."""
+
+
+def exit_code_lines() -> str:
+    """The exit codes for the end of ``--help``, a paragraph each."""
+    return "\n\n".join(["Exit codes:", *(f"{number}: {meaning}" for number, meaning in EXIT_CODES.items())])

@@ -20,7 +20,7 @@ def json_page() -> str:
     return page(
         "JSON",
         "With `--json` a command prints one JSON value on the standard output and everything else on the error stream; "
-        "`watch` prints a value in each line, and `export --to json` writes a file. The order of keys is fixed. A "
+        "`watch` prints a value in each line. `export --to json` writes JSON without it. The order of keys is fixed. A "
         "number that is not finite is null. Intervals are 95 % intervals.",
         table(("command", "output"), ((code(one.command), _output(one, links)) for one in OUTPUTS)),
         "## Stability",

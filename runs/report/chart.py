@@ -48,7 +48,7 @@ CONFIG: Spec = {
         "titleFontSize": TEXT,
         "labelOverlap": True,
     },
-    "axisX": {"grid": False, "tickCount": 6},
+    "axisX": {"grid": False, "tickCount": 6, "labelSeparation": 6},
     "legend": {
         "labelColor": "currentColor",
         "titleColor": "currentColor",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from optsearch.runs.report.chart import PALETTE, Chart, Row, Spec, axis, decades, layer, picked, series, tips
+from optsearch.runs.report.chart import PALETTE, TEXT, Chart, Row, Spec, axis, decades, layer, picked, series, tips
 
 KINDS = ("program", "baseline")
 
@@ -51,6 +51,10 @@ def tuning_span(losses: Mapping[str, Sequence[float]]) -> Span:
     return low, max(high, worst + 0.25 * (worst - low))
 
 
+_BESIDE, _WIDEST_NAME, _MARGIN = 9, 160, 20
+"""Pixels between a name and its point, of the widest name, and left of the first stage."""
+
+
 def funnel_chart(name: str, rows: Sequence[Row], stages: Sequence[str], hidden: int) -> Chart:
     """Ranks of programs over the stages of a funnel.
 
@@ -63,7 +67,9 @@ def funnel_chart(name: str, rows: Sequence[Row], stages: Sequence[str], hidden: 
     """
     fates = ["left at the end", "fell"]
     x: Spec = {"field": "stage", "type": "ordinal", "title": "stage", "sort": list(stages), "axis": {"labelAngle": 0}}
-    x["scale"] = {"paddingOuter": 0.35}
+    named = max((len(row["contender"]) for row in rows if row["stage"] == stages[-1]), default=0)
+    space = min(_WIDEST_NAME, round(0.6 * TEXT * named)) + _BESIDE  # for names at the last stage, also on a narrow page
+    x["scale"] = {"range": [_MARGIN, {"expr": f"width - {space}"}]}
     ranks = max((row["rank"] for row in rows), default=1)
     ticks = sorted({1, *range(5, ranks + 1, 5)}) if ranks > 8 else list(range(1, ranks + 1))
     y = axis("rank", "rank (1 is the best)", scale={"reverse": True, "domain": [0.5, ranks + 0.5], "nice": False})
@@ -93,7 +99,7 @@ def funnel_chart(name: str, rows: Sequence[Row], stages: Sequence[str], hidden: 
     }
     label = {
         "transform": [{"filter": "datum.last !== 'went on'"}],
-        "mark": {"type": "text", "align": "left", "dx": 9, "limit": 160},
+        "mark": {"type": "text", "align": "left", "dx": _BESIDE, "limit": _WIDEST_NAME},
         "encoding": {"x": x, "y": y, "text": {"field": "contender", "type": "nominal"}, "color": color},
     }
     note = "Each line is a program, named where its way ends; a cross is where it fell. Lines that cross say that the "
@@ -295,7 +301,7 @@ def sensitivity_chart(name: str, task: str, rows: Sequence[Row], hidden: int, sp
     spec: Spec = {"params": pick["params"], "mark": {"type": "line", "point": {"size": 30}}, "encoding": encoding}
     note = "The lowest loss of the trials near each rate, in which everything else varies too. Baselines are dashed; "
     note += "all have the same number of trials."
-    note += hidden_words(hidden) + (f" In {failed} places every trial failed." if failed else "")
+    note += hidden_words(hidden) + (f" In {failed} place{'s' * (failed > 1)} every trial failed." if failed else "")
     note += beyond_words(beyond)
     return Chart(name, f"Sensitivity to the learning rate on {task}", note, spec | {"height": 280}, rows)
 
@@ -380,4 +386,6 @@ def hidden_words(hidden: int) -> str:
 
 def beyond_words(beyond: int) -> str:
     """States how many values are clipped to the axis; empty for none."""
+    if beyond == 1:
+        return " 1 value lies beyond the edge and is drawn at it."
     return f" {beyond} values lie beyond the edge and are drawn at it." if beyond else ""

@@ -172,18 +172,19 @@ def _list(target: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]
         target.print(Text(wrapped(heading, target.width), style="bold"), soft_wrap=True)
         for name, cell in zip(columns[1:], others, strict=True):
             if cell:
-                target.print(Text(wrapped(f"  {name.strip()}: {cell.strip()}", target.width)), soft_wrap=True)
+                line = f"  {name.strip()}: {cell.strip()}" if name.strip() else f"  {cell.strip()}"
+                target.print(Text(wrapped(line, target.width)), soft_wrap=True)
 
 
 def tasks(entries: Sequence[TaskEntry]) -> None:
-    """Prints tasks by family, one line each where the width allows."""
+    """Prints tasks by family, one line each in 80 columns or more."""
     for family in dict.fromkeys(entry.task.family for entry in entries):
         members = [entry for entry in entries if entry.task.family == family]
         say(f"{family}: {members[0].task.description}")
         if fault := members[0].fault:
             say(f"  {fault[0].upper()}{fault[1:]}")
         table(
-            ["  task", "use", "parameters", "steps", "epochs", "trivial", "AdamW", "noise"],
+            ["  task", "use", "weights", "steps", "epochs", "trivial", "AdamW", "noise"],
             [
                 [
                     f"  {entry.task.name:<16}",
@@ -195,12 +196,12 @@ def tasks(entries: Sequence[TaskEntry]) -> None:
                     *(
                         ["-", "-"]
                         if entry.adamw is None
-                        else [f"{entry.adamw.test_loss:.4g}", f"{entry.adamw.noise:.4g}"]
+                        else [f"{entry.adamw.test_loss:.4g}", f"{entry.adamw.noise:.2g}"]
                     ),
                 ]
                 for entry in members
             ],
-            right=["parameters", "steps", "epochs", "trivial", "AdamW", "noise"],
+            right=["weights", "steps", "epochs", "trivial", "AdamW", "noise"],
         )
         say()
     say("Epochs: how often a run sees its training data.")

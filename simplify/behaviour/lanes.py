@@ -6,6 +6,7 @@ lane by lane otherwise. A form is the function's reference with another axis in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def _dot(x: Array, y: Array) -> Array:
-    return np.sum(x * y, axis=-1, keepdims=True)
+    return np.add.reduce(x * y, axis=-1, keepdims=True)
 
 
 def _norm(x: Array) -> Array:
@@ -30,11 +31,12 @@ def _rows(x: Array) -> tuple[int, ...]:
 
 
 def _mean(x: Array, axes: tuple[int, ...]) -> Array:
-    return np.asarray(np.mean(x, axis=axes, keepdims=True) if axes else x)
+    """The same as ``np.mean``, which takes five times as long for small arrays."""
+    return np.add.reduce(x, axis=axes, keepdims=True) / math.prod([x.shape[axis] for axis in axes]) if axes else x
 
 
 def _length(x: Array, axes: tuple[int, ...]) -> Array:
-    return np.asarray(np.sqrt(np.sum(x * x, axis=axes, keepdims=True)))
+    return np.sqrt(np.add.reduce(x * x, axis=axes, keepdims=True))
 
 
 def _orthogonalize(x: Array) -> Array:
@@ -91,12 +93,12 @@ class LanesDomain:
             return function.reference(*operands)
         if function.scope is Scope.MATRIX:
             return self._of_matrices(function, operands[0])
+        if function.name in self._together:
+            return self._together[function.name](*operands)
         rows = [
             np.broadcast_to(operand, (self._lanes, np.shape(operand)[-1] if np.ndim(operand) else 1))
             for operand in operands
         ]
-        if function.name in self._together:
-            return self._together[function.name](*rows)
         results: list[Any] = []
         for lane in range(self._lanes):
             args: list[Any] = []
@@ -110,9 +112,11 @@ class LanesDomain:
         return np.stack(results)
 
     def _of_matrices(self, function: Function, operand: Array) -> Array:
-        stack = np.asarray(operand).reshape(self._lanes, *self._shape)
+        stack = operand.reshape(self._lanes, *self._shape)
         if function.name in self._together:
             found = self._together[function.name](stack)
         else:
             found = np.stack([np.broadcast_to(function.reference(one), self._shape) for one in stack])
-        return np.broadcast_to(found, stack.shape).reshape(self._lanes, -1)
+        whole = np.empty(stack.shape)
+        whole[...] = found
+        return whole.reshape(self._lanes, -1)

@@ -10,7 +10,7 @@ sign change, so that momentum, adaptation and memory are all visible. Weights ar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,11 +18,10 @@ import numpy as np
 
 from optsearch.dsl.dataflow import liveness, prune
 from optsearch.dsl.directions import step_directions, step_distance
-from optsearch.dsl.functions import FUNCTIONS
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.verify import Violation, check
-from optsearch.simplify.behaviour.simulation import Array, simulate
+from optsearch.simplify.behaviour.simulation import Array, Replacement, simulate
 
 STEPS, SHAPE = 150, (4, 6)
 PARAMETERS = 24
@@ -88,13 +87,16 @@ def influences(program: Program) -> tuple[Influence, ...]:
     """
     mine = _response(program)
     alive = liveness(program).statements
-    rows: list[Influence] = []
-    for place, statement in enumerate(program.body):
-        if alive[place]:
-            changes = [_change(mine, _response(prune(other))) for other in _without(program, place)]
-            known = [change for change in changes if change is not None]
-            rows.append(Influence(place + 2, str(statement), min(known, default=None)))
-    return tuple(rows)
+    changes: dict[int, list[float]] = {place: [] for place in range(len(program.body)) if alive[place]}
+    replacements = _replacements(program, changes)
+    responses = _responses(program, replacements) if replacements else ()
+    for replacement, updates in zip(replacements, responses, strict=True):
+        change = _change(mine, updates)
+        if change is not None:
+            changes[replacement.place].append(change)
+    return tuple(
+        Influence(place + 2, str(program.body[place]), min(known, default=None)) for place, known in changes.items()
+    )
 
 
 def likeness_words(found: tuple[Likeness, ...]) -> str:
@@ -122,13 +124,26 @@ def influence_words(rows: tuple[Influence, ...]) -> str:
 @lru_cache(maxsize=256)
 def _response(program: Program) -> Array:
     """The last updates on the common stream, ``(steps, parameters)``."""
+    return _responses(prune(program))[0]
+
+
+def _responses(program: Program, replaced: Sequence[Replacement] = ()) -> list[Array]:
+    """The last updates on the common stream for each replacement, or of the program itself without replacements."""
     rng = np.random.default_rng(5)
     sizes = 10.0 ** np.linspace(-2.0, 1.0, PARAMETERS)
     drift = 0.5 * np.where(np.arange(STEPS) < 2 * STEPS // 3, 1.0, -1.0)
     gradients = (rng.standard_normal((STEPS, PARAMETERS)) + drift[:, None]) * sizes
-    weights = 0.1 * rng.standard_normal((1, PARAMETERS))
-    updates, _ = simulate(program, lambda t, _: gradients[t][None], weights, STEPS, lr=_SCHEDULE, shape=SHAPE)
-    return np.asarray(updates[-_KEPT:, 0])
+    weights = np.repeat(0.1 * rng.standard_normal((1, PARAMETERS)), max(1, len(replaced)), axis=0)
+    updates, _ = simulate(
+        program,
+        lambda t, _: np.broadcast_to(gradients[t], weights.shape),
+        weights,
+        STEPS,
+        lr=_SCHEDULE,
+        shape=SHAPE,
+        replaced=replaced,
+    )
+    return [updates[-_KEPT:, lane] for lane in range(len(weights))]
 
 
 def _change(before: Array, after: Array) -> float | None:
@@ -137,18 +152,19 @@ def _change(before: Array, after: Array) -> float | None:
     return change if math.isfinite(change) else None
 
 
-def _without(program: Program, place: int) -> Iterator[Program]:
-    """Programs in which a statement is removed, or replaced by one of its operands."""
+def _replacements(program: Program, places: Iterable[int]) -> list[Replacement]:
+    """Valid replacements of statements by their operands or by the target's earlier value, which removes them."""
     body = program.body
-    target, function, args = body[place]
-    choices: list[tuple[Statement, ...]] = [()]
-    if FUNCTIONS[function].arity:
-        choices += [(Statement(target, "multiply", (arg, 1.0)),) for arg in dict.fromkeys(args) if isinstance(arg, str)]
-    for choice in choices:
-        other = Program(program.state, (*body[:place], *choice, *body[place + 1 :]))
-        if other != program:
+    found: list[Replacement] = []
+    for place in places:
+        statement = body[place]
+        for source in dict.fromkeys((statement.target, *(arg for arg in statement.args if isinstance(arg, str)))):
+            instead = Statement(statement.target, "multiply", (source, 1.0))
+            if instead == statement and source != statement.target:
+                continue
             try:
-                check(other)
+                check(Program(program.state, (*body[:place], instead, *body[place + 1 :])))
             except Violation:
                 continue
-            yield other
+            found.append(Replacement(place, source))
+    return found

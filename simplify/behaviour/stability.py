@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,9 @@ RATES = tuple(10.0 ** (power / 4) for power in range(-24, 33))
 
 QUADRATIC_STEPS = 200
 """Number of steps on a quadratic; a run is stable if it is never further from the minimum than at the start."""
+
+_ROUNDS, _HALVINGS = 2, 4
+"""Rounds of bisection, and halvings in each: all rates that a round can try are simulated side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +103,14 @@ def restraint(program: Program) -> Restraint:
     elif decay == "coupled":
         says.append("The weights enter the update in a way that depends on the gradients: no decoupled weight decay.")
     elif share is not None:
-        says.append(f"Weight decay is decoupled: each step removes {share:.3g} of the weights, for all gradients.")
+        says.append(f"Weight decay is decoupled: each step removes {_plain(share)} of the weights, for all gradients.")
         limit = proved if proved is not None else largest if bounded else None
         if limit and share > 0.0:
             bound = min(limit / share, sys.float_info.max)
             reached = _reached(program)
             ground = "hence" if proved is not None else "as far as the probes show,"
             tried = "" if reached is None else f"; under constant outward gradients they reached {reached:.3f} of it"
-            says.append(f"Bounded update, decoupled decay: {ground} max |w| <= {bound:.4g}{tried}.")
+            says.append(f"Bounded update, decoupled decay: {ground} max |w| <= {_plain(bound, 4)}{tried}.")
     return Restraint(largest, bounded or proved is not None, proved, decay, share, bound, reached, tuple(says))
 
 
@@ -124,20 +129,32 @@ def stability(program: Program) -> Stability:
         low[place] = RATES[first - 1] if first else 0.0
         high[place] = RATES[first] if first < len(RATES) else math.inf
     open_ = [place for place in range(len(CURVATURES)) if low[place] > 0.0 and high[place] < math.inf]
-    for _ in range(8 if open_ else 0):
-        middle = [math.sqrt(low[place] * high[place]) for place in open_]
-        for place, rate, fine in zip(
-            open_,
-            middle,
-            _is_stable(program, [(CURVATURES[p], r) for p, r in zip(open_, middle, strict=True)]),
-            strict=True,
-        ):
-            if fine:
-                low[place] = rate
-            else:
-                high[place] = rate
+    for _ in range(_ROUNDS if open_ else 0):
+        grids = [_midpoints(low[place], high[place]) for place in open_]
+        pairs = [(CURVATURES[place], rate) for place, grid in zip(open_, grids, strict=True) for rate in grid[1:-1]]
+        stable = _is_stable(program, pairs).reshape(len(open_), -1)
+        for place, grid, row in zip(open_, grids, stable, strict=True):
+            low[place], high[place] = _bisected(grid, row.tolist())
     rates = tuple(low[place] if place in open_ else None for place in range(len(CURVATURES)))
     return _law(rates)
+
+
+def _midpoints(low: float, high: float) -> list[float]:
+    """All rates that bisection between two rates can try, in ascending order, with both ends."""
+    grid = [low, high]
+    for _ in range(_HALVINGS):
+        middle = [math.sqrt(left * right) for left, right in pairwise(grid)]
+        grid = [rate for pair in zip(grid, middle, strict=False) for rate in pair] + grid[-1:]
+    return grid
+
+
+def _bisected(grid: Sequence[float], stable: Sequence[bool]) -> tuple[float, float]:
+    """Bisects a grid by the stability of its inner rates: a stable rate and the next one, which is unstable."""
+    left, right = 0, len(grid) - 1
+    while right - left > 1:
+        middle = (left + right) // 2
+        left, right = (middle, right) if stable[middle - 1] else (left, middle)
+    return grid[left], grid[right]
 
 
 def _is_stable(program: Program, pairs: list[tuple[float, float]]) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -158,13 +175,14 @@ def _law(rates: tuple[float | None, ...]) -> Stability:
     x, y = np.log10([h for h, _ in known]), np.log10([rate for _, rate in known])
     slope = float(np.polyfit(x, y, 1)[0])
     if np.max(np.abs(y - np.polyval(np.polyfit(x, y, 1), x))) > 0.15:
-        says = f"The largest stable learning rate runs from {min(10**y):.3g} to {max(10**y):.3g} over the curvatures."
+        low, high = _plain(min(10**y)), _plain(max(10**y))
+        says = f"The largest stable learning rate runs from {low} to {high} over the curvatures."
         return Stability(CURVATURES, rates, None, says)
     if abs(slope) < 0.05:
-        says = f"The largest stable learning rate is about {10 ** float(np.mean(y)):.3g} for every curvature."
+        says = f"The largest stable learning rate is about {_plain(10 ** float(np.mean(y)))} for every curvature."
     elif abs(slope + 1.0) < 0.05:
         at_one = 10 ** float(np.mean(x + y))
-        says = f"The largest stable learning rate is {at_one:.3g} / curvature, as for gradient descent."
+        says = f"The largest stable learning rate is {_plain(at_one)} / curvature, as for gradient descent."
     else:
         says = f"The largest stable learning rate is proportional to the power {slope:.2g} of the curvature."
     return Stability(CURVATURES, rates, slope, says)
@@ -245,9 +263,15 @@ def _reached(program: Program) -> float | None:
 
 def _update_words(largest: float | None, bounded: bool, proved: float | None) -> str:
     if proved is not None:
-        return f"The update is bounded: at most {proved:.4g} times the schedule, for all gradients."
+        return f"The update is bounded: at most {_plain(proved, 4)} times the schedule, for all gradients."
     if largest is None:
         return "Large gradients give updates that are not finite."
     if bounded:
-        return f"The update is bounded as far as the probes show: it stayed below {largest:.4g}."
+        return f"The update is bounded as far as the probes show: it stayed below {_plain(largest, 4)}."
     return "The update is not bounded: it grows with the gradient."
+
+
+def _plain(value: float, digits: int = 3) -> str:
+    """Formats a number for people: without a power of ten, unless it would have many zeros."""
+    number = Decimal(f"{value:.{digits}g}")
+    return f"{number:,f}" if number == 0 or 1e-7 < abs(number) < 1e9 else f"{value:.{digits}g}"

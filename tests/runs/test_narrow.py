@@ -56,12 +56,25 @@ def test_tables_keep_words_whole(narrow: io.StringIO) -> None:
     ]  # fmt: skip
 
 
+def test_a_list_of_rows_has_no_colon_without_a_heading(narrow: io.StringIO) -> None:
+    table(["contender", "", "test loss"], [["x" * 30, "program", "y" * 30]])
+    assert narrow.getvalue().splitlines() == ["x" * 30, "  program", f"  test loss: {'y' * 30}"]
+
+
 def test_piped_tables_honour_columns(monkeypatch: pytest.MonkeyPatch, optsearch: Command) -> None:
     for columns, width in (("70", 70), ("", tables.PIPED_WIDTH), ("x", tables.PIPED_WIDTH)):
         monkeypatch.setenv("COLUMNS", columns)
         lines = optsearch("functions").out.splitlines()
         assert max(map(len, lines)) <= width
         assert (max(map(len, lines)) > 70) == (width > 70)
+
+
+def test_each_task_is_one_line_of_80_columns(monkeypatch: pytest.MonkeyPatch, optsearch: Command) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [row["name"] for row in optsearch("tasks", "--json").json()]
+    rows = [line for line in optsearch("tasks").out.splitlines() if line.startswith("  ")]
+    assert max(map(len, rows)) <= 80
+    assert [line.split()[0] for line in rows if line.split()[0] != "task"] == names
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from command_line import Command
 from made_up_selection import select, selected_run, train
 
 from optsearch.dsl.errors import UserError
+from optsearch.runs.cli.app import app
 from optsearch.runs.cli.exit_codes import EXIT_CODES
 from optsearch.runs.cli.json_forms.outputs import OUTPUTS
 from optsearch.runs.cli.json_rows import law_row
 from optsearch.runs.cli.json_selections import selection_json
 from optsearch.runs.library.catalog import CheckedLaw
+from optsearch.runs.reference.commands import parameters
 from optsearch.runs.reference.documented import descriptions
 from optsearch.runs.reference.forms import faults_of_output
 from optsearch.runs.reference.pages import PAGES
@@ -122,7 +125,24 @@ def test_funnels(selected: Path, optsearch: Command) -> None:
     assert differences("show RUN", optsearch("show", selected, "--json").json()) == []
 
 
-def test_exported_programs(optsearch: Command) -> None:
+def test_every_command_has_json_and_its_form() -> None:
+    """A new command, or one that loses its option, is noticed."""
+    commands = {str(one.name or one.callback.__name__): one.callback for one in app.registered_commands if one.callback}
+    assert [name for name, command in commands.items() if "as_json" not in signature(command).parameters] == []
+    assert {output.command.split()[0] for output in OUTPUTS} == set(commands)
+    for output in OUTPUTS:
+        name, *words = output.command.split()
+        options = {one.written for one in parameters(commands[name])}
+        assert {word for word in words if word.startswith("--")} <= options, output.command
+
+
+def test_exported_programs(optsearch: Command, tmp_path: Path) -> None:
+    file = tmp_path / "lion.py"
+    printed = optsearch("export", "lion", "--to", "optax", "--json").json()
+    written = optsearch("export", "lion", "--to", "optax", "--out", file, "--json").json()
+    assert [differences("export PROGRAM", found) for found in (printed, written)] == [[], []]
+    assert written == printed | {"file": str(file)}
+    assert printed["text"] == file.read_text() == optsearch("export", "lion", "--to", "optax").out
     assert differences("export PROGRAM --to json", optsearch("export", "lion", "--to", "json").json()) == []
 
 
@@ -158,6 +178,12 @@ def test_every_exit_code_is_documented() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.Exit", "SystemExit"):
                 used |= {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
     assert used | {0} == set(EXIT_CODES)
+
+
+def test_help_ends_with_the_exit_codes(optsearch: Command) -> None:
+    words = " ".join(optsearch("--help").out.split())
+    for number, meaning in EXIT_CODES.items():
+        assert f"{number}: {meaning}" in words
 
 
 def _subclasses(kind: type) -> set[type]:

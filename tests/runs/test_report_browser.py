@@ -169,12 +169,14 @@ def test_light_and_dark(opened: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1200])
-def test_legends_are_whole_and_text_is_as_large_as_that_of_the_page(opened: Callable[..., Any], width: int) -> None:
+def test_legends_and_names_are_whole_and_text_is_as_large_as_that_of_the_page(
+    opened: Callable[..., Any], width: int
+) -> None:
     page = opened(width=width)
     page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
     cut = page.evaluate("""[...document.querySelectorAll('[data-chart]')].flatMap((chart) => {
         const right = chart.getBoundingClientRect().right + 1;
-        return [...chart.querySelectorAll('.role-legend text, .role-axis-title text')]
+        return [...chart.querySelectorAll('.role-legend text, .role-axis-title text, .role-mark text')]
             .filter((text) => text.textContent.includes('…') || text.getBoundingClientRect().right > right)
             .map((text) => chart.dataset.chart + ': ' + text.textContent);
     })""")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
 from command_line import SMALL, Command
 
 
@@ -42,8 +44,6 @@ def test_a_running_run_is_followed_to_its_end(optsearch: Command, tmp_path: Path
 
 
 def test_a_crashed_run_ends_with_1(small_run: Path, optsearch: Command, tmp_path: Path) -> None:
-    import shutil
-
     from optsearch.runs.store.writer import RunStore
 
     folder = tmp_path / "crashed"
@@ -57,3 +57,49 @@ def test_a_crashed_run_ends_with_1(small_run: Path, optsearch: Command, tmp_path
     said = optsearch("watch", killed, "--plain")
     assert (said.code, said.out.splitlines()[-1].split(";")[0]) == (1, "killed: crashed")
     assert "is not a run" in optsearch("watch", tmp_path / "none").err
+
+
+FUNNEL = """
+name: small
+candidates: {per_run: 20, most: 2}
+stages: [{name: fresh, tasks: [search], trials: 0, seeds: 6, baselines: [], keep: {best: 1}}]
+"""
+
+LIVE = {
+    "evaluate": ["small:best", "--task", "ae", "--baseline", "sgd", "--seeds", "8", "--tune", "2"],
+    "select": ["small", "--funnel", "small.yaml"],
+    "simplify": ["small:best", "--task", "ae"],
+}
+"""Arguments of commands that train for a few seconds."""
+
+
+@pytest.mark.parametrize("command", LIVE)
+def test_a_live_command_is_followed_to_its_end(command: str, small_run: Path, tmp_path: Path) -> None:
+    """The run's name is enough: what is shown is the work on its programs, not the finished search."""
+    runs = tmp_path / "optsearch-runs"
+    shutil.copytree(small_run, runs / "small")
+    (tmp_path / "small.yaml").write_text(FUNNEL)
+    program = [sys.executable, "-c", "from optsearch.runs.cli.app import main; main()"]
+    started = [*program, command, *LIVE[command], "--workers", "0", "--json"]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(started, cwd=tmp_path, stdout=quiet, stderr=subprocess.PIPE, text=True) as worker:
+        while worker.poll() is None and not list(runs.glob("work/*.json")):
+            time.sleep(0.05)
+        watched = [
+            subprocess.Popen([*program, "watch", "small", *more], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+            for more in ([], ["--json"])
+        ]
+        plain, structured = (follower.communicate(timeout=300)[0] for follower in watched)
+        error = worker.communicate(timeout=300)[1]
+    assert worker.returncode == 0, error
+    assert [follower.returncode for follower in watched] == [0, 0]
+    lines = [json.loads(line) for line in structured.splitlines()]
+    assert {(line["command"], line["name"].partition("-")[0]) for line in lines} == {(command, command)}
+    assert (lines[0]["status"], lines[-1]["status"]) == ("running", "finished")
+    done = [line["done"] for line in lines]
+    assert done == sorted(done)
+    assert done[-1] > 0
+    texts = plain.splitlines()
+    assert all(line.startswith(f"{command}-") for line in texts)
+    assert ": running; " in texts[0]
+    assert ": finished; " in texts[-1]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -116,3 +118,31 @@ def test_a_lost_control_service_is_said_before_ray_ends_the_process() -> None:
     """Results go on arriving; Ray alone would end the process after a minute, with words of its own."""
     done = subprocess.run([sys.executable, "-c", KILL], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("True True Ray has died"), done.stdout + done.stderr
+
+
+class Rude:
+    """A Ray whose `init` replaces the handler of SIGTERM, as the real one does."""
+
+    is_initialized = staticmethod(lambda: False)
+
+    @staticmethod
+    def init(**options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+
+
+def test_a_search_keeps_its_handler_of_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise SIGTERM, which SLURM sends before a time limit, ends a search with workers at once, with code 15."""
+    monkeypatch.setitem(sys.modules, "ray", Rude)
+    monkeypatch.setitem(sys.modules, "ray._raylet", Mock())
+
+    def mine(number: int, frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        assert start_ray(1, None)
+        assert signal.getsignal(signal.SIGTERM) is mine
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        assert start_ray(1, None)
+        assert callable(signal.getsignal(signal.SIGTERM)), "without an own handler, that of Ray ends its processes"
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""JSON of an exported program: what `export --to json` writes."""
+"""JSON of an export: what `export --json` prints, and the program that `export --to json` writes."""
 
 from __future__ import annotations
 
@@ -43,3 +43,19 @@ class ExportedProgramJson(TypedDict):
     fingerprint: str
     fingerprint_version: int
     notes: list[str]
+
+
+class ExportJson(TypedDict):
+    """An export.
+
+    Attributes:
+        program: name of the exported program.
+        format: the format.
+        file: the written file; null for none.
+        text: the text of the export; JSON in the format `json`, as `export --to json` prints without `--json`.
+    """
+
+    program: str
+    format: str
+    file: str | None
+    text: str

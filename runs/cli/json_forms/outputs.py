@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypedDict
 
 from optsearch.runs.cli.json_forms.distilled import DistilledProgramJson
-from optsearch.runs.cli.json_forms.exported import ExportedProgramJson
+from optsearch.runs.cli.json_forms.exported import ExportedProgramJson, ExportJson
 from optsearch.runs.cli.json_forms.lists import (
     CampaignJson,
     CheckJson,
@@ -78,6 +78,7 @@ OUTPUTS = (
     JsonOutput("evaluate PROGRAM", (EvaluationHeadJson, Evaluation)),
     JsonOutput("evaluate PROGRAM --check", (ScriptLawJson,), "list"),
     JsonOutput("select RUN", (SelectionJson,)),
+    JsonOutput("export PROGRAM", (ExportJson,)),
     JsonOutput("export PROGRAM --to json", (ExportedProgramJson,)),
     JsonOutput("tasks", (TaskJson,), "list"),
     JsonOutput("tasks --check NAME", (LawJson,), "list"),
