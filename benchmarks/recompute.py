@@ -4,13 +4,13 @@
     python benchmarks/recompute.py root-scale      one of them
     python benchmarks/recompute.py --folder DIR    entries of another folder
 
-Nothing of the package is imported. Each program's record names its table of losses; from this table alone follow the
-mean of each contender with Student's interval, the differences with Welch's interval, the permutation tests over
-replicates, the best member of each family by tuned validation loss, the relative difference over tasks with its
-interval (delta method, Satterthwaite's degrees of freedom), Holm's correction, and the verdicts. Numbers are compared
-with those of the record, and any disagreement ends the command with exit code 1. Tests with too many permutations are
-sampled, here with other random numbers: their p-values agree within the error of the sample, and the correction uses
-the recorded ones.
+Nothing of the package is imported. A program's record names the table of losses of each evaluation; from this table
+alone follow the mean of each contender with Student's interval, the differences with Welch's interval, the permutation
+tests over replicates, the best member of each family by tuned validation loss, the relative difference over tasks with
+its interval (delta method, Satterthwaite's degrees of freedom), Holm's correction, and the verdicts. Numbers are
+compared with those of the record, and any disagreement ends the command with exit code 1. Tests with too many
+permutations are sampled, here with other random numbers: their p-values agree within the error of the sample, and the
+correction uses the recorded ones.
 
 The last line is one JSON object.
 """
@@ -163,12 +163,15 @@ def _every_sum(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def holm(p_values: Sequence[float], least: Sequence[float]) -> list[float]:
-    """Holm's step-down correction for discrete tests, whose p-values are multiples of their smallest one."""
+    """Holm's step-down correction for discrete tests, whose p-values are multiples of their smallest one.
+
+    Those of the record have six significant digits, so that a quotient can be below a whole number by 5e-6 of it.
+    """
     order = np.argsort(p_values, kind="stable")
     corrected, largest = np.empty(len(order)), 0.0
     for rank, place in enumerate(order):
         p = p_values[place]
-        total = sum(math.floor(p / least[other] * (1 + 2e-6)) * least[other] for other in order[rank:])
+        total = sum(math.floor(p / least[other] * (1 + 6e-6)) * least[other] for other in order[rank:])
         largest = max(largest, min(1.0, total))
         corrected[place] = largest
     return corrected.tolist()
@@ -191,9 +194,14 @@ class Check:
             self.close(f"{what}, {name}", value, other, DIGITS * unit)
 
 
-def recompute(name: str, folder: Path, check: Check) -> dict[str, Any]:
-    """Computes the numbers of a record again; returns the comparisons over all tasks."""
-    held = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))["held_out"]
+def evaluations(name: str, folder: Path) -> list[dict[str, Any]]:
+    """The evaluations of a record."""
+    record = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    return [record["held_out"], *record.get("further", [])]
+
+
+def recompute(name: str, held: dict[str, Any], folder: Path, check: Check) -> dict[str, Any]:
+    """Computes the numbers of an evaluation again; returns the comparisons over all tasks."""
     table = Table(folder / held["losses"])
     trivial = {result["task"]: result["trivial"] for result in held["results"]}
     counted = {task: table.counted(task, trivial[task]) for task in table.losses}
@@ -243,11 +251,11 @@ def recompute(name: str, folder: Path, check: Check) -> dict[str, Any]:
     return {"own": own, "tests": tests, "least": least, "sampled": sampled, "held": held}
 
 
-def check_correction(found: dict[str, dict[str, Any]], check: Check) -> None:
+def check_correction(found: Sequence[tuple[str, dict[str, Any]]], check: Check) -> None:
     """Corrects the p-values of programs that were evaluated together, and compares corrections and verdicts."""
-    for name, one in found.items():
+    for name, one in found:
         tests = dict(one["tests"])
-        for row in found.values():
+        for _, row in found:
             for headline in row["held"]["over_tasks"]:
                 key = ("", row["own"], *headline["members"])
                 if row["held"]["losses"] == one["held"]["losses"] and key in one["sampled"]:
@@ -271,15 +279,19 @@ def main() -> None:
     options = parser.parse_args()
     names = options.names or sorted(path.stem for path in options.folder.glob("*.yaml"))
     check = Check()
-    found = {name: recompute(name, options.folder, check) for name in names}
+    found = [
+        (name, recompute(name, held, options.folder, check))
+        for name in names
+        for held in evaluations(name, options.folder)
+    ]
     if set(names) == {path.stem for path in options.folder.glob("*.yaml")}:  # the correction needs all programs
         check_correction(found, check)
-    for name, one in found.items():
+    for name, one in found:
+        tasks = ", ".join(result["task"] for result in one["held"]["results"])
         for row in one["held"]["over_tasks"]:
             mean, low, high = row["relative"]
-            print(
-                f"{name} against {row['opponent']}: {mean:+.2%} [{low:+.2%}, {high:+.2%}], p = {row['corrected']:.2g}"
-            )
+            ends = f"{mean:+.2%} [{low:+.2%}, {high:+.2%}]"
+            print(f"{tasks}: {name} against {row['opponent']}: {ends}, p = {row['corrected']:.2g}")
     print(f"{check.numbers:,} numbers computed again from the losses; {len(check.wrong)} disagree")
     for line in check.wrong:
         print(line, file=sys.stderr)

@@ -12,6 +12,11 @@ A shipped program that has been evaluated again gets the new results, and keeps 
 
     optsearch evaluate root-scale --task cnn --task vit --baseline adamw --baseline muon --json > evaluation.json
     python -m optsearch.runs.library.add root-scale root-scale --evaluation evaluation.json --replace
+
+With ``--further`` the new results stand beside those on held-out tasks, and may be on other tasks with the data that
+selected the program; results with the same ``--losses`` are replaced:
+
+    python -m optsearch.runs.library.add root-scale root-scale --evaluation evaluation.json --further --losses x10
 """
 
 from __future__ import annotations
@@ -31,9 +36,9 @@ from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, ProgramError
 from optsearch.dsl.syntax import parse
-from optsearch.runs.library.discovery import DISCOVERED, NAME, Discovery, read_discovery
+from optsearch.runs.library.discovery import DISCOVERED, NAME, Discovery, Record, read_discovery
 from optsearch.runs.library.references import load_program
-from optsearch.runs.library.results import SETTINGS, Fields, Line, RecordedResult, held_out, losses_of_seeds
+from optsearch.runs.library.results import SETTINGS, Fields, Line, RecordedResult, losses_of_seeds, results_of
 from optsearch.runs.store.environment import PACKAGES
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
@@ -63,6 +68,7 @@ def add(
     study: int | None = None,
     evaluation: Path | None = None,
     losses: str | None = None,
+    further: bool = False,
     folder: Path = HOME,
     replace: bool = False,
 ) -> Discovery:
@@ -76,6 +82,7 @@ def add(
         study: number of the evaluation with the results; None for the one with the most training runs.
         evaluation: output of ``optsearch evaluate --json`` with the results of a shipped program.
         losses: name of the table of losses, which programs evaluated together can share; None for the entry's name.
+        further: if True, adds the results to those of a shipped program; otherwise they replace its held-out results.
         folder: output folder.
         replace: if True, replaces an existing entry of this name, and an existing table of another evaluation.
 
@@ -87,21 +94,27 @@ def add(
         raise ConfigError([f"'{name}' is no name for a program: use small letters, digits and single hyphens"])
     if name in LIBRARY:
         raise ConfigError([f"'{name}' is a library program: choose another name"])
-    if (folder / f"{name}.yaml").exists() and not replace:
+    if further and (reference != name or reference not in DISCOVERED or losses is None):
+        raise ConfigError(["--further adds results to a shipped program: give its name twice, and --losses NAME"])
+    if (folder / f"{name}.yaml").exists() and not (replace or further):
         raise ConfigError([f"'{name}' is there already: choose another name, or --replace to replace it"])
     chosen, record, evaluated = (
-        _shipped(reference, evaluation) if reference in DISCOVERED else _of_run(reference, program, study)
+        _shipped(reference, evaluation, further) if reference in DISCOVERED else _of_run(reference, program, study)
     )
     if description is not None:
         record["description"] = description
     if "description" not in record:
         raise ConfigError(["an entry needs a description: say what is new in the program, with --description"])
     called = evaluated.called(chosen)
-    record["cost"]["evaluation"] = Line(runs=evaluated.cost.runs, seconds=round(evaluated.cost.seconds, 1))
     table, file = losses_of_seeds(evaluated), f"{losses or name}.csv"
     if not replace and (folder / file).exists() and (folder / file).read_text(encoding="utf-8") != table:
         raise ConfigError([f"'{file}' is there already, from another evaluation: choose another name with --losses"])
-    record["held_out"] = held_out(evaluated, called, name, file)
+    results = results_of(evaluated, called, name, file)
+    if further:
+        record["further"] = [*(one for one in record["further"] if one["losses"] != file), results]
+    else:
+        record["held_out"] = results
+        record["cost"]["evaluation"] = Line(runs=evaluated.cost.runs, seconds=round(evaluated.cost.seconds, 1))
     texts = {"txt": str(chosen), "yaml": yaml.dump(record, Dumper=_Dumper, sort_keys=False, width=120)}
     found = read_discovery(name, texts["txt"], texts["yaml"])
     files = {f"{name}.{ending}": text for ending, text in texts.items()} | {file: table}
@@ -133,8 +146,8 @@ def _of_run(reference: str, program: Path | None, study: int | None) -> tuple[Pr
     return chosen, record, evaluated
 
 
-def _shipped(name: str, path: Path | None) -> tuple[Program, Fields, RecordedResult]:
-    """A shipped program, the part of its record that is no result, and a new evaluation."""
+def _shipped(name: str, path: Path | None, further: bool) -> tuple[Program, Fields, RecordedResult]:
+    """A shipped program, its record, and a new evaluation."""
     if path is None:
         raise ConfigError([f"'{name}' is shipped: pass its new results with --evaluation FILE"])
     one = DISCOVERED[name]
@@ -149,12 +162,19 @@ def _shipped(name: str, path: Path | None) -> tuple[Program, Fields, RecordedRes
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError([f"{path}: is no output of `optsearch evaluate --json`: {error}"]) from error
-    _check_proof(
-        name, f"{path}", evaluated.evaluation, one.record.chosen_on, f"`optsearch evaluate {name} --task cnn --json`"
-    )
-    record = one.record.model_dump(mode="json", exclude={"held_out"}, exclude_none=True)
-    record["cost"] = {part: Line(spent) for part, spent in record["cost"].items()}
-    return one.program, record, evaluated
+    chosen_on = {} if further else one.record.chosen_on
+    _check_proof(name, f"{path}", evaluated.evaluation, chosen_on, f"`optsearch evaluate {name} --task cnn --json`")
+    return one.program, _with_lines(one.record), evaluated
+
+
+def _with_lines(record: Record) -> Fields:
+    """A record as it was read, with the same parts on one line."""
+    found = record.model_dump(mode="json", exclude_defaults=True)
+    found["cost"] = {part: Line(spent) for part, spent in found["cost"].items()}
+    for one in (found["held_out"], *found.setdefault("further", [])):
+        for result in one["results"]:
+            result["against"] = [Line(row) for row in result["against"]]
+    return found
 
 
 def _evaluation(store: RunReader, reference: str, program: Program, number: int | None) -> SelectionRecord:
@@ -272,6 +292,7 @@ def main() -> None:
     parser.add_argument("--study", type=int, help="evaluation to take results from [default: the largest]")
     parser.add_argument("--evaluation", type=Path, metavar="FILE", help="new results of a shipped program, as JSON")
     parser.add_argument("--losses", metavar="NAME", help="table of losses, which several programs can share")
+    parser.add_argument("--further", action="store_true", help="add the results to those on held-out tasks")
     parser.add_argument("--replace", action="store_true", help="replace the entry of that name")
     parser.add_argument("--into", type=Path, default=HOME, metavar="DIR", help="other folder than the package's")
     options = parser.parse_args()
@@ -284,14 +305,16 @@ def main() -> None:
             study=options.study,
             evaluation=options.evaluation,
             losses=options.losses,
+            further=options.further,
             folder=options.into,
             replace=options.replace,
         )
     except (ConfigError, ProgramError, RunError) as error:
         sys.stderr.write(f"error: {printable(str(error))}\n")
         raise SystemExit(2) from None
-    files = f"{options.into / found.name}.txt, .yaml and {found.record.held_out.losses}"
-    sys.stdout.write(printable(f"{files}: {found.headline}\n"))
+    newest = found.record.evaluations[-1 if options.further else 0]
+    files = f"{options.into / found.name}.txt, .yaml and {newest.losses}"
+    sys.stdout.write(printable(f"{files}: {newest.comparisons_over_tasks}\n"))
 
 
 if __name__ == "__main__":

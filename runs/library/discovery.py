@@ -113,7 +113,7 @@ class Against(BaseModel):
 
 
 class Result(BaseModel):
-    """Result of the program on one held-out task.
+    """Result of the program on one task.
 
     Attributes:
         task: name of the task.
@@ -135,7 +135,7 @@ class Result(BaseModel):
 
 
 class OverTasks(BaseModel):
-    """Comparison of the program with an opponent over all held-out tasks.
+    """Comparison of the program with an opponent over all tasks of an evaluation.
 
     Attributes:
         opponent: name of a family of baselines, of which the best member counts in each replicate, or of a baseline.
@@ -164,8 +164,8 @@ class OverTasks(BaseModel):
         return f"the {self.opponent}" if len(self.members) > 1 else self.opponent
 
 
-class Held(BaseModel):
-    """The evaluation on held-out tasks.
+class Evaluated(BaseModel):
+    """An evaluation of the program.
 
     Attributes:
         replicates: number of tunings of each contender.
@@ -177,8 +177,8 @@ class Held(BaseModel):
         programs: names of all evaluated programs, in order. Baselines also start from their EMA decays.
         comparisons: number of comparisons for which p-values are corrected.
         losses: name of the table with the losses of all seeds, which programs evaluated together share.
-        results: one result per task.
         over_tasks: one comparison per opponent over all tasks.
+        results: one result per task.
         made_with: processor and versions of packages.
     """
 
@@ -193,14 +193,34 @@ class Held(BaseModel):
     programs: Annotated[list[str], Field(min_length=1)]
     comparisons: int
     losses: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.csv$")]
-    results: Annotated[list[Result], Field(min_length=1)]
     over_tasks: Annotated[list[OverTasks], Field(min_length=1)]
+    results: Annotated[list[Result], Field(min_length=1)]
     made_with: dict[str, str]
 
     @property
     def baselines(self) -> list[str]:
         """Names of the baselines."""
         return [row.baseline for row in self.results[0].against]
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks."""
+        return [result.task for result in self.results]
+
+    @property
+    def command(self) -> str:
+        """Command that repeats the evaluation with the same budget."""
+        tasks = " ".join(f"--task {name}" for name in self.tasks)
+        baselines = " ".join(f"--baseline {name}" for name in self.baselines)
+        constants = ("" if self.constants else " --no-constants") + (" --shared" if self.shared else "")
+        skipped = f" --skip-seeds {self.skipped_seeds}" if self.skipped_seeds else ""
+        budget = f"--tune {self.trials} --replicates {self.replicates} --seeds {self.seeds}{skipped}"
+        return f"optsearch evaluate {' '.join(self.programs)} {tasks} {baselines}{constants} {budget}"
+
+    @property
+    def comparisons_over_tasks(self) -> str:
+        """The comparisons over all tasks, as a part of a sentence."""
+        return f"({listed(self.tasks)}): {'; '.join(map(_over_tasks, self.over_tasks))}"
 
 
 class Record(BaseModel):
@@ -213,7 +233,8 @@ class Record(BaseModel):
         origin: provenance of the program.
         cost: cost of the search with its first stage, of the controls and of the evaluation.
         chosen_on: maps each task that was used for selection to the step that used it.
-        held_out: evaluation on held-out tasks.
+        held_out: evaluation on held-out tasks, which the result of the program rests on.
+        further: evaluations on tasks that share data with the search, or were compared later.
     """
 
     model_config = _MODEL
@@ -224,17 +245,27 @@ class Record(BaseModel):
     origin: Origin
     cost: dict[Literal["search", "controls", "evaluation"], Spent]
     chosen_on: dict[str, str]
-    held_out: Held
+    held_out: Evaluated
+    further: list[Evaluated] = []
+
+    @property
+    def evaluations(self) -> list[Evaluated]:
+        """All evaluations, that on held-out tasks first."""
+        return [self.held_out, *self.further]
 
     @model_validator(mode="after")
-    def _is_held_out(self) -> Record:
-        for result in self.held_out.results:
-            if result.task in self.chosen_on:
-                raise ValueError(
-                    f"'{result.task}' is not held out: {self.chosen_on[result.task]} chose the program there"
-                )
-            if [row.baseline for row in result.against] != self.held_out.baselines:
-                raise ValueError(f"'{result.task}' has other baselines than '{self.held_out.results[0].task}'")
+    def _is_no_task_of_selection(self) -> Record:
+        for one in self.evaluations:
+            for result in one.results:
+                if result.task in self.chosen_on:
+                    raise ValueError(
+                        f"'{result.task}' is not held out: {self.chosen_on[result.task]} chose the program there"
+                    )
+                if [row.baseline for row in result.against] != one.baselines:
+                    raise ValueError(f"'{result.task}' has other baselines than '{one.results[0].task}'")
+        tables = [one.losses for one in self.evaluations]
+        if len(set(tables)) != len(tables):
+            raise ValueError(f"two evaluations name the same table of losses: {listed(tables)}")
         return self
 
 
@@ -263,22 +294,16 @@ class Discovery:
     def headline(self) -> str:
         """Summarises the comparisons over all held-out tasks in one sentence."""
         held = self.record.held_out
-        tasks = listed([result.task for result in held.results])
-        return f"Over {len(held.results)} held-out tasks ({tasks}): {'; '.join(map(_over_tasks, held.over_tasks))}."
+        return f"Over {len(held.results)} held-out tasks {held.comparisons_over_tasks}."
 
     @property
     def commands(self) -> list[str]:
-        """Commands that repeat the search, show the program in its run, and evaluate it with the same budget."""
-        held, origin = self.record.held_out, self.record.origin
-        tasks = " ".join(f"--task {result.task}" for result in held.results)
-        baselines = " ".join(f"--baseline {name}" for name in held.baselines)
-        constants = ("" if held.constants else " --no-constants") + (" --shared" if held.shared else "")
-        skipped = f" --skip-seeds {held.skipped_seeds}" if held.skipped_seeds else ""
-        budget = f"--tune {held.trials} --replicates {held.replicates} --seeds {held.seeds}{skipped}"
+        """Commands that repeat the search, show the program in its run, and repeat its evaluations."""
+        origin = self.record.origin
         return [
             f"optsearch search {self.name} --set controls=[]",
             f"optsearch show {origin.run}:{origin.program}",
-            f"optsearch evaluate {' '.join(held.programs)} {tasks} {baselines}{constants} {budget}",
+            *(one.command for one in self.record.evaluations),
         ]
 
 

@@ -88,8 +88,8 @@ class RecordedResult:
         raise RunError(f"the program with fingerprint {meaning} takes no part in the evaluation: evaluate it again")
 
 
-def held_out(evaluated: RecordedResult, program: str, name: str, losses: str) -> Fields:
-    """The fields of `discovery.Held` for a program, by its name in the evaluation.
+def results_of(evaluated: RecordedResult, program: str, name: str, losses: str) -> Fields:
+    """The fields of `discovery.Evaluated` for a program, by its name in the evaluation.
 
     Args:
         evaluated: the evaluation.

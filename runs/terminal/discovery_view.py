@@ -44,6 +44,8 @@ def shown(one: Discovery) -> None:
     )
     say(method(one))
     say(one.headline)
+    for further in record.further:
+        say(f"In a further evaluation, of {further.trials} trials a tuning {further.comparisons_over_tasks}.")
     say()
     say("What finds it again, in the same versions on the same kind of machine, and compares it again:", "bold")
     for command in one.commands:

@@ -196,6 +196,35 @@ def test_a_shipped_program_gets_new_results(
         add(name, "other", evaluation=Path("told.json"), folder=tmp_path)
 
 
+def test_further_results_stand_beside_those_on_held_out_tasks(
+    optsearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optsearch.runs.commands.evaluate.run_job", train)
+    monkeypatch.chdir(tmp_path)
+    name = "bounded-root"
+    was = DISCOVERED[name].record
+    Path("told.json").write_text(optsearch("evaluate", name, "--task", "mlm", *HELD_OUT[4:], *FEW, "--json").out)
+    for _ in range(2):  # the same table of losses again: the results are replaced
+        one = add(name, name, evaluation=Path("told.json"), further=True, losses="shared", folder=tmp_path)
+    assert one == Discoveries(tmp_path)[name]
+    assert one.record.held_out == was.held_out
+    assert one.record.cost == was.cost
+    assert one.record.further[:-1] == was.further
+    assert one.record.further[-1].tasks == ["mlm"]
+    assert (tmp_path / "shared.csv").read_text().count("mlm,") == 3 * 2
+    assert one.commands[-1].startswith(f"optsearch evaluate {name} --task mlm --baseline adamw --baseline lion ")
+    for wrong in ({"losses": None}, {"reference": "root-scale"}):
+        asked = {"reference": name, "losses": "shared"} | wrong
+        with pytest.raises(ConfigError, match="--further adds results to a shipped program"):
+            add(asked.pop("reference"), name, evaluation=Path("told.json"), further=True, folder=tmp_path, **asked)
+    with pytest.raises(ConfigError, match="same table of losses"):
+        add(name, name, evaluation=Path("told.json"), further=True, losses=was.held_out.losses[:-4], folder=tmp_path)
+    for task in was.chosen_on:
+        Path("told.json").write_text(optsearch("evaluate", name, "--task", task, *HELD_OUT[4:], *FEW, "--json").out)
+        with pytest.raises(ConfigError, match=f"'{task}' is not held out"):
+            add(name, name, evaluation=Path("told.json"), further=True, losses="shared", folder=tmp_path)
+
+
 def test_what_chose_a_discovered_program_is_said(optsearch: Command, run: Path) -> None:
     name, one = next(iter(DISCOVERED.items()))
     options = ["--task", one.record.origin.tasks[0], "--tune", "0", "--seeds", "2", "--workers", "0", "--json"]
@@ -250,7 +279,7 @@ def test_an_entry_comes_from_the_records_of_its_run(run: Path, optsearch: Comman
     losses = [row["test_loss"] for row in evaluated["rows"] if row["task"] == "digits" and row["contender"] == called]
     assert held.results[0].loss[0] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
     assert one.record.chosen_on == {"ae": "its search", "X_ae": "its meta-validation"}
-    assert ("--shared" in one.commands[-1].split(), "one setting" in method(one)) == (bool(options),) * 2
+    assert ("--shared" in one.record.held_out.command.split(), "one setting" in method(one)) == (bool(options),) * 2
     with pytest.raises(ConfigError, match="is there already"):
         add("mine:best", "mine", "new", folder=run.parent)
 
