@@ -14,7 +14,7 @@ A shipped program that has been evaluated again gets the new results, and keeps 
     python -m optsearch.runs.library.add root-scale root-scale --evaluation evaluation.json --replace
 
 With ``--further`` the new results stand beside those on held-out tasks, and may be on other tasks with the data that
-selected the program; results with the same ``--losses`` are replaced:
+selected the program; with ``--replace`` those with the same ``--losses`` are replaced:
 
     python -m optsearch.runs.library.add root-scale root-scale --evaluation evaluation.json --further --losses x10
 """

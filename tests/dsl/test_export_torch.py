@@ -93,7 +93,7 @@ def test_large_arrays_take_the_same_steps_as_small_ones(tmp_path: Path) -> None:
     assert torch.equal(torch.cat([w.detach() for w in large]), torch.cat([w.detach() for w in small]))
 
 
-@pytest.mark.parametrize("name", ["adamw", "muon"])
+@pytest.mark.parametrize("name", ["adamw", pytest.param("muon", marks=pytest.mark.slow)])
 def test_a_step_may_be_compiled(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to the backend, which needs a compiler of C++."""
     module = load(to_torch_source(LIBRARY[name]), tmp_path, f"compiled_{name}")

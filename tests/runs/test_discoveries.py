@@ -222,6 +222,8 @@ def test_further_results_stand_beside_those_on_held_out_tasks(
     for task in was.chosen_on:
         Path("told.json").write_text(optsearch("evaluate", name, "--task", task, *HELD_OUT[4:], *FEW, "--json").out)
         with pytest.raises(ConfigError, match=f"'{task}' is not held out"):
+            add(name, name, evaluation=Path("told.json"), further=True, losses="other", folder=tmp_path)
+        with pytest.raises(ConfigError, match=r"'shared\.csv' is there already, from another evaluation"):
             add(name, name, evaluation=Path("told.json"), further=True, losses="shared", folder=tmp_path)
 
 

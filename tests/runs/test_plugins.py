@@ -169,6 +169,7 @@ def test_the_format_exports(tmp_path: Path, optsearch: Command) -> None:
     assert (refused.code, "did you mean 'words'?" in refused.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_workers_of_ray_see_the_plug_ins(installed: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "optsearch", "evaluate", "sgd", "--task", "straight", "--baseline", "halved"]
     command += ["--tune", "0", "--seeds", "2", "--replicates", "1", "--workers", "1", "--json"]

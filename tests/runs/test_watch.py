@@ -73,7 +73,9 @@ LIVE = {
 """Arguments of commands that train for a few seconds."""
 
 
-@pytest.mark.parametrize("command", LIVE)
+@pytest.mark.parametrize(
+    "command", [pytest.param(name, marks=() if name == "select" else pytest.mark.slow) for name in LIVE]
+)
 def test_a_live_command_is_followed_to_its_end(command: str, small_run: Path, tmp_path: Path) -> None:
     """The run's name is enough: what is shown is the work on its programs, not the finished search."""
     runs = tmp_path / "optsearch-runs"
