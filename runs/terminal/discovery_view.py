@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from optsearch.runs.library.description import mean, method
 from optsearch.runs.library.discovery import Discovery, Result, Spent
+from optsearch.runs.summary.held_out import warnings
 from optsearch.runs.terminal.tables import say, table
 from optsearch.runs.text.phrasing import listed
 
@@ -45,7 +46,8 @@ def shown(one: Discovery) -> None:
     say(method(one))
     say(one.headline)
     for further in record.further:
-        say(f"In a further evaluation, of {further.trials} trials a tuning {further.comparisons_over_tasks}.")
+        data = "data that selected it" if warnings(one.name, record.chosen_on, further.tasks) else "held-out data"
+        say(f"Further, on {data}, with {further.trials} trials a tuning {further.comparisons_over_tasks}.")
     say()
     say("What finds it again, in the same versions on the same kind of machine, and compares it again:", "bold")
     for command in one.commands:
