@@ -164,7 +164,7 @@ class OverTasks(BaseModel):
         return f"the {self.opponent}" if len(self.members) > 1 else self.opponent
 
 
-class Evaluated(BaseModel):
+class RecordedEvaluation(BaseModel):
     """An evaluation of the program.
 
     Attributes:
@@ -245,11 +245,11 @@ class Record(BaseModel):
     origin: Origin
     cost: dict[Literal["search", "controls", "evaluation"], Spent]
     chosen_on: dict[str, str]
-    held_out: Evaluated
-    further: list[Evaluated] = []
+    held_out: RecordedEvaluation
+    further: list[RecordedEvaluation] = []
 
     @property
-    def evaluations(self) -> list[Evaluated]:
+    def evaluations(self) -> list[RecordedEvaluation]:
         """All evaluations, that on held-out tasks first."""
         return [self.held_out, *self.further]
 

@@ -89,7 +89,7 @@ class RecordedResult:
 
 
 def results_of(evaluated: RecordedResult, program: str, name: str, losses: str) -> Fields:
-    """The fields of `discovery.Evaluated` for a program, by its name in the evaluation.
+    """The fields of `discovery.RecordedEvaluation` for a program, by its name in the evaluation.
 
     Args:
         evaluated: the evaluation.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
-from optsearch.runs.library.discovery import Evaluated, Origin, Spent
+from optsearch.runs.library.discovery import Origin, RecordedEvaluation, Spent
 
 
 class LeaderboardRowJson(TypedDict):
@@ -191,7 +191,7 @@ class DiscoveryJson(TypedDict):
     origin: Origin
     cost: dict[str, Spent]
     chosen_on: dict[str, str]
-    held_out: Evaluated
-    further: list[Evaluated]
+    held_out: RecordedEvaluation
+    further: list[RecordedEvaluation]
     headline: str
     commands: list[str]
