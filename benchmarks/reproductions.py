@@ -232,6 +232,7 @@ ENTRIES: tuple[Entry, ...] = (
         (
             "docs/evidence.md: Tasks that share no data with a search",
             "docs/evidence.md: Tasks that share data with a search",
+            "docs/evidence.md: On a larger rung",
         ),
         ("python benchmarks/recompute.py",),
         takes="10 s",

@@ -38,7 +38,7 @@ def undisturbed(calm: Path, optsearch: Command) -> dict[str, Any]:
 
 @pytest.fixture
 def finished(optsearch: Command) -> Callable[[Path], dict[str, Any]]:
-    """``finished(folder)``: repeats the command of a search in this process, and gives what nothing may change."""
+    """``finished(folder)``: repeats a search's command here; gives the results that no disturbance may change."""
     return lambda folder: result(optsearch(*search_command(folder)[len(COMMAND) :], "--json").json())
 
 
