@@ -11,7 +11,8 @@ state arrays, statements; the best programs of each size, at least as good as th
 
 ``--set`` changes settings of the campaign, such as those that switch extensions of the search on. Runs are in
 FOLDER/TARGET-SETTINGS/seedN, so that several settings share a folder. The same command continues an interrupted study,
-and more ``--seeds`` extend it. The last line is one JSON object.
+and more ``--seeds`` extend it. With ``--outcomes FILE`` the outcomes are kept there too and searches in FILE are not
+repeated, so that a study goes on without its runs. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from outcomes import Outcomes
 from rediscovery import look
 from scipy.stats import binomtest
 
@@ -84,6 +86,7 @@ class Outcome:
         size: number of programs of the front.
         fitness: fitness of the best program.
         evaluations: number of evaluations of the main search.
+        program: the best program as it was scored.
     """
 
     seed: int
@@ -92,6 +95,7 @@ class Outcome:
     size: int
     fitness: float | None
     evaluations: int
+    program: str
 
 
 def folder_of(out: Path, target: str, settings: Sequence[str]) -> Path:
@@ -112,7 +116,8 @@ def run_search(folder: Path, target: str, settings: Sequence[str], seed: int) ->
         members = front(store)
         seen = [look(row.id, row.fitness, store.ticket(*store.find(row.id)).scored, aim.kind).found for row in members]
         evaluations = evaluations_of(store, store.search(SEARCH))
-        return Outcome(seed, found.found, sum(seen), len(seen), best.fitness.value, evaluations)
+        program = str(best.scored)
+        return Outcome(seed, found.found, sum(seen), len(seen), best.fitness.value, evaluations, program)
 
 
 def rate(arrived: int, of: int) -> dict[str, float | int]:
@@ -135,6 +140,13 @@ def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
+def row_of(outcome: Outcome) -> str:
+    """A row of the table."""
+    value = "-" if outcome.fitness is None else f"{outcome.fitness:.5f}"
+    found = f"{'arrived' if outcome.best else '-'} | {outcome.front} of {outcome.size}"
+    return f"| {outcome.seed} | {found} | {value} | {outcome.evaluations:,} |"
+
+
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -144,24 +156,28 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0, help="lowest seed")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="one setting")
     parser.add_argument("--jobs", type=int, default=2, help="searches at once, each in a process of one core")
+    parser.add_argument("--outcomes", type=Path, metavar="FILE", help="file that keeps the outcomes of all searches")
     options = parser.parse_args()
+    kept = Outcomes.open(options.outcomes, {"target": options.target, "settings": options.settings})
     folder = folder_of(options.out, options.target, options.settings)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.txt").write_text("\n".join(options.settings) + "\n", encoding="utf-8")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     print("| seed | best program | front | fitness | evaluations |\n|---|---|---|---|---|")
-    outcomes: list[Outcome] = []
+    for seed in seeds:
+        if f"seed{seed}" in kept.found:
+            print(row_of(Outcome(**kept.found[f"seed{seed}"])))
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         waiting = [
-            pool.submit(run_search, folder / f"seed{seed}", options.target, options.settings, seed) for seed in seeds
+            pool.submit(run_search, folder / f"seed{seed}", options.target, options.settings, seed)
+            for seed in seeds
+            if f"seed{seed}" not in kept.found
         ]
         for done in as_completed(waiting):
             one = done.result()
-            outcomes.append(one)
-            value = "-" if one.fitness is None else f"{one.fitness:.5f}"
-            cells = f"{one.seed} | {'arrived' if one.best else '-'} | {one.front} of {one.size} | {value}"
-            print(f"| {cells} | {one.evaluations:,} |", flush=True)
-    outcomes.sort(key=lambda outcome: outcome.seed)
+            kept.add(f"seed{one.seed}", asdict(one))
+            print(row_of(one), flush=True)
+    outcomes = [Outcome(**kept.found[f"seed{seed}"]) for seed in seeds]
     found = report(outcomes)
     for name, title in (("best", "the best program"), ("front", "a program of the front")):
         row = found[name]

@@ -4,6 +4,7 @@
     python benchmarks/search_study.py --out FOLDER --task lmmlp --seeds 20
     python benchmarks/search_study.py --out FOLDER --steps 30000 --seeds 2 --population 40        a minute or two
     python benchmarks/search_study.py --out FOLDER --factors archive refinement parsimony rotate
+    python benchmarks/search_study.py --out FOLDER --outcomes FILE --seeds 20      ten seeds more than FILE has
 
 The factors are ``archive``, ``adaptation``, ``cross`` and ``race``, or others of ``CANDIDATES`` that `--factors` names.
 An arm sets each of them on or off; the half fraction, with the last factor as the product of the others, has eight arms
@@ -18,7 +19,9 @@ interval is that of Student's t over seeds. The second outcome is the number of 
 below the level that the published search (all factors off) reaches in half of its seeds; searches that never reach it
 count as the whole budget, which understates differences.
 
-Searches are runs in FOLDER. The same command continues an interrupted experiment. The last line is one JSON object.
+Searches are runs in FOLDER. The same command continues an interrupted experiment. With ``--outcomes FILE`` the outcomes
+are kept there too and searches in FILE are not repeated, so that an experiment goes on without its runs; the outcomes
+behind the tables of the documentation are in `benchmarks/measured/`. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -29,12 +32,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from outcomes import Outcomes
 from scipy import stats
 
 from optsearch.runs.commands.search import Campaign, load_named
@@ -65,6 +69,12 @@ FACTORS = ("archive", "adaptation", "cross", "race")
 PLAIN = ["first_stage=null", "controls=[]"]
 """Settings of all searches."""
 
+SHARED = ("task", "steps", "population", "tuning")
+"""Arguments that all outcomes of a file share."""
+
+WARM_STARTED = "adamw"
+"""Name of the search that tunes the warm start."""
+
 Arm = frozenset[str]
 """The factors that are on."""
 
@@ -91,12 +101,21 @@ class Outcome:
     Attributes:
         fresh: mean loss of its best program on fresh seeds.
         steps: training steps of the search.
+        program: its best program, pruned.
         course: pairs (training steps so far, best fitness so far), at each improvement.
     """
 
     fresh: float
     steps: int
+    program: str
     course: tuple[tuple[int, float], ...]
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> Outcome:
+        """An outcome from its JSON form."""
+        return cls(
+            kept["fresh"], kept["steps"], kept["program"], tuple((steps, best) for steps, best in kept["course"])
+        )
 
 
 def run_search(folder: Path, overrides: list[str]) -> Outcome:
@@ -114,7 +133,7 @@ def run_search(folder: Path, overrides: list[str]) -> Outcome:
             if result.fitness.value is not None and result.fitness.value < best:
                 best = result.fitness.value
                 course.append((spent, best))
-        return Outcome(view.best.fresh.mean, spent, tuple(course))
+        return Outcome(view.best.fresh.mean, spent, str(view.best.forms.pruned), tuple(course))
 
 
 def tuned_warm_start(folder: Path, task: str, evaluations: int) -> str:
@@ -207,27 +226,29 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=300, help="size of the population")
     parser.add_argument("--jobs", type=int, default=2, help="searches at once, each in a process of one core")
     parser.add_argument("--factors", nargs="+", choices=list(CANDIDATES), default=list(FACTORS), help="what to switch")
+    parser.add_argument("--outcomes", type=Path, metavar="FILE", help="file that keeps the outcomes of all searches")
     arguments = parser.parse_args()
     chosen = set(arguments.factors)
     if any(pair <= chosen for pair in SAME_SETTING) or len(chosen) < max(len(arguments.factors), 2):
         parser.error("--factors: name at least two different ones, one of race and rotate, and one of archive and age")
-    warm_start = tuned_warm_start(arguments.out / "adamw", arguments.task, arguments.tuning)
+    kept = Outcomes.open(arguments.outcomes, {name: getattr(arguments, name) for name in SHARED})
+    if WARM_STARTED not in kept.found:
+        program = tuned_warm_start(arguments.out / WARM_STARTED, arguments.task, arguments.tuning)
+        kept.add(WARM_STARTED, {"program": program})
+    warm_start = kept.found[WARM_STARTED]["program"]
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    outcomes: dict[tuple[Arm, int], Outcome] = {}
+    searches = {f"{label(arm)}-seed{seed}": (arm, seed) for seed in seeds for arm in design(arguments.factors)}
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         waiting = {
-            pool.submit(
-                run_search,
-                arguments.out / f"{label(arm)}-seed{seed}",
-                overrides_of(arm, seed, warm_start, arguments),
-            ): (arm, seed)
-            for seed in seeds
-            for arm in design(arguments.factors)
+            pool.submit(run_search, arguments.out / name, overrides_of(*which, warm_start, arguments)): name
+            for name, which in searches.items()
+            if name not in kept.found
         }
         for done in as_completed(waiting):
-            arm, seed = waiting[done]
-            outcomes[arm, seed] = done.result()
-            print(f"{label(arm)}, seed {seed}: {outcomes[arm, seed].fresh:.5f}", flush=True)
+            name, outcome = waiting[done], done.result()
+            kept.add(name, asdict(outcome))
+            print(f"{name}: {outcome.fresh:.5f}", flush=True)
+    outcomes = {which: Outcome.read(kept.found[name]) for name, which in searches.items()}
     found = report(outcomes, arguments.steps, arguments.factors)
     print(f"\n{'arm':30} {'median':>9} {'mean':>9} {'deviation':>9} {'steps to ' + format(found['level'], '.4f'):>16}")
     for row in found["arms"]:

@@ -53,5 +53,5 @@ def test_effects_are_recovered_beside_effects_of_seeds() -> None:
 
 
 def test_a_level_that_is_never_reached_costs_the_budget() -> None:
-    outcome = study.Outcome(0.5, 900, ((100, 0.8), (400, 0.6)))
+    outcome = study.Outcome(0.5, 900, "", ((100, 0.8), (400, 0.6)))
     assert [study.reached(outcome, level, 1000) for level in (0.9, 0.7, 0.6, 0.5)] == [100, 400, 400, 1000]
