@@ -69,7 +69,7 @@ FACTORS = ("archive", "adaptation", "cross", "race")
 PLAIN = ["first_stage=null", "controls=[]"]
 """Settings of all searches."""
 
-SHARED = ("task", "steps", "population", "tuning")
+SHARED = ("task", "steps", "population", "tournament", "tuning")
 """Arguments that all outcomes of a file share."""
 
 WARM_STARTED = "adamw"
@@ -148,13 +148,12 @@ def tuned_warm_start(folder: Path, task: str, evaluations: int) -> str:
 
 def overrides_of(arm: Arm, seed: int, warm_start: str, arguments: argparse.Namespace) -> list[str]:
     """Settings of a search."""
-    size, tournament = arguments.population, max(arguments.population // 25, 2)
     return [
         f"task={arguments.task}",
         f"seed={seed}",
         f"warm_start={json.dumps(warm_start)}",
         f"budget={{steps: {arguments.steps}}}",
-        f"population={{size: {size}, tournament: {tournament}}}",
+        f"population={{size: {arguments.population}, tournament: {arguments.tournament}}}",
         *(setting for name, setting in CANDIDATES.items() if name in arm),
         *PLAIN,
     ]
@@ -221,9 +220,10 @@ def main() -> None:
     parser.add_argument("--task", default="ae", help="task of the searches")
     parser.add_argument("--seeds", type=int, default=10, help="seeds of each arm")
     parser.add_argument("--first-seed", type=int, default=0, help="lowest seed")
-    parser.add_argument("--steps", type=int, default=1_500_000, help="training steps of each search")
+    parser.add_argument("--steps", type=int, default=600_000, help="training steps of each search")
     parser.add_argument("--tuning", type=int, default=1500, help="evaluations that tune AdamW once")
-    parser.add_argument("--population", type=int, default=300, help="size of the population")
+    parser.add_argument("--population", type=int, default=100, help="size of the population")
+    parser.add_argument("--tournament", type=int, default=10, help="programs of which the best becomes a parent")
     parser.add_argument("--jobs", type=int, default=2, help="searches at once, each in a process of one core")
     parser.add_argument("--factors", nargs="+", choices=list(CANDIDATES), default=list(FACTORS), help="what to switch")
     parser.add_argument("--outcomes", type=Path, metavar="FILE", help="file that keeps the outcomes of all searches")
