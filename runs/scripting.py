@@ -169,6 +169,7 @@ def evaluate(
     shared: bool = False,
     sensitivity: bool = False,
     timed: bool = False,
+    join: Sequence[str | Path] = (),
     kept_in: str | Path | None = None,
     workers: int | None = None,
     address: str | None = None,
@@ -181,7 +182,8 @@ def evaluate(
     Args:
         programs: one or several programs, each a value, a name, a file or ``RUN:ID``. Results of programs of runs are
             also recorded there.
-        tasks: names of tasks; ``optsearch tasks`` lists them. None for ``X_ae``, or for the script alone.
+        tasks: names of tasks; ``optsearch tasks`` lists them. None for ``X_ae``, or for the script or the
+            joined files alone.
         script: a training script in the place of tasks, from `load_script`. None for tasks.
         seeds: number of fresh seeds of each replicate.
         baselines: names of baselines, or ``module:object`` of your own. None for AdamW and Lion, or with a script of
@@ -194,6 +196,8 @@ def evaluate(
         sensitivity: if True, also trains each tuned point at multiples of its rate, all else fixed.
         timed: if True, also measures the wall-clock time of compiled steps in this process, after all training runs.
             JAX must not have computed before in this process, unless it is already restricted to one CPU thread.
+        join: files with results of the same comparison on other tasks, as ``evaluate --json`` printed them, which are
+            judged together with these.
         kept_in: folder of the training cache. None for ``optsearch-runs``.
         workers: number of concurrent training runs; 0 for sequential runs in this process. None for one per core.
         address: address of a Ray cluster to join. None starts a local one.
@@ -206,9 +210,10 @@ def evaluate(
             available, or a declared range excludes a contender's own setting.
         SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss or nothing is tuned.
         ScriptSettingsError, ScriptRunError: a setting is for tasks alone, or the script cannot be run.
+        JoinError: a file to join is of another comparison.
     """
     if tasks is None:
-        tasks = () if script else "X_ae"
+        tasks = () if script or join else "X_ae"
     if baselines is None:
         baselines = SCRIPT_BASELINES[script.framework] if script else ("adamw", "lion")
     settings = EvaluationSettings(
@@ -232,6 +237,7 @@ def evaluate(
         address=address,
         gpus=gpus_per_worker,
         imports=imports,
+        join=[Path(path) for path in join],
         quiet=quiet,
     )
 

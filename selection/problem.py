@@ -38,6 +38,24 @@ class Problem:
     script: TrainingScript | None = None
     horizon: float | None = None
 
+    @classmethod
+    def named(cls, name: str) -> Problem:
+        """The problem of a name such as ``X_ae@16@4x``.
+
+        Raises:
+            TaskError: it is the name of no task with a batch size and a horizon.
+        """
+        task, *rest = name.split("@")
+        try:
+            batch = next((int(part) for part in rest if not part.endswith("x")), None)
+            horizon = next((float(part[:-1]) for part in rest if part.endswith("x")), None)
+        except ValueError:
+            batch = horizon = None
+        (found,) = problems([task], None if batch is None else [batch], None if horizon is None else [horizon])
+        if found.name != name:
+            raise TaskError(f"'{name}' is no task, with a batch size and a horizon as in X_ae@16@4x")
+        return found
+
     @property
     def setting(self) -> str:
         """``X_ae``, or ``X_ae@16`` with a batch size of 16, without the horizon."""

@@ -130,6 +130,15 @@ def evaluate(
             help="End tuning runs of the script whose validation loss is above LOSS at STEP; may be repeated.",
         ),
     ] = None,
+    join: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--join",
+            metavar="FILE",
+            help="Judge together with the results of the same comparison on other tasks, as --json printed them; may "
+            "be repeated. Without --task, judge the files alone.",
+        ),
+    ] = None,
     kept: Kept = None,
     workers: Workers = None,
     imports: Imports = None,
@@ -158,7 +167,7 @@ def evaluate(
         horizons = None if len(horizons) == 1 else tuple(each / horizons[0] for each in horizons)
     default = SCRIPT_BASELINES[target.framework] if target else ("adamw", "lion")
     settings = EvaluationSettings(
-        tasks=tuple(tasks or ([] if target else ["X_ae"])),
+        tasks=tuple(tasks or ([] if target or join else ["X_ae"])),
         seeds=seeds,
         baselines=tuple(baselines or default),
         skipped=skip,
@@ -188,6 +197,7 @@ def evaluate(
             imports=imports or (),
             address=address,
             gpus=gpus_per_worker,
+            join=join or (),
             quiet=as_json,
         )
     print_json(result.as_values()) if as_json else comparison_view.evaluation(result)

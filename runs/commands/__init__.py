@@ -13,6 +13,7 @@ entrants     the programs that enter a funnel
 own_imports  which own tasks of a run may be imported
 final_runs   training of finalists on further seeds
 script_check  tries a training script with few steps, and says what is wrong with it
+join         earlier results that an evaluation judges together with its own
 timing       times training steps once all training runs have ended
 evaluation_record  records an evaluation in the runs of its programs
 campaigns/   shipped campaigns

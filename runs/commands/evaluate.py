@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.registry import check_packages
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands.evaluation_record import record_evaluation
+from optsearch.runs.commands.join import check_joined, read_joined, said_of, total
 from optsearch.runs.commands.timing import with_step_times
 from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.library.references import RUNS_FOLDER, NamedProgram, load_program, run_folder
@@ -28,6 +29,7 @@ from optsearch.search.pool import Pool
 from optsearch.selection.comparison.evaluate import TrainingProgress as Ended
 from optsearch.selection.comparison.evaluate import evaluate
 from optsearch.selection.comparison.evaluation import Evaluation
+from optsearch.selection.comparison.join import join as join_evaluations
 from optsearch.selection.comparison.replicate import runs_of_replicate
 from optsearch.selection.comparison.settings import EvaluationSettings, ScriptSettingsError
 from optsearch.selection.contender import Contender, TrainingJob, run_job
@@ -46,6 +48,7 @@ def run_evaluation(
     address: str | None = None,
     gpus: float = 0.0,
     imports: Sequence[str] = (),
+    join: Sequence[Path] = (),
     quiet: bool = False,
 ) -> EvaluationResult:
     """Tunes programs and baselines several times with the same budget, and trains all on the same fresh seeds.
@@ -62,11 +65,14 @@ def run_evaluation(
         address: address of a Ray cluster to join; None starts a local one.
         gpus: share of a GPU of each worker, for tasks; a script has its own resources.
         imports: ``module:object`` references of user-defined tasks.
+        join: files with the output of ``evaluate --json`` for the same contenders on other tasks, which are judged
+            together with those of the settings.
         quiet: if True, shows no progress.
 
     Raises:
         ProgramError, RunError, TaskError, BaselineError, SeedError, SpaceError: a name is unknown, too few seeds are
             available, or a declared range excludes a contender's own setting.
+        JoinError: a file to join is of another comparison.
         SharedTuningError: one setting for all tasks is requested, and a task has no trivial loss or nothing is tuned.
         ScriptSettingsError: workers have a share of a GPU, and the settings are those of a training script.
         ScriptRunError: the training script of the settings cannot be run.
@@ -76,37 +82,34 @@ def run_evaluation(
     if settings.timed:
         use_one_cpu_thread()  # before JAX's first computation, such as the import of a task
     import_own_tasks(imports)
+    settings, files = read_joined(join, settings)
     entered = enter(programs, settings)
+    names = [contender.name for contender in entered.contenders]
+    for file in files:
+        check_joined(file, settings, entered.programs, names)
     script = settings.script
-    words = worker_words(workers, address, cpus=script.cpus if script else 1, gpus=gpus)
-    view = TrainingView(errors, "evaluate", workers=words, quiet=quiet)
-    warn_of_open_cluster(address)
-    opened = training(run_job, folder or RUNS_FOLDER, workers, address, imports, gpus=gpus, script=script)
-    about = list(entered.programs), [named.run[0] for named in entered.programs.values() if named.run]
-    log = working(folder or RUNS_FOLDER, "evaluate", *about, [problem.name for problem in entered.problems])
-    with opened as (pool, kept), log as work, view:
-        for line in entered.warnings:
-            errors.print(line, markup=False, soft_wrap=True)
-        if not quiet:
-            errors.print(_plan(settings, entered, kept.path), markup=False, soft_wrap=True)
-            if script is not None:
-                errors.print(_script_plan(script, entered.problems), markup=False, soft_wrap=True)
-        if gpus:
-            say_device(pool.machine, quiet=quiet)
-        cost = CostCounter(logged(view, work))
-        evaluation = _evaluate(settings, entered, pool, cost)
-        looks = _looks(kept, settings, entered)
-    if settings.timed:
-        evaluation = with_step_times(evaluation, entered.contenders, entered.problems, quiet=quiet)
+    said = tuple(dict.fromkeys((*entered.warnings, *said_of(files))))
+    for line in said:
+        errors.print(line, markup=False, soft_wrap=True)
+    parts = [Part(file.evaluation, file.cost, file.looks) for file in files]
+    if entered.problems or not files:
+        parts.append(_train(settings, entered, folder or RUNS_FOLDER, workers, address, gpus, imports, quiet=quiet))
+    evaluation = parts[0].evaluation
+    if files:
+        every = [part.evaluation for part in parts]
+        evaluation = join_evaluations(every, entered.contenders, settings.judged, entered.seeds, settings.budget)
     result = EvaluationResult(
         evaluation,
-        entered.warnings,
-        kept.known,
-        kept.trained,
-        looks,
+        said,
+        sum(part.known for part in parts),
+        sum(part.trained for part in parts),
+        {
+            name: {task: n for part in parts for task, n in part.looks.get(name, {}).items()}
+            for name in entered.programs
+        },
         settings=settings,
         programs={name: str(named.program) for name, named in entered.programs.items()},
-        cost=cost.total,
+        cost=total([part.cost for part in parts]),
         made_with=about_machine(),
     )
     if script is not None and (failed := sum(row.outcome != Outcome.OK.value for row in evaluation.rows)):
@@ -118,6 +121,59 @@ def run_evaluation(
     for line in record_evaluation(entered.programs, settings, result.cost, evaluation):
         errors.print(line, markup=False, soft_wrap=True)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An evaluation on some of the tasks.
+
+    Attributes:
+        evaluation: its results.
+        cost: cost of training.
+        looks: for each program and task the number of other comparisons that have used some of the same fresh seeds.
+        known: number of cached training runs.
+        trained: number of training runs executed by this command.
+    """
+
+    evaluation: Evaluation
+    cost: TrainingCost
+    looks: Mapping[str, Mapping[str, int]]
+    known: int = 0
+    trained: int = 0
+
+
+def _train(
+    settings: EvaluationSettings,
+    entered: Entered,
+    folder: Path,
+    workers: int | None,
+    address: str | None,
+    gpus: float,
+    imports: Sequence[str],
+    *,
+    quiet: bool,
+) -> Part:
+    """Trains on the tasks of the settings."""
+    script = settings.script
+    words = worker_words(workers, address, cpus=script.cpus if script else 1, gpus=gpus)
+    view = TrainingView(errors, "evaluate", workers=words, quiet=quiet)
+    warn_of_open_cluster(address)
+    opened = training(run_job, folder, workers, address, imports, gpus=gpus, script=script)
+    about = list(entered.programs), [named.run[0] for named in entered.programs.values() if named.run]
+    log = working(folder, "evaluate", *about, [problem.name for problem in entered.problems])
+    with opened as (pool, kept), log as work, view:
+        if not quiet:
+            errors.print(_plan(settings, entered, kept.path), markup=False, soft_wrap=True)
+            if script is not None:
+                errors.print(_script_plan(script, entered.problems), markup=False, soft_wrap=True)
+        if gpus:
+            say_device(pool.machine, quiet=quiet)
+        cost = CostCounter(logged(view, work))
+        evaluation = _evaluate(settings, entered, pool, cost)
+        looks = _looks(kept, settings, entered)
+    if settings.timed:
+        evaluation = with_step_times(evaluation, entered.contenders, entered.problems, quiet=quiet)
+    return Part(evaluation, cost.total, looks, kept.known, kept.trained)
 
 
 def logged(view: TrainingView, work: WorkLog) -> Callable[[Ended], None]:

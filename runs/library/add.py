@@ -22,7 +22,6 @@ selected the program; with ``--replace`` those with the same ``--losses`` are re
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,11 +44,10 @@ from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Search
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.campaign_file import campaign_file
-from optsearch.runs.summary.evaluation_json import decode_evaluation
 from optsearch.runs.summary.held_out import tasks_chosen_on, warnings
+from optsearch.runs.summary.result_file import ResultFile
 from optsearch.runs.summary.searches import SEARCH, first_stage
 from optsearch.runs.summary.selections import SelectionRecord, read_selections
-from optsearch.runs.summary.stage_record import TrainingCost
 from optsearch.runs.text.plain import printable
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.yaml_text import read_yaml
@@ -151,17 +149,14 @@ def _shipped(name: str, path: Path | None, further: bool) -> tuple[Program, Fiel
     if path is None:
         raise ConfigError([f"'{name}' is shipped: pass its new results with --evaluation FILE"])
     one = DISCOVERED[name]
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        evaluated = RecordedResult(
-            SETTINGS.validate_python(found["settings"]),
-            found["programs"],
-            TrainingCost(**found["cost"]),
-            decode_evaluation(found),
-            _made_with(found["made_with"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError([f"{path}: is no output of `optsearch evaluate --json`: {error}"]) from error
+    found = ResultFile.read(path)
+    evaluated = RecordedResult(
+        SETTINGS.validate_python(found.settings),
+        found.programs,
+        found.cost,
+        found.evaluation,
+        _made_with(found.made_with),
+    )
     chosen_on = {} if further else one.record.chosen_on
     _check_proof(name, f"{path}", evaluated.evaluation, chosen_on, f"`optsearch evaluate {name} --task cnn --json`")
     return one.program, _with_lines(one.record), evaluated

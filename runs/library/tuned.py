@@ -6,12 +6,10 @@ the lowest mean validation loss on its fresh seeds. The test losses decide nothi
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from optsearch.dsl.export.arguments import Advice
 from optsearch.dsl.fingerprint import fingerprint
@@ -23,8 +21,8 @@ from optsearch.proxy_tasks.task import SCHEDULE_WORDS
 from optsearch.runs.library.references import NamedProgram, run_folder
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.writer import RunStore
-from optsearch.runs.summary.evaluation_json import decode_evaluation
 from optsearch.runs.summary.evaluation_result import EvaluationResult
+from optsearch.runs.summary.result_file import ResultFile
 from optsearch.runs.summary.selections import read_selections
 from optsearch.selection.comparison.evaluation import Evaluation
 from optsearch.selection.space import RATE, with_values
@@ -105,15 +103,9 @@ def _of_result(result: EvaluationResult) -> Iterator[_Found]:
 
 
 def _of_file(path: Path) -> Iterator[_Found]:
-    try:
-        values: Any = json.loads(path.read_text(encoding="utf-8"))
-        evaluation, is_script = decode_evaluation(values), "script" in values["settings"]
-        for name, text in values["programs"].items():
-            parse(text)
-            yield _Found(path.name, name, text, evaluation, is_script)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = "" if isinstance(error, KeyError | TypeError | AttributeError) else f": {error}"
-        raise RunError(f"{path}: is no output of `optsearch evaluate --json`{reason}") from error
+    found = ResultFile.read(path)
+    for name, text in found.programs.items():
+        yield _Found(path.name, name, text, found.evaluation, "script" in found.settings)
 
 
 def _of_run(reference: str) -> Iterator[_Found]:

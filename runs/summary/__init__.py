@@ -21,6 +21,7 @@ held_out     tasks that were used to select a program
 evaluation_rows  tables of an evaluation as frozen rows
 evaluation_result  result of an evaluation, with what it was made of
 evaluation_json  JSON of an evaluation, and its decoder
+result_file  output of `evaluate --json` in a file
 stage_record  a completed stage of a funnel, and its JSON
 selections   the funnels and evaluations of a run
 replicates   statistics over several seeds of one campaign

@@ -2,8 +2,10 @@
 
 settings       what defines a comparison
 replicate      one tuning of every contender, and the runs on its fresh seeds
-evaluate       runs all replicates and concludes from them
+evaluate       runs all replicates
 evaluation     results of an evaluation
+judge          what it concludes from its training runs
+join           several evaluations on different tasks as one
 comparison     differences, tests and verdicts
 failed_tuning  baselines behind a baseline that they contain
 trend          differences against the number of steps: whether a lead lasts

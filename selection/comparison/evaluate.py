@@ -8,25 +8,21 @@ validation loss; results are compared by the test loss, which is not used for an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 
 from optsearch.proxy_tasks.run import Trained
 from optsearch.search.pool import Here, Pool
-from optsearch.selection.comparison.comparison import compare, estimates, overall, times_to_target
 from optsearch.selection.comparison.evaluation import Evaluation, Row, Tuning
-from optsearch.selection.comparison.failed_tuning import failed_tunings
+from optsearch.selection.comparison.judge import judge
 from optsearch.selection.comparison.replicate import ReplicateResult, measure, runs_of_replicate
-from optsearch.selection.comparison.trend import trends
-from optsearch.selection.comparison.work import operations_per_parameter, state_bytes_per_parameter
 from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.problem import Problem
-from optsearch.selection.tuning.families import families, groups
+from optsearch.selection.tuning.families import groups
 from optsearch.selection.tuning.objective import check_shared
-from optsearch.selection.tuning.rate_sensitivity import RateRun, rate_runs, rate_seed, rate_sensitivities
+from optsearch.selection.tuning.rate_sensitivity import RateRun, rate_runs, rate_seed
 from optsearch.selection.tuning.schedule import drive
 from optsearch.selection.tuning.tuner import Tuned, TuningBudget
-from optsearch.selection.tuning.tuning_curve import tuning_curve
 
 TUNING, EVALUATION, SENSITIVITY = "tuning", "evaluation", "sensitivity"
 
@@ -120,8 +116,7 @@ def evaluate(
                 for seed, trained in zip(replicate, one.fresh, strict=True):
                     rows.append(_row(problem, contender, number, seed, one.tuned, trained))
                 rates += rate_runs(problem.name, contender.name, number, one.rates)
-    judged = _judged(contenders, problems, seeds, budget, rows, tuning, shared=shared)
-    return replace(judged, rate_runs=tuple(rates), rate_sensitivity=rate_sensitivities(rates))
+    return judge(contenders, problems, seeds, budget, rows, tuning, rates, shared=shared)
 
 
 def _check(
@@ -170,70 +165,4 @@ def _row(problem: Problem, contender: Contender, replicate: int, seed: int, tune
         seconds=trained.seconds,
         train_losses=result.train_losses,
         validation_losses=result.validation_losses,
-    )
-
-
-def _judged(
-    contenders: Sequence[Contender],
-    problems: Sequence[Problem],
-    seeds: Sequence[Sequence[int]],
-    budget: TuningBudget,
-    rows: Sequence[Row],
-    tuning: Sequence[Tuning],
-    *,
-    shared: bool,
-) -> Evaluation:
-    names = [contender.name for contender in contenders]
-    baselines = [contender.name for contender in contenders if contender.is_baseline]
-    programs = [name for name in names if name not in baselines]
-    reference = (baselines or names)[0]
-    checkpoints = {problem.name: problem.target.checkpoints for problem in problems}
-    curves: dict[str, dict[str, list[tuple[float | None, ...]]]] = {}
-    for row in rows:
-        curves.setdefault(row.task, {}).setdefault(row.contender, []).append(row.validation_losses)
-    tuned = {(row.task, row.contender, row.replicate): row.tuned for row in tuning}
-    bare = Evaluation(
-        tasks=tuple(checkpoints),
-        checkpoints=tuple(checkpoints.values()),
-        contenders=tuple(names),
-        families=families(contenders, list(checkpoints), len(seeds), tuned),
-        reference=reference,
-        replicates=len(seeds),
-        seeds=tuple(seed for replicate in seeds for seed in replicate),
-        budget=budget,
-        shared=shared,
-        trivial=tuple((problem.name, problem.target.trivial_loss) for problem in problems),
-        untuned=tuple((c.name, c.untuned(constants=budget.constants)) for c in contenders),
-        state_bytes=tuple((c.name, size) for c in contenders if (size := state_bytes_per_parameter(c)) is not None),
-        rows=tuple(rows),
-        tuning=tuple(tuning),
-    )
-    losses = bare.by_replicate()
-    for family in bare.families:
-        for task, best in family.best:
-            losses[task][family.name] = [losses[task][name][number] for number, name in enumerate(best)]
-    members = {name for family in bare.families for name in family.members}
-    opponents = [*(family.name for family in bare.families), *(name for name in baselines if name not in members)]
-    work = {contender.name: operations_per_parameter(contender) for contender in contenders}
-    replicated = len(seeds) > 1
-    trivial = dict(bare.trivial)
-    horizons: dict[str, list[tuple[str, int]]] = {}
-    for problem in problems:
-        horizons.setdefault(problem.setting, []).append((problem.name, problem.target.steps))
-    comparisons, headlines = compare(losses, programs, baselines, opponents, trivial, replicated=replicated)
-    return replace(
-        bare,
-        estimates=estimates(losses, trivial),
-        comparisons=comparisons,
-        headlines=headlines,
-        overall=overall(losses, [*names, *(family.name for family in bare.families)], reference, trivial),
-        trends=trends(losses, horizons, programs, trivial),
-        times=times_to_target(curves, checkpoints, work, reference),
-        failed_tuning=failed_tunings(contenders, bare.by_replicate(test=False)) if replicated else (),
-        tuning_curves=tuple(
-            tuning_curve(task, name, [tuned[task, name, number].trials for number in range(len(seeds))])
-            for task in checkpoints
-            for name in names
-            if budget.trials
-        ),
     )

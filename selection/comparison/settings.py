@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optsearch.dsl.errors import UserError
+from optsearch.proxy_tasks.task import TaskError
 from optsearch.selection.comparison.evaluation import REPLICATES
 from optsearch.selection.contender import Contender, baseline_contenders, jax_contenders, torch_contenders
 from optsearch.selection.problem import Problem, problems
@@ -46,6 +48,7 @@ class EvaluationSettings:
         sensitivity: if True, also trains each tuned point at multiples of its rate, all else fixed.
         timed: if True, also measures the wall-clock time of compiled steps.
         script: a training script, which is then the only problem; None for tasks.
+        joined: names of further tasks, of which the results of earlier evaluations are judged together with these.
 
     Raises:
         ScriptSettingsError: a setting is for tasks alone, and there is a script.
@@ -65,6 +68,7 @@ class EvaluationSettings:
     sensitivity: bool = False
     timed: bool = False
     script: TrainingScript | None = None
+    joined: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.script is None:
@@ -74,6 +78,7 @@ class EvaluationSettings:
             ("--batch", self.batches is not None, "the script decides on its batch size, such as by an argument"),
             ("--shared", self.shared, "a script is a single problem"),
             ("--time", self.timed, "steps of a script are not compiled here"),
+            ("--join", bool(self.joined), "its baselines are others than those of tasks"),
         ):
             if is_given:
                 raise ScriptSettingsError(f"{option} cannot be combined with --script: {why}; leave it out")
@@ -85,7 +90,7 @@ class EvaluationSettings:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """The tasks with their batch sizes and horizons, or the script with its budgets.
+        """The tasks to train on, with their batch sizes and horizons, or the script with its budgets.
 
         Raises:
             TaskError: as in `problems`.
@@ -96,6 +101,19 @@ class EvaluationSettings:
         if self.horizons is None:
             return (Problem(script.name, script=script),)
         return tuple(Problem(script.name, script=script.longer(times), horizon=times) for times in self.horizons)
+
+    @property
+    def judged(self) -> tuple[Problem, ...]:
+        """The joined tasks, then those to train on.
+
+        Raises:
+            TaskError: as in `problems`, or a task is duplicated.
+        """
+        every = (*(Problem.named(name) for name in self.joined), *self.problems)
+        names = [problem.name for problem in every]
+        if len(set(names)) < len(names):
+            raise TaskError(f"duplicate task in {', '.join(names)}")
+        return every
 
     @property
     def opponents(self) -> tuple[Contender, ...]:
@@ -135,19 +153,20 @@ class EvaluationSettings:
     @property
     def digest(self) -> str:
         """Identifies the use of the fresh seeds; it does not depend on measurements without fresh seeds."""
-        return hashlib.sha256(json.dumps(self._of_fresh_seeds(), sort_keys=True).encode()).hexdigest()[:16]
+        asked = self._of_fresh_seeds(self.problems)
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
     def recorded(self) -> dict[str, Any]:
         """The settings as JSON values, with the version of each task."""
         further = ({"sensitivity": True} if self.sensitivity else {}) | ({"timed": True} if self.timed else {})
         script = {"script": self.script.recorded()} if self.script else {}
-        return self._of_fresh_seeds() | further | script
+        return self._of_fresh_seeds(self.judged) | further | script
 
-    def _of_fresh_seeds(self) -> dict[str, Any]:
-        """The settings on which the results on fresh seeds depend, as JSON values."""
+    def _of_fresh_seeds(self, found: Sequence[Problem]) -> dict[str, Any]:
+        """The settings on which the results on fresh seeds of some tasks depend, as JSON values."""
         return (
             {
-                "tasks": {problem.name: problem.target.version for problem in self.problems},
+                "tasks": {problem.name: problem.target.version for problem in found},
                 "seeds": self.seeds,
                 "skipped_seeds": self.skipped,
                 "baselines": [contender.reference or contender.name for contender in self.opponents],

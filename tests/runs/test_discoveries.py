@@ -189,7 +189,7 @@ def test_a_shipped_program_gets_new_results(
         add(name, "other", folder=tmp_path)
     for damaged in ("", "{}", told.replace('"cost"', '"coast"')):
         Path("told.json").write_text(damaged)
-        with pytest.raises(ConfigError, match="is no output of `optsearch evaluate --json`"):
+        with pytest.raises(RunError, match="is no output of `optsearch evaluate --json`"):
             add(name, "other", evaluation=Path("told.json"), folder=tmp_path)
     Path("told.json").write_text(optsearch("evaluate", name, "--task", "mlm", *HELD_OUT[4:], *FEW, "--json").out)
     with pytest.raises(RunError, match="made from the same data"):
