@@ -27,7 +27,7 @@ from optsearch.runs.store.reader import RUN_FILE
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.run import summary
 from optsearch.search.evolution import WARM_START
-from optsearch.search.population import redundancy
+from optsearch.search.population.population import redundancy
 
 TENTHS = 10
 

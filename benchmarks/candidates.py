@@ -12,10 +12,10 @@ from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.outcome import Outcome
-from optsearch.search.evaluate import InProcessEvaluator, Trainers
-from optsearch.search.fitness import Job, Setting
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.scoring.evaluate import InProcessEvaluator, Trainers
+from optsearch.search.scoring.fitness import Job, Setting
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import MutationWeights
 
 if TYPE_CHECKING:
     from optsearch.proxy_tasks.trainer import Trainer

@@ -32,7 +32,7 @@ from optsearch.proxy_tasks.registry import get_task
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.searches import first_stage
-from optsearch.search.evaluate import use_one_cpu_thread
+from optsearch.search.scoring.evaluate import use_one_cpu_thread
 
 PUBLISHED_DAYS = 3000.0
 """Cost of the published search, in TPU v2 days."""

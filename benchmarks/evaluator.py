@@ -46,8 +46,8 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
 from optsearch.runs.store.environment import about_machine
-from optsearch.search.evaluate import InProcessEvaluator, Trainers, use_one_cpu_thread
-from optsearch.search.fitness import Job, Setting
+from optsearch.search.scoring.evaluate import InProcessEvaluator, Trainers, use_one_cpu_thread
+from optsearch.search.scoring.fitness import Job, Setting
 
 use_one_cpu_thread()
 

@@ -32,8 +32,8 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.history import over_time, read_history
 from optsearch.runs.summary.searches import SEARCH, controls, first_stage
 from optsearch.runs.text.phrasing import control_name
-from optsearch.search.evaluate import use_one_cpu_thread
 from optsearch.search.evolution import WARM_START
+from optsearch.search.scoring.evaluate import use_one_cpu_thread
 from optsearch.selection.statistics.intervals import Interval, mean_interval, paired_difference
 
 AT = (50, 100, 200, 300, 600, 900, 1200, 1800, 2400, 3000, 4500, 6000, 9000, 12000, 18000, 24000, 40000, 80000)

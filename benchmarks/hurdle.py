@@ -32,10 +32,10 @@ from optsearch.runs.store.reader import RunReader, Search
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.searches import SEARCH
 from optsearch.search.config import CampaignConfig
-from optsearch.search.evaluate import Evaluator, InProcessEvaluator
 from optsearch.search.evolution import WARM_START
-from optsearch.search.fitness import OK, Fitness, Job, Reference
-from optsearch.search.reference import HurdleConfig, ReferenceRule
+from optsearch.search.scoring.evaluate import Evaluator, InProcessEvaluator
+from optsearch.search.scoring.fitness import OK, Fitness, Job, Reference
+from optsearch.search.scoring.reference import HurdleConfig, ReferenceRule
 
 FACTORS = (1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0)
 TOP = 0.01

@@ -31,10 +31,10 @@ from optsearch.dsl.verify import verify
 from optsearch.dsl.walk import walk
 from optsearch.search.budget import Budget
 from optsearch.search.evolution import Evolution
-from optsearch.search.fitness import OK, Fitness
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import MutationWeights
-from optsearch.search.population import PopulationConfig
+from optsearch.search.population.population import PopulationConfig
+from optsearch.search.scoring.fitness import OK, Fitness
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import MutationWeights
 
 STATEMENTS = 25
 

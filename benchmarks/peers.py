@@ -39,9 +39,9 @@ from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.proxy_tasks.trainer import Trainer
 from optsearch.runs.store.environment import about_machine
-from optsearch.search.evaluate import Trainers
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.scoring.evaluate import Trainers
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import MutationWeights
 from optsearch.simplify.rewriting.rewrite import rewrite
 
 TASK = "digits"

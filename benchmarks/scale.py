@@ -46,9 +46,9 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.searches import SEARCH, make_evolution
 from optsearch.search.budget import Budget
 from optsearch.search.events import Progress, Timing
-from optsearch.search.fitness import OK, Fitness
+from optsearch.search.scoring.fitness import OK, Fitness
 from optsearch.search.session import Session
-from optsearch.search.workers import Parcel, RayEvaluator
+from optsearch.search.workers.ray_evaluator import Parcel, RayEvaluator
 
 LADDERS: dict[float, tuple[int, ...]] = {
     0.02: (1, 4, 16, 32, 64),
@@ -212,9 +212,9 @@ def simulate(seconds: float, workers: int, evaluations: int, batch_size: int) ->
             tasks={},
         ) as store,
         mock.patch.dict(sys.modules, ray=cluster),
-        mock.patch("optsearch.search.crew.start_ray", return_value=False),
-        mock.patch("optsearch.search.crew.Needs"),
-        mock.patch("optsearch.search.crew.RayWatch"),
+        mock.patch("optsearch.search.workers.crew.start_ray", return_value=False),
+        mock.patch("optsearch.search.workers.crew.Needs"),
+        mock.patch("optsearch.search.workers.crew.RayWatch"),
     ):
         search = store.add_search(SEARCH, "", {"algorithm": config.algorithm})
         evolution = make_evolution(store, config, search, Budget(evaluations=1_000_000_000))

@@ -33,12 +33,12 @@ from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.registry import TASKS, get_task
 from optsearch.proxy_tasks.task import RUNGS, Task
 from optsearch.search.budget import Budget
-from optsearch.search.evaluate import use_one_cpu_thread
 from optsearch.search.evolution import Evolution
-from optsearch.search.fitness import OK, Fitness
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import MutationWeights
-from optsearch.search.population import PopulationConfig
+from optsearch.search.population.population import PopulationConfig
+from optsearch.search.scoring.evaluate import use_one_cpu_thread
+from optsearch.search.scoring.fitness import OK, Fitness
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import MutationWeights
 from optsearch.selection.baselines.table import BASELINES
 from optsearch.selection.statistics.ranks import kendall_tau
 from optsearch.selection.tuning.tuner import TuningBudget, fresh_seeds

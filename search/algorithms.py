@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from optsearch.dsl.program import LR, Program, Statement
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
-from optsearch.search.random_programs import RandomPrograms
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
+from optsearch.search.variation.random_programs import RandomPrograms
 
 AlgorithmName = Literal["evolution", "constants", "schedule", "random"]
 ControlName = Literal["constants", "schedule", "random"]

@@ -33,23 +33,23 @@ from optsearch.dsl.syntax import parse
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import nearest, verify
 from optsearch.proxy_tasks.seeds import FRESH
-from optsearch.search.adaptation import AdaptationConfig
 from optsearch.search.algorithms import ALGORITHMS, AlgorithmName, ControlName
-from optsearch.search.archive import ArchiveConfig
-from optsearch.search.breeding import Methods
 from optsearch.search.budget import Budget
-from optsearch.search.fitness import FurtherTask, Setting
-from optsearch.search.meta_validation import MetaValidationConfig, Seed
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
-from optsearch.search.parsimony import ParsimonyConfig
-from optsearch.search.population import PopulationConfig
+from optsearch.search.population.adaptation import AdaptationConfig
+from optsearch.search.population.archive import ArchiveConfig
+from optsearch.search.population.breeding import Methods
+from optsearch.search.population.parsimony import ParsimonyConfig
+from optsearch.search.population.population import PopulationConfig
 from optsearch.search.proposals import ProposalsConfig
-from optsearch.search.random_programs import RandomPrograms
-from optsearch.search.reference import HurdleConfig, RaceConfig, RateSweepConfig
-from optsearch.search.refinement import RefinementConfig
+from optsearch.search.scoring.fitness import FurtherTask, Setting
+from optsearch.search.scoring.meta_validation import MetaValidationConfig, Seed
+from optsearch.search.scoring.reference import HurdleConfig, RaceConfig, RateSweepConfig
 from optsearch.search.settings.config_errors import RuleError
 from optsearch.search.settings.settings import load_settings, settings_text
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
+from optsearch.search.variation.random_programs import RandomPrograms
+from optsearch.search.variation.refinement import RefinementConfig
 from optsearch.search.warm_starts import PROGRAM, ReadProgram, read_warm_starts
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class CampaignConfig(BaseModel):
         task: name of the proxy task.
         task_scale: with further tasks, the difference from the warm start's loss that counts as 1. Defaults to the warm
             start's loss.
-        further_tasks: additional tasks of the fitness, in this order; see ``optsearch.search.fitness``.
+        further_tasks: additional tasks of the fitness, in this order; see ``optsearch.search.scoring.fitness``.
         warm_start: name of a library program, or a program's text; the initial population consists of copies of it. In
             a campaign also a reference to another program, such as ``RUN:ID``, or a list, whose first entry becomes
             the warm start and whose others become ``further_warm_starts``.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from optsearch.dsl.program import Program
 from optsearch.dsl.rate import at_rate
-from optsearch.search.fitness import Fitness
+from optsearch.search.scoring.fitness import Fitness
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,14 +29,14 @@ import numpy as np
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
-from optsearch.search.breeding import Breeding, Methods
 from optsearch.search.budget import PATIENCE, Budget, StepSum
 from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settled
-from optsearch.search.fitness import Fitness
-from optsearch.search.fitness_cache import FitnessCache
-from optsearch.search.mutate import Variation
-from optsearch.search.population import Member, PopulationConfig, population_digest, redundancy
+from optsearch.search.population.breeding import Breeding, Methods
+from optsearch.search.population.population import Member, PopulationConfig, population_digest, redundancy
 from optsearch.search.proposals import Entries, Proposal
+from optsearch.search.scoring.fitness import Fitness
+from optsearch.search.scoring.fitness_cache import FitnessCache
+from optsearch.search.variation.mutate import Variation
 
 SEARCH_VERSION = 4
 """Incremented when a seed gives different programs; stored with every run, which resumes only with an equal version."""

@@ -16,7 +16,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from optsearch.dsl.program import Program, ProgramError
-from optsearch.search.mutation_config import LimitsConfig
+from optsearch.search.variation.mutation_config import LimitsConfig
 
 
 class ProposalsConfig(BaseModel):

@@ -293,7 +293,7 @@ def _arguments(job: TrainingJob) -> dict[str, float]:
 
 @cache
 def _trainer(problem: Problem) -> Trainer:
-    from optsearch.search.evaluate import use_one_cpu_thread
+    from optsearch.search.scoring.evaluate import use_one_cpu_thread
 
     use_one_cpu_thread()
     from optsearch.proxy_tasks.trainer import Trainer

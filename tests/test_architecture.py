@@ -111,7 +111,7 @@ def test_no_cycles_between_files() -> None:
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("ray", {"search/crew.py", "search/ray_pool.py", "search/ray_runtime.py"}),
+        ("ray", {"search/workers/crew.py", "search/workers/ray_pool.py", "search/workers/ray_runtime.py"}),
         ("torch", {"selection/scripts/probe.py"}),  # runs in the interpreter of a training script
         ("scipy", {"selection/statistics/intervals.py", "selection/tuning/tuner.py"}),
         ("vl_convert", {"runs/report/render.py"}),
@@ -130,7 +130,7 @@ def test_tasks_of_users_are_imported_where_the_process_is_limited_first() -> Non
     doors = {
         str(path.relative_to(ROOT)) for path in FILES for name, _ in imports(path) if name.endswith("import_tasks")
     }
-    assert doors == {"search/evaluate.py"}
+    assert doors == {"search/scoring/evaluate.py"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

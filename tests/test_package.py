@@ -13,7 +13,7 @@ from zipfile import ZipFile
 import pytest
 
 import optsearch
-from optsearch.search.cluster import PACKAGES
+from optsearch.search.workers.cluster import PACKAGES
 
 ROOT = Path(__file__).parent.parent
 DATA = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from optsearch.search.cluster import PACKAGES, staged_package
+from optsearch.search.workers.cluster import PACKAGES, staged_package
 
 ROOT = Path(__file__).parent.parent
 PATH = re.compile(r"`((?:\w+/)+[\w.-]*)`")
@@ -220,13 +220,15 @@ def test_a_function_of_the_whole_tree(copy: Copy) -> None:
 @recipe("A mutation")
 def test_a_mutation(copy: Copy) -> None:
     copy.insert(
-        "search/mutation_config.py",
+        "search/variation/mutation_config.py",
         "    retune: float = Field(",
         "    swap: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)\n",
     )
-    copy.insert("search/mutate.py", '            "retune": tune.retune,\n', '            "swap": self._swap,\n')
     copy.insert(
-        "search/mutate.py",
+        "search/variation/mutate.py", '            "retune": tune.retune,\n', '            "swap": self._swap,\n'
+    )
+    copy.insert(
+        "search/variation/mutate.py",
         "    def _cross(",
         """    def _swap(self, rng: np.random.Generator, program: Program) -> Change | None:
         places = [place for place, line in enumerate(program.body) if len(line.args) == 2]

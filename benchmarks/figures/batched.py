@@ -93,7 +93,7 @@ def one_core(task: str, count: int) -> Figure:
     """Measures the seconds of a candidate, trained one by one on one thread."""
     from statistics import median
 
-    from optsearch.search.evaluate import use_one_cpu_thread
+    from optsearch.search.scoring.evaluate import use_one_cpu_thread
 
     use_one_cpu_thread()
     from optsearch.proxy_tasks.registry import get_task

@@ -25,7 +25,7 @@ def tasks(
     from optsearch.runs.cli.json_rows import law_row, task_row
     from optsearch.runs.library import catalog
     from optsearch.runs.terminal import tables as terminal
-    from optsearch.search.evaluate import import_own_tasks
+    from optsearch.search.scoring.evaluate import import_own_tasks
 
     own = import_own_tasks(imports or ())
     if check is None:

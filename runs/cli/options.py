@@ -90,7 +90,7 @@ def check_workers(workers: int | None, address: str | None, gpus: float = 0.0) -
         BadParameter: the number is zero on a cluster or with GPUs, or too large, or no worker can have the GPUs.
     """
     from optsearch.runs.store.environment import available_cores
-    from optsearch.search.ray_runtime import WorkerError, check_share
+    from optsearch.search.workers.ray_runtime import WorkerError, check_share
 
     try:
         check_share(workers, gpus, address)

@@ -25,9 +25,9 @@ from optsearch.runs.summary.diagnosis import (
     SettingsProposal,
     TaskFit,
 )
-from optsearch.search.cluster import unauthenticated
 from optsearch.search.config import CampaignConfig
-from optsearch.search.evaluate import import_own_tasks
+from optsearch.search.scoring.evaluate import import_own_tasks
+from optsearch.search.workers.cluster import unauthenticated
 
 AT_ONCE = 4.5
 """XLA may do the three evaluations at the end of a run side by side, as it does on a CPU; it then takes up to this

@@ -18,7 +18,7 @@ from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.runs.commands.evaluate import Entered, enter
 from optsearch.runs.store.environment import available_cores
-from optsearch.search.pool import Pool, in_order
+from optsearch.search.workers.pool import Pool, in_order
 from optsearch.selection.comparison.settings import EvaluationSettings
 from optsearch.selection.contender import Contender, TrainingJob
 from optsearch.selection.scripts.contract import Reports
@@ -151,7 +151,7 @@ def _tried(runs: Sequence[ScriptRun], script: TrainingScript, workers: int | Non
     count = max(available_cores() // script.cpus, 1) if workers is None and address is None else workers
     if count == 0 or (address is None and not script.gpus):
         return _with_threads(runs, max(count or 1, 1))
-    from optsearch.search.ray_pool import RayPool
+    from optsearch.search.workers.ray_pool import RayPool
 
     with redirect_stdout(stderr):
         pool: Pool[ScriptRun, Tried] = RayPool(try_script, count, address=address, cpus=script.cpus, gpus=script.gpus)

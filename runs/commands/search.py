@@ -44,16 +44,16 @@ from optsearch.runs.summary.searches import (
 from optsearch.runs.terminal.search_view import ProgressView
 from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.search.config import CampaignConfig, load_campaign, load_campaign_file
-from optsearch.search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, import_own_tasks
 from optsearch.search.events import Progress, Timing
 from optsearch.search.evolution import History
-from optsearch.search.fitness import Reference
-from optsearch.search.handover import HeadStart
-from optsearch.search.meta_validation import MetaValidation
-from optsearch.search.ray_runtime import check_share
+from optsearch.search.scoring.evaluate import EvaluationError, Evaluator, InProcessEvaluator, import_own_tasks
+from optsearch.search.scoring.fitness import Reference
+from optsearch.search.scoring.meta_validation import MetaValidation
 from optsearch.search.session import Session
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.warm_starts import ReadProgram
+from optsearch.search.workers.handover import HeadStart
+from optsearch.search.workers.ray_runtime import check_share
 
 SHIPPED = files("optsearch.runs.commands.campaigns")
 
@@ -312,7 +312,7 @@ class Campaign:
         if workers == 0:
             evaluator: Evaluator = InProcessEvaluator(self._setting)
         else:
-            from optsearch.search.workers import RayEvaluator
+            from optsearch.search.workers.ray_evaluator import RayEvaluator
 
             warn_of_open_cluster(address)
 

@@ -16,8 +16,8 @@ from optsearch.runs.store.training_cache import training
 from optsearch.runs.store.work import working
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.terminal.tables import errors, say_device, warn_of_open_cluster
-from optsearch.search.crew import ABREAST
-from optsearch.search.evaluate import import_own_tasks
+from optsearch.search.scoring.evaluate import import_own_tasks
+from optsearch.search.workers.crew import ABREAST
 from optsearch.simplify.ablation.trial import Panel, train
 from optsearch.simplify.distil import STEPS, Distilled, StepName, distil
 

@@ -12,7 +12,7 @@ from optsearch.runs.reference.documented import described, descriptions, summary
 from optsearch.runs.reference.markdown import code, page, prose, sentence, settings_words, table
 from optsearch.search.algorithms import ALGORITHMS
 from optsearch.search.config import SEEDS, CampaignConfig
-from optsearch.search.mutation_config import CONSTANTS, MutationWeights
+from optsearch.search.variation.mutation_config import CONSTANTS, MutationWeights
 from optsearch.selection.funnel import FunnelConfig
 
 _NAMES = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false", "null": "`null`"}

@@ -8,7 +8,7 @@ from optsearch.runs.report.chart import NOT_ZERO, Chart, Row, Spec, axis, layer,
 from optsearch.runs.report.explain import BYTES
 from optsearch.runs.summary.front import FrontProgram
 from optsearch.runs.summary.leaderboard import RankedProgram
-from optsearch.search.archive import Size, size_of
+from optsearch.search.population.archive import Size, size_of
 
 
 def front_chart(front: Sequence[FrontProgram], ranked: Sequence[RankedProgram]) -> Chart:

@@ -9,7 +9,7 @@ from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.runs.store.errors import DamagedRunError
 from optsearch.runs.store.schema import unpack_details
 from optsearch.search.events import Evaluated
-from optsearch.search.fitness import OK, Fitness
+from optsearch.search.scoring.fitness import OK, Fitness
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from optsearch.runs.store.decoding import DETAILS, Cell, check_cells, inflate, read_json
 from optsearch.runs.store.errors import DamagedRunError
-from optsearch.search.fitness import Fitness
+from optsearch.search.scoring.fitness import Fitness
 
 APPLICATION_ID = 0x6F707473  # "opts"
 SCHEMA_VERSION = 4

@@ -28,9 +28,9 @@ from optsearch.runs.store.decoding import check_cells, read_json, refuse_links
 from optsearch.runs.store.environment import available_cores, made_with
 from optsearch.runs.store.errors import DamagedRunError, RunError, plain_errors
 from optsearch.runs.store.schema import check_tables, checksum
-from optsearch.search.evaluate import this_machine
-from optsearch.search.pool import Here, Pool
-from optsearch.search.ray_runtime import check_share
+from optsearch.search.scoring.evaluate import this_machine
+from optsearch.search.workers.pool import Here, Pool
+from optsearch.search.workers.ray_runtime import check_share
 from optsearch.selection.scripts.script import TrainingScript
 
 FILE = "trainings.sqlite"
@@ -302,7 +302,7 @@ def training(
             machine = made_on if script else this_machine
             yield KeptPool(kept, Here(train), machine=machine, time_limit_s=limit), kept
             return
-        from optsearch.search.ray_pool import RayPool, WorkerPool
+        from optsearch.search.workers.ray_pool import RayPool, WorkerPool
 
         with redirect_stdout(sys.stderr):  # Ray prints node events, but stdout is for results
             if gpus:

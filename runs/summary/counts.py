@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from optsearch.runs.store.records import Search
 from optsearch.search.events import Progress, Settled
-from optsearch.search.population import redundancy
+from optsearch.search.population.population import redundancy
 
 
 @dataclass(frozen=True, slots=True)

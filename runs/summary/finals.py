@@ -15,7 +15,7 @@ from typing import Literal
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Final
 from optsearch.search.evolution import WARM_START
-from optsearch.search.fitness import OK, FurtherTask, score
+from optsearch.search.scoring.fitness import OK, FurtherTask, score
 from optsearch.selection.statistics.intervals import Interval, mean_interval, paired_difference
 
 Winner = Literal["best", "control", "undecided"]

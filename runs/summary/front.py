@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.summary.searches import SEARCH
-from optsearch.search.archive import Size, dominates, size_of
 from optsearch.search.evolution import WARM_START
+from optsearch.search.population.archive import Size, dominates, size_of
 
 CONSIDERED = 5_000
 """Number of programs of lowest fitness that are considered; measuring them takes about a second."""

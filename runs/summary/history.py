@@ -15,7 +15,7 @@ import numpy as np
 
 from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Search
-from optsearch.search.population import redundancy
+from optsearch.search.population.population import redundancy
 
 WINDOWS = 50
 """Number of windows of a chart over time."""

@@ -19,9 +19,9 @@ from optsearch.search.budget import Budget, StepSum
 from optsearch.search.config import CampaignConfig
 from optsearch.search.events import Evaluated
 from optsearch.search.evolution import WARM_START, Evolution, History
-from optsearch.search.fitness import Reference
 from optsearch.search.proposals import Entries
-from optsearch.search.reference import ReferenceRule
+from optsearch.search.scoring.fitness import Reference
+from optsearch.search.scoring.reference import ReferenceRule
 
 SEARCH = "search"
 """Name of the main search; ``search.algorithms.CONTROLS`` has the names of controls."""

@@ -56,7 +56,7 @@ def warn_of_open_cluster(address: str | None) -> None:
     Args:
         address: address of the cluster; None if no cluster is joined.
     """
-    from optsearch.search.cluster import unauthenticated
+    from optsearch.search.workers.cluster import unauthenticated
 
     if address is not None and unauthenticated():
         errors.print(

@@ -174,7 +174,7 @@ def _step(make: Make, traced: Sequence[str], *, constant: bool = False) -> bool:
     import optax.contrib
 
     from optsearch.proxy_tasks.compilation import pinned_settings
-    from optsearch.search.evaluate import use_one_cpu_thread
+    from optsearch.search.scoring.evaluate import use_one_cpu_thread
 
     use_one_cpu_thread()  # the first computation of a process decides the number of threads of all later ones
     is_averaged = False

@@ -40,7 +40,7 @@ def own_baseline(reference: str) -> OwnBaseline:
     Raises:
         BaselineError: the module or object does not exist, or the object cannot be a baseline.
     """
-    from optsearch.search.evaluate import use_one_cpu_thread
+    from optsearch.search.scoring.evaluate import use_one_cpu_thread
 
     use_one_cpu_thread()  # a module may compute at import
     return _made(imported(reference, error=BaselineError, example=EXAMPLE), f"import {reference}: it")
@@ -54,7 +54,7 @@ def plugged_baseline(found: PlugIn) -> OwnBaseline:
         BaselineError: the object cannot be a baseline.
         PlugInError: it cannot be imported.
     """
-    from optsearch.search.evaluate import use_one_cpu_thread
+    from optsearch.search.scoring.evaluate import use_one_cpu_thread
 
     use_one_cpu_thread()
     return _made(found.load(), f"plug-in '{found.name}' of the distribution {found.distribution}")

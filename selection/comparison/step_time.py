@@ -98,7 +98,7 @@ def step_times(
         raise ValueError(f"{rounds} rounds are too few for a median: use at least {FEWEST}")
     if reference not in {contender.name for contender in contenders}:
         raise ValueError(f"the reference '{reference}' is not a contender")
-    from optsearch.search.evaluate import use_one_cpu_thread
+    from optsearch.search.scoring.evaluate import use_one_cpu_thread
 
     use_one_cpu_thread()
     found: list[StepTime] = []

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from optsearch.dsl.errors import UserError
 from optsearch.proxy_tasks.machine import made_on
 from optsearch.proxy_tasks.task import CHECKPOINTS
-from optsearch.search.cluster import placeable
+from optsearch.search.workers.cluster import placeable
 from optsearch.selection.scripts.contract import CONTRACT_VERSION, Stop
 from optsearch.selection.scripts.interpreter import interpreter_words, packages
 from optsearch.selection.scripts.sources import digest, sources

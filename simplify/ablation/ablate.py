@@ -26,10 +26,10 @@ from optsearch.dsl.verify import verify
 from optsearch.proxy_tasks.seeds import SIMPLIFY_RATES, SIMPLIFY_SEARCH
 from optsearch.search.budget import Budget
 from optsearch.search.evolution import Evolution
-from optsearch.search.fitness import OK, Fitness
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import MutationWeights
-from optsearch.search.population import PopulationConfig
+from optsearch.search.population.population import PopulationConfig
+from optsearch.search.scoring.fitness import OK, Fitness
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import MutationWeights
 from optsearch.simplify.ablation.trial import NoWorse, Panel, TrialVerdict
 from optsearch.simplify.rewriting.order import Graph, Value, graph_of, readable, write
 from optsearch.simplify.rewriting.rewrite import rewrite

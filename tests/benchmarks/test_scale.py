@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from optsearch.search.fitness import JobKind
-from optsearch.search.workers import Parcel
+from optsearch.search.scoring.fitness import JobKind
+from optsearch.search.workers.ray_evaluator import Parcel
 
 scale: ModuleType = import_module("scale")
 

@@ -24,8 +24,8 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.syntax import parse
 from optsearch.dsl.verify import verify
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import MutationWeights
 
 
 def program(body: str, state: str = "") -> Program:

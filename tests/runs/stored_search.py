@@ -13,13 +13,13 @@ from optsearch.runs.store.reader import Search
 from optsearch.runs.store.writer import RunStore
 from optsearch.search.budget import Budget
 from optsearch.search.config import load_campaign
-from optsearch.search.evaluate import EvaluatorStatistics
 from optsearch.search.evolution import Evolution, History
-from optsearch.search.fitness import Fitness, Job
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import MutationWeights
-from optsearch.search.population import PopulationConfig
+from optsearch.search.population.population import PopulationConfig
+from optsearch.search.scoring.evaluate import EvaluatorStatistics
+from optsearch.search.scoring.fitness import Fitness, Job
 from optsearch.search.session import Session
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import MutationWeights
 
 SETTINGS = load_campaign(
     "{name: x, task: ae, population: {size: 10, tournament: 3}, budget: {programs: 100}, seed: 1}", "x.yaml"

@@ -86,7 +86,7 @@ def found(view: dict[str, Any]) -> Any:
 def test_a_lost_node_changes_nothing_and_a_lost_cluster_is_said(tmp_path: Path, small_run: Path) -> None:
     from optsearch.runs.cli.json_selections import selection_json
     from optsearch.runs.commands.select import run_selection
-    from optsearch.search.ray_runtime import LOST
+    from optsearch.search.workers.ray_runtime import LOST
 
     for folder in ("small", "whole/small"):
         shutil.copytree(small_run, tmp_path / folder)

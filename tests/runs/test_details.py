@@ -9,7 +9,7 @@ import pytest
 
 from optsearch.runs.store.schema import pack_details, unpack_details
 from optsearch.runs.terminal.program_view import evaluation_ending
-from optsearch.search.fitness import Fitness
+from optsearch.search.scoring.fitness import Fitness
 
 PLAIN = Fitness(0.5, "ok", 300, 0.1)
 

@@ -14,8 +14,8 @@ from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
 from optsearch.runs.cli.json_values import behaviour_json
 from optsearch.runs.report.explain import cost_table, explain, formula, influence_marks, response_charts
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import MutationWeights
 
 
 def mutated(seed: int, steps: int) -> Program:

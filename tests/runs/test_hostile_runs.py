@@ -23,7 +23,7 @@ from optsearch.runs.store.errors import DamagedRunError, RunError
 from optsearch.runs.store.reader import RUN_FILE
 from optsearch.runs.store.schema import COLUMNS, TABLES, checksum
 from optsearch.runs.store.writer import RunStore
-from optsearch.search.fitness import Fitness
+from optsearch.search.scoring.fitness import Fitness
 
 COMMANDS = [
     ["show", "run"],

@@ -112,7 +112,7 @@ def test_a_run_that_is_deleted_while_it_is_written_ends(tmp_path: Path) -> None:
 def test_a_cluster_without_workers_is_refused_from_python_too(tmp_path: Path) -> None:
     """It said that it was on the cluster, and trained in this process."""
     from optsearch.runs.commands.search import Campaign, load_named
-    from optsearch.search.ray_runtime import WorkerError
+    from optsearch.search.workers.ray_runtime import WorkerError
 
     campaign = Campaign(*load_named("quickstart"), tmp_path / "run")
     with pytest.raises(WorkerError, match=r"not on the Ray cluster at 1\.2\.3\.4:1"):

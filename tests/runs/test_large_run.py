@@ -16,9 +16,9 @@ from optsearch.runs.report.html import read_report, to_html
 from optsearch.runs.report.render import library
 from optsearch.runs.store.writer import RunStore
 from optsearch.search.events import Candidate, Evaluated, Settled
-from optsearch.search.fitness import Fitness
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.scoring.fitness import Fitness
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import MutationWeights
 
 PROGRAMS, DISTINCT = 300_000, 500
 

@@ -160,9 +160,8 @@ def test_a_task_is_imported_by_a_process_that_is_limited(folder: Path) -> None:
     (folder / "lines.py").write_text(
         "import os, jax\nprint(jax.config.jax_platforms, os.environ['XLA_FLAGS'])\njax.numpy.ones(3).sum()\n" + MODULE
     )
-    code = (
-        "from optsearch.search.evaluate import import_own_tasks as take; import sys; assert 'jax' not in sys.modules\n"
-    )
+    code = "from optsearch.search.scoring.evaluate import import_own_tasks as take\n"
+    code += "import sys; assert 'jax' not in sys.modules\n"
     code += "take(['lines:Line']); import os; assert 'JAX_PLATFORMS' not in os.environ"
     environment = {name: value for name, value in os.environ.items() if name not in ("JAX_PLATFORMS", "XLA_FLAGS")}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path != str(folder))

@@ -28,7 +28,7 @@ from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.ledger import SearchInbox
 from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.lineage import line_of
-from optsearch.search.mutation_config import LimitsConfig
+from optsearch.search.variation.mutation_config import LimitsConfig
 
 LIMITS = LimitsConfig()
 

@@ -20,8 +20,8 @@ from disturbed import COMMAND, descendants, kill
 from optsearch.dsl.library import LIBRARY
 from optsearch.proxy_tasks.execution import segments
 from optsearch.proxy_tasks.execution.snapshot import StateSnapshot
-from optsearch.search.evaluate import Trainers, evaluate, import_own_tasks
-from optsearch.search.fitness import Job, Setting
+from optsearch.search.scoring.evaluate import Trainers, evaluate, import_own_tasks
+from optsearch.search.scoring.fitness import Job, Setting
 
 pytestmark = pytest.mark.slow
 

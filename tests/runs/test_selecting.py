@@ -22,7 +22,7 @@ from optsearch.runs.store.reader import RUN_FILE
 from optsearch.runs.store.schema import pack_program
 from optsearch.runs.store.training_cache import FILE
 from optsearch.runs.store.writer import RunStore
-from optsearch.search.ray_runtime import LOST, WorkerError
+from optsearch.search.workers.ray_runtime import LOST, WorkerError
 from optsearch.selection.contender import TrainingJob, run_job
 
 FUNNEL = """

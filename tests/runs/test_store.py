@@ -19,7 +19,7 @@ from optsearch.runs.store.schema import SCHEMA_VERSION, pack_program, unpack_pro
 from optsearch.runs.store.writer import RunStore
 from optsearch.search.events import Evaluated
 from optsearch.search.evolution import Evolution
-from optsearch.search.fitness import Job
+from optsearch.search.scoring.fitness import Job
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from optsearch.search.evaluate import Trainers, make_trainer, use_one_cpu_thread
+from optsearch.search.scoring.evaluate import Trainers, make_trainer, use_one_cpu_thread
 
 use_one_cpu_thread()  # before anything computes
 
@@ -23,7 +23,7 @@ def local_ray() -> Iterator[Any]:
     """One local Ray for all tests."""
     import ray
 
-    from optsearch.search.ray_runtime import start_ray
+    from optsearch.search.workers.ray_runtime import start_ray
 
     start_ray(2, None)
     yield ray

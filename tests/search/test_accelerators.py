@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from optsearch.search.evaluate import use_accelerator_share, use_one_cpu_thread
-from optsearch.search.fitness import Setting
-from optsearch.search.ray_pool import WorkerPool
-from optsearch.search.ray_runtime import Needs, WorkerError
-from optsearch.search.workers import RayEvaluator
+from optsearch.search.scoring.evaluate import use_accelerator_share, use_one_cpu_thread
+from optsearch.search.scoring.fitness import Setting
+from optsearch.search.workers.ray_evaluator import RayEvaluator
+from optsearch.search.workers.ray_pool import WorkerPool
+from optsearch.search.workers.ray_runtime import Needs, WorkerError
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_jax_starts_with_a_share() -> None:
     """Here without an accelerator, so that it falls back to the CPU."""
-    code = "from optsearch.search.evaluate import use_accelerator_share as use; use(0.5)\n"
+    code = "from optsearch.search.scoring.evaluate import use_accelerator_share as use; use(0.5)\n"
     code += "from optsearch.proxy_tasks.machine import accelerator; print(accelerator())"
     environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -83,7 +83,7 @@ def test_what_no_worker_can_have_is_refused_before_ray_starts(share: float, work
 def test_workers_have_the_places_of_single_nodes(needs: Needs, places: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node has the cores and GPUs of a worker, and a share is one of a single GPU."""
     nodes = [{"CPU": 4.0, "GPU": 2.0}, {"CPU": 3.0, "GPU": 1.0}, {}]
-    monkeypatch.setattr("optsearch.search.ray_runtime._nodes", lambda: nodes)
+    monkeypatch.setattr("optsearch.search.workers.ray_runtime._nodes", lambda: nodes)
     assert needs.places() == places
     if places:
         needs.check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optsearch.search.adaptation import PRIOR, Adaptation, AdaptationConfig
+from optsearch.search.population.adaptation import PRIOR, Adaptation, AdaptationConfig
 
 
 def test_factors_are_relative_success_rates() -> None:

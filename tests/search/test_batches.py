@@ -10,9 +10,9 @@ from made_up import Ledger, make_evolution
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
 from optsearch.search.budget import Budget
-from optsearch.search.evaluate import InProcessEvaluator, Trainers, evaluate
-from optsearch.search.fitness import Job, Reference, Setting
-from optsearch.search.reference import HurdleConfig, RateSweepConfig, ReferenceRule
+from optsearch.search.scoring.evaluate import InProcessEvaluator, Trainers, evaluate
+from optsearch.search.scoring.fitness import Job, Reference, Setting
+from optsearch.search.scoring.reference import HurdleConfig, RateSweepConfig, ReferenceRule
 from optsearch.search.session import Session
 
 SETTING = Setting("ae", (0, 1), rates=(3.0,), lanes=4)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from optsearch.search.cluster import unauthenticated
+from optsearch.search.workers.cluster import unauthenticated
 
 SCRIPT = """
 import json, os, sys, threading, time
@@ -21,12 +21,12 @@ cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "resource
 second = cluster.add_node(num_cpus=1, num_gpus=1)
 
 from made_up import Ledger, make_evolution
-from optsearch.search.evaluate import InProcessEvaluator, use_one_cpu_thread
-from optsearch.search.fitness import Setting
-from optsearch.search.reference import HurdleConfig, ReferenceRule
+from optsearch.search.scoring.evaluate import InProcessEvaluator, use_one_cpu_thread
+from optsearch.search.scoring.fitness import Setting
+from optsearch.search.scoring.reference import HurdleConfig, ReferenceRule
 from optsearch.search.budget import Budget
 from optsearch.search.session import Session
-from optsearch.search.workers import RayEvaluator
+from optsearch.search.workers.ray_evaluator import RayEvaluator
 
 use_one_cpu_thread()
 PROGRAMS = int(sys.argv[1])

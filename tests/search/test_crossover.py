@@ -15,10 +15,10 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.syntax import parse
 from optsearch.dsl.verify import verify
-from optsearch.search.crossover import carried
-from optsearch.search.mutate import MutationError, Mutator
-from optsearch.search.mutation_config import LimitsConfig, MutationWeights
-from optsearch.search.population import Member
+from optsearch.search.population.population import Member
+from optsearch.search.variation.crossover import carried
+from optsearch.search.variation.mutate import MutationError, Mutator
+from optsearch.search.variation.mutation_config import LimitsConfig, MutationWeights
 
 CROSS = MutationWeights(**{name: float(name == "cross") for name in MutationWeights.model_fields})
 ALL_ALIVE = parse("""def train(w, g, m, v, z, lr):

@@ -13,13 +13,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from optsearch.search.cluster import answers
-from optsearch.search.ray_runtime import WorkerError, start_ray
+from optsearch.search.workers.cluster import answers
+from optsearch.search.workers.ray_runtime import WorkerError, start_ray
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optsearch.search.cluster.ANSWER_S", 0.5)
+    monkeypatch.setattr("optsearch.search.workers.cluster.ANSWER_S", 0.5)
 
 
 def test_who_answers() -> None:
@@ -91,9 +91,9 @@ def test_a_cluster_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyP
 KILL = """
 import os, signal, subprocess, sys, time
 from optsearch.dsl.library import LIBRARY
-from optsearch.search.fitness import Job, Setting
-from optsearch.search.ray_runtime import WorkerError
-from optsearch.search.workers import RayEvaluator
+from optsearch.search.scoring.fitness import Job, Setting
+from optsearch.search.workers.ray_runtime import WorkerError
+from optsearch.search.workers.ray_evaluator import RayEvaluator
 
 evaluator = RayEvaluator(Setting("ae", (0,)), 1)
 children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True).stdout

@@ -13,8 +13,14 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, ProgramError, Statement
 from optsearch.dsl.syntax import parse
 from optsearch.dsl.verify import verify
-from optsearch.search.mutate import CROSS, MutationError, Mutator, is_deletable
-from optsearch.search.mutation_config import CONSTANTS, LARGEST_STEP, ConstantsConfig, LimitsConfig, MutationWeights
+from optsearch.search.variation.mutate import CROSS, MutationError, Mutator, is_deletable
+from optsearch.search.variation.mutation_config import (
+    CONSTANTS,
+    LARGEST_STEP,
+    ConstantsConfig,
+    LimitsConfig,
+    MutationWeights,
+)
 
 NAMES = tuple(MutationWeights.model_fields)
 

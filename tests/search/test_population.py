@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from optsearch.dsl.library import LIBRARY
-from optsearch.search.population import Member, Population, PopulationConfig, population_digest
+from optsearch.search.population.population import Member, Population, PopulationConfig, population_digest
 
 PROGRAM = LIBRARY["sgd"]
 

@@ -12,9 +12,9 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import ProgramError
 from optsearch.search.budget import Budget
 from optsearch.search.evolution import Evolution, History, ReplayError
-from optsearch.search.mutation_config import LimitsConfig
 from optsearch.search.proposals import Entries, Proposal, ProposalsConfig, check_length
 from optsearch.search.session import Session
+from optsearch.search.variation.mutation_config import LimitsConfig
 
 NAMES = ("lion", "sgd", "muon", "adafactor", "rmsprop")
 

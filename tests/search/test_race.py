@@ -10,9 +10,9 @@ from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.library import LIBRARY
 from optsearch.runs.summary.searches import reference_rule
 from optsearch.search.config import load_campaign
-from optsearch.search.evaluate import Trainers, evaluate, evaluate_all
-from optsearch.search.fitness import Fitness, FurtherTask, Job, Reference, Setting
-from optsearch.search.reference import RaceConfig, ReferenceRule
+from optsearch.search.scoring.evaluate import Trainers, evaluate, evaluate_all
+from optsearch.search.scoring.fitness import Fitness, FurtherTask, Job, Reference, Setting
+from optsearch.search.scoring.reference import RaceConfig, ReferenceRule
 from optsearch.search.settings.config_errors import ConfigError
 
 SEEDS = Setting("ae", (0, 1, 2))

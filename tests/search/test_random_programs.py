@@ -8,10 +8,10 @@ from made_up import Ledger, MadeUpEvaluator, make_evolution
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.verify import verify
 from optsearch.search.budget import Budget
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import ConstantsConfig, MutationWeights
-from optsearch.search.random_programs import RandomPrograms
 from optsearch.search.session import Session
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import ConstantsConfig, MutationWeights
+from optsearch.search.variation.random_programs import RandomPrograms
 
 
 def test_programs_are_valid_and_ignore_the_parent() -> None:

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
-from optsearch.search.evaluate import Trainers, evaluate, evaluate_all
-from optsearch.search.fitness import Fitness, FurtherTask, Job, JobKind, Reference, Setting
-from optsearch.search.reference import RateSweepConfig, ReferenceRule
+from optsearch.search.scoring.evaluate import Trainers, evaluate, evaluate_all
+from optsearch.search.scoring.fitness import Fitness, FurtherTask, Job, JobKind, Reference, Setting
+from optsearch.search.scoring.reference import RateSweepConfig, ReferenceRule
 
 OWN = Setting("ae", (0,))
 SWEPT = replace(OWN, rates=(1 / 3, 3.0))

@@ -8,10 +8,10 @@ import pytest
 from made_up import Ledger, MadeUpEvaluator, Watched, made_up_fitness, make_evolution
 
 from optsearch.search.budget import Budget
-from optsearch.search.evaluate import EvaluatorStatistics
 from optsearch.search.events import Progress, Timing
-from optsearch.search.fitness import Fitness, Job, Reference
-from optsearch.search.reference import HurdleConfig, ReferenceRule
+from optsearch.search.scoring.evaluate import EvaluatorStatistics
+from optsearch.search.scoring.fitness import Fitness, Job, Reference
+from optsearch.search.scoring.reference import HurdleConfig, ReferenceRule
 from optsearch.search.session import Session
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
-from optsearch.search.evaluate import Trainers, evaluate
-from optsearch.search.fitness import FurtherTask, Job, JobKind, Reference, Setting
-from optsearch.search.reference import ReferenceRule
+from optsearch.search.scoring.evaluate import Trainers, evaluate
+from optsearch.search.scoring.fitness import FurtherTask, Job, JobKind, Reference, Setting
+from optsearch.search.scoring.reference import ReferenceRule
 
 OTHER = parse(str(LIBRARY["adamw"]).replace("0.01", "0.03"))
 DIGITS = FurtherTask(task="digits")

@@ -9,8 +9,8 @@ import pytest
 from optsearch.dsl.library import LIBRARY
 from optsearch.proxy_tasks.registry import TASKS
 from optsearch.proxy_tasks.run import TrainingRun
-from optsearch.search.evaluate import InProcessEvaluator, Trainers, train_alone, trainers_of_process
-from optsearch.search.fitness import Fitness, Job, Reference, Setting
+from optsearch.search.scoring.evaluate import InProcessEvaluator, Trainers, train_alone, trainers_of_process
+from optsearch.search.scoring.fitness import Fitness, Job, Reference, Setting
 
 
 def search(*names: str) -> list[Fitness]:

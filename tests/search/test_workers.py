@@ -13,13 +13,13 @@ from made_up import Ledger, make_evolution
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.search.budget import Budget
-from optsearch.search.evaluate import EvaluationError, Evaluator, InProcessEvaluator, evaluate
 from optsearch.search.evolution import Evolution
-from optsearch.search.fitness import Fitness, Job, JobKind, Reference, Setting
-from optsearch.search.population import PopulationConfig
-from optsearch.search.reference import HurdleConfig, ReferenceRule
+from optsearch.search.population.population import PopulationConfig
+from optsearch.search.scoring.evaluate import EvaluationError, Evaluator, InProcessEvaluator, evaluate
+from optsearch.search.scoring.fitness import Fitness, Job, JobKind, Reference, Setting
+from optsearch.search.scoring.reference import HurdleConfig, ReferenceRule
 from optsearch.search.session import Session
-from optsearch.search.workers import Parcel, RayEvaluator
+from optsearch.search.workers.ray_evaluator import Parcel, RayEvaluator
 
 SETTING = Setting("ae", (0,))
 CHECKPOINTS = tuple(range(30, 301, 30))

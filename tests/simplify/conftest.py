@@ -10,8 +10,8 @@ import pytest
 from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
-from optsearch.search.mutate import Mutator
-from optsearch.search.mutation_config import MutationWeights
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import MutationWeights
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from optsearch.proxy_tasks.seeds import SEARCH
 from optsearch.search.events import Evaluated
-from optsearch.search.fitness import Fitness
+from optsearch.search.scoring.fitness import Fitness
 
 Seed = Annotated[int, Field(ge=SEARCH.start, lt=SEARCH.stop)]
 """Training seed in the range that is valid in settings."""

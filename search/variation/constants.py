@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from optsearch.dsl.program import Program, Statement, shortest
-from optsearch.search.change import INVALID, Change, Mutation, pick
-from optsearch.search.mutation_config import ConstantsConfig
+from optsearch.search.variation.change import INVALID, Change, Mutation, pick
+from optsearch.search.variation.mutation_config import ConstantsConfig
 
 LARGEST = 1e30
 """Maximum absolute value of a mutated constant; squares of larger values overflow in float32."""

@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from optsearch.dsl.program import Program
-from optsearch.search.adaptation import Adaptation, AdaptationConfig
-from optsearch.search.archive import Archive, ArchiveConfig
 from optsearch.search.events import Candidate
-from optsearch.search.mutate import MutationError, Variation
-from optsearch.search.parsimony import Parsimony, ParsimonyConfig
-from optsearch.search.population import Member, Population, PopulationConfig
-from optsearch.search.refinement import REFINE, Refinement, RefinementConfig
+from optsearch.search.population.adaptation import Adaptation, AdaptationConfig
+from optsearch.search.population.archive import Archive, ArchiveConfig
+from optsearch.search.population.parsimony import Parsimony, ParsimonyConfig
+from optsearch.search.population.population import Member, Population, PopulationConfig
+from optsearch.search.variation.mutate import MutationError, Variation
+from optsearch.search.variation.refinement import REFINE, Refinement, RefinementConfig
 
 
 @dataclass(frozen=True, slots=True)

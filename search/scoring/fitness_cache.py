@@ -8,7 +8,7 @@ Source: Chen et al. 2023 (arXiv:2302.06675), section 2.2; Real et al. 2020 (arXi
 
 from __future__ import annotations
 
-from optsearch.search.fitness import Fitness
+from optsearch.search.scoring.fitness import Fitness
 
 
 class FitnessCache:

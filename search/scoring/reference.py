@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from optsearch.search.fitness import Fitness, Limits, Reference
+from optsearch.search.scoring.fitness import Fitness, Limits, Reference
 
 
 class HurdleConfig(BaseModel):

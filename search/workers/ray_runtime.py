@@ -19,7 +19,7 @@ from typing import Any
 
 from optsearch.dsl.errors import UserError
 from optsearch.proxy_tasks.machine import with_variables
-from optsearch.search.cluster import answers, placeable, staged_package
+from optsearch.search.workers.cluster import answers, placeable, staged_package
 
 LOOK_S = 5.0
 """Interval between health checks of Ray, in seconds; Ray does not report its own failure."""

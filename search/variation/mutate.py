@@ -30,11 +30,11 @@ from optsearch.dsl.generate import new_variable, random_argument, random_stateme
 from optsearch.dsl.program import Argument, Program, Statement
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import is_valid_from, scope_before, statement_kind
-from optsearch.search.change import INVALID, Change, Mutation, pick
-from optsearch.search.constants import ConstantMutations
-from optsearch.search.crossover import carried
-from optsearch.search.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
-from optsearch.search.population import Member
+from optsearch.search.population.population import Member
+from optsearch.search.variation.change import INVALID, Change, Mutation, pick
+from optsearch.search.variation.constants import ConstantMutations
+from optsearch.search.variation.crossover import carried
+from optsearch.search.variation.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
 
 CROSS = "cross"
 """The mutation with a second parent."""

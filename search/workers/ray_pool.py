@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from optsearch.proxy_tasks.machine import made_on
-from optsearch.search.crew import ABREAST, ATTEMPTS, Batch, Crew
-from optsearch.search.evaluate import import_own_tasks, prepare_worker, this_machine
-from optsearch.search.ray_runtime import LOOK_S, LOST, Needs, RayWatch, WorkerError, start_ray
+from optsearch.search.scoring.evaluate import import_own_tasks, prepare_worker, this_machine
+from optsearch.search.workers.crew import ABREAST, ATTEMPTS, Batch, Crew
+from optsearch.search.workers.ray_runtime import LOOK_S, LOST, Needs, RayWatch, WorkerError, start_ray
 
 T = TypeVar("T")
 R = TypeVar("R")

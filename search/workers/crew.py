@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
-from optsearch.search.evaluate import EvaluatorStatistics
-from optsearch.search.ray_runtime import Needs, RayWatch, WorkerError, check_share, start_ray
+from optsearch.search.scoring.evaluate import EvaluatorStatistics
+from optsearch.search.workers.ray_runtime import Needs, RayWatch, WorkerError, check_share, start_ray
 
 ATTEMPTS = 30
 """Maximum number of times a batch is submitted; then the batch is assumed to kill its workers."""

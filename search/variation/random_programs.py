@@ -15,8 +15,8 @@ import numpy as np
 from optsearch.dsl.functions import DEFAULT_FUNCTIONS, FUNCTIONS
 from optsearch.dsl.generate import STANDARD, NewConstants, random_program
 from optsearch.dsl.program import Program
-from optsearch.search.change import Mutation
-from optsearch.search.mutate import Mate
+from optsearch.search.variation.change import Mutation
+from optsearch.search.variation.mutate import Mate
 
 
 class RandomPrograms:

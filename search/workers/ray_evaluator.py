@@ -1,7 +1,7 @@
 """Multi-process evaluation on Ray, on this machine or on a cluster.
 
-Each worker is a Ray actor with its own trainers (see `optsearch.search.crew`). Jobs are sent in batches, as program
-text. An exception in an evaluation is a bug and ends the search with an error that includes the program's text.
+Each worker is a Ray actor with its own trainers (see `optsearch.search.workers.crew`). Jobs are sent in batches, as
+program text. An exception in an evaluation is a bug and ends the search with an error that includes the program's text.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.compilation import DeviceError
 from optsearch.proxy_tasks.machine import accelerator, environment, processor
-from optsearch.search.crew import ABREAST, ATTEMPTS, Batch, Crew
-from optsearch.search.evaluate import EvaluationError, evaluate_named, prepare_worker, trainers_of_process
-from optsearch.search.fitness import Fitness, Job, JobKind, Reference, Setting
-from optsearch.search.ray_pool import RayPool
+from optsearch.search.scoring.evaluate import EvaluationError, evaluate_named, prepare_worker, trainers_of_process
+from optsearch.search.scoring.fitness import Fitness, Job, JobKind, Reference, Setting
+from optsearch.search.workers.crew import ABREAST, ATTEMPTS, Batch, Crew
+from optsearch.search.workers.ray_pool import RayPool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Evaluates programs: maps jobs to fitness.
 
-``optsearch.search.fitness`` defines fitness. An ``Evaluator`` accepts jobs and returns results in any order. This
-module has the in-process implementation; ``optsearch.search.workers`` has the one on Ray.
+``optsearch.search.scoring.fitness`` defines fitness. An ``Evaluator`` accepts jobs and returns results in any order.
+This module has the in-process implementation; ``optsearch.search.workers.ray_evaluator`` has the one on Ray.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from optsearch.proxy_tasks.compilation import DeviceError, prepare_process, use_one_cpu_thread
 from optsearch.proxy_tasks.machine import computing_device, made_on
-from optsearch.search.fitness import Fitness, Job, Request, Setting, Steps, steps_of
-from optsearch.search.pool import Here, Pool
+from optsearch.search.scoring.fitness import Fitness, Job, Request, Setting, Steps, steps_of
+from optsearch.search.workers.pool import Here, Pool
 
 if TYPE_CHECKING:
     from optsearch.proxy_tasks.outcome import TrainingResult

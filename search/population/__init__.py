@@ -1,0 +1,8 @@
+"""Who survives, and who becomes a parent.
+
+population   the ageing population, tournament selection and the population digest
+parsimony    handicap of programs with a common length
+archive      the Pareto front of loss, state, statements and age, from which parents are selected too
+adaptation   adaptive weights of the mutations
+breeding     the population with the methods of a search: joining, and generating a child
+"""
