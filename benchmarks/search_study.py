@@ -57,10 +57,12 @@ CANDIDATES: Mapping[str, str] = {
     "rotate": "race={rotate: true}",
     "refinement": "refinement={}",
     "parsimony": "parsimony={}",
+    "elite": "archive={objectives: [loss]}",
+    "hurdle": "hurdle={factor: 1.1, at: [0.2]}",
 }
 """Each possible factor with the setting that switches it on."""
 
-SAME_SETTING = ({"race", "rotate"}, {"archive", "age"})
+SAME_SETTING = ({"race", "rotate"}, {"archive", "age"}, {"archive", "elite"}, {"age", "elite"})
 """Factors that set the same key and therefore exclude each other."""
 
 FACTORS = ("archive", "adaptation", "cross", "race")
@@ -230,7 +232,9 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = set(arguments.factors)
     if any(pair <= chosen for pair in SAME_SETTING) or len(chosen) < max(len(arguments.factors), 2):
-        parser.error("--factors: name at least two different ones, one of race and rotate, and one of archive and age")
+        parser.error(
+            "--factors: name at least two different ones, one of race and rotate, and one of archive, age and elite"
+        )
     kept = Outcomes.open(arguments.outcomes, {name: getattr(arguments, name) for name in SHARED})
     if WARM_STARTED not in kept.found:
         program = tuned_warm_start(arguments.out / WARM_STARTED, arguments.task, arguments.tuning)
