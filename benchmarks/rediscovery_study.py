@@ -21,13 +21,13 @@ import argparse
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from outcomes import Outcomes
+from processes import processes
 from rediscovery import look
 from scipy.stats import binomtest
 
@@ -167,7 +167,7 @@ def main() -> None:
     for seed in seeds:
         if f"seed{seed}" in kept.found:
             print(row_of(Outcome(**kept.found[f"seed{seed}"])))
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+    with processes(options.jobs) as pool:
         waiting = [
             pool.submit(run_search, folder / f"seed{seed}", options.target, options.settings, seed)
             for seed in seeds

@@ -31,13 +31,13 @@ import tempfile
 import time
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+
+from processes import processes
 
 from optsearch.runs.commands.search import load_named
 from optsearch.runs.store.environment import about_machine
@@ -258,7 +258,7 @@ def main() -> None:
     for seconds in options.seconds:
         size = options.batch_size or (4 if seconds < 1.0 else 1)
         for workers in options.workers or LADDERS.get(seconds, (1, 10, 100, 1000)):
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:  # a peak of memory of its own
+            with processes(1) as process:  # a peak of memory of its own
                 row = process.submit(simulate, seconds, workers, options.evaluations, size).result()
             rows.append(row)
             shares = f"{row.used:.0%} | {row.busy:.0%} | {row.fed:,.0f} | {row.hits:.0%}"

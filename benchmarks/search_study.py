@@ -31,14 +31,14 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from outcomes import Outcomes
+from processes import processes
 from scipy import stats
 
 from optsearch.runs.commands.search import Campaign, load_named
@@ -215,6 +215,34 @@ def report(
     }
 
 
+def arm_rows(found: Mapping[str, Any]) -> list[str]:
+    """The arms as a Markdown table, the best first."""
+    rows = [
+        f"| arm | mean loss | median | standard deviation | steps to {found['level']:.4f} |",
+        "|---|---|---|---|---|",
+    ]
+    for row in sorted(found["arms"], key=lambda row: row["mean"]):
+        spread = "-" if row["deviation"] is None else f"{row['deviation']:.4f}"
+        numbers = f"{row['mean']:.4f} | {row['median']:.4f} | {spread} | {row['steps_to_level']:,.0f}"
+        rows.append(f"| {row['arm']} | {numbers} |")
+    return rows
+
+
+def effect_rows(found: Mapping[str, Any]) -> list[str]:
+    """The main effects as a Markdown table."""
+    rows = ["| factor | effect on the loss | p | steps to the level | p |", "|---|---|---|---|---|"]
+    for factor, on_loss in found["effects_on_fresh_loss"].items():
+        on_steps = found["effects_on_log2_steps_to_level"][factor]
+        cells = [f"{on_loss['effect']:+.4f}", "-", f"{2.0 ** on_steps['effect'] - 1.0:+.0%}", "-"]
+        if "low" in on_loss:
+            cells[:2] = [f"{cells[0]} [{on_loss['low']:+.4f}, {on_loss['high']:+.4f}]", f"{on_loss['p']:.3f}"]
+        if "low" in on_steps:
+            low, high = (2.0 ** on_steps[end] - 1.0 for end in ("low", "high"))
+            cells[2:] = [f"{cells[2]} [{low:+.0%}, {high:+.0%}]", f"{on_steps['p']:.3f}"]
+        rows.append(f"| {factor} | {' | '.join(cells)} |")
+    return rows
+
+
 def main() -> None:
     """Runs the experiment and prints its tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -242,7 +270,7 @@ def main() -> None:
     warm_start = kept.found[WARM_STARTED]["program"]
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     searches = {f"{label(arm)}-seed{seed}": (arm, seed) for seed in seeds for arm in design(arguments.factors)}
-    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+    with processes(arguments.jobs) as pool:
         waiting = {
             pool.submit(run_search, arguments.out / name, overrides_of(*which, warm_start, arguments)): name
             for name, which in searches.items()
@@ -254,18 +282,7 @@ def main() -> None:
             print(f"{name}: {outcome.fresh:.5f}", flush=True)
     outcomes = {which: Outcome.read(kept.found[name]) for name, which in searches.items()}
     found = report(outcomes, arguments.steps, arguments.factors)
-    print(f"\n{'arm':30} {'median':>9} {'mean':>9} {'deviation':>9} {'steps to ' + format(found['level'], '.4f'):>16}")
-    for row in found["arms"]:
-        spread = "" if row["deviation"] is None else f"{row['deviation']:.5f}"
-        print(f"{row['arm']:30} {row['median']:9.5f} {row['mean']:9.5f} {spread:>9} {row['steps_to_level']:16,.0f}")
-    for name, title in (
-        ("effects_on_fresh_loss", "Effect on the loss on fresh seeds"),
-        ("effects_on_log2_steps_to_level", "Effect on log2 of the steps to the level"),
-    ):
-        print(f"\n{title} (95 % interval, p):")
-        for factor, row in found[name].items():
-            bounds = f" [{row['low']:+.5f}, {row['high']:+.5f}], p = {row['p']:.3f}" if "low" in row else ""
-            print(f"  {factor:12} {row['effect']:+.5f}{bounds}")
+    print("\n".join(["", *arm_rows(found), "", *effect_rows(found), ""]))
     settings = {"task": arguments.task, "seeds": list(seeds), "steps": arguments.steps}
     print(json.dumps({**settings, **found, "machine": about_machine()}))
 
