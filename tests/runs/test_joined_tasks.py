@@ -114,7 +114,7 @@ def test_other_programs_are_refused(parts: list[Path], optsearch: Command) -> No
 
 def test_a_script_cannot_join(parts: list[Path], optsearch: Command, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("", encoding="utf-8")
-    script = ["--script", "python train.py", "--steps", "20"]
+    script = ["--script", "python train.py", "--steps", "20", "--framework", "jax"]
     told = optsearch("evaluate", "lion", "root-scale", "--join", str(parts[0]), *script, *PROTOCOL)
     assert told.code == 2
     assert "--join" in told.err
