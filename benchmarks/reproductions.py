@@ -349,6 +349,16 @@ ENTRIES: tuple[Entry, ...] = (
         expect="as many fed workers as the speed of the core allows; the same order of rows",
     ),
     Entry(
+        "extensions",
+        ("docs/evidence.md: Which extensions find more for the same training",),
+        (
+            "python benchmarks/search_study.py --out optsearch-runs/extensions --seeds 5 "
+            "--factors archive adaptation cross race refinement",
+        ),
+        takes="75 min, under load",
+        expect="adaptation is worse, race is not; no effect above 0.012",
+    ),
+    Entry(
         "calibration",
         ("docs/selection.md: How often an optimizer is told from itself",),
         ("python benchmarks/calibration.py",),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 from itertools import combinations
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ import pytest
 from optsearch.runs.commands.search import load_named
 
 study: ModuleType = import_module("search_study")
+Outcomes: Any = import_module("outcomes").Outcomes
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_each_factor_is_on_in_half_of_the_arms_and_independent_of_each_other_one() -> None:
@@ -55,3 +60,18 @@ def test_effects_are_recovered_beside_effects_of_seeds() -> None:
 def test_a_level_that_is_never_reached_costs_the_budget() -> None:
     outcome = study.Outcome(0.5, 900, "", ((100, 0.8), (400, 0.6)))
     assert [study.reached(outcome, level, 1000) for level in (0.9, 0.7, 0.6, 0.5)] == [100, 400, 400, 1000]
+
+
+def test_the_documentation_has_the_effects_of_the_kept_outcomes() -> None:
+    factors = ("archive", "adaptation", "cross", "race", "refinement")
+    path = ROOT / "benchmarks" / "measured" / "search_study-ae.jsonl"
+    kept = Outcomes.open(path, {"task": "ae", "steps": 600_000, "population": 100, "tournament": 10, "tuning": 1500})
+    found = {
+        (arm, seed): study.Outcome.read(kept.found[f"{study.label(arm)}-seed{seed}"])
+        for arm in study.design(factors)
+        for seed in range(5)
+    }
+    rows = study.effect_rows(study.report(found, 600_000, factors))
+    page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
+    assert len(rows) == 2 + len(factors)
+    assert [row for row in rows if row not in page] == []
