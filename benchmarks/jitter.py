@@ -28,7 +28,7 @@ from contenders import contender_of
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.store.training_cache import training
-from optsearch.search.workers.pool import Pool
+from optsearch.search.pool import Pool
 from optsearch.selection.comparison.evaluate import TrainingProgress, evaluate
 from optsearch.selection.comparison.evaluation import Evaluation
 from optsearch.selection.contender import TrainingJob, run_job

@@ -35,21 +35,21 @@ from optsearch.dsl.verify import nearest, verify
 from optsearch.proxy_tasks.seeds import FRESH
 from optsearch.search.algorithms import ALGORITHMS, AlgorithmName, ControlName
 from optsearch.search.budget import Budget
+from optsearch.search.meta_validation import MetaValidationConfig, Seed
 from optsearch.search.population.adaptation import AdaptationConfig
 from optsearch.search.population.archive import ArchiveConfig
 from optsearch.search.population.breeding import Methods
 from optsearch.search.population.parsimony import ParsimonyConfig
 from optsearch.search.population.population import PopulationConfig
+from optsearch.search.population.refinement import RefinementConfig
 from optsearch.search.proposals import ProposalsConfig
 from optsearch.search.scoring.fitness import FurtherTask, Setting
-from optsearch.search.scoring.meta_validation import MetaValidationConfig, Seed
 from optsearch.search.scoring.reference import HurdleConfig, RaceConfig, RateSweepConfig
 from optsearch.search.settings.config_errors import RuleError
 from optsearch.search.settings.settings import load_settings, settings_text
 from optsearch.search.variation.mutate import Mutator
 from optsearch.search.variation.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
 from optsearch.search.variation.random_programs import RandomPrograms
-from optsearch.search.variation.refinement import RefinementConfig
 from optsearch.search.warm_starts import PROGRAM, ReadProgram, read_warm_starts
 
 if TYPE_CHECKING:

@@ -31,8 +31,9 @@ from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.program import Program
 from optsearch.search.budget import PATIENCE, Budget, StepSum
 from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settled
+from optsearch.search.member import Member
 from optsearch.search.population.breeding import Breeding, Methods
-from optsearch.search.population.population import Member, PopulationConfig, population_digest, redundancy
+from optsearch.search.population.population import PopulationConfig, population_digest, redundancy
 from optsearch.search.proposals import Entries, Proposal
 from optsearch.search.scoring.fitness import Fitness
 from optsearch.search.scoring.fitness_cache import FitnessCache

@@ -18,10 +18,10 @@ from optsearch.dsl.errors import UserError
 from optsearch.dsl.program import Program
 from optsearch.search.events import Candidate, Evaluated, Progress, Settled, Timing
 from optsearch.search.evolution import WARM_START, Evolution
+from optsearch.search.meta_validation import MetaValidation, Validation
 from optsearch.search.proposals import Inbox
 from optsearch.search.scoring.evaluate import Evaluator
 from optsearch.search.scoring.fitness import Fitness, Job, JobKind, Reference
-from optsearch.search.scoring.meta_validation import MetaValidation, Validation
 from optsearch.search.scoring.reference import ReferenceRule
 
 DRAWS_A_TURN = 256

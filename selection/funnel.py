@@ -23,7 +23,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from optsearch.proxy_tasks.run import Trained
-from optsearch.search.workers.pool import Pool
+from optsearch.search.pool import Pool
 from optsearch.selection.baselines.baseline import BaselineError
 from optsearch.selection.comparison.evaluate import TrainingProgress, evaluate
 from optsearch.selection.comparison.evaluation import REPLICATES, Evaluation

@@ -26,6 +26,14 @@ ROOMS = {
         "lowering": 4, "targets": 4, "trainer": 4,
         "contract": 5, "memory": 5, "registry": 5,
     },
+    "search": {
+        "budget": 0, "member": 0, "pool": 0, "settings": 0,
+        "scoring": 1, "variation": 1, "warm_starts": 1,
+        "algorithms": 2, "events": 2, "proposals": 2, "workers": 2,
+        "meta_validation": 3, "population": 3,
+        "config": 4, "evolution": 4,
+        "session": 5,
+    },
     "selection": {
         "scripts": 0, "space": 0, "statistics": 0,
         "baselines": 1, "behaviour": 1, "problem": 1,

@@ -24,8 +24,8 @@ from optsearch.runs.summary.held_out import tasks_chosen_on, warnings
 from optsearch.runs.summary.stage_record import TrainingCost
 from optsearch.runs.terminal.tables import errors, say_device, warn_of_open_cluster
 from optsearch.runs.terminal.training_view import TrainingView
+from optsearch.search.pool import Pool
 from optsearch.search.scoring.evaluate import import_own_tasks, use_one_cpu_thread
-from optsearch.search.workers.pool import Pool
 from optsearch.selection.comparison.evaluate import TrainingProgress as Ended
 from optsearch.selection.comparison.evaluate import evaluate
 from optsearch.selection.comparison.evaluation import Evaluation

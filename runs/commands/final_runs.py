@@ -22,8 +22,8 @@ from optsearch.runs.summary.searches import contenders
 from optsearch.runs.terminal.search_view import counted_view
 from optsearch.runs.terminal.tables import errors
 from optsearch.search.evolution import WARM_START
+from optsearch.search.pool import Pool
 from optsearch.search.scoring.evaluate import train_alone
-from optsearch.search.workers.pool import Pool
 
 Train = Callable[[tuple[str, TrainingRun]], TrainingResult]
 """Executes a training run on a named task."""

@@ -18,7 +18,7 @@ from optsearch.dsl.program import Program
 from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.runs.commands.evaluate import Entered, enter
 from optsearch.runs.store.environment import available_cores
-from optsearch.search.workers.pool import Pool, in_order
+from optsearch.search.pool import Pool, in_order
 from optsearch.selection.comparison.settings import EvaluationSettings
 from optsearch.selection.contender import Contender, TrainingJob
 from optsearch.selection.scripts.contract import Reports

@@ -46,9 +46,9 @@ from optsearch.runs.terminal.tables import errors, warn_of_open_cluster
 from optsearch.search.config import CampaignConfig, load_campaign, load_campaign_file
 from optsearch.search.events import Progress, Timing
 from optsearch.search.evolution import History
+from optsearch.search.meta_validation import MetaValidation
 from optsearch.search.scoring.evaluate import EvaluationError, Evaluator, InProcessEvaluator, import_own_tasks
 from optsearch.search.scoring.fitness import Reference
-from optsearch.search.scoring.meta_validation import MetaValidation
 from optsearch.search.session import Session
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.warm_starts import ReadProgram

@@ -29,10 +29,10 @@ from optsearch.runs.summary.selections import SelectionRecord, SelectionResult, 
 from optsearch.runs.summary.stage_record import SelectionBias, StageRecord, TrainingCost, encode_stage
 from optsearch.runs.terminal.tables import errors, say_device, warn_of_open_cluster
 from optsearch.runs.terminal.training_view import TrainingView
+from optsearch.search.pool import Pool
 from optsearch.search.scoring.evaluate import import_own_tasks
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.settings import load_settings, settings_text
-from optsearch.search.workers.pool import Pool
 from optsearch.selection.comparison.evaluate import TrainingProgress
 from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.funnel import FunnelConfig, StageConfig, StageResult, rank_correlation, run_stage

@@ -33,9 +33,9 @@ from optsearch.runs.summary.status import INCOMPLETE, status
 from optsearch.search.budget import Budget
 from optsearch.search.config import CampaignConfig
 from optsearch.search.evolution import WARM_START, ReplayError
+from optsearch.search.meta_validation import MetaValidation
 from optsearch.search.scoring.evaluate import Trainers, evaluate, import_own_tasks, train_alone, trainers_of_process
 from optsearch.search.scoring.fitness import Fitness, Job, JobKind
-from optsearch.search.scoring.meta_validation import MetaValidation
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from optsearch.runs.store.records import Search
 from optsearch.runs.store.writer import RunStore
 from optsearch.search.events import Evaluated, Settled
 from optsearch.search.evolution import History
+from optsearch.search.meta_validation import Validation
 from optsearch.search.proposals import Proposal, check_length
-from optsearch.search.scoring.meta_validation import Validation
 from optsearch.search.variation.mutation_config import LimitsConfig
 
 

@@ -28,9 +28,9 @@ from optsearch.search.algorithms import AlgorithmName
 from optsearch.search.config import CampaignConfig
 from optsearch.search.events import Best, Candidate, Evaluated, Progress, Settled
 from optsearch.search.evolution import WARM_START, History
+from optsearch.search.meta_validation import Validation
 from optsearch.search.population.population import population_digest
 from optsearch.search.proposals import Proposal
-from optsearch.search.scoring.meta_validation import Validation
 
 RUN_FILE = "run.sqlite"
 

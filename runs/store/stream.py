@@ -16,7 +16,7 @@ from optsearch.runs.store.reader import RunReader
 from optsearch.runs.store.records import Final, JsonObject, Search
 from optsearch.search.budget import Unit
 from optsearch.search.events import Evaluated, Progress, Settled
-from optsearch.search.scoring.meta_validation import Validation
+from optsearch.search.meta_validation import Validation
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ from optsearch.runs.store.decoding import check_cells, read_json, refuse_links
 from optsearch.runs.store.environment import available_cores, made_with
 from optsearch.runs.store.errors import DamagedRunError, RunError, plain_errors
 from optsearch.runs.store.schema import check_tables, checksum
+from optsearch.search.pool import Here, Pool
 from optsearch.search.scoring.evaluate import this_machine
-from optsearch.search.workers.pool import Here, Pool
 from optsearch.search.workers.ray_runtime import check_share
 from optsearch.selection.scripts.script import TrainingScript
 

@@ -36,8 +36,8 @@ from optsearch.runs.store.schema import (
 from optsearch.runs.store.stream import FinalsRecorded, Record, ResultsRecorded, ValidationRecorded
 from optsearch.search.events import Evaluated, Settled
 from optsearch.search.evolution import SEARCH_VERSION
+from optsearch.search.meta_validation import Validation
 from optsearch.search.proposals import Proposal
-from optsearch.search.scoring.meta_validation import Validation
 
 _NEW_FILE = "run.sqlite.new"
 

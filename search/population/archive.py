@@ -23,7 +23,7 @@ from optsearch.dsl.dataflow import prune
 from optsearch.dsl.program import Program
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import state_kinds
-from optsearch.search.population.population import Member
+from optsearch.search.member import Member
 
 Objective = Literal["loss", "state", "statements", "age"]
 

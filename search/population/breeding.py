@@ -14,12 +14,13 @@ import numpy as np
 
 from optsearch.dsl.program import Program
 from optsearch.search.events import Candidate
+from optsearch.search.member import Member
 from optsearch.search.population.adaptation import Adaptation, AdaptationConfig
 from optsearch.search.population.archive import Archive, ArchiveConfig
 from optsearch.search.population.parsimony import Parsimony, ParsimonyConfig
-from optsearch.search.population.population import Member, Population, PopulationConfig
+from optsearch.search.population.population import Population, PopulationConfig
+from optsearch.search.population.refinement import REFINE, Refinement, RefinementConfig
 from optsearch.search.variation.mutate import MutationError, Variation
-from optsearch.search.variation.refinement import REFINE, Refinement, RefinementConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from optsearch.dsl.dataflow import liveness
 from optsearch.dsl.program import Program
-from optsearch.search.population.population import Member
+from optsearch.search.member import Member
 
 
 class ParsimonyConfig(BaseModel):

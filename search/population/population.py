@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from optsearch.dsl.dataflow import liveness
 from optsearch.dsl.program import Program
+from optsearch.search.member import Member
 
 
 class PopulationConfig(BaseModel):
@@ -38,21 +38,6 @@ class PopulationConfig(BaseModel):
         if self.tournament > self.size:
             raise ValueError(f"tournament is {self.tournament}, but the population has only {self.size} members")
         return self
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A member of the population.
-
-    Attributes:
-        ticket: ticket of the program; 0 for the warm start.
-        program: the program.
-        fitness: lower is better; None for a program that did not train, which loses every tournament.
-    """
-
-    ticket: int
-    program: Program
-    fitness: float | None
 
 
 Handicap = Callable[[Member], float]

@@ -4,5 +4,4 @@ fitness          definition of fitness: tasks, seeds, rates, and the record of a
 reference        hurdles and the rate-sweep threshold, derived from the warm start
 fitness_cache    deduplication: equivalent programs are evaluated once
 evaluate         maps jobs to fitness: the evaluator protocol, and the in-process evaluator
-meta_validation  evaluates the best program on a larger task outside the fitness
 """

@@ -5,6 +5,5 @@ mutate            mutation of a program
 mutation_config   weights and bounds of the mutations
 constants         mutations of constants
 crossover         a value of another program, with the statements that define it
-refinement        constants of the best programs, by an evolution strategy
 random_programs   random search: independently sampled programs
 """

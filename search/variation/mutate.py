@@ -30,7 +30,7 @@ from optsearch.dsl.generate import new_variable, random_argument, random_stateme
 from optsearch.dsl.program import Argument, Program, Statement
 from optsearch.dsl.types import Kind
 from optsearch.dsl.verify import is_valid_from, scope_before, statement_kind
-from optsearch.search.population.population import Member
+from optsearch.search.member import Member
 from optsearch.search.variation.change import INVALID, Change, Mutation, pick
 from optsearch.search.variation.constants import ConstantMutations
 from optsearch.search.variation.crossover import carried

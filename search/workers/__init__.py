@@ -1,7 +1,6 @@
 """Where programs are trained.
 
-pool           asynchronous calls, and their in-process implementation
-ray_pool       the same on Ray
+ray_pool       asynchronous calls on Ray
 ray_evaluator  evaluation on Ray
 handover       in-process evaluation until the workers have started
 crew           workers that are Ray actors: started, supplied, watched and replaced

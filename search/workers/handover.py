@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from optsearch.search.pool import Pool
 from optsearch.search.scoring.evaluate import Evaluator, EvaluatorStatistics, InProcessEvaluator
 from optsearch.search.scoring.fitness import Fitness, Job, Setting
-from optsearch.search.workers.pool import Pool
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from optsearch.proxy_tasks.run import Trained
-from optsearch.search.workers.pool import Here, Pool
+from optsearch.search.pool import Here, Pool
 from optsearch.selection.comparison.evaluation import Evaluation, Row, Tuning
 from optsearch.selection.comparison.judge import judge
 from optsearch.selection.comparison.replicate import ReplicateResult, measure, runs_of_replicate

@@ -14,7 +14,7 @@ from itertools import count
 from typing import TypeVar
 
 from optsearch.proxy_tasks.run import Trained
-from optsearch.search.workers.pool import Pool
+from optsearch.search.pool import Pool
 from optsearch.selection.contender import TrainingJob
 from optsearch.selection.problem import Problem
 

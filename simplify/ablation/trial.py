@@ -23,9 +23,9 @@ from optsearch.proxy_tasks.machine import computing_device, made_on
 from optsearch.proxy_tasks.registry import get_task
 from optsearch.proxy_tasks.run import Trained, training_key
 from optsearch.proxy_tasks.seeds import SIMPLIFY_TEST
+from optsearch.search.pool import Here, Pool, in_order
 from optsearch.search.scoring.evaluate import Naming, trainers_of_process
 from optsearch.search.scoring.fitness import Job
-from optsearch.search.workers.pool import Here, Pool, in_order
 
 HOPELESS = 10.0
 """Number of tolerances by which a worse first seed rejects the candidate at once."""

@@ -18,8 +18,8 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.finalists import best, finalist_seeds, finalists
 from optsearch.runs.summary.searches import make_evolution, planned_searches
 from optsearch.search.evolution import WARM_START
+from optsearch.search.meta_validation import MetaValidation
 from optsearch.search.scoring.fitness import Fitness, Job
-from optsearch.search.scoring.meta_validation import MetaValidation
 from optsearch.search.session import Session
 
 

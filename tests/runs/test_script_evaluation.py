@@ -22,7 +22,7 @@ from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.commands import script_check
 from optsearch.runs.store.training_cache import KeptPool, Trainings
-from optsearch.search.workers.pool import Here
+from optsearch.search.pool import Here
 from optsearch.selection.baselines.torch_optimizers import TORCH_BASELINES
 from optsearch.selection.contender import Contender, TrainingJob, run_job
 from optsearch.selection.problem import Problem

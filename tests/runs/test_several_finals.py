@@ -30,7 +30,7 @@ from optsearch.runs.summary.replicates import study_summary
 from optsearch.runs.summary.run import RunSummary, summary
 from optsearch.runs.summary.searches import contenders
 from optsearch.runs.summary.sentences import headline
-from optsearch.search.workers.pool import Here
+from optsearch.search.pool import Here
 from optsearch.selection.statistics.intervals import Interval
 
 TASKS = ("ae", "teach", "lmmlp")

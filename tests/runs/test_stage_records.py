@@ -22,7 +22,7 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.evaluation_json import decode_evaluation, encode_evaluation
 from optsearch.runs.summary.selections import read_selection, read_selections
 from optsearch.runs.summary.stage_record import StageRecord, TrainingCost, decode_stage, encode_stage
-from optsearch.search.workers.pool import Here
+from optsearch.search.pool import Here
 from optsearch.selection.comparison.comparison import UNREPLICATED
 from optsearch.selection.comparison.evaluate import evaluate
 from optsearch.selection.comparison.evaluation import Evaluation

@@ -22,7 +22,7 @@ from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.store.errors import DamagedRunError, RunError
 from optsearch.runs.store.schema import checksum
 from optsearch.runs.store.training_cache import FILE, KeptPool, Trainings, training
-from optsearch.search.workers.pool import Here, in_order
+from optsearch.search.pool import Here, in_order
 from optsearch.selection.contender import Contender, TrainingJob, baseline, run_job
 from optsearch.selection.problem import Problem
 from optsearch.simplify.ablation.trial import Training, train

@@ -14,10 +14,10 @@ from optsearch.dsl.program import Program
 from optsearch.search.budget import Budget
 from optsearch.search.events import Evaluated, Settled
 from optsearch.search.evolution import Evolution, History
+from optsearch.search.meta_validation import Validation
 from optsearch.search.population.population import PopulationConfig
 from optsearch.search.scoring.evaluate import EvaluatorStatistics
 from optsearch.search.scoring.fitness import Fitness, Job
-from optsearch.search.scoring.meta_validation import Validation
 from optsearch.search.variation.mutate import Mutator
 from optsearch.search.variation.mutation_config import MutationWeights
 

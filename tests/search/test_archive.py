@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
+from optsearch.search.member import Member
 from optsearch.search.population.archive import Archive, ArchiveConfig, size_of
-from optsearch.search.population.population import Member
 
 
 @pytest.mark.parametrize(("name", "state"), [("sgd", 0), ("adamw", 2), ("lion", 1), ("adafactor", 0)])

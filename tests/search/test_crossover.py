@@ -15,7 +15,7 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.syntax import parse
 from optsearch.dsl.verify import verify
-from optsearch.search.population.population import Member
+from optsearch.search.member import Member
 from optsearch.search.variation.crossover import carried
 from optsearch.search.variation.mutate import MutationError, Mutator
 from optsearch.search.variation.mutation_config import LimitsConfig, MutationWeights

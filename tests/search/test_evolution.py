@@ -14,16 +14,17 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
 from optsearch.search.budget import Budget
 from optsearch.search.evolution import ReplayError
+from optsearch.search.member import Member
 from optsearch.search.population.adaptation import Adaptation, AdaptationConfig
 from optsearch.search.population.archive import Archive, ArchiveConfig
 from optsearch.search.population.breeding import Methods
 from optsearch.search.population.parsimony import Parsimony, ParsimonyConfig
-from optsearch.search.population.population import Member, Population, PopulationConfig, population_digest
+from optsearch.search.population.population import Population, PopulationConfig, population_digest
+from optsearch.search.population.refinement import Refinement, RefinementConfig
 from optsearch.search.scoring.fitness_cache import FitnessCache
 from optsearch.search.session import Session
 from optsearch.search.variation.mutate import Mutator
 from optsearch.search.variation.mutation_config import MutationWeights
-from optsearch.search.variation.refinement import Refinement, RefinementConfig
 
 
 def weights(name: str) -> MutationWeights:

@@ -10,11 +10,11 @@ import pytest
 from made_up import Ledger, MadeUpEvaluator, make_evolution
 
 from optsearch.search.budget import Budget
+from optsearch.search.pool import Here
 from optsearch.search.scoring.evaluate import InProcessEvaluator
 from optsearch.search.scoring.fitness import Setting
 from optsearch.search.session import Session
 from optsearch.search.workers.handover import HeadStart
-from optsearch.search.workers.pool import Here
 
 
 class LateEvaluator(InProcessEvaluator):

@@ -6,8 +6,8 @@ import pytest
 from made_up import Ledger, MadeUpEvaluator, make_evolution
 
 from optsearch.search.events import Evaluated
+from optsearch.search.meta_validation import MetaValidation
 from optsearch.search.scoring.fitness import Fitness
-from optsearch.search.scoring.meta_validation import MetaValidation
 from optsearch.search.session import Session
 
 

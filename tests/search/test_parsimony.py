@@ -11,9 +11,10 @@ from made_up import Ledger, MadeUpEvaluator, make_evolution
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.generate import random_program
 from optsearch.dsl.library import LIBRARY
+from optsearch.search.member import Member
 from optsearch.search.population.breeding import Methods
 from optsearch.search.population.parsimony import Parsimony, ParsimonyConfig, length_of
-from optsearch.search.population.population import Member, Population, PopulationConfig
+from optsearch.search.population.population import Population, PopulationConfig
 from optsearch.search.session import Session
 
 ADAMW = Member(0, LIBRARY["adamw"], 0.8)

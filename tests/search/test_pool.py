@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from optsearch.proxy_tasks.machine import made_on
-from optsearch.search.workers.pool import Here, in_order
+from optsearch.search.pool import Here, in_order
 from optsearch.search.workers.ray_pool import RayPool, WorkerPool
 
 VALUES = [[1.0, 3.0], [4.0], [9.0, 0.0]]

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from optsearch.dsl.library import LIBRARY
-from optsearch.search.population.population import Member, Population, PopulationConfig, population_digest
+from optsearch.search.member import Member
+from optsearch.search.population.population import Population, PopulationConfig, population_digest
 
 PROGRAM = LIBRARY["sgd"]
 

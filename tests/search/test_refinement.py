@@ -13,8 +13,8 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program, Statement
 from optsearch.dsl.syntax import parse
 from optsearch.dsl.verify import verify
-from optsearch.search.population.population import Member
-from optsearch.search.variation.refinement import (
+from optsearch.search.member import Member
+from optsearch.search.population.refinement import (
     ELITES,
     LARGEST_LOG,
     REFINE,

@@ -13,7 +13,7 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.outcome import Outcome, TrainingResult
 from optsearch.proxy_tasks.run import Trained
-from optsearch.search.workers.pool import Here
+from optsearch.search.pool import Here
 from optsearch.selection.comparison.comparison import UNREPLICATED
 from optsearch.selection.comparison.evaluate import TrainingProgress, evaluate
 from optsearch.selection.comparison.evaluation import Evaluation

@@ -13,9 +13,9 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.outcome import Outcome
 from optsearch.proxy_tasks.run import Trained
+from optsearch.search.pool import Here
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.settings import load_settings
-from optsearch.search.workers.pool import Here
 from optsearch.selection.behaviour import direction, stand_ins
 from optsearch.selection.contender import Contender, TrainingJob
 from optsearch.selection.funnel import (

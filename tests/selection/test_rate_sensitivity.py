@@ -9,7 +9,7 @@ from invented import FAILED, Invented
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.proxy_tasks.run import Trained
-from optsearch.search.workers.pool import Here
+from optsearch.search.pool import Here
 from optsearch.selection.comparison.evaluate import SENSITIVITY, TrainingProgress, evaluate
 from optsearch.selection.contender import Contender, TrainingJob, baseline
 from optsearch.selection.problem import Problem

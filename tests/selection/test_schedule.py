@@ -8,7 +8,7 @@ from invented import ended
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.proxy_tasks.run import Trained
-from optsearch.search.workers.pool import Here
+from optsearch.search.pool import Here
 from optsearch.selection.contender import Contender, TrainingJob, baseline
 from optsearch.selection.problem import Problem
 from optsearch.selection.tuning.schedule import drive

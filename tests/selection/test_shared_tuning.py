@@ -12,7 +12,7 @@ from invented import FAILED, Invented, ended
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.proxy_tasks.run import Trained
-from optsearch.search.workers.pool import Here
+from optsearch.search.pool import Here
 from optsearch.selection.comparison.evaluate import TrainingProgress, evaluate
 from optsearch.selection.comparison.evaluation import Evaluation
 from optsearch.selection.contender import Contender, TrainingJob, baseline

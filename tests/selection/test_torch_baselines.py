@@ -16,7 +16,7 @@ from invented import Invented
 
 from optsearch.dsl.library import LIBRARY
 from optsearch.runs.summary.evaluation_json import decode_evaluation, encode_evaluation
-from optsearch.search.workers.pool import Here
+from optsearch.search.pool import Here
 from optsearch.selection.baselines.baseline import BaselineError
 from optsearch.selection.baselines.torch_optimizers import TORCH_BASELINES, TorchBaseline, by_class, check_version
 from optsearch.selection.comparison.evaluate import evaluate

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from invented import Invented
 
-from optsearch.search.workers.pool import Here
+from optsearch.search.pool import Here
 from optsearch.selection.comparison.evaluate import evaluate
 from optsearch.selection.contender import baseline
 from optsearch.selection.problem import Problem

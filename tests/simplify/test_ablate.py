@@ -14,8 +14,8 @@ from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.program import Program
 from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.run import Trained
+from optsearch.search.pool import Here
 from optsearch.search.variation.mutate import Mutator
-from optsearch.search.workers.pool import Here
 from optsearch.simplify.ablation.ablate import (
     WITHOUT_INSERTION,
     EvolutionBudget,

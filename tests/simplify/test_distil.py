@@ -10,7 +10,7 @@ from made_up_training import ended
 from optsearch.dsl.library import LIBRARY
 from optsearch.dsl.syntax import parse
 from optsearch.proxy_tasks.run import Trained
-from optsearch.search.workers.pool import Here
+from optsearch.search.pool import Here
 from optsearch.simplify.ablation.ablate import EvolutionBudget
 from optsearch.simplify.ablation.trial import Panel, Training
 from optsearch.simplify.distil import distil

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from optsearch.dsl.dataflow import liveness
 from optsearch.dsl.program import Argument, Program, Statement, shortest
-from optsearch.search.population.population import Member
+from optsearch.search.member import Member
 
 if TYPE_CHECKING:
     from cmaes import SepCMA
