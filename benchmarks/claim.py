@@ -39,12 +39,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from optsearch.dsl.errors import UserError
 from optsearch.runs.commands.evaluate import run_evaluation
 from optsearch.runs.summary.evaluation_json import decode_evaluation
-from optsearch.selection.comparison.comparison import counted_losses
+from optsearch.selection.comparison.comparison import compare, counted_losses
 from optsearch.selection.comparison.evaluation import Evaluation
 from optsearch.selection.comparison.settings import EvaluationSettings
 from optsearch.selection.comparison.trend import FADES, trends
+from optsearch.selection.problem import Problem
 from optsearch.selection.scripts.script import load_script
-from optsearch.selection.statistics.significance import holm, permutation_test, smallest_p_value
+from optsearch.selection.statistics.significance import holm
 
 REGISTERED = "registered.yaml"
 SCRIPT = "script"
@@ -115,6 +116,13 @@ class Registration(BaseModel):
     def _complete(self) -> Self:
         if (SCRIPT in self.targets) != (self.script is not None):
             raise ValueError(f"the target '{SCRIPT}' and the key 'script' need each other")
+        tasks = [name for name in self.measured if name != SCRIPT]
+        if not tasks or len(set(self.measured)) < len(self.measured):
+            raise ValueError(f"the targets need a task, and must be distinct: {', '.join(self.measured)}")
+        for name in tasks:
+            Problem.named(name)  # raises TaskError
+        if both := sorted(set(self.programs) & {*self.baselines, *(self.script.baselines if self.script else ())}):
+            raise ValueError(f"{', '.join(both)}: a program needs another name than a baseline")
         for name in (*self.opponents, self.state):
             if name not in self.baselines or (self.script and name not in self.script.baselines):
                 raise ValueError(f"'{name}' must be among the baselines of all targets")
@@ -140,7 +148,7 @@ class Claim:
             text = (folder / REGISTERED).read_text(encoding="utf-8")
             self.plan = Registration.model_validate(yaml.safe_load(text))
             texts = [(folder / f"{name}.txt").read_text(encoding="utf-8") for name in self.plan.programs]
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, UserError, yaml.YAMLError) as error:
             raise ClaimError(f"{folder}: {error}") from error
         self.digest = hashlib.sha256("\0".join([text, *texts]).encode()).hexdigest()[:16]
         if committed:
@@ -169,14 +177,15 @@ class Claim:
             raise ClaimError(f"'{target}' is not registered: {', '.join(plan.measured)}")
         if self.path(target).exists():
             raise ClaimError(f"{self.path(target)} is there already: a target is measured once")
-        task, _, horizon = target.partition("@")
         script = plan.script if target == SCRIPT else None
+        problem = None if script else Problem.named(target)
         settings = EvaluationSettings(
-            tasks=() if script else (task,),
+            tasks=(problem.task,) if problem else (),
             seeds=protocol.seeds,
             baselines=script.baselines if script else plan.baselines,
             skipped=protocol.skipped_seeds,
-            horizons=(float(horizon[:-1]),) if horizon else None,
+            batches=(problem.batch,) if problem and problem.batch else None,
+            horizons=(problem.horizon,) if problem and problem.horizon else None,
             trials=protocol.trials,
             replicates=protocol.replicates,
             script=load_script(
@@ -188,7 +197,9 @@ class Claim:
         references = [str(self.folder / f"{name}.txt") for name in plan.programs]
         result = run_evaluation(references, settings, folder=kept_in, workers=workers)
         whole = {"registered": self.digest, "result": result.as_values()}
-        self.path(target).write_bytes(gzip.compress(json.dumps(whole).encode(), mtime=0))
+        unfinished = self.path(target).with_suffix(".part")
+        unfinished.write_bytes(gzip.compress(json.dumps(whole).encode(), mtime=0))
+        unfinished.replace(self.path(target))
 
     def result(self, target: str) -> Evaluation:
         """The result of a target.
@@ -219,30 +230,20 @@ def opponents_of(evaluation: Evaluation, names: Sequence[str]) -> dict[str, str]
     return {name: family.get(name, name) for name in names}
 
 
-def replicates_of(evaluation: Evaluation) -> dict[str, dict[str, list[list[float]]]]:
-    """Test losses by task and contender or family: for each replicate one loss per seed."""
-    losses = evaluation.by_replicate()
-    for family in evaluation.families:
-        for task, best in family.best:
-            losses[task][family.name] = [losses[task][name][number] for number, name in enumerate(best)]
-    return losses
-
-
 def tests_of(claim: Claim) -> list[dict[str, Any]]:
     """Every program against every opponent on every target, corrected for all of these tests."""
     rows: list[dict[str, Any]] = []
     for target in claim.plan.targets:
         evaluation = claim.result(target)
-        (task,) = evaluation.tasks
-        losses = replicates_of(evaluation)[task]
-        counted = counted_losses(losses, dict(evaluation.trivial)[task])
-        for program in claim.plan.programs:
-            for name, other in opponents_of(evaluation, claim.plan.opponents).items():
-                mine, theirs = counted[program], counted[other]
-                row = {"target": target, "program": program, "opponent": name, "stands_for": other}
-                row |= {"loss": fmean(mine), "opponent_loss": fmean(theirs)}
-                row |= {"p": permutation_test([(mine, theirs)]), "least": smallest_p_value(len(mine))}
-                rows.append(row | {"fails_more": _failed(losses[program]) > _failed(losses[other])})
+        losses, trivial = evaluation.with_families(), dict(evaluation.trivial)
+        called = {other: name for name, other in opponents_of(evaluation, claim.plan.opponents).items()}
+        compared, _ = compare(losses, claim.plan.programs, list(called), (), trivial, replicated=True)
+        for row in compared:
+            counted = counted_losses(losses[row.task], trivial[row.task])
+            mine, theirs = fmean(counted[row.contender]), fmean(counted[row.baseline])
+            about = {"target": target, "program": row.contender, "opponent": called[row.baseline]}
+            about |= {"stands_for": row.baseline, "loss": mine, "opponent_loss": theirs, "p": row.p_value}
+            rows.append(about | {"fails_more": row.failed > row.baseline_failed})
     for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["corrected"] = corrected
         row["better"] = corrected < claim.plan.level and row["loss"] < row["opponent_loss"] and not row["fails_more"]
@@ -260,7 +261,7 @@ def fading(claim: Claim) -> list[dict[str, Any]]:
         # A family may have other members than the opponent at another horizon, so opponents have their own names here.
         losses: dict[str, dict[str, list[list[float]]]] = {}
         for name, part in zip(names, parts, strict=True):
-            rows, of = replicates_of(part)[name], opponents_of(part, claim.plan.opponents)
+            rows, of = part.with_families()[name], opponents_of(part, claim.plan.opponents)
             losses[name] = {program: rows[program] for program in claim.plan.programs}
             losses[name] |= {opponent: rows[other] for opponent, other in of.items()}
         steps = [part.checkpoints[0][-1] for part in parts]
@@ -294,10 +295,6 @@ def judge(claim: Claim) -> dict[str, Any]:
             | {"fades": fades, "holds": len(won) >= needed and small and not fades}
         )
     return {"registered": claim.digest, "tests": tests, "trends": faded, "verdicts": verdicts}
-
-
-def _failed(replicates: Sequence[Sequence[float]]) -> int:
-    return sum(loss == math.inf for losses in replicates for loss in losses)
 
 
 def table_of(found: Mapping[str, Any]) -> str:

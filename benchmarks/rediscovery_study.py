@@ -158,7 +158,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="searches at once, each in a process of one core")
     parser.add_argument("--outcomes", type=Path, metavar="FILE", help="file that keeps the outcomes of all searches")
     options = parser.parse_args()
-    kept = Outcomes.open(options.outcomes, {"target": options.target, "settings": options.settings})
+    try:
+        kept = Outcomes.open(options.outcomes, {"target": options.target, "settings": options.settings})
+    except ValueError as error:
+        parser.error(f"--outcomes: {error}")
     folder = folder_of(options.out, options.target, options.settings)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.txt").write_text("\n".join(options.settings) + "\n", encoding="utf-8")

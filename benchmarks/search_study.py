@@ -263,7 +263,10 @@ def main() -> None:
         parser.error(
             "--factors: name at least two different ones, one of race and rotate, and one of archive, age and elite"
         )
-    kept = Outcomes.open(arguments.outcomes, {name: getattr(arguments, name) for name in SHARED})
+    try:
+        kept = Outcomes.open(arguments.outcomes, {name: getattr(arguments, name) for name in SHARED})
+    except ValueError as error:
+        parser.error(f"--outcomes: {error}")
     if WARM_STARTED not in kept.found:
         program = tuned_warm_start(arguments.out / WARM_STARTED, arguments.task, arguments.tuning)
         kept.add(WARM_STARTED, {"program": program})

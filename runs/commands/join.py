@@ -42,7 +42,6 @@ def read_joined(paths: Sequence[Path], settings: EvaluationSettings) -> tuple[Ev
     Raises:
         RunError: a file cannot be read.
         JoinError: a file is from a training script, or has one setting for all of its tasks.
-        TaskError: a task does not exist any more, or is in two files, or in a file and the settings.
     """
     files = [ResultFile.read(path) for path in paths]
     for file in files:
@@ -50,9 +49,7 @@ def read_joined(paths: Sequence[Path], settings: EvaluationSettings) -> tuple[Ev
             raise JoinError(f"{file.path}: is a comparison on a training script, whose baselines are others")
         if file.evaluation.shared or settings.shared:
             raise JoinError(f"{file.path}: --shared tunes all tasks of an evaluation at once, so that none can join it")
-    joined = replace(settings, joined=tuple(task for file in files for task in file.evaluation.tasks))
-    joined.judged  # noqa: B018  raises TaskError
-    return joined, files
+    return replace(settings, joined=tuple(task for file in files for task in file.evaluation.tasks)), files
 
 
 def check_joined(
@@ -68,6 +65,7 @@ def check_joined(
 
     Raises:
         JoinError: contenders, protocol or the version of a task differ; the message names the difference and the fix.
+        TaskError: a task does not exist any more, or is in two files, or in a file and the settings.
     """
     asked = settings.recorded()
     for key, option in PROTOCOL.items():

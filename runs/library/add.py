@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.fingerprint import FINGERPRINT_VERSION, fingerprint
@@ -38,6 +39,7 @@ from optsearch.dsl.syntax import parse
 from optsearch.runs.library.discovery import DISCOVERED, NAME, Discovery, Record, read_discovery
 from optsearch.runs.library.references import load_program
 from optsearch.runs.library.results import SETTINGS, Fields, Line, RecordedResult, losses_of_seeds, results_of
+from optsearch.runs.store.decoding import fault
 from optsearch.runs.store.environment import PACKAGES
 from optsearch.runs.store.errors import RunError
 from optsearch.runs.store.reader import RunReader
@@ -150,8 +152,12 @@ def _shipped(name: str, path: Path | None, further: bool) -> tuple[Program, Fiel
         raise ConfigError([f"'{name}' is shipped: pass its new results with --evaluation FILE"])
     one = DISCOVERED[name]
     found = ResultFile.read(path)
+    try:
+        settings = SETTINGS.validate_python(found.settings)
+    except ValidationError as error:
+        raise RunError(f"{path}: is no output of `optsearch evaluate --json`: settings: {fault(error)}") from None
     evaluated = RecordedResult(
-        SETTINGS.validate_python(found.settings),
+        settings,
         found.programs,
         found.cost,
         found.evaluation,

@@ -68,6 +68,8 @@ class ResultFile:
         try:
             values: Any = json.loads(path.read_text(encoding="utf-8"))
             evaluation, rest = decode_evaluation(values), _REST.validate_python(values)
+            if not isinstance(rest.settings.get("tasks"), dict):
+                raise ValueError("settings: has no tasks")
             for text in rest.programs.values():
                 parse(text)
         except ValidationError as error:

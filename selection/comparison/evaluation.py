@@ -165,3 +165,11 @@ class Evaluation:
             replicates = found.setdefault(row.task, {}).setdefault(row.contender, [[] for _ in range(self.replicates)])
             replicates[row.replicate].append(math.inf if loss is None else loss)
         return found
+
+    def with_families(self) -> dict[str, dict[str, list[list[float]]]]:
+        """Test losses as in `by_replicate`, also of each family: those of its best member in each replicate."""
+        found = self.by_replicate()
+        for family in self.families:
+            for task, best in family.best:
+                found[task][family.name] = [found[task][name][number] for number, name in enumerate(best)]
+        return found

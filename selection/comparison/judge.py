@@ -68,10 +68,7 @@ def judge(
         rate_runs=tuple(rates),
         rate_sensitivity=rate_sensitivities(rates),
     )
-    losses = bare.by_replicate()
-    for family in bare.families:
-        for task, best in family.best:
-            losses[task][family.name] = [losses[task][name][number] for number, name in enumerate(best)]
+    losses = bare.with_families()
     members = {name for family in bare.families for name in family.members}
     opponents = [*(family.name for family in bare.families), *(name for name in baselines if name not in members)]
     work = {contender.name: operations_per_parameter(contender) for contender in contenders}

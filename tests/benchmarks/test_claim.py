@@ -134,6 +134,9 @@ def test_only_what_is_committed_is_measured_and_only_once(folder: Path, monkeypa
     [
         ({"opponents": ["soap"]}, "'soap' must be among the baselines"),
         ({"targets": ["digits", "script"]}, "need each other"),
+        ({"targets": ["digits", "digits"]}, "must be distinct"),
+        ({"targets": ["digit"]}, "unknown task 'digit'"),
+        ({"programs": ["muon"]}, "another name than a baseline"),
         ({"programs": ["absent"]}, "absent.txt"),
         ({"level": 1.5}, "less than 1"),
         ({"seeds": 8}, "Extra inputs are not permitted"),

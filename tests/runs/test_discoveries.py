@@ -187,7 +187,7 @@ def test_a_shipped_program_gets_new_results(
     assert [result.task for result in one.record.held_out.results] == ["digits"]
     with pytest.raises(ConfigError, match="pass its new results with --evaluation"):
         add(name, "other", folder=tmp_path)
-    for damaged in ("", "{}", told.replace('"cost"', '"coast"')):
+    for damaged in ("", "{}", told.replace('"cost"', '"coast"'), told.replace('"constants"', '"content"')):
         Path("told.json").write_text(damaged)
         with pytest.raises(RunError, match="is no output of `optsearch evaluate --json`"):
             add(name, "other", evaluation=Path("told.json"), folder=tmp_path)
