@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -433,8 +434,12 @@ app.command()(diagnosing.doctor)
 
 
 def main() -> None:
-    """Entry point: runs a command and reports errors that the user can act on as a single message."""
+    """Entry point: runs a command and reports errors that the user can act on as a single message.
+
+    SIGTERM, by which batch systems end a job, interrupts every command as Ctrl-C does.
+    """
     _prepare_standard_streams()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         try:
             app()

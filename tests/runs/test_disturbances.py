@@ -6,9 +6,11 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +154,12 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     process = start(search_command(tmp_path / "run", workers=2))
     process.communicate(timeout=120)
     assert process.returncode == 0
-    assert not [f for f in Path("/proc").glob("[0-9]*") if _session(f) == process.pid]
+    assert not left_behind(process.pid)
+
+
+def left_behind(session: int) -> list[Path]:
+    """Processes of a session."""
+    return [folder for folder in Path("/proc").glob("[0-9]*") if _session(folder) == session]
 
 
 def _session(folder: Path) -> int:
@@ -174,6 +181,32 @@ def test_ctrl_c_twice_stops_at_once_and_loses_nothing(
     assert process.returncode == 130
     assert optsearch("show", folder, "--json").json()["status"] in ("interrupted", "crashed")
     assert finished(folder) == undisturbed
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_sigterm_interrupts_a_comparison_as_ctrl_c_does(workers: int, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    process = start([*COMMAND, "evaluate", "lion", "--task", "digits", "--kept-in", str(kept), "--workers", str(workers)])
+    deadline = time.monotonic() + 120.0
+    while stored_trainings(kept) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "The same command resumes" in said
+    assert 2 <= stored_trainings(kept) < 2 * 5 * 51
+    while left_behind(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left_behind(process.pid)
+
+
+def stored_trainings(folder: Path) -> int:
+    """Number of finished training runs; 0 before the first."""
+    try:
+        with closing(sqlite3.connect(f"file:{folder / 'trainings.sqlite'}?mode=ro", uri=True)) as kept:
+            return kept.execute("SELECT count(*) FROM trainings").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
 
 
 def test_two_drivers_on_one_run(tmp_path: Path, undisturbed: dict[str, Any], optsearch: Command) -> None:

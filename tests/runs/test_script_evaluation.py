@@ -110,14 +110,15 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(tmp_path: Path, optsear
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--check"]])
-def test_an_interruption_ends_the_scripts(options: list[str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_the_scripts(number: signal.Signals, options: list[str]) -> None:
     write(Path(), "hang")
     command = [sys.executable, "-m", "optsearch", "evaluate", "lion", "--script", "hang.py", *SMALL, *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60.0
     while not running("hang.py") and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=30.0)
     assert process.returncode == 130, said
     while running("hang.py") and time.monotonic() < deadline:
