@@ -1,9 +1,8 @@
-"""Does evolution with functions of matrices find better optimizers than tuning those that are known? Searches over seeds.
+"""Does evolution with functions of matrices find better optimizers than tuning known ones does? Searches over seeds.
 
-    python benchmarks/discovery_study.py --out FOLDER                         10 searches, 3 of each control, 2 processes
-    python benchmarks/discovery_study.py --out FOLDER --kinds evolution random --seeds 20 --outcomes FILE
-    python benchmarks/discovery_study.py --out FOLDER --seeds 2 --set budget.evaluations=60 --set \\
-        first_stage.budget.evaluations=20 --set finalists='{count: 4, seeds: 2}'      a few minutes
+    python benchmarks/discovery_study.py --out FOLDER            10 searches, 3 of each control, 2 processes
+    python benchmarks/discovery_study.py --out FOLDER --kinds evolution adamw random --seeds 20 --outcomes FILE
+    python benchmarks/discovery_study.py --out FOLDER --seeds 2 --set budget.evaluations=60      a smaller version
 
 ``evolution`` is the shipped campaign `mixture`, from tuned AdamW. The controls have as many evaluations on the same
 tasks: constants of AdamW (``adamw``); constants and the shape of the schedule of AdamW, of Muon and of orthogonalised

@@ -186,7 +186,8 @@ def test_ctrl_c_twice_stops_at_once_and_loses_nothing(
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_sigterm_interrupts_a_comparison_as_ctrl_c_does(workers: int, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    process = start([*COMMAND, "evaluate", "lion", "--task", "digits", "--kept-in", str(kept), "--workers", str(workers)])
+    options = ["--kept-in", str(kept), "--workers", str(workers)]
+    process = start([*COMMAND, "evaluate", "lion", "--task", "digits", *options])
     deadline = time.monotonic() + 120.0
     while stored_trainings(kept) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
