@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -47,13 +47,11 @@ from optsearch.search.scoring.fitness import FurtherTask, Setting
 from optsearch.search.scoring.reference import HurdleConfig, RaceConfig, RateSweepConfig
 from optsearch.search.settings.config_errors import RuleError
 from optsearch.search.settings.settings import load_settings, settings_text
+from optsearch.search.settings.task_names import known_task, own_task_names
 from optsearch.search.variation.mutate import Mutator
 from optsearch.search.variation.mutation_config import ConstantsConfig, LimitsConfig, MutationWeights
 from optsearch.search.variation.random_programs import RandomPrograms
 from optsearch.search.warm_starts import PROGRAM, ReadProgram, read_warm_starts
-
-if TYPE_CHECKING:
-    from optsearch.proxy_tasks.task import Use
 
 SEEDS = 2**63
 """Exclusive upper bound of search seeds."""
@@ -188,7 +186,7 @@ class CampaignConfig(BaseModel):
     @field_validator("imports")
     @classmethod
     def _imports_are_references(cls, references: list[str]) -> list[str]:
-        _own_names(references)
+        own_task_names(references)
         return references
 
     @field_validator("task")
@@ -409,51 +407,6 @@ class CampaignConfig(BaseModel):
     def variation(self, algorithm: AlgorithmName) -> Mutator | RandomPrograms:
         """Creates the variation operator of an algorithm."""
         return ALGORITHMS[algorithm].variation(self)
-
-
-def known_task(name: str, *, for_: Sequence[Use] = (), imports: Sequence[str] = ()) -> str:
-    """Returns the canonical name of a task.
-
-    Args:
-        name: name of the task, case-insensitive.
-        for_: permitted uses of the task. Defaults to any use.
-        imports: references of custom tasks, which a search may use; they are not imported, nor are those of installed
-            distributions.
-
-    Raises:
-        ValueError: the task does not exist, or its use is not permitted.
-    """
-    from optsearch.proxy_tasks.registry import get_task, plugged_name
-    from optsearch.proxy_tasks.task import TaskError
-
-    own = {known.lower(): known for known in _own_names(imports)}
-    if name.lower() in own:
-        return own[name.lower()]
-    if (plugged := plugged_name(name)) is not None:
-        return plugged
-    try:
-        task = get_task(name)
-    except TaskError as error:
-        raise ValueError(str(error)) from None
-    if for_ == ("search",) and task.use == "set":
-        raise ValueError(
-            f"task '{task.name}' is only for fitness over several tasks: on its own it has no headroom over tuned "
-            "AdamW. List it in further_tasks, next to a search task"
-        )
-    if for_ and task.use not in for_:
-        raise ValueError(f"task '{task.name}' is held out for evaluation: a search must not use it")
-    return task.name
-
-
-def _own_names(references: Sequence[str]) -> list[str]:
-    """Names of custom tasks, which are the names of the referenced objects."""
-    from optsearch.proxy_tasks.registry import own_task_name
-    from optsearch.proxy_tasks.task import TaskError
-
-    try:
-        return [own_task_name(reference) for reference in references]
-    except TaskError as error:
-        raise ValueError(str(error)) from None
 
 
 def load_campaign(
