@@ -1,11 +1,14 @@
 """The command `optsearch`.
 
 app          commands and entry point
+searching    `search`
+following    `watch`
+inspecting   `verify`, `show` and `report`
+distilling   `simplify` and `export`
 comparing    `evaluate` and `select`
 proposing    `propose`
 listing      `runs`, `tasks`, `functions`, `library` and `campaigns`
 diagnosing   `doctor`
-following    `watch` for the work of other commands
 help         help of commands
 options      options shared by several commands
 json_values  JSON of runs, programs and studies over seeds
