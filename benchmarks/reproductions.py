@@ -222,7 +222,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "shared-data",
-        ("docs/evidence.md: Tasks that share data with a search", "docs/evidence.md: On a larger rung"),
+        ("docs/evidence.md: Tasks that share data with a search", "docs/evidence.md: On larger rungs"),
         tuple(dict.fromkeys(f"{more.command} --json" for one in DISCOVERED.values() for more in one.record.further)),
         takes="50 min",
         expect="the losses of the record within their intervals, and its verdicts; the digest has not been recorded",
@@ -232,7 +232,7 @@ ENTRIES: tuple[Entry, ...] = (
         (
             "docs/evidence.md: Tasks that share no data with a search",
             "docs/evidence.md: Tasks that share data with a search",
-            "docs/evidence.md: On a larger rung",
+            "docs/evidence.md: On larger rungs",
         ),
         ("python benchmarks/recompute.py",),
         takes="10 s",
