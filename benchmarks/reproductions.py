@@ -213,7 +213,6 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         tuple(dict.fromkeys(f"{one.record.held_out.command} --json" for one in DISCOVERED.values())),
         takes="65 min",
-        expect="the losses of the record within their intervals, and its verdicts; the digest has not been recorded",
         small=(
             *_search("root-scale", "run"),
             "optsearch evaluate run:best lion --task digits --baseline adamw --tune 2 --replicates 2 --seeds 3 "
@@ -221,10 +220,21 @@ ENTRIES: tuple[Entry, ...] = (
         ),
     ),
     Entry(
+        "jitter",
+        ("docs/evidence.md: Tasks that share no data with a search",),
+        ("python benchmarks/jitter.py",),
+        takes="40 min",
+        expect="no verdict over all tasks differs (else it fails)",
+        small=(
+            "python benchmarks/jitter.py root-scale --tasks digits --baselines adamw --trials 2 --seeds 3 --workers 0 "
+            "--kept-in .",
+        ),
+    ),
+    Entry(
         "shared-data",
         ("docs/evidence.md: Tasks that share data with a search", "docs/evidence.md: On larger rungs"),
         tuple(dict.fromkeys(f"{more.command} --json" for one in DISCOVERED.values() for more in one.record.further)),
-        takes="50 min",
+        takes="3 h",
         expect="the losses of the record within their intervals, and its verdicts; the digest has not been recorded",
     ),
     Entry(
