@@ -364,8 +364,10 @@ ENTRIES: tuple[Entry, ...] = (
         (
             "python benchmarks/search_study.py --out optsearch-runs/extensions --seeds 5 "
             "--factors archive adaptation cross race refinement",
+            "python benchmarks/search_study.py --out optsearch-runs/hurdles --seeds 10 "
+            "--factors hurdle elite rotate parsimony",
         ),
-        takes="75 min, under load",
+        takes="2 h, under load",
         expect="every effect within its interval; none is a gain of 0.012",
     ),
     Entry(

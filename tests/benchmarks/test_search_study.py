@@ -62,14 +62,20 @@ def test_a_level_that_is_never_reached_costs_the_budget() -> None:
     assert [study.reached(outcome, level, 1000) for level in (0.9, 0.7, 0.6, 0.5)] == [100, 400, 400, 1000]
 
 
-def test_the_documentation_has_the_effects_of_the_kept_outcomes() -> None:
-    factors = ("archive", "adaptation", "cross", "race", "refinement")
+@pytest.mark.parametrize(
+    ("factors", "seeds"),
+    [
+        (("archive", "adaptation", "cross", "race", "refinement"), 5),
+        (("hurdle", "elite", "rotate", "parsimony"), 10),
+    ],
+)
+def test_the_documentation_has_the_effects_of_the_kept_outcomes(factors: tuple[str, ...], seeds: int) -> None:
     path = ROOT / "benchmarks" / "measured" / "search_study-ae.jsonl"
     kept = Outcomes.open(path, {"task": "ae", "steps": 600_000, "population": 100, "tournament": 10, "tuning": 1500})
     found = {
         (arm, seed): study.Outcome.read(kept.found[f"{study.label(arm)}-seed{seed}"])
         for arm in study.design(factors)
-        for seed in range(5)
+        for seed in range(seeds)
     }
     rows = study.effect_rows(study.report(found, 600_000, factors))
     page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
