@@ -9,9 +9,9 @@ tasks: constants of AdamW (``adamw``); constants and the shape of the schedule o
 AdamW (``adamw-schedule``, ``muon-schedule``, ``orthogonal-schedule``); and independent random programs (``random``).
 The outcome of a search is the loss of its best program on each task of the campaign, on fresh seeds.
 
-The score of a search is the mean over tasks of its loss minus the mean loss of the searches ``adamw``, divided by the
-task's scale in the campaign and limited to 2 either way; a program that fails on a fresh seed has 2 there. Differences
-of kinds are over searches, with the interval and the p-value of Welch's test.
+The score of a search is that of a campaign with several tasks, relative to the mean loss of the searches ``adamw``; a
+program that fails on a fresh seed has the highest score, 2, on that task. Differences of kinds are over searches, with
+the interval and the p-value of Welch's test.
 
 Searches are runs in FOLDER. The same command continues an interrupted study. With ``--outcomes FILE`` the outcomes,
 with the programs of each search's Pareto front, are kept there too and searches in FILE are not repeated.
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
@@ -41,7 +42,8 @@ from optsearch.runs.summary.finalists import best_ticket
 from optsearch.runs.summary.front import front
 from optsearch.runs.summary.run import summary
 from optsearch.runs.summary.searches import SEARCH
-from optsearch.search.config import CampaignConfig
+from optsearch.search.scoring.fitness import FurtherTask, score
+from optsearch.selection.statistics.intervals import difference_interval, mean_interval
 
 CAMPAIGN = "mixture"
 """The campaign of all searches."""
@@ -58,9 +60,6 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "random": ("algorithm=random",),
 }
 """Each kind of search with what it changes in the campaign."""
-
-LIMIT = 2.0
-"""Largest and smallest score on a task, as in a campaign with several tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,90 +112,74 @@ def run_search(folder: Path, settings: Sequence[str]) -> Outcome:
             Found(str(store.ticket(*store.find(row.id)).scored), row.fitness, row.size.state, row.size.statements)
             for row in front(store)
         )
-        found = store.search(SEARCH)
         return Outcome(
             best=str(store.ticket(*best_ticket(store)).scored),
             fresh={task: view.best.fresh.on(task).mean for task in view.tasks},
             fitness=view.best.fitness,
             evaluations=view.counts.evaluated,
-            steps=sum(result.fitness.steps for result in store.evaluations(found)),
+            steps=store.progress(store.search(SEARCH)).steps,
             front=members,
         )
 
 
-def score(fresh: Mapping[str, float | None], reference: Mapping[str, float], scales: Mapping[str, float]) -> float:
-    """Mean over tasks of the loss minus the reference's, in units of the task's scale, each within ``LIMIT``."""
-    return fmean(
-        LIMIT if loss is None else min(max((loss - reference[task]) / scales[task], -LIMIT), LIMIT)
-        for task, loss in fresh.items()
-    )
-
-
-def scales_of(config: CampaignConfig) -> dict[str, float]:
-    """The scale of each task of the campaign."""
-    scales = {config.task: config.task_scale, **{each.task: each.scale for each in config.further_tasks}}
-    return {task: scale for task, scale in scales.items() if scale is not None}
-
-
-def interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % interval of a mean (Student's t); None for a single value."""
-    if len(values) < 2:
-        return None
-    low, high = stats.t.interval(0.95, len(values) - 1, fmean(values), float(stats.sem(values)))
-    return float(low), float(high)
-
-
-def report(outcomes: Mapping[tuple[str, int], Mapping[str, Any]], scales: Mapping[str, float]) -> dict[str, Any]:
+def report(outcomes: Mapping[tuple[str, int], Mapping[str, Any]], tasks: Sequence[FurtherTask]) -> dict[str, Any]:
     """Scores of all kinds, and the lead of evolution over each.
 
     Args:
         outcomes: outcome of each search, by its kind and seed; there is at least one of the kind ``REFERENCE``.
-        scales: scale of each task.
+        tasks: tasks of the campaign.
     """
-    base = [one["fresh"] for (kind, _), one in outcomes.items() if kind == REFERENCE]
-    reference = {task: fmean(fresh[task] for fresh in base) for task in scales}
-    scores: dict[str, list[float]] = {}
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
     for (kind, _), one in outcomes.items():
-        scores.setdefault(kind, []).append(score(one["fresh"], reference, scales))
-    kinds: dict[str, dict[str, Any]] = {}
-    for kind, values in scores.items():
-        mine = [one for (name, _), one in outcomes.items() if name == kind]
-        losses = {task: [one["fresh"][task] for one in mine if one["fresh"][task] is not None] for task in scales}
-        kinds[kind] = {
-            "searches": len(values),
-            "score": fmean(values),
-            "interval": interval(values),
-            "losses": {task: fmean(each) if each else None for task, each in losses.items()},
-            "evaluations": fmean(one["evaluations"] for one in mine),
-            "steps": fmean(one["steps"] for one in mine),
+        kinds.setdefault(kind, []).append(one)
+
+    def mean_losses(kind: str) -> dict[str, float | None]:
+        found = {task.task: [one["fresh"][task.task] for one in kinds[kind]] for task in tasks}
+        return {task: None if None in losses else fmean(losses) for task, losses in found.items()}
+
+    reference = mean_losses(REFERENCE)
+    if None in reference.values():
+        raise SystemExit(f"a search '{REFERENCE}' has a best program that fails on a fresh seed: scores need its loss")
+    scores = {
+        kind: [
+            score([math.inf if loss is None else loss for loss in one["fresh"].values()], tasks, [*reference.values()])
+            for one in found
+        ]
+        for kind, found in kinds.items()
+    }
+    rows: dict[str, dict[str, Any]] = {}
+    for kind, found in kinds.items():
+        rows[kind] = {
+            "searches": len(found),
+            "score": asdict(mean_interval(scores[kind])),
+            "losses": mean_losses(kind),
+            "evaluations": fmean(one["evaluations"] for one in found),
+            "steps": fmean(one["steps"] for one in found),
         }
-        if kind != "evolution" and len(values) > 1 and len(scores.get("evolution", ())) > 1:
-            test = stats.ttest_ind(scores["evolution"], values, equal_var=False)
-            bounds = test.confidence_interval()
-            kinds[kind]["evolution"] = {
-                "difference": fmean(scores["evolution"]) - fmean(values),
-                "low": float(bounds.low),
-                "high": float(bounds.high),
-                "p": float(test.pvalue),
-            }
-    return {"reference": reference, "kinds": kinds}
+        if kind != "evolution" and len(found) > 1 and len(scores.get("evolution", ())) > 1:
+            lead = difference_interval(scores["evolution"], scores[kind])
+            p = stats.ttest_ind(scores["evolution"], scores[kind], equal_var=False).pvalue
+            rows[kind]["evolution"] = {**asdict(lead), "p": float(p)}
+    return {"reference": reference, "kinds": rows}
 
 
-def rows(found: Mapping[str, Any]) -> list[str]:
-    """The kinds as a Markdown table."""
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """The kinds as a Markdown table, the best first."""
     tasks = list(found["reference"])
-    lines = [
-        f"| search | seeds | score | {' | '.join(f'`{task}`' for task in tasks)} | evolution against it | p |",
-        "|---" * (5 + len(tasks)) + "|",
-    ]
-    for kind, row in sorted(found["kinds"].items(), key=lambda item: item[1]["score"]):
-        between = "" if row["interval"] is None else " [{:+.3f}, {:+.3f}]".format(*row["interval"])
-        losses = " | ".join("-" if loss is None else f"{loss:.4f}" for loss in row["losses"].values())
+    head = ["search", "seeds", "score", *(f"`{task}`" for task in tasks), "evolution against it", "p"]
+    table = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for kind, row in sorted(found["kinds"].items(), key=lambda item: item[1]["score"]["mean"]):
+        losses = ["-" if loss is None else f"{loss:.4f}" for loss in row["losses"].values()]
         lead = row.get("evolution")
-        against = "|" if lead is None else f"{lead['difference']:+.3f} [{lead['low']:+.3f}, {lead['high']:+.3f}] |"
-        p = "" if lead is None else f" {lead['p']:.2g}"
-        lines.append(f"| {kind} | {row['searches']} | {row['score']:+.3f}{between} | {losses} | {against}{p} |")
-    return lines
+        against = ["", ""] if lead is None else [with_bounds(lead), f"{lead['p']:.2g}"]
+        table.append(f"| {' | '.join([kind, str(row['searches']), with_bounds(row['score']), *losses, *against])} |")
+    return table
+
+
+def with_bounds(interval: Mapping[str, Any]) -> str:
+    """A mean and, if there is one, its interval."""
+    bounds = "" if interval["low"] is None else f" [{interval['low']:+.3f}, {interval['high']:+.3f}]"
+    return f"{interval['mean']:+.3f}{bounds}"
 
 
 def write_programs(folder: Path, outcomes: Mapping[tuple[str, int], Mapping[str, Any]]) -> None:
@@ -221,6 +204,8 @@ def main() -> None:
     options = parser.parse_args()
     if REFERENCE not in options.kinds:
         parser.error(f"--kinds: name {REFERENCE}, whose losses the score is relative to")
+    if min(options.seeds, options.control_seeds) < 1:
+        parser.error("--seeds and --control-seeds: give 1 or more")
     try:
         kept = Outcomes.open(options.outcomes, {"campaign": CAMPAIGN, "settings": options.settings})
     except ValueError as error:
@@ -240,10 +225,10 @@ def main() -> None:
             print(f"{name}: {losses}", flush=True)
     outcomes = {which: kept.found[name] for name, which in searches.items()}
     config, _ = load_named(CAMPAIGN, options.settings)
-    found = report(outcomes, scales_of(config))
+    found = report(outcomes, config.fitness_tasks)
     if options.programs is not None:
         write_programs(options.programs, outcomes)
-    print("\n".join(["", *rows(found), ""]))
+    print("\n".join(["", *lines(found), ""]))
     print(json.dumps({"campaign": CAMPAIGN, "settings": options.settings, **found, "machine": about_machine()}))
 
 

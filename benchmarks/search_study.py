@@ -235,17 +235,12 @@ def effect_rows(found: Mapping[str, Any]) -> list[str]:
         on_steps = found["effects_on_log2_steps_to_level"][factor]
         cells = [f"{on_loss['effect']:+.4f}", "-", f"{2.0 ** on_steps['effect'] - 1.0:+.0%}", "-"]
         if "low" in on_loss:
-            cells[:2] = [f"{cells[0]} [{on_loss['low']:+.4f}, {on_loss['high']:+.4f}]", p_text(on_loss["p"])]
+            cells[:2] = [f"{cells[0]} [{on_loss['low']:+.4f}, {on_loss['high']:+.4f}]", f"{on_loss['p']:.2g}"]
         if "low" in on_steps:
             low, high = (2.0 ** on_steps[end] - 1.0 for end in ("low", "high"))
-            cells[2:] = [f"{cells[2]} [{low:+.0%}, {high:+.0%}]", p_text(on_steps["p"])]
+            cells[2:] = [f"{cells[2]} [{low:+.0%}, {high:+.0%}]", f"{on_steps['p']:.2g}"]
         rows.append(f"| {factor} | {' | '.join(cells)} |")
     return rows
-
-
-def p_text(value: float) -> str:
-    """A p-value with three decimals."""
-    return "<0.001" if value < 0.0005 else f"{value:.3f}"
 
 
 def main() -> None:

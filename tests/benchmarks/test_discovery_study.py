@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib import import_module
 from pathlib import Path
+from statistics import fmean
 from types import ModuleType
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from scipy import stats
 
 from optsearch.runs.commands.search import load_named
+from optsearch.search.scoring.fitness import FurtherTask
 
 study: ModuleType = import_module("discovery_study")
 
-SCALES = {"lm": 0.2, "teach": 0.1}
+TASKS = (FurtherTask(task="lm", scale=0.2), FurtherTask(task="teach", scale=0.1))
 
 
 def outcome(lm: float | None, teach: float | None) -> dict[str, Any]:
@@ -29,29 +31,36 @@ def test_kinds_differ_in_what_may_change_alone(kind: str) -> None:
     changed = {name for name, value in config.model_dump().items() if value != plain.model_dump()[name]}
     assert changed <= {"algorithm", "warm_start", "warm_start_references"}
     assert config.budget == plain.budget
-    assert set(study.scales_of(config)) == set(config.fitness_task_names)
+    assert all(task.scale is not None and task.if_below is None for task in config.fitness_tasks)
 
 
 def test_scores_are_relative_to_the_reference_and_limited() -> None:
-    reference = {"lm": 2.0, "teach": 0.5}
-    assert study.score({"lm": 1.9, "teach": 0.55}, reference, SCALES) == pytest.approx((-0.5 + 0.5) / 2)
-    assert study.score({"lm": 0.0, "teach": 0.5}, reference, SCALES) == pytest.approx(-1.0)
-    assert study.score({"lm": None, "teach": 0.5}, reference, SCALES) == pytest.approx(1.0)
+    outcomes = {("adamw", 0): outcome(2.1, 0.4), ("adamw", 1): outcome(1.9, 0.6), ("random", 0): outcome(None, 0.45)}
+    found = study.report(outcomes | {("evolution", 0): outcome(1.9, 0.55)}, TASKS)
+    assert found["reference"] == pytest.approx({"lm": 2.0, "teach": 0.5})
+    means = {kind: row["score"]["mean"] for kind, row in found["kinds"].items()}
+    assert means == pytest.approx({"adamw": 0.0, "random": (2.0 - 0.5) / 2, "evolution": (-0.5 + 0.5) / 2})
+    assert found["kinds"]["random"]["losses"] == {"lm": None, "teach": 0.45}
+    with pytest.raises(SystemExit, match="fails on a fresh seed"):
+        study.report({("adamw", 0): outcome(None, 0.5)}, TASKS)
 
 
 def test_the_lead_is_welchs_over_searches() -> None:
     outcomes = {("adamw", seed): outcome(2.0 + 0.01 * seed, 0.5) for seed in range(3)}
     outcomes |= {("evolution", seed): outcome(1.9 - 0.02 * seed, 0.48) for seed in range(5)}
-    found = study.report(outcomes, SCALES)
-    assert found["reference"] == pytest.approx({"lm": 2.01, "teach": 0.5})
-    ours, theirs = found["kinds"]["evolution"], found["kinds"]["adamw"]
-    assert theirs["score"] == pytest.approx(0.0)
-    losses = [study.score(one["fresh"], found["reference"], SCALES) for one in outcomes.values()]
-    expected = stats.ttest_ind(losses[3:], losses[:3], equal_var=False)
-    assert theirs["evolution"]["p"] == pytest.approx(expected.pvalue)
-    assert theirs["evolution"]["difference"] == pytest.approx(ours["score"])
-    assert theirs["evolution"]["low"] < ours["score"] < theirs["evolution"]["high"] < 0.0
-    assert len(study.rows(found)) == 4
+    found = study.report(outcomes, TASKS)
+    theirs, ours = ([((lm - 2.01) / 0.2 + (teach - 0.5) / 0.1) / 2 for lm, teach in kind] for kind in (
+        [(2.0, 0.5), (2.01, 0.5), (2.02, 0.5)], [(1.9 - 0.02 * seed, 0.48) for seed in range(5)]
+    ))  # fmt: skip
+    expected = stats.ttest_ind(ours, theirs, equal_var=False)
+    lead = found["kinds"]["adamw"]["evolution"]
+    assert lead["p"] == pytest.approx(expected.pvalue)
+    bounds = expected.confidence_interval()
+    assert (lead["low"], lead["high"]) == pytest.approx((bounds.low, bounds.high))
+    assert lead["mean"] == pytest.approx(fmean(ours))
+    table = study.lines(found)
+    assert [row.count("|") for row in table] == [8] * 4
+    assert table[2].startswith("| evolution | 5 | ")
 
 
 def test_programs_are_written_for_evolution_alone(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_sigterm_interrupts_a_comparison_as_ctrl_c_does(workers: int, tmp_path: 
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert "The same command resumes" in said
-    assert 2 <= stored_trainings(kept) < 2 * 5 * 51
+    assert 2 <= stored_trainings(kept) < 3 * 5 * 51
     while left_behind(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left_behind(process.pid)
