@@ -140,13 +140,12 @@ def report(outcomes: Mapping[tuple[str, int], Mapping[str, Any]], tasks: Sequenc
     reference = mean_losses(REFERENCE)
     if None in reference.values():
         raise SystemExit(f"a search '{REFERENCE}' has a best program that fails on a fresh seed: scores need its loss")
-    scores = {
-        kind: [
-            score([math.inf if loss is None else loss for loss in one["fresh"].values()], tasks, [*reference.values()])
-            for one in found
-        ]
-        for kind, found in kinds.items()
-    }
+
+    def score_of(fresh: Mapping[str, float | None]) -> float:
+        losses = [fresh[task.task] for task in tasks]
+        return score([math.inf if loss is None else loss for loss in losses], tasks, list(reference.values()))
+
+    scores = {kind: [score_of(one["fresh"]) for one in found] for kind, found in kinds.items()}
     rows: dict[str, dict[str, Any]] = {}
     for kind, found in kinds.items():
         rows[kind] = {
