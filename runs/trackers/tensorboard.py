@@ -30,9 +30,10 @@ class TensorBoard:
         """Opens a new event file in the folder of the run; TensorBoard joins all files of a folder."""
         folder = self._folder or run.folder.parent / "tensorboard"
         self._place = folder / f"{run.name}-{run.identity[:8]}"
-        is_new = not self._place.exists()
-        self._writer: Any = self._package.SummaryWriter(logdir=str(self._place))
-        if is_new:
+        sessions = len(list(self._place.glob("events.*")))
+        # Files are named by the second in which they begin, so that a quick resumption would replace the first one.
+        self._writer: Any = self._package.SummaryWriter(logdir=str(self._place), filename_suffix=f".{sessions}")
+        if not sessions:
             rows = "\n".join(f"| {name} | `{value}` |" for name, value in run.settings.items())
             self._writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}", 0)
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from test_scripting import SETTINGS
 
 import optsearch
 from optsearch.runs.trackers.by_name import TRACKERS
+from optsearch.runs.trackers.tensorboard import TensorBoard
 from optsearch.runs.trackers.tracker import TrackedRun, TrackerError
 
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
@@ -132,6 +134,19 @@ def test_tensorboard(tmp_path: Path) -> None:
     texts = [value for tag, _, value in events if tag == "search/best_program/text_summary"]
     assert str(run.best.program).splitlines()[1].strip() in texts[-1]
     assert (folder / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@needs("tensorboard")
+def test_sessions_that_begin_in_one_second_have_a_file_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorBoard's files are named by the second; the second session must not replace the first one's."""
+    monkeypatch.setattr("tensorboardX.event_file_writer.time", SimpleNamespace(time=lambda: 1_800_000_000.0))
+    for value in (1.0, 2.0):
+        tracker = TensorBoard()
+        tracker.start(TrackedRun("0123456789abcdef", "run", tmp_path / "run", {}))
+        tracker.log({"fitness": value}, step=int(value))
+        tracker.finish("interrupted", "")
+    (folder,) = (tmp_path / "tensorboard").iterdir()
+    assert [value for tag, _, value in tensorboard_events(folder) if tag == "fitness"] == [1.0, 2.0]
 
 
 def tensorboard_events(folder: Path) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -87,11 +89,18 @@ def test_a_live_command_is_followed_to_its_end(command: str, small_run: Path, tm
     with subprocess.Popen(started, cwd=tmp_path, stdout=quiet, stderr=subprocess.PIPE, text=True) as worker:
         while worker.poll() is None and not list(runs.glob("work/*.json")):
             time.sleep(0.05)
+        worker.send_signal(signal.SIGSTOP)  # until both followers have begun, however slow their start is
         watched = [
             subprocess.Popen([*program, "watch", "small", *more], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
             for more in ([], ["--json"])
         ]
-        plain, structured = (follower.communicate(timeout=300)[0] for follower in watched)
+        latest = threading.Timer(60.0, worker.send_signal, [signal.SIGCONT])
+        latest.start()
+        first = [follower.stdout.readline() for follower in watched if follower.stdout is not None]
+        latest.cancel()
+        worker.send_signal(signal.SIGCONT)
+        rest = [follower.communicate(timeout=300)[0] for follower in watched]
+        plain, structured = (begun + more for begun, more in zip(first, rest, strict=True))
         error = worker.communicate(timeout=300)[1]
     assert worker.returncode == 0, error
     assert [follower.returncode for follower in watched] == [0, 0]
