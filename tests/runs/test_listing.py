@@ -77,8 +77,9 @@ def test_work_is_followed_by_its_run_and_by_its_name(here: Path, optsearch: Comm
     file.write_text(json.dumps(values | {"process": ended_process()}))
     assert read_work(runs)[0].status == "crashed"
     code = (
-        "import json, sys, time; path, text = sys.argv[1:]; time.sleep(3); values = json.loads(text);"
-        "open(path, 'w').write(json.dumps(values | {'status': 'failed', 'line': 'it failed'}))"
+        "import json, os, sys, time; path, text = sys.argv[1:]; time.sleep(3); values = json.loads(text);"
+        "open(path + '.new', 'w').write(json.dumps(values | {'status': 'failed', 'line': 'it failed'}));"
+        "os.replace(path + '.new', path)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(file), json.dumps(values)]) as writer:
         file.write_text(json.dumps(values | {"process": writer.pid}))
