@@ -5,7 +5,7 @@ from __future__ import annotations
 from optsearch.runs.summary.finals import ControlComparison, Difference
 from optsearch.runs.summary.replicates import StudySummary
 from optsearch.runs.summary.run import RunSummary
-from optsearch.runs.text.phrasing import control_name, interval_bounds, listed
+from optsearch.runs.text.phrasing import control_name, interval_bounds, listed, signed
 
 SIGNS = "Differences are the loss or score of the program minus that of the other one: negative is better."
 """The convention of all differences in the output of commands, in reports and in JSON."""
@@ -29,7 +29,7 @@ def verdict(comparison: ControlComparison, warm_start: str) -> str:
         return f"Only {'the best program' if overall.winner == 'best' else name} trains on {where}.{by_task}"
     unit = " in mean score" if several else ""
     gap = f"{abs(overall.interval.mean):.5f}{unit}"
-    spread = f"paired difference {overall.interval.mean:+.5f}, 95 % interval {interval_bounds(overall.interval)}"
+    spread = f"paired difference {signed(overall.interval.mean)}, 95 % interval {interval_bounds(overall.interval)}"
     if overall.winner == "best":
         return f"The best program beats {name} by {gap} ({spread}).{by_task}"
     if overall.winner == "undecided":
@@ -44,7 +44,7 @@ def _on_task(task: str, difference: Difference) -> str:
     what = {"best": "better", "undecided": "undecided", "control": "worse"}[difference.winner]
     if difference.interval is None:
         return f"{task} {what}, as the other does not train on every seed"
-    return f"{task} {what}, {difference.interval.mean:+.5f} {interval_bounds(difference.interval)}"
+    return f"{task} {what}, {signed(difference.interval.mean)} {interval_bounds(difference.interval)}"
 
 
 def headline(run: RunSummary) -> str:
@@ -94,7 +94,7 @@ def study_differences(study: StudySummary) -> list[str]:
     parts = [("Mean score" if study.tasks else "Loss", study.comparison)]
     parts += [(f"Loss on {on.task}", on.comparison) for on in study.tasks]
     return [
-        f"{what} of the best program minus that of {row.control}, paired by run: {row.difference.mean:+.5f} "
+        f"{what} of the best program minus that of {row.control}, paired by run: {signed(row.difference.mean)} "
         f"{interval_bounds(row.difference)}"
         for what, rows in parts
         for row in rows

@@ -10,7 +10,7 @@ from optsearch.runs.summary.sentences import SIGNS
 from optsearch.runs.terminal import tuning_view
 from optsearch.runs.terminal.step_times import show_step_times
 from optsearch.runs.terminal.tables import say, table
-from optsearch.runs.text.phrasing import comparison_verdict, headline_verdict, interval_bounds, number, relative
+from optsearch.runs.text.phrasing import comparison_verdict, headline_verdict, interval_bounds, number, relative, signed
 from optsearch.selection.comparison.comparison import LEVEL, Comparison
 from optsearch.selection.statistics.significance import replicates_needed
 
@@ -127,7 +127,7 @@ def _comparisons(rows: Sequence[Comparison], tests: int, replicates: int) -> Non
             [
                 row.contender,
                 row.baseline,
-                None if row.difference is None else f"{row.difference.mean:+.5f}",
+                None if row.difference is None else signed(row.difference.mean),
                 _ends(row.difference),
                 None if row.p_value is None else f"{row.p_value:.2g}",
                 None if row.corrected is None else f"{row.corrected:.2g}",
@@ -183,8 +183,8 @@ def _trends(found: Evaluation) -> None:
                 [
                     row.contender,
                     row.opponent,
-                    *(f"{each.mean:+.5f}" for each in row.differences),
-                    f"{row.slope.mean:+.5f}",
+                    *(signed(each.mean) for each in row.differences),
+                    signed(row.slope.mean),
                     _ends(row.slope),
                     row.verdict,
                 ]
@@ -326,7 +326,7 @@ def selection(result: SelectionResult) -> None:
         if stage.bias is not None and stage.bias.interval.low is not None:
             mean = stage.bias.interval
             say(
-                f"Loss on fresh seeds minus fitness in the search: {mean.mean:+.5f} {interval_bounds(mean)} "
+                f"Loss on fresh seeds minus fitness in the search: {signed(mean.mean)} {interval_bounds(mean)} "
                 f"over {mean.count} programs: by so much the search flatters its best."
             )
         if stage.rank_correlation is not None:

@@ -21,6 +21,11 @@ def number(value: float | None, digits: int = 5) -> str:
     return "-" if value is None else f"{value:.{digits}f}" if abs(value) < HUGE else f"{value:.2g}"
 
 
+def signed(value: float) -> str:
+    """Formats a difference of losses with its sign; one to a nearly diverged run has few digits."""
+    return f"{value:+.5f}" if abs(value) < HUGE else f"{value:+.2g}"
+
+
 def relative(value: float | None) -> str | None:
     """Formats a relative difference; None for None."""
     return None if value is None else f"{value:+.2%}" if abs(value) < HUGE else f"{value:+.2g} times"
@@ -30,7 +35,7 @@ def bounds(interval: Sequence[float | None] | None, digits: int = 5) -> str:
     """Formats an interval."""
     if interval is None or interval[0] is None or interval[1] is None:
         return "-"
-    return f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+    return f"[{number(interval[0], digits)}, {number(interval[1], digits)}]"
 
 
 def interval_bounds(interval: Interval | None, digits: int = 5) -> str:
@@ -77,7 +82,7 @@ def comparison_verdict(row: Comparison, tests: int) -> str:
     difference, names = row.difference, f"{row.contender} and {row.baseline}"
     if difference is None:
         return f"{names} have no seed on which both trained."
-    numbers = f"difference {difference.mean:+.5f} {interval_bounds(difference)}"
+    numbers = f"difference {signed(difference.mean)} {interval_bounds(difference)}"
     if row.failed:
         numbers += f", {row.failed} runs of {row.contender} failed"
     if row.p_value is None:
@@ -90,7 +95,7 @@ def comparison_verdict(row: Comparison, tests: int) -> str:
     if row.verdict != "undecided":
         return f"{row.contender} is {row.verdict} than {row.baseline}: {numbers}."
     if row.detectable is not None:
-        power = f"these replicates would show {row.detectable:.5f}"
+        power = f"these replicates would show {number(row.detectable)}"
     else:
         power = f"for {tests} tests at least {replicates_needed(LEVEL / tests)} replicates are needed to show anything"
     return f"{row.contender} shows no difference from {row.baseline}: {numbers}; {power}."
@@ -98,15 +103,15 @@ def comparison_verdict(row: Comparison, tests: int) -> str:
 
 def headline_verdict(row: Headline) -> str:
     """States the verdict on a program against an opponent over all tasks."""
-    mine, other, relative = row.contender, row.opponent, row.relative
-    if relative is None:
+    mine, other, found, over = row.contender, row.opponent, row.relative, row.over_tasks
+    if found is None:
         return f"{mine} and {other} cannot be compared over all tasks."
     ahead = f"lower loss on {row.leads} of {row.tasks} tasks"
-    numbers = f"mean relative difference {relative.mean:+.2%}"
-    if relative.low is not None:
-        numbers += f" [{relative.low:+.2%}, {relative.high:+.2%}]"
-    if row.over_tasks is not None and row.over_tasks.low is not None:
-        numbers += f"; over tasks like these [{row.over_tasks.low:+.2%}, {row.over_tasks.high:+.2%}]"
+    numbers = f"mean relative difference {relative(found.mean)}"
+    if found.low is not None:
+        numbers += f" [{relative(found.low)}, {relative(found.high)}]"
+    if over is not None and over.low is not None:
+        numbers += f"; over tasks like these [{relative(over.low)}, {relative(over.high)}]"
     if row.p_value is None:
         return f"{mine} against {other}: {ahead}, {numbers}. One tuning does not compare the optimizers."
     numbers += f"; p = {row.p_value:.3g}, {row.corrected:.3g} corrected"
