@@ -84,7 +84,7 @@ def test_wrong_commands_are_noticed() -> None:
 def test_settings(block: Block, tmp_path: Path) -> None:
     given = yaml.safe_load(block.text)
     if "apiVersion" in given:
-        return  # not settings of optsearch: see tests/runs/test_cluster_recipes.py
+        return  # not settings of optsearch: see tests/runs/cluster/test_cluster_recipes.py
     if "stages" in given:
         assert load_settings(FunnelConfig, block.text, str(block)).stages
         return

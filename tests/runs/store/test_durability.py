@@ -129,7 +129,7 @@ with store:
 
 
 def start_writer(folder: Path, programs: int) -> subprocess.Popen[str]:
-    code = WRITER.format(tests=str(Path(__file__).parent), folder=str(folder), programs=programs)
+    code = WRITER.format(tests=str(Path(__file__).parents[1]), folder=str(folder), programs=programs)
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 

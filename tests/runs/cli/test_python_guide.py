@@ -15,7 +15,7 @@ import optsearch
 from optsearch.proxy_tasks import plugins
 from optsearch.runs.store import stream
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[3] / "docs" / "python.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:

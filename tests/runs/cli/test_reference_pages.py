@@ -24,7 +24,7 @@ from optsearch.runs.reference.documented import descriptions
 from optsearch.runs.reference.forms import faults_of_output
 from optsearch.runs.reference.pages import PAGES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FORMS = {output.command: output for output in OUTPUTS}
 QUICK = ("--task", "digits", "--seeds", "2", "--replicates", "2", "--tune", "2", "--workers", "0")
 

@@ -11,7 +11,7 @@ import pytest
 from command_line import Command
 from made_up_run import made_up_run
 from made_up_selection import train
-from test_report import Reader
+from report_page import Reader
 
 from optsearch.dsl.dataflow import prune
 from optsearch.proxy_tasks.registry import get_task

@@ -29,7 +29,7 @@ from optsearch.selection.problem import Problem
 from optsearch.selection.scripts import execution
 from optsearch.selection.scripts.script import ScriptRunError
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "selection"))  # both folders use the same scripts
+sys.path.insert(0, str(Path(__file__).parents[2] / "selection"))  # both folders use the same scripts
 from scripts_of_users import write
 
 SMALL = ["--steps", "20", "--seeds", "2", "--replicates", "2", "--tune", "2", "--baseline", "adamw", "--workers", "0"]

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 import yaml
 from command_line import Command
 from made_up_run import made_up_run
+from report_page import PLANTED, Reader
 
 from optsearch.dsl.dataflow import prune
 from optsearch.dsl.syntax import parse
@@ -41,10 +41,6 @@ from optsearch.simplify.behaviour.probes import noise_probe
 from optsearch.simplify.behaviour.similarity import Influence
 from optsearch.simplify.distil import Distilled
 
-PLANTED = "<script>alert('x')</script></script>&amp;"
-VOID = {"meta", "input", "br"}
-OPTIONAL = {"tr", "th", "td", "dt", "dd"}
-
 
 @pytest.fixture(scope="module")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -60,38 +56,6 @@ def page(made_up: Path) -> str:
 def undistilled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the slow part of a page out: the machine that distils, which has tests of its own."""
     monkeypatch.setattr("optsearch.runs.report.section.distilled", lambda program: Distilled(prune(program), None, ()))
-
-
-class Reader(HTMLParser):
-    """Elements, their attributes and the scripts' texts; notices tags that do not match."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.text = ""
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID | OPTIONAL:
-            self.open.append(tag)
-            self.scripts += [""] * (tag == "script")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in OPTIONAL:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "script":
-            self.scripts[-1] += data
-        elif self.open and self.open[-1] != "style":
-            self.text += data
-
-    def specs(self) -> dict[str, Any]:
-        return json.loads(self.scripts[0])["specs"]
 
 
 def test_a_page_is_whole_and_loads_nothing(page: str) -> None:

@@ -133,7 +133,7 @@ stages:
 
 def on_cluster(script: str, folder: Path) -> dict[str, Any]:
     (folder / "seen.py").write_text(MODULE)
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_", "CUDA_"))}
     environment["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(

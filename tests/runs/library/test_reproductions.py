@@ -17,7 +17,7 @@ from optsearch.runs.library.discovery import DISCOVERED
 from optsearch.runs.reference.markdown import GENERATED
 from optsearch.runs.store.environment import made_with
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 sys.path.append(str(ROOT / "benchmarks"))
 reproduce: ModuleType = import_module("reproduce")
 

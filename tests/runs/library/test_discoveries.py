@@ -36,7 +36,7 @@ from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.settings.yaml_text import read_yaml
 from optsearch.selection.tuning.tuner import TuningBudget
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 HELD_OUT = ["--task", "digits", "--task", "teach", "--baseline", "adamw", "--baseline", "lion"]
 HELD_OUT += ["--seeds", "8", "--tune", "6", "--workers", "0"]

@@ -14,7 +14,7 @@ from made_up_selection import selected_run, train
 from optsearch import load
 from optsearch.runs.store.errors import RunError
 
-NOTEBOOK = Path(__file__).parents[2] / "docs" / "look-at-a-run.ipynb"
+NOTEBOOK = Path(__file__).parents[3] / "docs" / "look-at-a-run.ipynb"
 
 
 @pytest.fixture(scope="module")

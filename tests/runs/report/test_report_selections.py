@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from command_line import Command
 from made_up_selection import STEPS, select, selected_run, train
-from test_report import PLANTED, Reader
+from report_page import PLANTED, Reader
 
 from optsearch import load
 from optsearch.dsl.dataflow import prune

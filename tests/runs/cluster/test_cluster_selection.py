@@ -91,7 +91,7 @@ def test_a_lost_node_changes_nothing_and_a_lost_cluster_is_said(tmp_path: Path, 
     for folder in ("small", "whole/small"):
         shutil.copytree(small_run, tmp_path / folder)
     (tmp_path / "small.yaml").write_text(FUNNEL)
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={

@@ -19,7 +19,7 @@ import yaml
 
 from optsearch.runs.cli.app import app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SLURM, KUBERAY = ROOT / "examples" / "slurm.sh", ROOT / "examples" / "kuberay.yaml"
 
 SRUN = """#!/bin/bash
