@@ -55,15 +55,15 @@ CANDIDATES: Mapping[str, str] = {
     "cross": "mutation.cross=1",
     "race": "race={}",
     "rotate": "race={rotate: true}",
+    "median": "race={rotate: true, share: 0.5}",
+    "quarter": "race={rotate: true, share: 0.25}",
+    "early": "hurdle={factor: 1.1, at: [0.1, 0.2]}",
     "refinement": "refinement={}",
     "parsimony": "parsimony={}",
     "elite": "archive={objectives: [loss]}",
     "hurdle": "hurdle={factor: 1.1, at: [0.2]}",
 }
 """Each possible factor with the setting that switches it on."""
-
-SAME_SETTING = ({"race", "rotate"}, {"archive", "age"}, {"archive", "elite"}, {"age", "elite"})
-"""Factors that set the same key and therefore exclude each other."""
 
 FACTORS = ("archive", "adaptation", "cross", "race")
 """The factors of a study that names no others."""
@@ -258,11 +258,9 @@ def main() -> None:
     parser.add_argument("--factors", nargs="+", choices=list(CANDIDATES), default=list(FACTORS), help="what to switch")
     parser.add_argument("--outcomes", type=Path, metavar="FILE", help="file that keeps the outcomes of all searches")
     arguments = parser.parse_args()
-    chosen = set(arguments.factors)
-    if any(pair <= chosen for pair in SAME_SETTING) or len(chosen) < max(len(arguments.factors), 2):
-        parser.error(
-            "--factors: name at least two different ones, one of race and rotate, and one of archive, age and elite"
-        )
+    keys = [CANDIDATES[factor].partition("=")[0] for factor in arguments.factors]
+    if len(keys) < 2 or len(set(keys)) < len(keys):
+        parser.error(f"--factors: name at least two that set different keys; these set {', '.join(keys)}")
     try:
         kept = Outcomes.open(arguments.outcomes, {name: getattr(arguments, name) for name in SHARED})
     except ValueError as error:

@@ -402,7 +402,8 @@ class CampaignConfig(BaseModel):
     @property
     def methods(self) -> Methods:
         """Extensions of the published evolution."""
-        return Methods(self.archive, self.adaptation, self.refinement, self.parsimony)
+        gate = None if self.race is None else self.race.share
+        return Methods(self.archive, self.adaptation, self.refinement, self.parsimony, gate)
 
     def variation(self, algorithm: AlgorithmName) -> Mutator | RandomPrograms:
         """Creates the variation operator of an algorithm."""

@@ -22,6 +22,7 @@ class Candidate:
         fingerprint: fingerprint of the program.
         owner: ticket whose evaluation applies to this program: the earliest ticket with the same fingerprint.
         evaluate: True if an evaluation is required; False for cache hits and already known results.
+        gate: gate of its race according to the population; None if that of the campaign applies.
     """
 
     ticket: int
@@ -31,6 +32,7 @@ class Candidate:
     fingerprint: str
     owner: int
     evaluate: bool
+    gate: float | None = None
 
     @property
     def is_hit(self) -> bool:

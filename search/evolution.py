@@ -276,7 +276,8 @@ class Evolution:
                 )
             self._note(ticket, known.fitness)
         evaluate = owner == ticket and known is None
-        return Candidate(ticket, parent, mutation, program, meaning, owner, evaluate)
+        gate = self._breeding.gate if evaluate and self._breeding is not None else None
+        return Candidate(ticket, parent, mutation, program, meaning, owner, evaluate, gate)
 
     def _note(self, ticket: int, fitness: Fitness) -> None:
         self._cache.put(ticket, fitness)

@@ -252,7 +252,12 @@ class _Jobs:
     def evaluate(self, candidates: Sequence[Candidate], reference: Reference | None) -> None:
         """Submits a batch of programs of the search."""
         jobs = [
-            Job(c.ticket, c.program, reference, keep_curves=c.ticket == WARM_START and reference is None)
+            Job(
+                c.ticket,
+                c.program,
+                None if reference is None else reference.gated(c.gate),
+                keep_curves=c.ticket == WARM_START and reference is None,
+            )
             for c in candidates
         ]
         self._evaluator.submit(jobs)

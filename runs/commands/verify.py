@@ -87,18 +87,24 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
         if changed:
             yield Check("tasks", False, f"{'; '.join(changed)}: only that version can repeat its training runs")
             return
+        gates: dict[int, Gates] = {search.number: {} for search in store.searches()}
         for search in store.searches():
             if store.settled(search):
-                yield _replay(store, config, search)
+                yield _replay(store, config, search, gates[search.number])
         trainers = trainers_of_process(config.setting.method, config.setting.lanes)
         for search in store.searches():
-            yield _sample(store, config, search, sample, trainers)
+            yield _sample(store, config, search, sample, trainers, gates[search.number])
         yield from _validations(store, config, sample, trainers)
         yield _finals(store, config, sample)
         yield Check("not checked", None, _unchecked(store))
 
 
-def _replay(store: RunReader, config: CampaignConfig, search: Search) -> Check:
+Gates = dict[int, float | None]
+"""Gate of the race of each ticket that was evaluated."""
+
+
+def _replay(store: RunReader, config: CampaignConfig, search: Search, gates: Gates) -> Check:
+    """Generates all programs of a search again, and notes their gates."""
     name, settled = f"history of {search.name}", store.settled(search)
     results = {result.ticket: result for result in store.evaluations(search)}
     evolution = make_evolution(store, config, search, Budget(programs=max(settled - 1, 1)))
@@ -116,6 +122,7 @@ def _replay(store: RunReader, config: CampaignConfig, search: Search) -> Check:
                         f"but is {getattr(drawn, what)} according to the results",
                     )
             if drawn.evaluate:
+                gates[drawn.ticket] = drawn.gate
                 evolution.tell(drawn.ticket, results[drawn.ticket].fitness)
     except (ReplayError, RunError) as error:
         return Check(name, False, str(error))
@@ -125,7 +132,9 @@ def _replay(store: RunReader, config: CampaignConfig, search: Search) -> Check:
     return Check(name, True, f"{settled - 1:,} programs reproduced, population digest {digest[:12]}")
 
 
-def _sample(store: RunReader, config: CampaignConfig, search: Search, count: int, trainers: Trainers) -> Check:
+def _sample(
+    store: RunReader, config: CampaignConfig, search: Search, count: int, trainers: Trainers, gates: Gates
+) -> Check:
     """Repeats evaluations: of the warm start, the best programs, and a random sample."""
     name, first = f"evaluations of {search.name}", store.searches()[0]
     results = [result for result in store.evaluations(search) if result.ticket < store.settled(search)]
@@ -136,7 +145,7 @@ def _sample(store: RunReader, config: CampaignConfig, search: Search, count: int
     for result in chosen:
         reference = None
         if (search.number, result.ticket) != (first.number, WARM_START):
-            reference = reference_of(store, config)
+            reference = reference_of(store, config).gated(gates.get(result.ticket))
         program = store.ticket(search, result.ticket).candidate.program
         job = Job(result.ticket, program, reference, keep_curves=reference is None)
         fitness = evaluate(trainers, config.setting, job)

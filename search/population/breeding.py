@@ -32,12 +32,14 @@ class Methods:
         adaptation: adapts the mutation weights.
         refinement: refines the constants of the best programs.
         parsimony: handicap of programs with a common length.
+        gate: share of the population that sets the gate of races.
     """
 
     archive: ArchiveConfig | None = None
     adaptation: AdaptationConfig | None = None
     refinement: RefinementConfig | None = None
     parsimony: ParsimonyConfig | None = None
+    gate: float | None = None
 
     @property
     def remember(self) -> bool:
@@ -73,7 +75,7 @@ class Breeding:
     def __init__(
         self, founder: Member, population: PopulationConfig, look_ahead: int, variation: Variation, methods: Methods
     ):
-        self._variation = variation
+        self._variation, self._gate = variation, methods.gate
         self._population = Population(founder, population)
         self._archive = None if methods.archive is None else Archive(founder, methods.archive)
         self._adaptation = None if methods.adaptation is None else Adaptation(methods.adaptation)
@@ -110,6 +112,11 @@ class Breeding:
         except MutationError:
             return Child(inherited, "none", parent.program)
         return Child(inherited, str(mutation), child)
+
+    @property
+    def gate(self) -> float | None:
+        """Gate of the race of the next child; None if the population does not set it."""
+        return None if self._gate is None else self._population.quantile(self._gate)
 
     def members(self) -> tuple[Member, ...]:
         """Returns the members of the population, oldest first."""

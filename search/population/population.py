@@ -9,6 +9,7 @@ Source: Real et al. 2019 (arXiv:1802.01548); Chen et al. 2023 (arXiv:2302.06675)
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -85,6 +86,11 @@ class Population:
             if fitness < best_fitness or (fitness == best_fitness and age > best_age):
                 best_age, best_fitness, winner = age, fitness, member
         return winner
+
+    def quantile(self, share: float) -> float:
+        """Returns the fitness that the best ``share`` of the members have; infinity if fewer of them trained."""
+        fitness = [math.inf if member.fitness is None else member.fitness for member in self._members]
+        return sorted(fitness)[math.ceil(share * len(fitness)) - 1]
 
     def members(self) -> tuple[Member, ...]:
         """Returns all members, oldest first."""

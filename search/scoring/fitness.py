@@ -131,6 +131,12 @@ class Reference:
     race_below: float | None = None
     cases: tuple[float, ...] = ()
 
+    def gated(self, gate: float | None) -> Reference:
+        """The values for a program with a gate of its own, which can only lower that of the race."""
+        if gate is None or self.race_below is None or gate >= self.race_below:
+            return self
+        return replace(self, race_below=gate)
+
 
 class JobKind(Enum):
     """Purpose of a job, which selects the tasks and seeds."""

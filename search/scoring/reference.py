@@ -1,8 +1,9 @@
 """Reference values of a campaign, derived from the evaluation of the warm start.
 
 They define the hurdles, which stop bad programs early, and the threshold below which a program is evaluated at several
-learning rates. Both are fixed once the warm start is evaluated. Fitness is therefore a pure function of the program and
-the records of the campaign, independent of the time and place of its evaluation.
+learning rates. Both are fixed once the warm start is evaluated. The gate of a race may follow the population, which the
+records determine at every ticket. Fitness is therefore a pure function of the program and the records of the campaign,
+independent of the time and place of its evaluation.
 
 Source of races over training cases: down-sampled selection, Helmuth and Spector 2021 (arXiv:2106.06085).
 """
@@ -45,12 +46,16 @@ class RaceConfig(BaseModel):
             to one seed or one task. Its loss there is corrected by the difference between the warm start's mean on the
             task and the warm start's loss with this seed. Tasks with ``if_below``, and those after them, are never the
             first. Defaults to the first task and seed for all programs.
+        share: lowers the gate of a program to the fitness that the best ``share`` of the population have from which it
+            was generated; 0.5 is the median. Programs that did not train are the worst. Defaults to the same gate for
+            all programs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     within: float = Field(default=0.0, ge=-1.0, le=1e6, allow_inf_nan=False)
     rotate: bool = False
+    share: float | None = Field(default=None, gt=0.0, le=1.0, allow_inf_nan=False)
 
 
 class RateSweepConfig(BaseModel):

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from optsearch.dsl.fingerprint import fingerprint
 from optsearch.dsl.library import LIBRARY
 from optsearch.runs.summary.searches import reference_rule
+from optsearch.search.budget import Budget
 from optsearch.search.config import load_campaign
+from optsearch.search.events import Candidate
+from optsearch.search.evolution import Evolution
+from optsearch.search.population.breeding import Methods
+from optsearch.search.population.population import PopulationConfig
 from optsearch.search.scoring.evaluate import Trainers, evaluate, evaluate_all
 from optsearch.search.scoring.fitness import Fitness, FurtherTask, Job, Reference, Setting
 from optsearch.search.scoring.reference import RaceConfig, ReferenceRule
 from optsearch.search.settings.config_errors import ConfigError
+from optsearch.search.variation.mutate import Mutator
+from optsearch.search.variation.mutation_config import MutationWeights
 
 SEEDS = Setting("ae", (0, 1, 2))
 ADAMW, LION = LIBRARY["adamw"], LIBRARY["lion"]
@@ -47,6 +55,45 @@ def test_with_several_tasks_the_gate_is_a_score_on_the_first(ae_trainer: Trainer
     first = evaluate(ae_trainer, replace(SEEDS, seeds=(0,)), Job(1, LION)).value or 0.0
     assert lost.value == pytest.approx((first - losses[0]) / losses[0])
     assert won == replace(evaluate(ae_trainer, both, Job(1, LION, race(None, losses))), seconds=won.seconds)
+
+
+def test_a_gate_of_its_own_only_lowers_that_of_the_campaign() -> None:
+    assert race(0.5).gated(0.4) == race(0.4)
+    assert race(0.5).gated(0.6) == race(0.5)
+    assert race(0.5).gated(None) == race(0.5)
+    assert race(None).gated(0.4) == race(None), "without a race there is no gate"
+
+
+def test_the_gate_of_a_child_is_a_quantile_of_the_population_it_comes_from() -> None:
+    rng = np.random.default_rng(1)
+    evolution = Evolution(
+        ADAMW,
+        name="search",
+        seed=1,
+        population=PopulationConfig(size=10, tournament=3),
+        look_ahead=4,
+        variation=Mutator(MutationWeights()),
+        budget=Budget(programs=120),
+        methods=Methods(gate=0.3),
+    )
+    told: dict[int, float] = {}
+    candidates: list[Candidate] = []
+    while not evolution.finished:
+        candidate = evolution.ask()
+        assert candidate is not None
+        candidates.append(candidate)
+        if candidate.evaluate:
+            failed = candidate.ticket > 0 and rng.random() < 0.5
+            told[candidate.ticket] = np.inf if failed else rng.random()
+            fitness = Fitness(None if failed else told[candidate.ticket], "diverged" if failed else "ok", 1, 0.0)
+            evolution.tell(candidate.ticket, fitness)
+    gates = 0
+    for candidate in candidates[1:]:
+        joined = [candidates[max(ticket, 0)] for ticket in range(candidate.ticket - 13, candidate.ticket - 3)]
+        third = sorted(told[member.owner] for member in joined)[2]
+        assert candidate.gate == (third if candidate.evaluate else None)
+        gates += candidate.evaluate
+    assert gates > 50
 
 
 def test_raced_jobs_are_what_each_is_alone(ae_trainer: Trainers) -> None:

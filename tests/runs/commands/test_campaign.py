@@ -92,7 +92,8 @@ def test_the_run_verifies(staged: Path, optsearch: Command) -> None:
     assert len(said.json()) == 14
 
 
-def test_interruptions_change_nothing(campaign: Path, view: dict[str, Any], optsearch: Command, tmp_path: Path) -> None:
+def interrupted(campaign: Path, folder: Path, *settings: str) -> int:
+    """Runs a campaign in many sittings; returns their number."""
     import threading
 
     from optsearch.runs.commands.search import Campaign, load_named
@@ -104,14 +105,44 @@ def test_interruptions_change_nothing(campaign: Path, view: dict[str, Any], opts
             self.asked += 1
             return self.asked > 30
 
-    config, text = load_named(str(campaign))
+    config, text = load_named(str(campaign), settings)
     sittings = 0
-    while Campaign(config, text, tmp_path / "run").run(workers=0, quiet=True, stop=Impatient()).interrupted:
+    while Campaign(config, text, folder).run(workers=0, quiet=True, stop=Impatient()).interrupted:
         sittings += 1
-    assert sittings > 2
+    return sittings
+
+
+def test_interruptions_change_nothing(campaign: Path, view: dict[str, Any], optsearch: Command, tmp_path: Path) -> None:
+    assert interrupted(campaign, tmp_path / "run") > 2
     again = optsearch("show", tmp_path / "run", "--json").json()
     for key in ("population_digest", "first_stage", "controls", "best", "meta_validation", "comparison"):
         assert again[key] == view[key], key
+
+
+def test_gates_that_follow_the_population_survive_interruptions_and_verify(
+    campaign: Path, optsearch: Command, tmp_path: Path
+) -> None:
+    from optsearch.runs.commands.search import Campaign, load_named
+    from optsearch.runs.store.reader import RunReader
+    from optsearch.runs.store.writer import RunStore
+
+    plain = ("first_stage=~", "meta_validation=~", "controls=[]", "training_seeds=[0, 1]", "budget.programs=80")
+    race = "race={rotate: true, share: 0.2}"
+    Campaign(*load_named(str(campaign), [*plain, race]), tmp_path / "whole").run(workers=0, quiet=True)
+    assert interrupted(campaign, tmp_path / "run", *plain, race) > 1
+
+    def evaluations(reader: RunReader) -> list[tuple[int, float | None, int]]:
+        found = reader.evaluations(reader.search("search"))
+        return sorted((result.ticket, result.fitness.value, result.fitness.steps) for result in found)
+
+    with RunStore.read(tmp_path / "whole") as whole, RunStore.read(tmp_path / "run") as run:
+        kept = evaluations(whole)
+        assert evaluations(run) == kept
+    (_, start, both), *others = kept
+    assert start is not None
+    lost = [ticket for ticket, value, steps in others if value is not None and value < start and steps == both // 2]
+    assert lost, "programs better than the warm start lost against the gate of the population"
+    assert optsearch("verify", tmp_path / "run", "--sample", "100").code == 0
 
 
 def test_a_study_has_a_run_for_each_seed_and_a_summary(campaign: Path, optsearch: Command, tmp_path: Path) -> None:
