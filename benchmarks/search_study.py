@@ -4,13 +4,14 @@
     python benchmarks/search_study.py --out FOLDER --task lmmlp --seeds 20
     python benchmarks/search_study.py --out FOLDER --steps 30000 --seeds 2 --population 40        a minute or two
     python benchmarks/search_study.py --out FOLDER --factors archive refinement parsimony rotate
+    python benchmarks/search_study.py --out FOLDER --arms hurdle+rotate race        beside the published search
     python benchmarks/search_study.py --out FOLDER --outcomes FILE --seeds 20      ten seeds more than FILE has
 
 The factors are ``archive``, ``adaptation``, ``cross`` and ``race``, or others of ``CANDIDATES`` that `--factors` names.
 An arm sets each of them on or off; the half fraction, with the last factor as the product of the others, has eight arms
 for four factors, in which each factor is on in half of them and independent of the others. With four factors, a main
 effect is aliased with the interaction of the other three alone, and two-factor interactions are aliased with each other
-in pairs.
+in pairs. ``--arms`` compares arms of any factors with the published search instead.
 
 All searches start from AdamW with constants that one search (`algorithm: constants`) has tuned for all arms, and end
 after equal numbers of training steps. The outcome of a search is the mean loss of its best program on fresh seeds. The
@@ -61,6 +62,8 @@ CANDIDATES: Mapping[str, str] = {
     "refinement": "refinement={}",
     "parsimony": "parsimony={}",
     "elite": "archive={objectives: [loss]}",
+    "small": "population={size: 40, tournament: 10}",
+    "greedy": "population={size: 100, tournament: 30}",
     "hurdle": "hurdle={factor: 1.1, at: [0.2]}",
 }
 """Each possible factor with the setting that switches it on."""
@@ -80,6 +83,9 @@ WARM_STARTED = "adamw"
 Arm = frozenset[str]
 """The factors that are on."""
 
+PUBLISHED: Arm = frozenset()
+"""The published search."""
+
 
 def design(factors: Sequence[str] = FACTORS) -> list[Arm]:
     """The arms of the half fraction: the last factor is on if an odd number of the others is."""
@@ -91,9 +97,57 @@ def design(factors: Sequence[str] = FACTORS) -> list[Arm]:
     return arms
 
 
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """What an effect compares.
+
+    Attributes:
+        on: arms whose mean counts.
+        off: arms whose mean is subtracted.
+    """
+
+    on: frozenset[Arm]
+    off: frozenset[Arm]
+
+
+def main_effects(factors: Sequence[str]) -> dict[str, Contrast]:
+    """For each factor of a design, the arms with it against those without."""
+    arms = frozenset(design(factors))
+    with_it = {factor: frozenset(arm for arm in arms if factor in arm) for factor in factors}
+    return {factor: Contrast(on, arms - on) for factor, on in with_it.items()}
+
+
+def against_published(arms: Sequence[Arm]) -> dict[str, Contrast]:
+    """For each arm, this arm against the published search."""
+    return {label(arm): Contrast(frozenset({arm}), frozenset({PUBLISHED})) for arm in arms}
+
+
 def label(arm: Arm) -> str:
     """Name of an arm, such as ``archive+race``."""
     return "+".join(name for name in CANDIDATES if name in arm) or "published"
+
+
+def arm_of(text: str) -> Arm:
+    """The arm of a text such as ``hurdle+rotate``.
+
+    Raises:
+        argparse.ArgumentTypeError: a factor is unknown, or two set the same key.
+    """
+    names = text.split("+")
+    unknown = [name for name in names if name not in CANDIDATES]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown factor '{unknown[0]}'; there are {', '.join(CANDIDATES)}")
+    excluded = excluding(names)
+    if excluded:
+        raise argparse.ArgumentTypeError(f"in {text}, {excluded}")
+    return frozenset(names)
+
+
+def excluding(names: Sequence[str]) -> str:
+    """Why factors exclude each other; empty if they do not."""
+    keys = [CANDIDATES[name].partition("=")[0] for name in names]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    return "" if twice is None else f"several factors set {twice}: name one of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +220,12 @@ def reached(outcome: Outcome, level: float, budget: int) -> int:
     return next((steps for steps, best in outcome.course if best <= level), budget)
 
 
-def effect(values: Mapping[tuple[Arm, int], float], factor: str) -> dict[str, float]:
-    """Mean with the factor minus mean without, paired by seed, with its 95 % interval and p-value."""
+def effect(values: Mapping[tuple[Arm, int], float], contrast: Contrast) -> dict[str, float]:
+    """A difference of means, paired by seed, with its 95 % interval and p-value."""
     seeds = sorted({seed for _, seed in values})
-    arms = {arm for arm, _ in values}
     differences = [
         float(
-            np.mean([values[arm, seed] for arm in arms if factor in arm])
-            - np.mean([values[arm, seed] for arm in arms if factor not in arm])
+            np.mean([values[arm, seed] for arm in contrast.on]) - np.mean([values[arm, seed] for arm in contrast.off])
         )
         for seed in seeds
     ]
@@ -186,15 +238,15 @@ def effect(values: Mapping[tuple[Arm, int], float], factor: str) -> dict[str, fl
 
 
 def report(
-    outcomes: Mapping[tuple[Arm, int], Outcome], budget: int, factors: Sequence[str] = FACTORS
+    outcomes: Mapping[tuple[Arm, int], Outcome], budget: int, contrasts: Mapping[str, Contrast]
 ) -> dict[str, Any]:
-    """The results of all arms and the main effects."""
+    """The results of all arms and the effects."""
     fresh = {key: outcome.fresh for key, outcome in outcomes.items()}
     published = [outcome for (arm, _), outcome in outcomes.items() if not arm]
     level = float(np.median([outcome.course[-1][1] for outcome in published]))
     steps = {key: math.log2(max(reached(outcome, level, budget), 1)) for key, outcome in outcomes.items()}
     arms: list[dict[str, Any]] = []
-    for arm in design(factors):
+    for arm in dict.fromkeys(arm for arm, _ in outcomes):
         mine = [key for key in outcomes if key[0] == arm]
         losses = [fresh[key] for key in mine]
         arms.append(
@@ -210,8 +262,8 @@ def report(
     return {
         "level": level,
         "arms": arms,
-        "effects_on_fresh_loss": {factor: effect(fresh, factor) for factor in factors},
-        "effects_on_log2_steps_to_level": {factor: effect(steps, factor) for factor in factors},
+        "effects_on_fresh_loss": {name: effect(fresh, contrast) for name, contrast in contrasts.items()},
+        "effects_on_log2_steps_to_level": {name: effect(steps, contrast) for name, contrast in contrasts.items()},
     }
 
 
@@ -229,7 +281,7 @@ def arm_rows(found: Mapping[str, Any]) -> list[str]:
 
 
 def effect_rows(found: Mapping[str, Any]) -> list[str]:
-    """The main effects as a Markdown table."""
+    """The effects as a Markdown table."""
     rows = ["| factor | effect on the loss | p | steps to the level | p |", "|---|---|---|---|---|"]
     for factor, on_loss in found["effects_on_fresh_loss"].items():
         on_steps = found["effects_on_log2_steps_to_level"][factor]
@@ -256,11 +308,16 @@ def main() -> None:
     parser.add_argument("--tournament", type=int, default=10, help="programs of which the best becomes a parent")
     parser.add_argument("--jobs", type=int, default=2, help="searches at once, each in a process of one core")
     parser.add_argument("--factors", nargs="+", choices=list(CANDIDATES), default=list(FACTORS), help="what to switch")
+    parser.add_argument(
+        "--arms", nargs="+", type=arm_of, metavar="ARM", help="arms to compare with the published search"
+    )
     parser.add_argument("--outcomes", type=Path, metavar="FILE", help="file that keeps the outcomes of all searches")
     arguments = parser.parse_args()
-    keys = [CANDIDATES[factor].partition("=")[0] for factor in arguments.factors]
-    if len(keys) < 2 or len(set(keys)) < len(keys):
-        parser.error(f"--factors: name at least two that set different keys; these set {', '.join(keys)}")
+    excluded = excluding(arguments.factors) or ("" if len(arguments.factors) > 1 else "name at least two factors")
+    if excluded:
+        parser.error(f"--factors: {excluded}")
+    arms = [PUBLISHED, *dict.fromkeys(arguments.arms)] if arguments.arms else design(arguments.factors)
+    contrasts = against_published(arms[1:]) if arguments.arms else main_effects(arguments.factors)
     try:
         kept = Outcomes.open(arguments.outcomes, {name: getattr(arguments, name) for name in SHARED})
     except ValueError as error:
@@ -270,7 +327,7 @@ def main() -> None:
         kept.add(WARM_STARTED, {"program": program})
     warm_start = kept.found[WARM_STARTED]["program"]
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    searches = {f"{label(arm)}-seed{seed}": (arm, seed) for seed in seeds for arm in design(arguments.factors)}
+    searches = {f"{label(arm)}-seed{seed}": (arm, seed) for seed in seeds for arm in arms}
     with processes(arguments.jobs) as pool:
         waiting = {
             pool.submit(run_search, arguments.out / name, overrides_of(*which, warm_start, arguments)): name
@@ -282,7 +339,7 @@ def main() -> None:
             kept.add(name, asdict(outcome))
             print(f"{name}: {outcome.fresh:.5f}", flush=True)
     outcomes = {which: Outcome.read(kept.found[name]) for name, which in searches.items()}
-    found = report(outcomes, arguments.steps, arguments.factors)
+    found = report(outcomes, arguments.steps, contrasts)
     print("\n".join(["", *arm_rows(found), "", *effect_rows(found), ""]))
     settings = {"task": arguments.task, "seeds": list(seeds), "steps": arguments.steps}
     print(json.dumps({**settings, **found, "machine": about_machine()}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from importlib import import_module
 from itertools import combinations
 from pathlib import Path
@@ -52,9 +53,23 @@ def test_effects_are_recovered_beside_effects_of_seeds() -> None:
         for seed in range(10)
     }
     for factor, effect in true.items():
-        found = study.effect(values, factor)
+        found = study.effect(values, study.main_effects(study.FACTORS)[factor])
         assert found["effect"] == pytest.approx(effect, abs=3e-4)
         assert found["low"] < found["effect"] < found["high"]
+
+
+def test_arms_are_compared_with_the_published_search_by_seed() -> None:
+    arm = study.arm_of("rotate+hurdle")
+    values = {(study.PUBLISHED, seed): float(seed**2) for seed in range(6)}
+    values |= {(arm, seed): values[study.PUBLISHED, seed] - 0.5 - 0.01 * (seed % 2) for seed in range(6)}
+    (contrast,) = study.against_published([arm]).values()
+    found = study.effect(values, contrast)
+    assert found["effect"] == pytest.approx(-0.505)
+    assert found["high"] < -0.49
+    with pytest.raises(argparse.ArgumentTypeError, match="unknown factor 'speed'"):
+        study.arm_of("hurdle+speed")
+    with pytest.raises(argparse.ArgumentTypeError, match="several factors set race"):
+        study.arm_of("race+rotate")
 
 
 def test_a_level_that_is_never_reached_costs_the_budget() -> None:
@@ -77,7 +92,7 @@ def test_the_documentation_has_the_effects_of_the_kept_outcomes(factors: tuple[s
         for arm in study.design(factors)
         for seed in range(seeds)
     }
-    rows = study.effect_rows(study.report(found, 600_000, factors))
+    rows = study.effect_rows(study.report(found, 600_000, study.main_effects(factors)))
     page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     assert len(rows) == 2 + len(factors)
     assert [row for row in rows if row not in page] == []
