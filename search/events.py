@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from optsearch.dsl.program import Program
 from optsearch.dsl.rate import at_rate
-from optsearch.search.scoring.fitness import Fitness
+from optsearch.search.scoring.fitness import Fitness, Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Candidate:
         fingerprint: fingerprint of the program.
         owner: ticket whose evaluation applies to this program: the earliest ticket with the same fingerprint.
         evaluate: True if an evaluation is required; False for cache hits and already known results.
-        gate: gate of its race according to the population; None if that of the campaign applies.
+        gate: gate of its race according to the population; None if the campaign alone sets it.
     """
 
     ticket: int
@@ -32,7 +32,7 @@ class Candidate:
     fingerprint: str
     owner: int
     evaluate: bool
-    gate: float | None = None
+    gate: Gate | None = None
 
     @property
     def is_hit(self) -> bool:

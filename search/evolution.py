@@ -321,8 +321,9 @@ class Evolution:
 
     def _member(self, candidate: Candidate) -> Member:
         fitness = self._cache.get(candidate.owner)
-        value = fitness.value if fitness is not None and fitness.trained else None
-        return Member(candidate.ticket, candidate.program, value)
+        if fitness is None or not fitness.trained:
+            return Member(candidate.ticket, candidate.program, None)
+        return Member(candidate.ticket, candidate.program, fitness.value, fitness.losses)
 
     def _restore(self, history: History) -> None:
         """Restores the state at the end of a history without regenerating the settled tickets."""
@@ -348,7 +349,7 @@ class Evolution:
         self._hits = max(settled, 0) - self._evaluations
         self._drawn = self._settled = settled
         joined = max(settled - self._look_ahead, WARM_START)
-        self._found(Member(WARM_START, self._warm_start, self._warm_fitness.value))
+        self._found(Member(WARM_START, self._warm_start, self._warm_fitness.value, self._warm_fitness.losses))
         size = self._population_config.size
         wanted = range(1 if self._methods.remember else max(joined - size + 1, 1), settled + 1)
         tail = [item for item in history.tail if item.candidate.ticket in wanted]

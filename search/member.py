@@ -15,8 +15,10 @@ class Member:
         ticket: ticket of the program; 0 for the warm start.
         program: the program.
         fitness: lower is better; None for a program that did not train, which loses every tournament.
+        losses: with several tasks, the loss on each task that is known; empty with one.
     """
 
     ticket: int
     program: Program
     fitness: float | None
+    losses: tuple[float, ...] = ()

@@ -35,7 +35,7 @@ from optsearch.search.config import CampaignConfig
 from optsearch.search.evolution import WARM_START, ReplayError
 from optsearch.search.meta_validation import MetaValidation
 from optsearch.search.scoring.evaluate import Trainers, evaluate, import_own_tasks, train_alone, trainers_of_process
-from optsearch.search.scoring.fitness import Fitness, Job, JobKind
+from optsearch.search.scoring.fitness import Fitness, Gate, Job, JobKind
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ def verify_run(folder: Path, sample: int, imports: Sequence[str] = ()) -> Iterat
         yield Check("not checked", None, _unchecked(store))
 
 
-Gates = dict[int, float | None]
+Gates = dict[int, Gate | None]
 """Gate of the race of each ticket that was evaluated."""
 
 

@@ -20,6 +20,7 @@ from optsearch.search.population.archive import Archive, ArchiveConfig
 from optsearch.search.population.parsimony import Parsimony, ParsimonyConfig
 from optsearch.search.population.population import Population, PopulationConfig
 from optsearch.search.population.refinement import REFINE, Refinement, RefinementConfig
+from optsearch.search.scoring.fitness import Gate
 from optsearch.search.variation.mutate import MutationError, Variation
 
 
@@ -114,9 +115,9 @@ class Breeding:
         return Child(inherited, str(mutation), child)
 
     @property
-    def gate(self) -> float | None:
+    def gate(self) -> Gate | None:
         """Gate of the race of the next child; None if the population does not set it."""
-        return None if self._gate is None else self._population.quantile(self._gate)
+        return None if self._gate is None else self._population.best(self._gate)
 
     def members(self) -> tuple[Member, ...]:
         """Returns the members of the population, oldest first."""

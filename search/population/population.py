@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from optsearch.dsl.dataflow import liveness
 from optsearch.dsl.program import Program
 from optsearch.search.member import Member
+from optsearch.search.scoring.fitness import Gate
 
 
 class PopulationConfig(BaseModel):
@@ -87,10 +88,18 @@ class Population:
                 best_age, best_fitness, winner = age, fitness, member
         return winner
 
-    def quantile(self, share: float) -> float:
-        """Returns the fitness that the best ``share`` of the members have; infinity if fewer of them trained."""
-        fitness = [math.inf if member.fitness is None else member.fitness for member in self._members]
-        return sorted(fitness)[math.ceil(share * len(fitness)) - 1]
+    def best(self, share: float) -> Gate:
+        """Returns the fitness, and with several tasks the loss on each, that the best ``share`` of the members have.
+
+        A member without a fitness, or whose loss on a task is unknown, is the worst there.
+        """
+        members, tasks = self._members, max(len(member.losses) for member in self._members)
+        place = math.ceil(share * len(members)) - 1
+        fitness = sorted(math.inf if member.fitness is None else member.fitness for member in members)
+        losses = (
+            sorted(member.losses[i] if i < len(member.losses) else math.inf for member in members) for i in range(tasks)
+        )
+        return Gate(fitness[place], tuple(each[place] for each in losses))
 
     def members(self) -> tuple[Member, ...]:
         """Returns all members, oldest first."""

@@ -108,6 +108,19 @@ class Fitness:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """What the best share of a population have at least: the gate of a race that follows the population.
+
+    Attributes:
+        fitness: their fitness.
+        losses: with several tasks, their loss on each, infinity where too few are known; empty with one task.
+    """
+
+    fitness: float
+    losses: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """Reference values from the evaluation of the warm start.
 
@@ -122,6 +135,8 @@ class Reference:
             others. Defaults to no race.
         cases: with a race that rotates, the warm start's loss in each case that may be a program's first; empty
             otherwise.
+        race_losses: with several tasks and a gate that follows the population, the losses that belong to the gate;
+            empty otherwise.
     """
 
     limits: tuple[Limits, ...] | None = None
@@ -130,12 +145,13 @@ class Reference:
     trial: int | None = None
     race_below: float | None = None
     cases: tuple[float, ...] = ()
+    race_losses: tuple[float, ...] = ()
 
-    def gated(self, gate: float | None) -> Reference:
+    def gated(self, gate: Gate | None) -> Reference:
         """The values for a program with a gate of its own, which can only lower that of the race."""
-        if gate is None or self.race_below is None or gate >= self.race_below:
+        if gate is None or self.race_below is None or gate.fitness >= self.race_below:
             return self
-        return replace(self, race_below=gate)
+        return replace(self, race_below=gate.fitness, race_losses=gate.losses)
 
 
 class JobKind(Enum):
@@ -347,6 +363,9 @@ def _first_case(program: Program, setting: Setting, reference: Reference) -> Cas
 def _value_of_case(loss: float, case: Case, setting: Setting, reference: Reference) -> float:
     """What the fitness would be if the program were as far from the warm start in every case as in this one.
 
+    With several tasks and a gate that follows the population, it is as far from the gate as its score on this task is
+    from that of the best share of the population, so that no task is easier to pass than another.
+
     Args:
         loss: loss in the case.
         case: numbers of its task and seed.
@@ -360,7 +379,11 @@ def _value_of_case(loss: float, case: Case, setting: Setting, reference: Referen
         loss += sum(mine) / count - mine[seed]
     if not setting.further:
         return loss
-    return score([loss], setting.tasks[number : number + 1], reference.losses[number : number + 1])
+    task, warm = setting.tasks[number : number + 1], reference.losses[number : number + 1]
+    value = score([loss], task, warm)
+    if reference.race_losses and reference.race_below is not None:
+        value = reference.race_below + (value - score([reference.race_losses[number]], task, warm))
+    return value
 
 
 def score(

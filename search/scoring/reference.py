@@ -47,8 +47,9 @@ class RaceConfig(BaseModel):
             task and the warm start's loss with this seed. Tasks with ``if_below``, and those after them, are never the
             first. Defaults to the first task and seed for all programs.
         share: lowers the gate of a program to the fitness that the best ``share`` of the population have from which it
-            was generated; 0.5 is the median. Programs that did not train are the worst. Defaults to the same gate for
-            all programs.
+            was generated; 0.5 is the median. Programs that did not train are the worst. With several tasks the score on
+            the first counts relative to that of the best ``share`` on the same task. Defaults to the same gate for all
+            programs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -174,6 +174,8 @@ def test_a_search_that_learns_from_its_history_depends_on_the_seed_alone() -> No
     assert len(digests) == 1
     assert run(methods=LEARNING["methods"]).population_digest() not in digests
     for method in fields(Methods):
+        if method.name == "gate":
+            continue  # what it changes is how programs are evaluated
         without = replace(LEARNING["methods"], **{method.name: None})
         assert run(**(LEARNING | {"methods": without})).population_digest() not in digests
 

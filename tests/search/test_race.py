@@ -17,7 +17,7 @@ from optsearch.search.evolution import Evolution
 from optsearch.search.population.breeding import Methods
 from optsearch.search.population.population import PopulationConfig
 from optsearch.search.scoring.evaluate import Trainers, evaluate, evaluate_all
-from optsearch.search.scoring.fitness import Fitness, FurtherTask, Job, Reference, Setting
+from optsearch.search.scoring.fitness import Fitness, FurtherTask, Gate, Job, Reference, Setting
 from optsearch.search.scoring.reference import RaceConfig, ReferenceRule
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.variation.mutate import Mutator
@@ -58,13 +58,31 @@ def test_with_several_tasks_the_gate_is_a_score_on_the_first(ae_trainer: Trainer
 
 
 def test_a_gate_of_its_own_only_lowers_that_of_the_campaign() -> None:
-    assert race(0.5).gated(0.4) == race(0.4)
-    assert race(0.5).gated(0.6) == race(0.5)
+    assert race(0.5).gated(Gate(0.4)) == race(0.4)
+    assert race(0.5).gated(Gate(0.6, (1.0, 2.0))) == race(0.5)
     assert race(0.5).gated(None) == race(0.5)
-    assert race(None).gated(0.4) == race(None), "without a race there is no gate"
+    assert race(None).gated(Gate(0.4)) == race(None), "without a race there is no gate"
+    assert race(0.5).gated(Gate(0.4, (1.0, 2.0))) == replace(race(0.4), race_losses=(1.0, 2.0))
 
 
-def test_the_gate_of_a_child_is_a_quantile_of_the_population_it_comes_from() -> None:
+def test_with_several_tasks_a_score_counts_relative_to_that_of_the_population(ae_trainer: Trainers) -> None:
+    both = replace(SEEDS, further=(FurtherTask(task="digits"),))
+    losses = evaluate(ae_trainer, both, Job(0, ADAMW)).losses
+    first = evaluate(ae_trainer, replace(SEEDS, seeds=(0,)), Job(1, LION)).value
+    assert first is not None
+    reference = race(0.0, losses)
+    for typical, wins in ((first + 1e-6, True), (first, False), (first - 0.01, False)):
+        gate = Gate(-0.3, (typical, 0.1))
+        found = evaluate(ae_trainer, both, Job(1, LION, reference.gated(gate)))
+        assert (len(found.losses) == 2) == wins
+        if not wins:
+            assert found.value == pytest.approx(-0.3 + (first - typical) / losses[0])
+    unknown = reference.gated(Gate(-0.3, (np.inf, np.inf)))
+    assert len(evaluate(ae_trainer, both, Job(1, LION, unknown)).losses) == 2, "too few are known to judge by"
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_the_gate_of_a_child_is_a_quantile_of_the_population_it_comes_from(tasks: int) -> None:
     rng = np.random.default_rng(1)
     evolution = Evolution(
         ADAMW,
@@ -76,22 +94,26 @@ def test_the_gate_of_a_child_is_a_quantile_of_the_population_it_comes_from() -> 
         budget=Budget(programs=120),
         methods=Methods(gate=0.3),
     )
-    told: dict[int, float] = {}
+    told: dict[int, tuple[float, ...]] = {}
     candidates: list[Candidate] = []
     while not evolution.finished:
         candidate = evolution.ask()
         assert candidate is not None
         candidates.append(candidate)
         if candidate.evaluate:
-            failed = candidate.ticket > 0 and rng.random() < 0.5
-            told[candidate.ticket] = np.inf if failed else rng.random()
-            fitness = Fitness(None if failed else told[candidate.ticket], "diverged" if failed else "ok", 1, 0.0)
+            failed, lost = candidate.ticket > 0 and rng.random() < 0.4, candidate.ticket > 0 and rng.random() < 0.4
+            value, *losses = rng.random(3)
+            losses = [] if tasks == 1 or failed else losses[:1] if lost else losses
+            told[candidate.ticket] = (np.inf if failed else value, *losses)
+            fitness = Fitness(None if failed else value, "diverged" if failed else "ok", 1, 0.0, losses=tuple(losses))
             evolution.tell(candidate.ticket, fitness)
     gates = 0
     for candidate in candidates[1:]:
         joined = [candidates[max(ticket, 0)] for ticket in range(candidate.ticket - 13, candidate.ticket - 3)]
-        third = sorted(told[member.owner] for member in joined)[2]
-        assert candidate.gate == (third if candidate.evaluate else None)
+        values = [(*told[member.owner], np.inf, np.inf)[:3] for member in joined]
+        third, *losses = (sorted(each)[2] for each in zip(*values, strict=True))
+        expected = Gate(third, tuple(losses) if tasks == 2 else ())
+        assert candidate.gate == (expected if candidate.evaluate else None)
         gates += candidate.evaluate
     assert gates > 50
 

@@ -119,14 +119,15 @@ def test_interruptions_change_nothing(campaign: Path, view: dict[str, Any], opts
         assert again[key] == view[key], key
 
 
+@pytest.mark.parametrize("cases", ["training_seeds=[0, 1]", "further_tasks=[{task: lmmlp}]"])
 def test_gates_that_follow_the_population_survive_interruptions_and_verify(
-    campaign: Path, optsearch: Command, tmp_path: Path
+    campaign: Path, optsearch: Command, tmp_path: Path, cases: str
 ) -> None:
     from optsearch.runs.commands.search import Campaign, load_named
     from optsearch.runs.store.reader import RunReader
     from optsearch.runs.store.writer import RunStore
 
-    plain = ("first_stage=~", "meta_validation=~", "controls=[]", "training_seeds=[0, 1]", "budget.programs=80")
+    plain = ("first_stage=~", "meta_validation=~", "controls=[]", cases, "budget.programs=80")
     race = "race={rotate: true, share: 0.2}"
     Campaign(*load_named(str(campaign), [*plain, race]), tmp_path / "whole").run(workers=0, quiet=True)
     assert interrupted(campaign, tmp_path / "run", *plain, race) > 1
