@@ -5,6 +5,7 @@
     python benchmarks/search_study.py --out FOLDER --steps 30000 --seeds 2 --population 40        a minute or two
     python benchmarks/search_study.py --out FOLDER --factors archive refinement parsimony rotate
     python benchmarks/search_study.py --out FOLDER --arms hurdle+rotate race        beside the published search
+    python benchmarks/search_study.py --out FOLDER --task lm --set functions=[add,...,orthogonalize]
     python benchmarks/search_study.py --out FOLDER --outcomes FILE --seeds 20      ten seeds more than FILE has
 
 The factors are ``archive``, ``adaptation``, ``cross`` and ``race``, or others of ``CANDIDATES`` that `--factors` names.
@@ -210,6 +211,7 @@ def overrides_of(arm: Arm, seed: int, warm_start: str, arguments: argparse.Names
         f"warm_start={json.dumps(warm_start)}",
         f"budget={{steps: {arguments.steps}}}",
         f"population={{size: {arguments.population}, tournament: {arguments.tournament}}}",
+        *arguments.settings,
         *(setting for name, setting in CANDIDATES.items() if name in arm),
         *PLAIN,
     ]
@@ -311,6 +313,14 @@ def main() -> None:
     parser.add_argument(
         "--arms", nargs="+", type=arm_of, metavar="ARM", help="arms to compare with the published search"
     )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting of the searches compared",
+    )
     parser.add_argument("--outcomes", type=Path, metavar="FILE", help="file that keeps the outcomes of all searches")
     arguments = parser.parse_args()
     excluded = excluding(arguments.factors) or ("" if len(arguments.factors) > 1 else "name at least two factors")
@@ -319,7 +329,8 @@ def main() -> None:
     arms = [PUBLISHED, *dict.fromkeys(arguments.arms)] if arguments.arms else design(arguments.factors)
     contrasts = against_published(arms[1:]) if arguments.arms else main_effects(arguments.factors)
     try:
-        kept = Outcomes.open(arguments.outcomes, {name: getattr(arguments, name) for name in SHARED})
+        shared = {name: getattr(arguments, name) for name in SHARED}
+        kept = Outcomes.open(arguments.outcomes, shared | ({"set": arguments.settings} if arguments.settings else {}))
     except ValueError as error:
         parser.error(f"--outcomes: {error}")
     if WARM_STARTED not in kept.found:
