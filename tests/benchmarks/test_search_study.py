@@ -96,3 +96,18 @@ def test_the_documentation_has_the_effects_of_the_kept_outcomes(factors: tuple[s
     page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     assert len(rows) == 2 + len(factors)
     assert [row for row in rows if row not in page] == []
+
+
+def test_the_documentation_has_the_arms_of_the_kept_outcomes() -> None:
+    path = ROOT / "benchmarks" / "measured" / "search_study-ae.jsonl"
+    kept = Outcomes.open(path, {"task": "ae", "steps": 600_000, "population": 100, "tournament": 10, "tuning": 1500})
+    names = ["rotate+hurdle", "median+hurdle", "rotate+small+hurdle", "rotate+greedy+hurdle"]
+    arms = [study.PUBLISHED, *map(study.arm_of, names)]
+    found = {
+        (arm, seed): study.Outcome.read(kept.found[f"{study.label(arm)}-seed{seed}"])
+        for arm in arms
+        for seed in range(10)
+    }
+    report = study.report(found, 600_000, study.against_published(arms[1:]))
+    page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
+    assert [row for row in study.effect_rows(report) + study.arm_rows(report) if row not in page] == []
