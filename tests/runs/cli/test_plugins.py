@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from command_line import Command
-from test_scripting import SETTINGS
+from small_campaign import SETTINGS
 
 import optsearch as api
 from optsearch.proxy_tasks import plugins

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import Command
 from made_up_run import made_up_run
 from made_up_selection import FUNNEL, train
+from small_campaign import SETTINGS
 
 import optsearch
 from optsearch.dsl.dataflow import prune
@@ -18,17 +18,6 @@ from optsearch.runs.library.export import FORMS, ExportError
 from optsearch.runs.store.errors import RunError
 from optsearch.search.settings.config_errors import ConfigError
 from optsearch.selection.tuning.rate_sensitivity import FACTORS
-
-SETTINGS: dict[str, Any] = {
-    "name": "small",
-    "task": "ae",
-    "budget": {"evaluations": 6},
-    "population": {"size": 4, "tournament": 2},
-    "look_ahead": 4,
-    "controls": [],
-    "finalists": {"count": 2, "seeds": 2},
-    "fresh_seeds": 2,
-}
 
 
 @pytest.fixture(scope="module")

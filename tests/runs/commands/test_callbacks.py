@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_scripting import SETTINGS
+from small_campaign import SETTINGS
 
 import optsearch
 from optsearch.runs.notebook import Run

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from command_line import SMALL, Command
-from test_verification import forge
+from forged import forge
 
 from optsearch.runs.commands.search import Campaign, load_named
 from optsearch.runs.store.reader import RUN_FILE

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from command_line import Command
-from test_verification import forge
+from forged import forge
 
 from optsearch.proxy_tasks.run import Trained
 from optsearch.runs.cli.json_selections import selection_json

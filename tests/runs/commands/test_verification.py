@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command_line import Command
+from forged import forge
 
 from optsearch.runs.store.reader import RUN_FILE
-from optsearch.runs.store.schema import COLUMNS, checksum
 
 
 def test_an_honest_run_agrees(small_run: Path, optsearch: Command) -> None:
@@ -23,26 +22,6 @@ def test_an_honest_run_agrees(small_run: Path, optsearch: Command) -> None:
         "finalists and fresh seeds", "not checked",
     ]  # fmt: skip
     assert "60 programs reproduced" in checks[1]["says"]
-
-
-def forge(folder: Path, table: str, where: str, change: Callable[[list], None]) -> None:
-    """Changes a record and gives it, and the sums over the records, right checksums again."""
-    connection = sqlite3.connect(folder / RUN_FILE)
-    rowid, *row = connection.execute(f"SELECT rowid, {COLUMNS[table]} FROM {table} WHERE {where}").fetchone()
-    change(row)
-    row[-1] = checksum(table, row[:-1])
-    columns = [name.strip() for name in COLUMNS[table].split(",")]
-    sets = ", ".join(f"{name} = ?" for name in columns)
-    with connection:
-        connection.execute(f"UPDATE {table} SET {sets} WHERE rowid = ?", (*row, rowid))
-        for search, *_ in connection.execute("SELECT arm FROM totals").fetchall():
-            sums = [
-                connection.execute(f"SELECT count(*), sum(checksum) FROM {name} WHERE arm = ?", (search,)).fetchone()
-                for name in ("tickets", "evaluations")
-            ]
-            cells = (search, *sums[0], *sums[1])
-            connection.execute("REPLACE INTO totals VALUES (?, ?, ?, ?, ?, ?)", (*cells, checksum("totals", cells)))
-    connection.close()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from command_line import Command
-from test_scripting import SETTINGS
+from small_campaign import SETTINGS
 
 import optsearch
 from optsearch.runs.trackers.by_name import TRACKERS
