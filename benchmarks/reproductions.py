@@ -366,9 +366,17 @@ ENTRIES: tuple[Entry, ...] = (
             "--factors archive adaptation cross race refinement",
             "python benchmarks/search_study.py --out optsearch-runs/hurdles --seeds 10 "
             "--factors hurdle elite rotate parsimony",
+            "python benchmarks/search_study.py --out optsearch-runs/arms --seeds 10 "
+            "--arms rotate+hurdle median+hurdle rotate+small+hurdle rotate+greedy+hurdle",
+            "python benchmarks/search_study.py --out optsearch-runs/arms-lmmlp --task lmmlp --steps 300000 "
+            "--tuning 400 --seeds 10 --arms median+hurdle --set 'functions=[abs, sign, square, sqrt, cbrt, exp, log1p, "
+            "tanh, negative, reciprocal, norm, cosine_sim, add, subtract, multiply, divide, power, maximum, minimum, "
+            "clip, interp, orthogonalize, row_norm, row_mean, column_norm, column_mean]' --set mutation.wrap=5 "
+            "--set 'rate_sweep={factors: [0.1, 3.0, 10.0, 30.0], trial: 0.1}'",
+            "python benchmarks/restarts.py",
         ),
-        takes="2 h, under load",
-        expect="every effect within its interval; none is a gain of 0.012",
+        takes="4 h, under load",
+        expect="every effect within its interval",
     ),
     Entry(
         "calibration",

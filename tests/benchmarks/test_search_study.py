@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from importlib import import_module
 from itertools import combinations
 from pathlib import Path
@@ -98,16 +99,24 @@ def test_the_documentation_has_the_effects_of_the_kept_outcomes(factors: tuple[s
     assert [row for row in rows if row not in page] == []
 
 
-def test_the_documentation_has_the_arms_of_the_kept_outcomes() -> None:
-    path = ROOT / "benchmarks" / "measured" / "search_study-ae.jsonl"
-    kept = Outcomes.open(path, {"task": "ae", "steps": 600_000, "population": 100, "tournament": 10, "tuning": 1500})
-    names = ["rotate+hurdle", "median+hurdle", "rotate+small+hurdle", "rotate+greedy+hurdle"]
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("ae", ["rotate+hurdle", "median+hurdle", "rotate+small+hurdle", "rotate+greedy+hurdle"]),
+        ("lmmlp", ["median+hurdle"]),
+    ],
+)
+def test_the_documentation_has_the_arms_of_the_kept_outcomes(task: str, names: list[str]) -> None:
+    path = ROOT / "benchmarks" / "measured" / f"search_study-{task}.jsonl"
+    settings = json.loads(path.read_text(encoding="utf-8").partition("\n")[0])["settings"]
+    kept = Outcomes.open(path, settings)
+    assert settings["task"] == task
     arms = [study.PUBLISHED, *map(study.arm_of, names)]
     found = {
         (arm, seed): study.Outcome.read(kept.found[f"{study.label(arm)}-seed{seed}"])
         for arm in arms
         for seed in range(10)
     }
-    report = study.report(found, 600_000, study.against_published(arms[1:]))
+    report = study.report(found, settings["steps"], study.against_published(arms[1:]))
     page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     assert [row for row in study.effect_rows(report) + study.arm_rows(report) if row not in page] == []
