@@ -49,6 +49,7 @@ from optsearch.runs.store.writer import RunStore
 from optsearch.runs.summary.run import summary
 from optsearch.runs.summary.searches import SEARCH
 from optsearch.search.evolution import WARM_START
+from optsearch.search.settings.config_errors import ConfigError
 
 CANDIDATES: Mapping[str, str] = {
     "archive": "archive={}",
@@ -328,6 +329,10 @@ def main() -> None:
         parser.error(f"--factors: {excluded}")
     arms = [PUBLISHED, *dict.fromkeys(arguments.arms)] if arguments.arms else design(arguments.factors)
     contrasts = against_published(arms[1:]) if arguments.arms else main_effects(arguments.factors)
+    try:
+        load_named("study", [f"task={arguments.task}", *arguments.settings, *PLAIN])
+    except ConfigError as error:
+        parser.error(str(error))
     try:
         shared = {name: getattr(arguments, name) for name in SHARED}
         kept = Outcomes.open(arguments.outcomes, shared | ({"set": arguments.settings} if arguments.settings else {}))
