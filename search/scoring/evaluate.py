@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from optsearch.proxy_tasks.compilation import DeviceError, prepare_process, use_one_cpu_thread
 from optsearch.proxy_tasks.machine import computing_device, made_on
 from optsearch.search.pool import Here, Pool
-from optsearch.search.scoring.fitness import Fitness, Job, Request, Setting, Steps, steps_of
+from optsearch.search.scoring.conversation import Request, Steps, steps_of
+from optsearch.search.scoring.fitness import Fitness, Job, Setting
 
 if TYPE_CHECKING:
     from optsearch.proxy_tasks.outcome import TrainingResult

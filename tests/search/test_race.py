@@ -19,7 +19,6 @@ from optsearch.search.population.population import PopulationConfig
 from optsearch.search.scoring.evaluate import Trainers, evaluate, evaluate_all
 from optsearch.search.scoring.fitness import Fitness, FurtherTask, Gate, Job, Reference, Setting
 from optsearch.search.scoring.reference import RaceConfig, ReferenceRule
-from optsearch.search.settings.config_errors import ConfigError
 from optsearch.search.variation.mutate import Mutator
 from optsearch.search.variation.mutation_config import MutationWeights
 
@@ -181,7 +180,8 @@ def test_a_race_over_several_tasks_begins_with_the_task_of_the_fingerprint(ae_tr
         expected = (alone.value - warm.cases[case]) / scale
         assert raced.value == pytest.approx(min(max(expected, -2.0), 2.0))
         assert raced.steps == alone.steps
-        assert raced.losses == ((pytest.approx(alone.value),) if case < 2 else ())
+        mean = alone.value - warm.cases[case] + warm.losses[0]
+        assert raced.losses == ((pytest.approx(mean),) if case < 2 else ()), "as if on both seeds"
         seen.add(case // 2)
     assert seen == {0, 1}
 
@@ -214,9 +214,13 @@ def test_the_warm_start_gives_the_loss_of_each_seed(ae_trainer: Trainers) -> Non
         assert rule.derive(warm).cases == (warm.cases if rotate else ())
 
 
-def test_a_race_needs_two_cases() -> None:
-    text = "name: x\ntask: ae\nbudget: {programs: 10}\nrace: {}\n"
-    with pytest.raises(ConfigError, match="at least two training_seeds, or further_tasks"):
-        load_campaign(text, "x.yaml")
+def test_without_a_second_case_there_is_no_race() -> None:
+    text = "name: x\ntask: ae\nbudget: {programs: 10}\nrace: {rotate: true, share: 0.5}\n"
+    alone = load_campaign(text, "x.yaml")
+    assert alone.methods.gate is None
+    warm = Fitness(0.5, "ok", 300, 0.1, cases=(0.5,))
+    assert reference_rule(alone).derive(warm) == reference_rule(load_campaign(text, "x", ["race=~"])).derive(warm)
     for more in ("training_seeds: [0, 1]\n", "further_tasks: [{task: teach}]\n"):
-        assert load_campaign(text + more, "x.yaml").race == RaceConfig()
+        raced = load_campaign(text + more, "x.yaml")
+        assert raced.methods.gate == 0.5
+        assert reference_rule(raced).derive(replace(warm, cases=(0.4, 0.6))).race_below == 0.5
