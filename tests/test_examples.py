@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -42,6 +43,44 @@ def test_a_pytorch_loop(tmp_path: Path) -> None:
     script = example(GPT, tmp_path, 30)
     (muon,) = torch_contenders(script, ["muon"])
     check(script, trained(script, muon))
+
+
+def test_an_optimizer_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of muon_float32.py has the numbers of torch's Muon."""
+    pytest.importorskip("torch")
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES))
+    script = example(GPT, tmp_path, 30)
+    (muon,) = torch_contenders(script, ["muon_float32:MuonFloat32"])
+    tuned = {row.name for row in muon.space()}
+    assert {"beta", "weight_decay", "adam_b1", "adam_b2", "adam_ratio"} < tuned
+    assert tuned == {row.name for row in torch_contenders(script, ["muon"])[0].space()} - {"eps"}
+    check(script, trained(script, muon))
+
+
+def test_muon_in_float32_takes_the_steps_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    own = importlib.import_module("muon_float32")
+    torch.manual_seed(0)
+    shapes = ((8, 24), (24, 8), (8, 8), (5,), (3, 4, 2), (16, 8))  # the last one in a group that is left to AdamW
+    start = [torch.randn(shape) for shape in shapes]
+    slopes = [[torch.randn(shape) for shape in shapes] for _ in range(5)]
+    mine, theirs = ([p.clone().requires_grad_() for p in start] for _ in range(2))
+    groups = [{"params": mine[:5]}, {"params": mine[5:], "use_muon": False}]
+    optimizer = own.MuonFloat32(groups, lr=0.01, weight_decay=0.2, beta=0.9, adam_b1=0.8, adam_b2=0.99, adam_ratio=0.5)
+    decay = {"weight_decay": 0.2}
+    muon = torch.optim.Muon(theirs[:3], lr=0.01, momentum=0.9, adjust_lr_fn="match_rms_adamw", **decay)
+    adamw = torch.optim.AdamW(theirs[3:], lr=0.005, betas=(0.8, 0.99), **decay)
+    for gradients in slopes:
+        for parameters, optimizers in ((mine, [optimizer]), (theirs, [muon, adamw])):
+            for p, gradient in zip(parameters, gradients, strict=True):
+                p.grad = gradient.clone()
+            for each in optimizers:
+                each.step()
+    for number, (one, other) in enumerate(zip(mine, theirs, strict=True)):
+        moved = (other - start[number]).abs().max().item()
+        allowed = 0.03 * moved if number < 3 else 1e-6  # torch's orthogonalisation has eight bits
+        assert (one - other).abs().max().item() < allowed
 
 
 def test_a_jax_loop(tmp_path: Path) -> None:
