@@ -18,6 +18,12 @@ ONE_TUNING = "another result: the table was measured with one tuning of each con
 STUDY = tuple(f"study-seed{seed}" for seed in range(5))
 """Runs of the study in docs/evidence.md."""
 
+MEASURED_WITH = ("hurdle.factor=1.5", "race=null")
+"""Settings of `quickstart` and `study` when their tables were measured."""
+
+AS_MEASURED = " ".join(f"--set {setting}" for setting in MEASURED_WITH)
+"""The same as options of a command."""
+
 SETS = tuple(f"set-seed{seed}" for seed in range(4))
 """Additional searches on several tasks."""
 
@@ -91,14 +97,14 @@ ENTRIES: tuple[Entry, ...] = (
         "study",
         ("README.md: What it has found", "docs/evidence.md: Evolution beside tuning alone"),
         (
-            *(f"optsearch search study --seed {seed} --set control_budget=1" for seed in range(5)),
+            *(f"optsearch search study --seed {seed} --set control_budget=1 {AS_MEASURED}" for seed in range(5)),
             f"python benchmarks/evidence.py {_RUNS}",
         ),
         takes="75 min",
         expect="of each search the digest beside its seed in docs/evidence.md; the rows of 6,000 evaluations",
         small=(
-            *_search("study", "study-seed0", "controls=[constants]", "control_budget=1"),
-            *_search("study", "study-seed1", "controls=[constants]", "control_budget=1", "seed=1"),
+            *_search("study", "study-seed0", "controls=[constants]", "control_budget=1", *MEASURED_WITH),
+            *_search("study", "study-seed1", "controls=[constants]", "control_budget=1", "seed=1", *MEASURED_WITH),
             "python benchmarks/evidence.py study-seed0 study-seed1 --seeds 2",
         ),
         near=("controls.0.equal_loss.0",),
@@ -107,7 +113,10 @@ ENTRIES: tuple[Entry, ...] = (
         "study-4x",
         ("docs/evidence.md: Evolution beside tuning alone",),
         (
-            *(f"optsearch search study --seed {seed} --set controls=[constants,random]" for seed in range(5)),
+            *(
+                f"optsearch search study --seed {seed} --set controls=[constants,random] {AS_MEASURED}"
+                for seed in range(5)
+            ),
             f"python benchmarks/evidence.py {_RUNS}",
         ),
         takes="some 2 hours, not timed in one go",
@@ -167,7 +176,7 @@ ENTRIES: tuple[Entry, ...] = (
         ("docs/evidence.md: On short proxies", "docs/evidence.md: What the programs are"),
         (*SETS_FOUND, f"python benchmarks/rediscovery.py {_RUNS} {_SETS}"),
         takes="30 min after `study`",
-        small=(*_search("study", "run"), "python benchmarks/rediscovery.py run --top 5 --path"),
+        small=(*_search("study", "run", *MEASURED_WITH), "python benchmarks/rediscovery.py run --top 5 --path"),
     ),
     Entry(
         "funnel",
@@ -176,7 +185,7 @@ ENTRIES: tuple[Entry, ...] = (
         takes="45 min after `study`",
         expect=ONE_TUNING,
         small=(
-            *_search("study", "run"),
+            *_search("study", "run", *MEASURED_WITH),
             "optsearch select run --funnel domains --set 'candidates={per_run: 4, most: 3}' "
             f"--set 'stages={_STAGES}' --kept-in . --workers 0 --json",
         ),
@@ -305,9 +314,12 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "hurdle",
         ("docs/evaluator.md: Runs that stop early",),
-        ("optsearch search quickstart", "python benchmarks/hurdle.py optsearch-runs/quickstart-seed0"),
+        (
+            f"optsearch search quickstart {AS_MEASURED}",
+            "python benchmarks/hurdle.py optsearch-runs/quickstart-seed0",
+        ),
         takes="4 min",
-        small=(*_search("quickstart", "run"), "python benchmarks/hurdle.py run --sample 10"),
+        small=(*_search("quickstart", "run", *MEASURED_WITH), "python benchmarks/hurdle.py run --sample 10"),
     ),
     Entry(
         "ranks",
@@ -368,14 +380,17 @@ ENTRIES: tuple[Entry, ...] = (
             "--factors hurdle elite rotate parsimony",
             "python benchmarks/search_study.py --out optsearch-runs/arms --seeds 10 "
             "--arms rotate+hurdle median+hurdle rotate+small+hurdle rotate+greedy+hurdle",
-            "python benchmarks/search_study.py --out optsearch-runs/arms-lmmlp --task lmmlp --steps 300000 "
-            "--tuning 400 --seeds 10 --arms median+hurdle --set 'functions=[abs, sign, square, sqrt, cbrt, exp, log1p, "
-            "tanh, negative, reciprocal, norm, cosine_sim, add, subtract, multiply, divide, power, maximum, minimum, "
-            "clip, interp, orthogonalize, row_norm, row_mean, column_norm, column_mean]' --set mutation.wrap=5 "
-            "--set 'rate_sweep={factors: [0.1, 3.0, 10.0, 30.0], trial: 0.1}'",
+            *(
+                f"python benchmarks/search_study.py --out optsearch-runs/arms-{task} --task {task} --steps {steps} "
+                "--tuning 400 --seeds 10 --arms median+hurdle --set 'functions=[abs, sign, square, sqrt, cbrt, exp, "
+                "log1p, tanh, negative, reciprocal, norm, cosine_sim, add, subtract, multiply, divide, power, maximum, "
+                "minimum, clip, interp, orthogonalize, row_norm, row_mean, column_norm, column_mean]' "
+                "--set mutation.wrap=5 --set 'rate_sweep={factors: [0.1, 3.0, 10.0, 30.0], trial: 0.1}'"
+                for task, steps in (("lmmlp", 300_000), ("lm", 200_000))
+            ),
             "python benchmarks/restarts.py",
         ),
-        takes="4 h, under load",
+        takes="6 h, under load",
         expect="every effect within its interval",
     ),
     Entry(

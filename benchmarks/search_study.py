@@ -71,8 +71,8 @@ CANDIDATES: Mapping[str, str] = {
 FACTORS = ("archive", "adaptation", "cross", "race")
 """The factors of a study that names no others."""
 
-PLAIN = ["first_stage=null", "controls=[]"]
-"""Settings of all searches."""
+PLAIN = ["first_stage=null", "controls=[]", "hurdle={factor: 1.5, at: [0.2]}", "race=null"]
+"""Settings of all searches: no extension that the campaign `study` has by default. An arm's own follow them."""
 
 SHARED = ("task", "steps", "population", "tournament", "tuning")
 """Arguments that all outcomes of a file share."""
@@ -194,7 +194,7 @@ def run_search(folder: Path, overrides: list[str]) -> Outcome:
 
 def tuned_warm_start(folder: Path, task: str, evaluations: int) -> str:
     """Text of AdamW with constants tuned by evolution, from which all searches start."""
-    run_search(folder, [f"task={task}", "algorithm=constants", f"budget={{evaluations: {evaluations}}}", *PLAIN])
+    run_search(folder, [*PLAIN, f"task={task}", "algorithm=constants", f"budget={{evaluations: {evaluations}}}"])
     with RunStore.read(folder) as store:
         view = summary(store)
         if view.best is None:
@@ -205,6 +205,7 @@ def tuned_warm_start(folder: Path, task: str, evaluations: int) -> str:
 def overrides_of(arm: Arm, seed: int, warm_start: str, arguments: argparse.Namespace) -> list[str]:
     """Settings of a search."""
     return [
+        *PLAIN,
         f"task={arguments.task}",
         f"seed={seed}",
         f"warm_start={json.dumps(warm_start)}",
@@ -212,7 +213,6 @@ def overrides_of(arm: Arm, seed: int, warm_start: str, arguments: argparse.Names
         f"population={{size: {arguments.population}, tournament: {arguments.tournament}}}",
         *arguments.settings,
         *(setting for name, setting in CANDIDATES.items() if name in arm),
-        *PLAIN,
     ]
 
 
@@ -283,7 +283,7 @@ def arm_rows(found: Mapping[str, Any]) -> list[str]:
 
 def effect_rows(found: Mapping[str, Any]) -> list[str]:
     """The effects as a Markdown table."""
-    rows = ["| factor | effect on the loss | p | steps to the level | p |", "|---|---|---|---|---|"]
+    rows = ["| effect of | on the loss | p | on the steps to the level | p |", "|---|---|---|---|---|"]
     for factor, on_loss in found["effects_on_fresh_loss"].items():
         on_steps = found["effects_on_log2_steps_to_level"][factor]
         cells = [f"{on_loss['effect']:+.4f}", "-", f"{2.0 ** on_steps['effect'] - 1.0:+.0%}", "-"]
@@ -328,7 +328,7 @@ def main() -> None:
     arms = [PUBLISHED, *dict.fromkeys(arguments.arms)] if arguments.arms else design(arguments.factors)
     contrasts = against_published(arms[1:]) if arguments.arms else main_effects(arguments.factors)
     try:
-        load_named("study", [f"task={arguments.task}", *arguments.settings, *PLAIN])
+        load_named("study", [*PLAIN, f"task={arguments.task}", *arguments.settings])
     except ConfigError as error:
         parser.error(str(error))
     try:

@@ -125,7 +125,7 @@ class CampaignConfig(BaseModel):
         batch_size: number of evaluations sent to a worker together.
         hurdle: early stopping of bad programs. Defaults to no early stopping.
         race: with several training seeds or tasks, trains programs that are worse than the warm start in their first
-            case alone. Defaults to all cases for every program.
+            case alone. With one seed of one task it has no effect. Defaults to all cases for every program.
         rate_sweep: evaluates programs near the top at several learning rates and takes the best. Defaults to each
             program's own rate only.
         lanes: number of training runs batched into one computation, for accelerators. It may change the last digits of
@@ -267,10 +267,6 @@ class CampaignConfig(BaseModel):
             )
         if self.task_scale is not None and not self.further_tasks:
             raise RuleError(("task_scale",), "task_scale requires further_tasks")
-        if self.race is not None and len(self.training_seeds) * len(names) < 2:
-            raise RuleError(
-                ("race",), "race requires at least two training_seeds, or further_tasks: there is nothing to leave out"
-            )
         if self.algorithm in self.controls:
             raise RuleError(("controls",), f"the search itself uses '{self.algorithm}': remove it from controls")
         return self
@@ -400,9 +396,14 @@ class CampaignConfig(BaseModel):
         return None if self.methods.remember else self.population.size + self.look_ahead
 
     @property
+    def race_held(self) -> RaceConfig | None:
+        """The race; None also if all programs have one case, so that there is nothing to leave out."""
+        return self.race if len(self.training_seeds) * len(self.fitness_tasks) > 1 else None
+
+    @property
     def methods(self) -> Methods:
         """Extensions of the published evolution."""
-        gate = None if self.race is None else self.race.share
+        gate = None if self.race_held is None else self.race_held.share
         return Methods(self.archive, self.adaptation, self.refinement, self.parsimony, gate)
 
     def variation(self, algorithm: AlgorithmName) -> Mutator | RandomPrograms:

@@ -176,4 +176,4 @@ def reference_rule(config: CampaignConfig) -> ReferenceRule:
     tasks, seeds = config.setting.tasks, len(config.training_seeds)
     checkpoints = [get_task(task.task).checkpoints for task in tasks]
     ungated = next((number for number, task in enumerate(tasks) if task.if_below is not None), len(tasks))
-    return ReferenceRule(config.hurdle, config.rate_sweep, checkpoints, seeds, config.race, ungated)
+    return ReferenceRule(config.hurdle, config.rate_sweep, checkpoints, seeds, config.race_held, ungated)

@@ -104,6 +104,7 @@ def test_the_documentation_has_the_effects_of_the_kept_outcomes(factors: tuple[s
     [
         ("ae", ["rotate+hurdle", "median+hurdle", "rotate+small+hurdle", "rotate+greedy+hurdle"]),
         ("lmmlp", ["median+hurdle"]),
+        ("lm", ["median+hurdle"]),
     ],
 )
 def test_the_documentation_has_the_arms_of_the_kept_outcomes(task: str, names: list[str]) -> None:
