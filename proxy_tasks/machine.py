@@ -8,7 +8,9 @@ import re
 import shlex
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -58,11 +60,11 @@ def processor() -> str:
     The name alone does not identify the generation: several are named "AMD EPYC".
     """
     try:
-        text = CPU_INFO.read_text(encoding="utf-8", errors="replace")
+        with CPU_INFO.open(encoding="utf-8", errors="replace") as lines:
+            first = list(takewhile(str.strip, lines))  # an empty line ends the first core; there may be hundreds
     except OSError:
-        text = ""
-    first, _, _ = text.strip().partition("\n\n")  # empty lines separate the cores
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+        first = []
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first)}
     name = told.get("model name") or platform.processor() or platform.machine()
     numbers = " ".join(f"{ours} {told[theirs]}" for theirs, ours in _FIELDS if told.get(theirs))
     vectors = " ".join(sorted(filter(_VECTORS.fullmatch, (told.get("flags") or told.get("Features") or "").split())))
@@ -84,6 +86,12 @@ def environment() -> str:
         if value and (name, value) != ("JAX_PLATFORMS", "cpu"):
             found.append(f"{name}={shlex.quote(value)}")
     return " ".join(found)
+
+
+@cache  # every training run asks, and metadata are parsed anew each time
+def version(package: str) -> str:
+    """Version of an installed package when this process first asked for it."""
+    return metadata.version(package)
 
 
 def numerics() -> dict[str, str]:

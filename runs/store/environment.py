@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 
 from optsearch.dsl.fingerprint import FINGERPRINT_VERSION
-from optsearch.proxy_tasks.machine import made_on, numerics
+from optsearch.proxy_tasks.machine import made_on, numerics, version
 from optsearch.search.evolution import SEARCH_VERSION
 
 PACKAGES = ("optsearch", "ray")
