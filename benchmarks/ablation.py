@@ -6,8 +6,9 @@
 PROGRAM is a file, a library name or RUN:ID. After exact simplification, each variant lacks one part: a statement, in
 whose place one of its operands is read, or a state variable, in whose place the gradient is read
 (`optsearch.simplify.ablation.ablate.shorter`). The program and all variants are tuned and measured as `optsearch
-evaluate` does it, with all constants free. A statement with several operands has several variants. On each task the one
-with the lowest validation loss counts, and its test loss is reported, so that the choice does not favour it.
+evaluate` does it, with all constants free, beside AdamW as a scale. A statement with several operands has several
+variants. On each task the one with the lowest validation loss counts, and its test loss is reported, so that the choice
+does not favour it.
 
 A part is worth the difference: the test loss without it minus that of the program, positive if the part helps. The
 interval is Welch's over replicates, and the p-value that of the permutation test over replicates, corrected after Holm
@@ -85,13 +86,14 @@ def worths(evaluation: Evaluation, parts: Mapping[str, str]) -> list[Worth]:
     tested, chosen_by = evaluation.by_replicate(), evaluation.by_replicate(test=False)
     trivial = dict(evaluation.trivial)
     for task in evaluation.tasks:
-        validated, counted = (counted_losses(losses[task], trivial[task]) for losses in (chosen_by, tested))
+        validated = counted_losses(chosen_by[task], trivial[task])
         best = {
             part: min((name for name in parts if parts[name] == part), key=lambda name: fmean(validated[name]))
             for part in dict.fromkeys(parts.values())
         }
         part_of = {variant: part for part, variant in best.items()}
         losses = {name: tested[task][name] for name in (WHOLE, *part_of)}
+        counted = counted_losses(losses, trivial[task])
         rows, _ = compare({task: losses}, list(part_of), [WHOLE], (), trivial, replicated=True)
         for row in rows:
             if row.difference is None or row.p_value is None:
@@ -126,10 +128,24 @@ def evaluated(
         return run_evaluation(references, settings, folder=folder, workers=workers).evaluation, lacking
 
 
-def table_of(found: Sequence[Worth], tasks: Sequence[str], whole: Mapping[str, float]) -> str:
-    """The worths as a Markdown table, with one row for each part."""
+def losses_of(evaluation: Evaluation, name: str) -> dict[str, float]:
+    """Mean test loss of a contender on each task."""
+    tested, trivial = evaluation.by_replicate(), dict(evaluation.trivial)
+    return {task: fmean(counted_losses(tested[task], trivial[task])[name]) for task in evaluation.tasks}
+
+
+def table_of(found: Sequence[Worth], whole: Mapping[str, float], adamw: Mapping[str, float]) -> str:
+    """The worths as a Markdown table, with one row for each part.
+
+    Args:
+        found: worth of each part on each task.
+        whole: loss of the program on each task.
+        adamw: loss of AdamW on each task, tuned alike, as a scale.
+    """
+    tasks = list(whole)
     lines = ["| part | " + " | ".join(f"`{task}`" for task in tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
-    lines.append("| the whole program: loss | " + " | ".join(f"{whole[task]:.5g}" for task in tasks) + " |")
+    for title, losses in (("the whole program", whole), ("AdamW", adamw)):
+        lines.append(f"| {title}: loss | " + " | ".join(f"{losses[task]:.5g}" for task in tasks) + " |")
     for part in dict.fromkeys(row.part for row in found):
         cells = [_cell(row) for task in tasks for row in found if row.part == part and row.task == task]
         lines.append(f"| {part} | " + " | ".join(cells) + " |")
@@ -171,11 +187,11 @@ def main() -> None:
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
     found = worths(evaluation, {name: part for name, (part, _) in lacking.items()})
-    trivial, losses = dict(evaluation.trivial), evaluation.by_replicate()
-    whole = {task: fmean(counted_losses(losses[task], trivial[task])[WHOLE]) for task in evaluation.tasks}
-    print(f"{program}\n\n{table_of(found, evaluation.tasks, whole)}\n")
+    whole, adamw = losses_of(evaluation, WHOLE), losses_of(evaluation, "adamw")
+    print(f"{program}\n\n{table_of(found, whole, adamw)}\n")
     texts = {name: str(other) for name, (_, other) in lacking.items()}
-    about = {"program": str(program), "variants": texts, "losses": whole, "worths": [asdict(row) for row in found]}
+    about = {"program": str(program), "variants": texts, "losses": whole, "adamw": adamw}
+    about |= {"worths": [asdict(row) for row in found]}
     print(json.dumps(about | {"settings": settings.recorded(), "machine": dict(about_machine())}))
 
 

@@ -81,6 +81,9 @@ _ELEMENTWISE = (
 )
 """Setting of the campaign matrices without its functions of rows, columns and matrices."""
 
+_OF_MATRICES = _ELEMENTWISE.removesuffix("]") + ", orthogonalize, row_norm, row_mean, column_norm, column_mean]"
+"""The functions of the campaign matrices."""
+
 _WITH = " ".join(f"optsearch-runs/with/seed{seed}" for seed in range(1, 6))
 _WARM, _FIRST_LOSS = ("warm_start.fitness",), ("rows.0.test_loss", "rows.6.test_loss")
 
@@ -382,10 +385,8 @@ ENTRIES: tuple[Entry, ...] = (
             "--arms rotate+hurdle median+hurdle rotate+small+hurdle rotate+greedy+hurdle",
             *(
                 f"python benchmarks/search_study.py --out optsearch-runs/arms-{task} --task {task} --steps {steps} "
-                "--tuning 400 --seeds 10 --arms median+hurdle --set 'functions=[abs, sign, square, sqrt, cbrt, exp, "
-                "log1p, tanh, negative, reciprocal, norm, cosine_sim, add, subtract, multiply, divide, power, maximum, "
-                "minimum, clip, interp, orthogonalize, row_norm, row_mean, column_norm, column_mean]' "
-                "--set mutation.wrap=5 --set 'rate_sweep={factors: [0.1, 3.0, 10.0, 30.0], trial: 0.1}'"
+                f"--tuning 400 --seeds 10 --arms median+hurdle --set '{_OF_MATRICES}' --set mutation.wrap=5 "
+                "--set 'rate_sweep={factors: [0.1, 3.0, 10.0, 30.0], trial: 0.1}'"
                 for task, steps in (("lmmlp", 300_000), ("lm", 200_000))
             ),
             "python benchmarks/restarts.py",

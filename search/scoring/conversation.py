@@ -9,8 +9,7 @@ With further learning rates, a program near the top at its own rate is also eval
 its fitness. With trials instead, a program worse than the warm start at its own rate is trained for a few steps at
 every rate, and evaluated at the most promising one.
 
-The definition is independent of batching: whoever holds the conversation trains the runs of one or many evaluations
-together.
+The definition is independent of batching: an evaluator may train the runs of many evaluations together.
 """
 
 from __future__ import annotations

@@ -58,5 +58,8 @@ def test_the_replacement_with_the_lowest_validation_loss_counts(
     assert row.low < row.difference < row.high
     assert row.p == pytest.approx(2 / math.comb(8, 4))
     assert row.corrected == pytest.approx(min(1.0, row.p * len(found)))
-    table = ablation.table_of(found, evaluation.tasks, {"digits": 1.0})
-    assert len(table.splitlines()) == 3 + len({part for part, _ in lacking.values()})
+    whole = ablation.losses_of(evaluation, ablation.WHOLE)
+    assert whole == {"digits": pytest.approx(1.0, abs=1e-3)}
+    table = ablation.table_of(found, whole, ablation.losses_of(evaluation, "adamw")).splitlines()
+    assert len(table) == 4 + len(by_part)
+    assert f"| {SIGN} | +1.5 [" in "\n".join(table)
